@@ -1,0 +1,1 @@
+"""Wasserstein Contrastive Representation Distillation: both forms of the Wasserstein distance."""
