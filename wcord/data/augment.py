@@ -1,0 +1,129 @@
+"""Random crop, flip and normalisation on the device, for a whole batch at once.
+
+What is drawn belongs to a sample and an epoch, not to a batch, a rank or an arm: `draws` makes
+the numbers for the whole training set, a batch takes its rows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wcord.data.split import Split
+from wcord.randomness import generator
+
+
+def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:
+    """Return one epoch's crops and flips of all n training samples.
+
+    Args:
+        seed: the run's seed.
+        epoch: number of the epoch; each has its own draws.
+        n: size of the training set.
+        padding: pixels that a picture may move in each direction.
+
+    Returns:
+        offsets (n, 2) int64, vertical and horizontal, uniform on 0 ... 2·padding (padding: not
+        moved); flips (n,) bool, true for one half.
+    """
+    stream = generator(seed, "augment", epoch)
+    offsets = torch.randint(0, 2 * padding + 1, (n, 2), generator=stream)
+    flips = torch.randint(0, 2, (n,), generator=stream).bool()
+    return offsets, flips
+
+
+def _source(position: Tensor, size: int, border: str) -> tuple[Tensor, Tensor]:
+    """Return where in the unpadded picture each position lies, and whether it lies inside."""
+    inside = (position >= 0) & (position < size)
+    if border == "reflect":
+        position = (size - 1) - ((size - 1) - position.abs()).abs()
+    return position.clamp(0, size - 1), inside
+
+
+def augment(
+    images: Tensor, offsets: Tensor, flips: Tensor, padding: int, border: str = "zeros"
+) -> Tensor:
+    """Pad, crop back to the same size at each sample's own offset, and mirror where flipped.
+
+    out[i, c, y, x] = padded[i, c, y + offsets[i, 0], x' + offsets[i, 1]], where
+    x' = W − 1 − x for flipped samples and x otherwise
+
+    Args:
+        images: (n, C, H, W), any dtype.
+        offsets: (n, 2) int64 in 0 ... 2·padding (see `draws`), on the images' device.
+        flips: (n,) bool, on the images' device.
+        padding: width of the border, pixels.
+        border: "zeros" (black, as in the standard CIFAR recipe) or "reflect".
+
+    Returns:
+        (n, C, H, W), dtype as given.
+    """
+    n, _, height, width = images.shape
+    row = torch.arange(height, device=images.device)
+    column = torch.arange(width, device=images.device)
+    column = torch.where(flips[:, None], width - 1 - column, column)  # (n, W)
+    rows, row_inside = _source(row + offsets[:, :1] - padding, height, border)  # (n, H)
+    columns, column_inside = _source(column + offsets[:, 1:] - padding, width, border)
+    place = rows[:, :, None] * width + columns[:, None, :]  # (n, H, W)
+    flat = images.reshape(n, -1, height * width)
+    out = flat.gather(2, place.reshape(n, 1, -1).expand(-1, flat.shape[1], -1)).view_as(images)
+    if border == "zeros":
+        out = out * (row_inside[:, None, :, None] & column_inside[:, None, None, :])
+    return out
+
+
+def move_boxes(
+    boxes: Tensor, offsets: Tensor, flips: Tensor, padding: int, size: tuple[int, int]
+) -> Tensor:
+    """Move boxes (n, 4; left, top, right, bottom) along with `augment`, cut at the border.
+
+    A box that left the picture shrinks to a line on the border.
+    """
+    height, width = size
+    shift = (padding - offsets).to(boxes.dtype)  # what was at y is now at y + padding − offset
+    left, right = boxes[:, 0], boxes[:, 2]
+    moved_left = torch.where(flips, width - right, left)
+    moved_right = torch.where(flips, width - left, right)
+    # a flip mirrors the picture after it was moved
+    across = torch.where(flips, -shift[:, 1], shift[:, 1])
+    return torch.stack(
+        [
+            (moved_left + across).clamp(0, width),
+            (boxes[:, 1] + shift[:, 0]).clamp(0, height),
+            (moved_right + across).clamp(0, width),
+            (boxes[:, 3] + shift[:, 0]).clamp(0, height),
+        ],
+        dim=1,
+    )
+
+
+def augment_split(
+    batch: Split, offsets: Tensor, flips: Tensor, padding: int, border: str = "zeros"
+) -> Split:
+    """Apply `augment` to images and extras alike, so that all views of a sample stay aligned."""
+    extras = dict(batch.extras)
+    if "depth" in extras:
+        extras["depth"] = augment(extras["depth"], offsets, flips, padding, border)
+    if "boxes" in extras:
+        height, width = batch.images.shape[2:]
+        extras["boxes"] = move_boxes(extras["boxes"], offsets, flips, padding, (height, width))
+    images = augment(batch.images, offsets, flips, padding, border)
+    return Split(images, batch.labels, extras, batch.ids)
+
+
+def normalise(
+    images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return (images − mean)/std for each channel; uint8 images are scaled to [0, 1] first.
+
+    Args:
+        images: (n, C, H, W) uint8, or floating point and already scaled.
+        mean, std: (C,), of images in [0, 1].
+        dtype: of the result; the arithmetic is float32.
+    """
+    scale = std.reciprocal()
+    shift = -mean * scale
+    if images.dtype == torch.uint8:
+        scale = scale / 255
+    out = torch.addcmul(shift[:, None, None], images.float(), scale[:, None, None])
+    return out.to(dtype)
