@@ -1,0 +1,64 @@
+"""The bank of past embeddings that supplies positives and negatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FeatureBank(nn.Module):
+    """One embedding of every training sample, a step to an epoch old.
+
+        b[i] <- m b[i] + (1 - m) z_i        (then scaled to unit length if `normalise`)
+
+    Positives are taken from here as well: a fresh positive against stale negatives lets the
+    critic tell fresh from stale. Fill it with real embeddings before the first step, and write
+    to it after the optimizer's step only (autograd needs the old values in backward).
+
+    Args:
+        size: number of training samples N.
+        dim: length of an embedding.
+        momentum: m in [0, 1), share of the old embedding that a write keeps.
+        normalise: keep rows at unit length, for critics that normalise after projecting.
+
+    Raises:
+        ValueError: a size or dim below 1, a momentum outside [0, 1).
+
+    Source: Tian, Krishnan and Isola (2020), sec. 3.4 and code; Wu et al. (2018), eq. 8 (the bank).
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, size: int, dim: int, momentum: float = 0.5, normalise: bool = False) -> None:
+        super().__init__()
+        if size < 1 or dim < 1:
+            raise ValueError(f"a bank needs a size and a dim of at least 1, not {size} and {dim}")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"bank momentum must be in [0, 1), not {momentum}")
+        self.momentum, self.normalise = float(momentum), normalise
+        self.register_buffer("embeddings", torch.zeros(size, dim))
+
+    def __len__(self) -> int:
+        return self.embeddings.shape[0]
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Return a copy (n, dim) of the rows of samples `index` (n,)."""
+        return self.embeddings.index_select(0, index)
+
+    @torch.no_grad()
+    def fill(self, index: Tensor, embeddings: Tensor) -> None:
+        """Put embeddings (n, dim) in place of the rows of samples `index` (n,)."""
+        self.embeddings.index_copy_(0, index, self._scaled(embeddings))
+
+    @torch.no_grad()
+    def write(self, index: Tensor, embeddings: Tensor) -> None:
+        """Mix embeddings (n, dim) into the rows of samples `index` (n,), each sample once."""
+        new = embeddings.to(self.embeddings.dtype)
+        self.embeddings.index_copy_(
+            0, index, self._scaled(torch.lerp(new, self.rows(index), self.momentum))
+        )
+
+    def _scaled(self, embeddings: Tensor) -> Tensor:
+        embeddings = embeddings.detach().to(self.embeddings.dtype)
+        return F.normalize(embeddings, dim=-1) if self.normalise else embeddings
