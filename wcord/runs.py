@@ -1,0 +1,385 @@
+"""A run on disk, read and steered: the only link between training and looking.
+
+Nothing here needs the writer to be alive, and nothing here imports torch until a trained
+student is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from filelock import FileLock, Timeout
+
+from wcord.storage import read_json, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wcord.experiment import Experiment
+
+ACTIVE = ("starting", "training-teacher", "running", "paused")
+ENDED = ("finished", "failed", "stopped")
+SILENT_AFTER = 30.0  # seconds without a heartbeat before a remote run is called silent
+_COLUMNS = ["step", "epoch", "arm", "name", "value"]
+
+
+def runs_folder() -> Path:
+    """Return the folder of all runs: `WCORD_RUNS`, else `runs` in the working directory."""
+    return Path(os.environ.get("WCORD_RUNS", "runs")).expanduser()
+
+
+def list_runs(folder: Path | None = None) -> list[Run]:
+    """Return the runs of a folder, newest first; what is no run is passed over."""
+    folder = folder or runs_folder()
+    if not folder.is_dir():
+        return []
+    paths = [path.parent for path in folder.glob("*/settings.yaml")]
+    return [Run(path) for path in sorted(paths, key=_created, reverse=True)]
+
+
+def find_run(name: str, folder: Path | None = None) -> Run:
+    """Return the run of this name inside the runs folder.
+
+    Raises:
+        ValueError: the name could lead outside of the folder, or there is no such run.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) or ".." in name:
+        raise ValueError(f"{name!r} is no run name: letters, digits, '-', '_', '+' and '.' only")
+    return Run((folder or runs_folder()) / name)
+
+
+def _created(path: Path) -> float:
+    try:
+        return (path / "settings.yaml").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+class Status(dict):
+    """What status.json says, each entry as a key and as an attribute.
+
+    state, step, total, epoch, eta (seconds), pid, host, heartbeat (seconds since 1970), error,
+    and `alive`: True or False where the lock can tell, None for a run on another machine.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"status has no {name!r}; it has {', '.join(self)}") from None
+
+    @property
+    def sentence(self) -> str:
+        """One line for people: how far the run is and whether anything is wrong."""
+        state, step, total = self["state"], self["step"], self["total"]
+        if state in ENDED:
+            return f"{state} at step {step} of {total}" + (
+                f": {self['error']}" if self["error"] else ""
+            )
+        if self["alive"] is False:
+            return f"interrupted at step {step} of {total}: its process has ended; resume continues"
+        silence = time.time() - (self["heartbeat"] or 0)
+        if self["alive"] is None and silence > SILENT_AFTER:
+            return f"{state}, step {step} of {total}: no sign for {silence:.0f} s"
+        left = f", {self['eta']:.0f} s left" if self["eta"] and state == "running" else ""
+        return f"{state}, step {step} of {total}{left}"
+
+
+@dataclass(frozen=True)
+class ArmPicture:
+    """One arm at one probe, as numpy arrays.
+
+    plan, cost, scores (n, n): rows are teacher samples, columns student samples; the plan sums
+    to 1. teacher, student (m, d): projected features. prediction (m,): the student's classes.
+    values: scalars by name. fitted: the projection is a ridge map made for the picture only.
+    """
+
+    plan: np.ndarray
+    cost: np.ndarray
+    scores: np.ndarray
+    teacher: np.ndarray
+    student: np.ndarray
+    prediction: np.ndarray
+    values: dict[str, float]
+    fitted: bool
+
+
+class Snapshot:
+    """One probe of a run: `labels` and `index` (m,) of its samples, and every arm's picture.
+
+    The first n of the m samples are the probe batch of plan, cost and scores; `index` counts in
+    the held-out part.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+        self._arrays = arrays
+        self._values: dict[str, dict[str, float]] = header["values"]
+        self._fitted: list[str] = header["fitted"]
+        self.step: int = header["step"]
+        self.epoch: float = header["epoch"]
+        self.labels = arrays["labels"].astype(np.int64)
+        self.index = arrays["index"].astype(np.int64)
+
+    @classmethod
+    def read(cls, path: Path) -> Snapshot:
+        """Read a snapshot file.
+
+        Raises:
+            ValueError: the file is damaged or is no snapshot.
+        """
+        from safetensors.numpy import load
+
+        try:
+            content = path.read_bytes()
+            header = _metadata(content)
+            return cls(load(content), json.loads(header["snapshot"]))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"snapshot {path.name} cannot be read: {error}") from error
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that were probed, in the order of the settings."""
+        return list(self._values)
+
+    def values(self, arm: str) -> dict[str, float]:
+        """Return the scalars of an arm without touching its arrays."""
+        return {k: float("nan") if v is None else v for k, v in self._values[arm].items()}
+
+    def arm(self, name: str) -> ArmPicture:
+        """Return one arm's picture, in float32.
+
+        Raises:
+            ValueError: no such arm in this snapshot.
+        """
+        if name not in self._values:
+            raise ValueError(f"no arm {name!r} in this snapshot; it has {', '.join(self.arms)}")
+        part = {key: self._arrays[f"{name}/{key}"] for key in ("plan", "cost", "scores")}
+        wide = {key: array.astype(np.float32) for key, array in part.items()}
+        wide["plan"] /= wide["plan"].shape[0]  # stored as plan × n, which keeps fp16 exact enough
+        return ArmPicture(
+            **wide,
+            teacher=self._arrays[f"{name}/teacher"].astype(np.float32),
+            student=self._arrays[f"{name}/student"].astype(np.float32),
+            prediction=self._arrays[f"{name}/prediction"].astype(np.int64),
+            values=self.values(name),
+            fitted=name in self._fitted,
+        )
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+class Run:
+    """A run directory: read it while it grows, steer it, or look back at it.
+
+    Args:
+        path: the directory; a name alone is looked up in the runs folder.
+
+    Raises:
+        ValueError: there is no run there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        path = Path(path)
+        if not (path / "settings.yaml").is_file():
+            inside = runs_folder() / path
+            if len(path.parts) != 1 or not (inside / "settings.yaml").is_file():
+                raise ValueError(f"no run at {path}: settings.yaml is missing")
+            path = inside
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {self.status.sentence})"
+
+    @property
+    def name(self) -> str:
+        """The name of the directory, by which the run is known."""
+        return self.path.name
+
+    # -- reading ---------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """What the writer last said, and whether it is alive."""
+        blank = {"state": "starting", "step": 0, "total": 0, "epoch": 0.0, "eta": None}
+        blank |= {"pid": None, "host": None, "heartbeat": None, "error": None}
+        said = read_json(self.path / "status.json", {})
+        status = Status(blank | (said if isinstance(said, dict) else {}))
+        status["alive"] = self._alive(status)
+        return status
+
+    def _alive(self, status: Status) -> bool | None:
+        if status["state"] in ENDED:
+            return False
+        if status["host"] not in (None, socket.gethostname()):
+            return None
+        if is_locked(self.path):
+            return True
+        # Between launching and locking lie the seconds that importing torch takes.
+        return status["state"] == "starting" and _process_exists(status["pid"])
+
+    @property
+    def settings(self) -> Experiment:
+        """The settings of the run, complete: enough to run it again."""
+        from wcord.experiment import load
+
+        return load(self.path / "settings.yaml")
+
+    @property
+    def plain_settings(self) -> dict[str, Any]:
+        """The settings as plain data, unvalidated: for readers that must not wait for torch."""
+        return yaml.safe_load((self.path / "settings.yaml").read_text(encoding="utf-8"))
+
+    @property
+    def arms(self) -> list[str]:
+        """The names of the arms, in the order of the settings."""
+        return list(self.plain_settings["arms"])
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The results, once the run has finished."""
+        return read_json(self.path / "summary.json")
+
+    def metrics(self) -> pd.DataFrame:
+        """Return every value written so far: step, epoch, arm ("" for the run's own), name, value.
+
+        A last line that is still being written is left out.
+        """
+        path = self.path / "metrics.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        if not whole:
+            return pd.DataFrame(columns=_COLUMNS)
+        frame = pd.read_json(io.BytesIO(whole), lines=True, dtype={"arm": str, "name": str})
+        return frame[_COLUMNS].astype({"epoch": float, "value": float})
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have a snapshot, ascending."""
+        names = (path.stem for path in (self.path / "snapshots").glob("*.safetensors"))
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def snapshot(self, step: int | None = None) -> Snapshot:
+        """Return the snapshot of a step; without a step, the newest.
+
+        Raises:
+            ValueError: there is none, or it is damaged.
+        """
+        steps = self.steps
+        if step is None and steps:
+            step = steps[-1]
+        if step is None or step not in steps:
+            known = f"there are {len(steps)}, {steps[0]} to {steps[-1]}" if steps else "none yet"
+            raise ValueError(f"no snapshot of step {step} in {self.name}: {known}")
+        return Snapshot.read(self.path / "snapshots" / f"{step}.safetensors")
+
+    def student(self, arm: str) -> nn.Module:
+        """Return the trained student of an arm, in evaluation mode, on the CPU."""
+        from wcord.training import load_student
+
+        return load_student(self, arm)
+
+    # -- steering --------------------------------------------------------------------------
+
+    @property
+    def control(self) -> dict[str, Any]:
+        """What the writer is asked to do now."""
+        blank = {"pause_at": None, "stop": False, "delay": 0.0}
+        said = read_json(self.path / "control.json", {})
+        return blank | (said if isinstance(said, dict) else {})
+
+    def _steer(self, **change: Any) -> None:
+        write_json(self.path / "control.json", self.control | change)
+
+    def pause(self) -> None:
+        """Pause before the next step."""
+        self._steer(pause_at=0)
+
+    def step(self, count: int = 1) -> None:
+        """Go on for `count` steps, then pause."""
+        self._steer(pause_at=self.status["step"] + count)
+
+    def resume(self) -> None:
+        """Go on without pausing. (A run whose process has ended: `wcord.resume`.)"""
+        self._steer(pause_at=None)
+
+    def stop(self) -> None:
+        """End the run after the step under way, with a checkpoint."""
+        self._steer(stop=True)
+
+    def pace(self, delay: float) -> None:
+        """Let a step take at least `delay` seconds; 0 is full speed."""
+        if not 0 <= delay < float("inf"):
+            raise ValueError(f"delay is {delay}: it is a number of seconds, 0 or more")
+        self._steer(delay=float(delay))
+
+    def wait(self, timeout: float | None = None, every: float = 0.1) -> Status:
+        """Return the status once the run has ended.
+
+        Raises:
+            TimeoutError: it goes on after `timeout` seconds.
+            RuntimeError: its process ended without a word.
+        """
+        start = time.monotonic()
+        while True:
+            status = self.status
+            if status["state"] in ENDED:
+                return status
+            if status["alive"] is False:
+                raise RuntimeError(f"{self.name}: {status.sentence}")
+            if timeout is not None and time.monotonic() - start > timeout:
+                raise TimeoutError(f"{self.name} goes on after {timeout:g} s: {status.sentence}")
+            time.sleep(every)
+
+    def delete(self) -> None:
+        """Remove the directory.
+
+        Raises:
+            ValueError: the run is being written.
+        """
+        if is_locked(self.path):
+            raise ValueError(f"{self.name} is being written: stop it first")
+        shutil.rmtree(self.path)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a living process of this machine writes the run."""
+    if not (path / "lock").exists():
+        return False
+    lock = FileLock(path / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def _process_exists(pid: int | None) -> bool:
+    if not pid:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
