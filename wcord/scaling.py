@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,17 +36,29 @@ class Scaled(NamedTuple):
     iterations: int
 
 
-def kernel_is_safe(a: Tensor, b: Tensor, uniform: bool) -> bool:
-    """Return whether `kernel_form` may be used with masses a and b.
+def solve(
+    cost: Tensor,
+    epsilon: float,
+    a: Tensor,
+    b: Tensor,
+    iterations: int,
+    tolerance: float | None,
+    uniform: bool,
+) -> Scaled:
+    """Run Sinkhorn in kernel form where that is safe, in the log domain elsewhere, no gradients.
 
-    Uniform masses always; others are read, on a CPU only, and must be 0 or above SMALLEST_MASS.
+    Uniform masses are always safe; others are read, on a CPU only, and must be 0 or large enough.
+
+    Args as `log_form`'s, and whether a and b are uniform.
     """
-    if uniform:
-        return True
-    if a.device.type != "cpu":
-        return False
-    least = SMALLEST_MASS[a.dtype]
-    return all(bool(((mass == 0) | (mass > least)).all()) for mass in (a, b))
+    with torch.no_grad():
+        if uniform or (a.device.type == "cpu" and _large_enough(a) and _large_enough(b)):
+            return kernel_form(cost, epsilon, a, b, iterations, tolerance, zeros=not uniform)
+        return log_form(cost, epsilon, a, b, iterations, tolerance)
+
+
+def _large_enough(mass: Tensor) -> bool:
+    return bool(((mass == 0) | (mass > SMALLEST_MASS[mass.dtype])).all())
 
 
 def log_form(
@@ -103,57 +115,110 @@ def proximal_steps(
 
 
 def kernel_form(
-    cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int, tolerance: float | None
+    cost: Tensor,
+    epsilon: float,
+    a: Tensor,
+    b: Tensor,
+    iterations: int,
+    tolerance: float | None,
+    zeros: bool,
 ) -> Scaled:
-    """Sinkhorn on scalings in buffers allocated once, absorbed before they can overflow.
+    """Run Sinkhorn on scalings, in buffers allocated once, absorbed before they can overflow.
 
-    Between absorptions P = diag(u) K diag(v), K = exp((f + g - C) / e); f and g are held in
-    units of e, and C is reduced, so that K starts with a 1 in every row and column.
+        P = diag(u) K diag(v),  u = a / K v,  v = b / K^T u,  K = exp((f + g - C) / e)
+
+    f and g take up e log u and e log v whenever `_window` says so (they are held in units of e
+    here). C is reduced first, so that K starts with a 1 in every row and column; the updates are
+    those from g = 0 all the same.
+
+    Args as `log_form`'s, and whether there may be zeros among the masses. Not differentiable.
     """
     batch, (n, m) = cost.shape[:-2], cost.shape[-2:]
-    lead = () if batch.numel() == 1 else (batch.numel(),)
+    lead = (batch.numel(),) if batch.numel() > 1 else ()
     column, row = (*lead, n, 1), (*lead, 1, m)  # how scalings meet the kernel
-    times, tail = (_products(cost), (1,)) if lead else (torch.mv, ())
-    a, b = a.reshape(*lead, n, *tail), b.reshape(*lead, m, *tail)
-    dead = (a.view(column) == 0) | (b.view(row) == 0)
-    reduced, least_f, least_g = _reduce(cost.reshape(*lead, n, m), dead)
-    log_kernel = reduced.div_(-epsilon)
-    start = (least_g / -epsilon).exp().view_as(b).masked_fill(b == 0, 0)  # g = 0 before reducing
+    a, b = (a.reshape(column), b.reshape(row)) if lead else (a.reshape(n), b.reshape(m))
+    cost = cost.reshape(*lead, n, m)
+    dead = (a.view(column) == 0) | (b.view(row) == 0) if zeros else None
+    log_kernel, least_f, least_g = _reduce(cost, dead)
+    log_kernel.div_(-epsilon)
     f, g = torch.zeros_like(a), torch.zeros_like(b)
-    kernel, u, v = torch.empty_like(log_kernel), torch.empty_like(a), torch.empty_like(b)
+    kernel, u, v = torch.empty_like(log_kernel), torch.empty_like(f), torch.empty_like(g)
+    update_rows, update_columns = _updates(kernel, u, v, a, b)
+    start = (least_g / -epsilon).exp_().view_as(b)  # what g = 0 is after reducing
     done = 0
     while done < iterations:
         torch.add(log_kernel, f.view(column), out=kernel).add_(g.view(row)).exp_()
-        kernel.masked_fill_(dead, 1)  # keeps 0 / sum finite: scalings without mass are 0 anyway
-        transposed, steps, taken = kernel.mT, 1, 0
         v.copy_(start)
-        while taken < steps:
-            torch.div(a, times(kernel, v, out=u), out=u)
-            torch.div(b, times(transposed, u, out=v), out=v)
-            taken += 1
-            if taken == 1 and done > 0:
-                steps = min(_window(u, v, max(n, m), tolerance), iterations - done)
-        done += taken
+        if dead is not None:
+            kernel.masked_fill_(dead, 1)  # any number: these scalings are 0 / sum = 0
+            v.mul_(b > 0)
+        update_rows()
+        update_columns()
+        steps = 1
+        if done > 0:
+            steps = min(_window(u, v, max(n, m), tolerance), iterations - done)
+            for _ in range(steps - 1):
+                update_rows()
+                update_columns()
+        done += steps
         f += u.log()
         g += v.log()
-        start = (b > 0).to(b.dtype)
-        if tolerance is not None:
-            error = (times(kernel, v, out=torch.empty_like(u)) * u - a).abs()
-            if error.view(*lead, n).sum(-1).max() <= tolerance:
-                break
+        start = torch.ones_like(g)
+        if tolerance is not None and _row_error(kernel, u, v, a) <= tolerance:
+            break
     plan = kernel.mul_(u.view(column)).mul_(v.view(row))
-    f = f.view(column).mul(epsilon) + least_f
-    g = g.view(row).mul(epsilon) + least_g
-    return Scaled(plan.view(cost.shape), f.view(*batch, n), g.view(*batch, m), done)
+    f = f.view(column).mul_(epsilon).add_(least_f)
+    g = g.view(row).mul_(epsilon).add_(least_g)
+    return Scaled(plan.view(*batch, n, m), f.view(*batch, n), g.view(*batch, m), done)
 
 
-def _reduce(cost: Tensor, dead: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _updates(
+    kernel: Tensor, u: Tensor, v: Tensor, a: Tensor, b: Tensor
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return the two updates u = a / K v and v = b / K^T u on these buffers."""
+    if kernel.ndim == 2:
+        transposed = kernel.mT
+
+        def update_rows() -> None:
+            torch.div(a, torch.mv(kernel, v, out=u), out=u)
+
+        def update_columns() -> None:
+            torch.div(b, torch.mv(transposed, u, out=v), out=v)
+
+        return update_rows, update_columns
+
+    # Batched products go through one elementwise pass: faster than bmm on a CPU from 32 x 32 up,
+    # and never on tensor cores, whose TF32 is too coarse for marginals.
+    work = torch.empty_like(kernel)
+
+    def update_rows_of_batch() -> None:
+        torch.div(a, torch.sum(torch.mul(kernel, v, out=work), -1, keepdim=True, out=u), out=u)
+
+    def update_columns_of_batch() -> None:
+        torch.div(b, torch.sum(torch.mul(kernel, u, out=work), -2, keepdim=True, out=v), out=v)
+
+    return update_rows_of_batch, update_columns_of_batch
+
+
+def _reduce(cost: Tensor, dead: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return C - r - c >= 0 with a 0 in every row and column that has mass, r and c."""
-    cost = cost.masked_fill(dead, math.inf)
-    rows = cost.amin(-1, keepdim=True).nan_to_num_(posinf=0.0)
-    cost = cost - rows
-    columns = cost.amin(-2, keepdim=True).nan_to_num_(posinf=0.0)
+    if dead is None:
+        rows = cost.amin(-1, keepdim=True)
+        cost = cost - rows
+        columns = cost.amin(-2, keepdim=True)
+    else:
+        cost = cost.masked_fill(dead, math.inf)
+        rows = cost.amin(-1, keepdim=True).nan_to_num_(posinf=0.0)
+        cost = cost - rows
+        columns = cost.amin(-2, keepdim=True).nan_to_num_(posinf=0.0)
     return cost.sub_(columns), rows, columns
+
+
+def _row_error(kernel: Tensor, u: Tensor, v: Tensor, a: Tensor) -> float:
+    """Return the largest L1 error of the rows in the batch; waits for the device."""
+    if kernel.ndim == 2:
+        return float((torch.mv(kernel, v) * u - a).abs().sum())
+    return float(((kernel * v).sum(-1, keepdim=True) * u - a).abs().sum(-2).max())
 
 
 def _window(u: Tensor, v: Tensor, size: int, tolerance: float | None) -> int:
@@ -172,15 +237,3 @@ def _window(u: Tensor, v: Tensor, size: int, tolerance: float | None) -> int:
     else:
         updates = limit / math.log(max(2, size))
     return max(1, min(int(updates), LOOKS if tolerance is not None else 10**9))
-
-
-def _products(like: Tensor) -> Callable[..., Any]:
-    """Return batched matrix-vector multiplication (B, n, m) x (B, m, 1) for this device."""
-    if like.device.type == "cpu":
-        return torch.bmm
-
-    def multiply(kernel: Tensor, scaling: Tensor, out: Tensor) -> Tensor:
-        # no tensor cores: TF32, where a user has allowed it, is too coarse for marginals
-        return torch.sum(kernel * scaling.mT, -1, keepdim=True, out=out)
-
-    return multiply

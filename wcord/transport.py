@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from wcord.scaling import Scaled, kernel_form, kernel_is_safe, log_form, proximal_steps
+from wcord.scaling import Scaled, log_form, proximal_steps, solve
 
 MASS_ERROR = 1e-5  # how far from 1 a sum of masses may be
 MOST_UPDATES = 20_000  # of the last projection of IPOT
@@ -188,10 +188,8 @@ def sinkhorn(
     a, b = _masses(cost, source, target)
     if gradient == "unrolled":
         return _report(cost, a, b, log_form(cost, epsilon, a, b, iterations, tolerance), tolerance)
-    with torch.no_grad():
-        uniform = source is None and target is None
-        scheme = kernel_form if kernel_is_safe(a, b, uniform) else log_form
-        scaled = scheme(cost.detach(), epsilon, a, b, iterations, tolerance)
+    uniform = source is None and target is None
+    scaled = solve(cost.detach(), epsilon, a, b, iterations, tolerance, uniform)
     return _report(cost, a, b, scaled, tolerance)
 
 
@@ -295,7 +293,7 @@ def ipot(
     Wasserstein distance", algorithm 1.
 
     >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.5]], dtype=torch.float64)
-    >>> steps, direct = ipot(cost, 1.0, iterations=10), sinkhorn(cost, 0.1, iterations=1000)
+    >>> steps, direct = ipot(cost, 5.0, iterations=10), sinkhorn(cost, 0.5, iterations=1000)
     >>> torch.allclose(steps.plan, direct.plan, rtol=0, atol=1e-12)
     True
     """
@@ -313,10 +311,9 @@ def ipot(
             return _report(cost, a, b, scaled, None)
         tolerance = 1e-14 if cost.dtype == torch.float64 else 1e-6
         uniform = source is None and target is None
-        scheme = kernel_form if kernel_is_safe(a, b, uniform) else log_form
         around = fixed - scaled.f.nan_to_num(neginf=0)[..., :, None]
         around -= scaled.g.nan_to_num(neginf=0)[..., None, :]
-        last = scheme(around, epsilon, a, b, MOST_UPDATES, tolerance)
+        last = solve(around, epsilon, a, b, MOST_UPDATES, tolerance, uniform)
         scaled = Scaled(
             last.plan, scaled.f + last.f, scaled.g + last.g, iterations + last.iterations
         )
