@@ -1,0 +1,112 @@
+"""Networks by name; each is one line in `MODELS` or one rule in `FAMILIES`.
+
+`build` gives a `Network`, from which penultimate features and stage maps can be read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from wcord.models.mobile import MobileNetV2
+from wcord.models.network import Network
+from wcord.models.resnet import cifar_resnet, resnet50
+from wcord.models.shuffle import shufflenet_v1, shufflenet_v2
+from wcord.models.small import SmallNet
+from wcord.models.vgg import VGG
+from wcord.models.wide import WideResNet
+from wcord.models.zoo import torchvision_model
+from wcord.randomness import seed_of
+
+__all__ = ["FAMILIES", "MODELS", "Network", "build", "check_model", "parameter_count"]
+
+Size = tuple[int, int]
+Builder = Callable[[int, Size, int], nn.Module]  # channels, (height, width), classes
+
+MODELS: dict[str, Builder] = {
+    "digits-teacher": lambda c, s, k: SmallNet(c, s, k, (32, 64), 64),
+    "digits-student": lambda c, s, k: SmallNet(c, s, k, (4, 8), 16),
+    "resnet8": lambda c, s, k: cifar_resnet(8, c, k),
+    "resnet14": lambda c, s, k: cifar_resnet(14, c, k),
+    "resnet20": lambda c, s, k: cifar_resnet(20, c, k),
+    "resnet32": lambda c, s, k: cifar_resnet(32, c, k),
+    "resnet44": lambda c, s, k: cifar_resnet(44, c, k),
+    "resnet56": lambda c, s, k: cifar_resnet(56, c, k),
+    "resnet110": lambda c, s, k: cifar_resnet(110, c, k),
+    "resnet8x4": lambda c, s, k: cifar_resnet(8, c, k, wide=True),
+    "resnet32x4": lambda c, s, k: cifar_resnet(32, c, k, wide=True),
+    "resnet50": lambda c, s, k: resnet50(c, k),
+    "wrn-16-1": lambda c, s, k: WideResNet(16, 1, c, k),
+    "wrn-16-2": lambda c, s, k: WideResNet(16, 2, c, k),
+    "wrn-40-1": lambda c, s, k: WideResNet(40, 1, c, k),
+    "wrn-40-2": lambda c, s, k: WideResNet(40, 2, c, k),
+    "vgg8": lambda c, s, k: VGG(1, c, s, k),
+    "vgg13": lambda c, s, k: VGG(2, c, s, k),
+    "mobilenetv2": lambda c, s, k: MobileNetV2(0.5, c, k),
+    "shufflenetv1": lambda c, s, k: shufflenet_v1(c, k),
+    "shufflenetv2": lambda c, s, k: shufflenet_v2(c, k),
+}
+
+
+def _small(argument: str, channels: int, size: Size, classes: int) -> nn.Module:
+    *widths, features = map(int, argument.split("-"))
+    return SmallNet(channels, size, classes, tuple(widths), features)
+
+
+# prefix:ARGUMENT, the form of the argument, what it is called in messages
+FAMILIES: dict[str, tuple[Callable[[str, int, Size, int], nn.Module], str, str]] = {
+    "small": (_small, r"[1-9]\d*(-[1-9]\d*)+", "small:4-8-16 (convolutions 4 and 8, 16 features)"),
+    "torchvision": (torchvision_model, r"\w+", "torchvision:NAME"),
+}
+
+
+def check_model(name: str) -> str:
+    """Return a model's name as `MODELS` spells it (wrn_16_2 is wrn-16-2).
+
+    Raises:
+        ValueError: there is no such model; the nearest is named.
+    """
+    family, colon, argument = name.partition(":")
+    if colon and family in FAMILIES:
+        _, form, example = FAMILIES[family]
+        if not re.fullmatch(form, argument):
+            raise ValueError(f"model {name!r} is not understood: write {example}")
+        return name
+    plain = name.lower().replace("_", "-")
+    if plain in MODELS:
+        return plain
+    near = difflib.get_close_matches(plain, MODELS, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(MODELS)}"
+    raise ValueError(f"unknown model {name!r}: {hint}")
+
+
+def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> Network:
+    """Return a new network whose weights are a pure function of (name, sizes, seed).
+
+    Args:
+        name: in `MODELS`, or small:WIDTHS-FEATURES, or torchvision:NAME.
+        channels, size: of the images it will see; size is (height, width), pixels.
+        classes: number of logits.
+        seed: keys the initial weights; the caller makes it differ between teacher and student.
+
+    Raises:
+        ValueError: unknown name, or the network cannot take such images.
+    """
+    name = check_model(name)
+    family, colon, argument = name.partition(":")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, "weights"))
+        if colon:
+            module = FAMILIES[family][0](argument, channels, size, classes)
+        else:
+            module = MODELS[name](channels, size, classes)
+    return Network(module, (channels, *size))
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
