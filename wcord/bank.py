@@ -42,9 +42,9 @@ class FeatureBank(nn.Module):
     def __len__(self) -> int:
         return self.embeddings.shape[0]
 
-    def rows(self, index: Tensor) -> Tensor:
-        """Return a copy (n, dim) of the rows of samples `index` (n,)."""
-        return self.embeddings.index_select(0, index)
+    def rows(self, index: Tensor | None = None) -> Tensor:
+        """Return a copy (n, dim) of the rows of samples `index` (n,); all, uncopied, if None."""
+        return self.embeddings if index is None else self.embeddings.index_select(0, index)
 
     @torch.no_grad()
     def fill(self, index: Tensor, embeddings: Tensor) -> None:

@@ -142,6 +142,10 @@ class Critic(nn.Module):
         """Return g of every pair: (n, m) from z_t (n, dim) and z_s (m, dim)."""
         raise NotImplementedError
 
+    def pair_student(self, z_s: Tensor, z_t: Tensor) -> Tensor:
+        """Return `pair` with rows and columns exchanged: (m, n), a row for each student."""
+        return self.pair(z_t, z_s).T
+
     def aligned(self, z_t: Tensor, z_s: Tensor) -> Tensor:
         """Return g of the pairs (z_t[i], z_s[i]): (n,)."""
         raise NotImplementedError
@@ -223,7 +227,10 @@ class DotCritic(Critic):
         return F.normalize(project(features), dim=-1, eps=SMALLEST_NORM)  # (n, dim), norm 1
 
     def pair(self, z_t: Tensor, z_s: Tensor) -> Tensor:
-        return z_t @ z_s.T / self.temperature  # (n, m)
+        return (z_t / self.temperature) @ z_s.T  # (n, m)
+
+    def pair_student(self, z_s: Tensor, z_t: Tensor) -> Tensor:
+        return (z_s / self.temperature) @ z_t.T  # (m, n)
 
     def aligned(self, z_t: Tensor, z_s: Tensor) -> Tensor:
         return (z_t * z_s).sum(-1) / self.temperature  # (n,)

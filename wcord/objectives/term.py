@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -72,7 +72,8 @@ class Batch:
     seed: int
 
 
-class Primer(NamedTuple):
+@dataclass(frozen=True)
+class Primer:
     """One batch of the pass that fills banks before the first step (no gradients)."""
 
     index: Tensor
@@ -103,7 +104,7 @@ class Term(nn.Module):
     name: ClassVar[str] = ""
     needs_logits: ClassVar[bool] = False
     needs_maps: ClassVar[bool] = False
-    critic: nn.Module | None = None
+    critic: nn.Module | None
 
     def __init__(self, settings: Any, shapes: Shapes, seed: int) -> None:
         super().__init__()
@@ -111,6 +112,7 @@ class Term(nn.Module):
         self.shapes = shapes
         self.seed = seed
         self.logs: dict[str, Tensor] = {}
+        self.critic = None
 
     def prime(self, passes: Passes) -> None:
         """Look at every training sample once, before the first step."""

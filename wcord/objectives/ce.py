@@ -1,0 +1,35 @@
+"""Cross-entropy on the labels that the student may see."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from wcord.objectives.term import Batch, Output, Term, TermSettings
+
+
+class CrossEntropySettings(TermSettings):
+    """Settings of `ce`."""
+
+
+class CrossEntropy(Term):
+    """Cross-entropy of labelled samples.
+
+        L = 1/|A| sum over i in A of -log softmax(logits_i)[y_i],   A = labelled samples
+
+    Exactly 0, with zero gradient, in a batch without labels. Samples outside A may carry any
+    label, outside the classes too.
+    """
+
+    Settings = CrossEntropySettings
+    name: ClassVar[str] = "ce"
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        label = batch.label.where(batch.labelled, 0)
+        losses = F.cross_entropy(student.logits, label, reduction="none")  # (n,)
+        total = losses.where(batch.labelled, 0.0).sum()
+        return total / batch.labelled.sum().clamp_min(1)

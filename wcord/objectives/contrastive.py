@@ -1,0 +1,141 @@
+"""What the contrastive terms share: critic, banks, negatives, two directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wcord.bank import FeatureBank
+from wcord.critic import Critic
+from wcord.objectives.forms import FORMS, Scores, difference
+from wcord.objectives.negatives import Negatives
+from wcord.objectives.normaliser import Normaliser
+from wcord.objectives.term import Batch, Output, Passes, Shapes, Term
+
+SIDES = ("student", "teacher")  # whose fresh embeddings are the anchors
+
+
+class Contrastive(Term):
+    """Tell congruent pairs from incongruent ones, from both sides.
+
+        L = L(student anchors, teacher bank) + L(teacher anchors, student bank)
+
+    Each direction trains the side of its anchors; positives and negatives come from the bank of
+    the other side, so that the critic cannot tell fresh from stale.
+
+    Args:
+        settings: needs `bank_momentum`.
+        shapes: sizes of the task.
+        seed: the run's seed.
+        critic: scores pairs; fixed between two steps.
+        dims: lengths of the critic's embeddings, teacher and student.
+        form: a name in `FORMS`.
+        lipschitz: K of the scores, by which `wasserstein` divides.
+        temperature: divides scores of a critic that has no temperature of its own.
+        normaliser: "moving_average" or "first_batch".
+        negatives: the rule by which they are chosen.
+        normalise_bank: keep bank rows at unit length.
+        summed: add negatives up instead of averaging (`wasserstein`).
+        certified: whether `bound` is one, and so is logged.
+    """
+
+    critic: Critic
+
+    def __init__(
+        self,
+        settings: Any,
+        shapes: Shapes,
+        seed: int,
+        *,
+        critic: Critic,
+        dims: tuple[int, int],
+        form: str,
+        lipschitz: float,
+        normaliser: str,
+        negatives: Negatives,
+        normalise_bank: bool,
+        temperature: float = 1.0,
+        summed: bool = False,
+        certified: bool = True,
+    ) -> None:
+        super().__init__(settings, shapes, seed)
+        self.critic = critic
+        self.form, self.lipschitz, self.temperature = form, lipschitz, temperature
+        self.summed, self.certified = summed, certified
+        self.negatives = negatives
+        self.normalisers = nn.ModuleDict({side: Normaliser(normaliser) for side in SIDES})
+        bank = (settings.bank_momentum, normalise_bank)
+        self.teacher_bank = FeatureBank(shapes.samples, dims[0], *bank)
+        self.student_bank = FeatureBank(shapes.samples, dims[1], *bank)
+        self._seen: tuple[Tensor, ...] | None = None
+
+    @torch.no_grad()
+    def prime(self, passes: Passes) -> None:
+        """Centre the critic on real features, then fill the banks with their embeddings."""
+        teacher = torch.zeros_like(self.critic.teacher_mean)
+        student, count = torch.zeros_like(self.critic.student_mean), 0
+        indices, groups = [], []
+        for primer in passes():
+            teacher = teacher + primer.teacher.features.sum(0)
+            student = student + primer.student.features.sum(0)
+            count += len(primer.index)
+            indices.append(primer.index)
+            groups.append(primer.group)
+        self.negatives.observe(torch.cat(indices), torch.cat(groups))
+        self.critic.observe((teacher / count)[None], (student / count)[None], momentum=1)
+        for primer in passes():
+            z_t, z_s = self.embed(primer.teacher.features, primer.student.features)
+            self.teacher_bank.fill(primer.index, z_t)
+            self.student_bank.fill(primer.index, z_s)
+
+    def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        """Return z_t (n, dim) and z_s (n, dim)."""
+        return self.critic.embed_teacher(teacher), self.critic.embed_student(student)
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        z_t, z_s = self.embed(teacher.features, student.features)
+        shared["embeddings"] = (z_t, z_s)
+        self._seen = tuple(
+            t.detach() for t in (batch.index, z_t, z_s, teacher.features, student.features)
+        )
+        forms, differences = [], []
+        for side, scores in self.contrasts(batch, z_t, z_s).items():
+            log_c = self.normalisers[side](scores)
+            forms.append(FORMS[self.form](scores, log_c, self.lipschitz, self.summed))
+            differences.append(difference(scores).detach())
+            self.logs[f"normaliser_{side}"] = log_c.exp()
+        self.logs["difference"] = torch.stack(differences).mean()
+        if self.certified:
+            self.logs["bound"] = torch.stack([form.bound for form in forms]).mean()
+        return forms[0].loss + forms[1].loss
+
+    def contrasts(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> dict[str, Scores]:
+        """Return the scores of student anchors and of teacher anchors, over temperature."""
+        choice = self.negatives.choose(batch, f"{self.name}-negatives")
+        of_teacher, of_student = self.teacher_bank, self.student_bank
+        index = batch.index
+        by_student = choice.scores(
+            self.critic.aligned(of_teacher.rows(index), z_s),
+            lambda rows: self.critic.pair_student(z_s, of_teacher.rows(rows)),
+        )
+        by_teacher = choice.scores(
+            self.critic.aligned(z_t, of_student.rows(index)),
+            lambda rows: self.critic.pair(z_t, of_student.rows(rows)),
+        )
+        return {"student": by_student / self.temperature, "teacher": by_teacher / self.temperature}
+
+    def update(self) -> None:
+        """Write the banks, move the centres and keep the normalisers, after the step."""
+        if self._seen is None:
+            return
+        index, z_t, z_s, teacher, student = self._seen
+        self.teacher_bank.write(index, z_t)
+        self.student_bank.write(index, z_s)
+        self.critic.observe(teacher, student)
+        for normaliser in self.normalisers.values():
+            normaliser.update()  # type: ignore[operator]
+        self._seen = None

@@ -1,0 +1,65 @@
+"""Contrastive representation distillation, as its published code computes it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from wcord.critic import DotCritic
+from wcord.objectives.contrastive import Contrastive
+from wcord.objectives.negatives import Negatives
+from wcord.objectives.term import Shapes, TermSettings
+
+
+class CRDSettings(TermSettings):
+    """Settings of `crd`; the defaults are the published ones."""
+
+    weight: float = Field(0.8, ge=0, description="factor of this term in the total")
+    dim: int = Field(128, ge=1, description="length of the embeddings")
+    temperature: float = Field(0.07, gt=0, description="tau of the scores")
+    negatives_count: int | None = Field(
+        16384, ge=1, description="M, drawn for each anchor; null takes all of other classes"
+    )
+    bank_momentum: float = Field(0.5, ge=0, lt=1, description="share of the old embedding kept")
+
+
+class CRD(Contrastive):
+    """Noise-contrastive estimation against a bank, negatives of other classes.
+
+        P = e^g / Z,   Z = N mean(e^g) over the first batch's scores, then frozen
+        L = -1/n sum over anchors of  log P+ / (P+ + M/N) + sum over M of log (M/N) / (P- + M/N)
+
+    both directions, g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau, u(x) = x / ||x||. This is
+    `gckt` with the form `nce`, the dot critic normalised after, and c = Z / N: the same function
+    given the same negatives and normaliser (the published code's eps of 1e-7 is not needed here).
+    Unlike there, the bank starts from real embeddings and not from noise, is written after the
+    optimizer's step, and M never exceeds what there is.
+
+    Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation", eq. 9, 14,
+    18 and 19, and the authors' code for Z and the negatives.
+    """
+
+    Settings = CRDSettings
+    name: ClassVar[str] = "crd"
+
+    def __init__(self, settings: CRDSettings, shapes: Shapes, seed: int) -> None:
+        groups = max(shapes.teacher_classes, shapes.student_classes)
+        super().__init__(
+            settings,
+            shapes,
+            seed,
+            critic=DotCritic(
+                shapes.teacher_dim,
+                shapes.student_dim,
+                settings.dim,
+                settings.temperature,
+                normalise="after",
+            ),
+            dims=(settings.dim, settings.dim),
+            form="nce",
+            lipschitz=1 / settings.temperature,
+            normaliser="first_batch",
+            negatives=Negatives(shapes.samples, groups, "other_class", settings.negatives_count),
+            normalise_bank=True,
+        )

@@ -1,0 +1,123 @@
+"""The forms of the global contrastive term, as functions of critic scores alone.
+
+One row an anchor: its congruent score g+ and the scores g- of its negatives. `allowed` tells
+which of a row's negatives count (None: all); M is their number in the row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DIAMETER = 4.0  # of the pairs of unit vectors, under ||t - t'|| + ||s - s'||
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Critic scores of n anchors: positive (n,), negative (n, k), allowed (n, k) or None."""
+
+    positive: Tensor
+    negative: Tensor
+    allowed: Tensor | None = None
+
+    def __truediv__(self, temperature: float) -> Scores:
+        """Return the same scores over a temperature."""
+        if temperature == 1:
+            return self
+        return Scores(self.positive / temperature, self.negative / temperature, self.allowed)
+
+    @cached_property
+    def count(self) -> Tensor:
+        """Return M of each row, (n,), never below 1."""
+        if self.allowed is None:
+            return self.positive.new_full(self.positive.shape, self.negative.shape[1])
+        return self.allowed.sum(1).clamp_min(1).to(self.positive.dtype)
+
+    def masked(self, value: float) -> Tensor:
+        """Return the negatives with `value` where they do not count, (n, k)."""
+        if self.allowed is None:
+            return self.negative
+        return self.negative.masked_fill(~self.allowed, value)
+
+
+class Form(NamedTuple):
+    """What a form says: the loss of one direction and a lower bound of mutual information."""
+
+    loss: Tensor
+    bound: Tensor
+
+
+def difference(scores: Scores) -> Tensor:
+    """Return E_joint[g] - E_product[g], each anchor's negatives averaged, in units of g."""
+    product = scores.masked(0.0).sum(1) / scores.count  # (n,)
+    return (scores.positive - product).mean()
+
+
+def wasserstein(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
+    """Return minus the Kantorovich-Rubinstein value.
+
+        L = -(E_joint[g] - E_product[g]) / K,   K the Lipschitz constant of g
+
+    in units of the ground distance d (0 to 4), so that temperature does not change it. With
+    `summed` the negatives are added and not averaged, E_joint - M E_product: no dual of anything
+    (it changes with g + const), offered because the paper may print it.
+
+    The bound is 2 (I_W / D)^2 with D the diameter (transport-entropy), in nats, of the value
+    itself where g is K-Lipschitz.
+    """
+    value = difference(scores) / lipschitz
+    loss = -value
+    if summed:
+        loss = -(scores.positive - scores.masked(0.0).sum(1)).mean() / lipschitz
+    return Form(loss, 2 * (value.detach().clamp_min(0) / DIAMETER).square())
+
+
+def nce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
+    """Return noise-contrastive estimation with the normaliser c.
+
+        q = e^g / (e^g + M c),   L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
+
+    The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L, in nats; it is
+    often negative.
+
+    Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation", eq. 9,
+    14 and 18.
+    """
+    log_mc = scores.count.log() + log_c  # (n,)
+    # -log q = softplus(log Mc - g),  -log(1 - q) = softplus(g - log Mc)
+    negatives = F.softplus(scores.negative - log_mc[:, None])
+    if scores.allowed is not None:
+        negatives = negatives.masked_fill(~scores.allowed, 0.0)
+    loss = (F.softplus(log_mc - scores.positive) + negatives.sum(1)).mean()
+    return Form(loss, scores.count.log().mean() - loss.detach())
+
+
+def infonce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
+    """Return InfoNCE with the positive inside the mean.
+
+        L = -mean over anchors of  g+ - log mean of e^g over the M + 1 scores
+
+    -L bounds mutual information from below, and is at most log(M + 1). Without the positive in
+    the mean it bounds nothing.
+
+    Source: van den Oord, Li and Vinyals (2018), "Representation learning with contrastive
+    predictive coding", eq. 4; Poole et al. (2019), eq. 10.
+    """
+    everything = torch.cat([scores.positive[:, None], scores.masked(-math.inf)], 1)  # (n, 1 + k)
+    log_mean = everything.logsumexp(1) - (scores.count + 1).log()  # (n,)
+    loss = -(scores.positive - log_mean).mean()
+    return Form(loss, -loss.detach())
+
+
+FORMS: dict[str, Callable[[Scores, Tensor, float, bool], Form]] = {
+    "wasserstein": wasserstein,
+    "nce": nce,
+    "infonce": infonce,
+}

@@ -1,0 +1,167 @@
+"""Local contrastive knowledge transfer: the primal form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from wcord import transport
+from wcord.objectives.term import Batch, Output, Shapes, Term, TermSettings
+from wcord.randomness import generator
+
+COSTS = {
+    "cosine": transport.cosine_cost,
+    "squared_euclidean": transport.squared_euclidean_cost,
+}
+
+
+class LCKTSettings(TermSettings):
+    """Settings of `lckt`. The paper's weight (about 0.05), epsilon and cost are unconfirmed."""
+
+    weight: float = Field(0.05, ge=0, description="factor of this term in the total (lambda 2)")
+    plan: Literal["sinkhorn", "ipot", "exact", "identity", "uniform", "shuffled"] = Field(
+        "sinkhorn", description="how teacher and student samples are matched"
+    )
+    epsilon: float = Field(0.05, ge=1e-3, description="entropic regularisation, units of cost")
+    iterations: int = Field(50, ge=1, description="of sinkhorn or ipot")
+    beta: float = Field(1.0, gt=0, description="proximal step of ipot; bias as of beta/iterations")
+    gradient: Literal["envelope", "unrolled"] = Field(
+        "envelope", description="of the objective (plan fixed), or through the iterations"
+    )
+    debias: bool = Field(False, description="subtract half the cost of each side with itself")
+    cost: Literal["cosine", "squared_euclidean"] = Field("cosine", description="ground cost")
+    share: bool = Field(True, description="use the embeddings of gckt or crd where there are any")
+    teacher_side: Literal["fixed", "trained"] = Field(
+        "fixed", description="whether gradients move the teacher's projection"
+    )
+    dim: int = Field(128, ge=1, description="length of own projections, where both are trained")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.debias and self.plan not in ("sinkhorn", "ipot"):
+            raise ValueError(
+                f"debias mends entropic plans: set plan to 'sinkhorn' or 'ipot', not {self.plan!r}"
+            )
+        if self.gradient == "unrolled" and self.plan != "sinkhorn":
+            raise ValueError(
+                "gradient 'unrolled' is for plan 'sinkhorn': set it to 'envelope' "
+                f"for {self.plan!r}"
+            )
+        return self
+
+
+class LCKT(Term):
+    """Minimise the cost of moving teacher features onto student features inside a batch.
+
+        L = <P, C>,   C_ij = 1 - cos(z_T,i, z_S,j),   P of the chosen plan, marginals 1/n
+
+        sinkhorn, ipot, exact:  P minimises the (entropic, proximal, exact) transport of C
+        identity:               P = I / n, the paired cost
+        uniform:                P = 1 / n^2
+        shuffled:               P = a permutation drawn anew each step, over n
+
+    With `debias` L = OT(T, S) - OT(T, T) / 2 - OT(S, S) / 2 of the regularised objectives, the
+    Sinkhorn divergence, which does not shrink the student's classes.
+
+    Embeddings: those of `gckt`, else `crd`, where present and `share`; otherwise own ones,
+    z_S = W_S h_S + b_S against z_T = h_T (teacher side fixed; W_S starts as the identity where
+    dimensions agree) or z_T = W_T h_T + b_T (trained). Alone, the term is blind to the pairing
+    of samples, and with both sides trained it collapses.
+
+    Differentiation: "envelope" trains with the plan held fixed, the gradient of the regularised
+    objective; "unrolled" through all iterations, the gradient of <P, C> itself.
+
+    Logged: `marginal_error` (sinkhorn, ipot, exact), the L1 error of the plan's rows.
+
+    Source: Chen et al. (2021), "Wasserstein contrastive representation distillation"; Cuturi
+    (2013); Xie et al. (2018) for ipot; Feydy et al. (2019), eq. 3, for `debias`.
+    """
+
+    Settings = LCKTSettings
+    name: ClassVar[str] = "lckt"
+
+    def __init__(self, settings: LCKTSettings, shapes: Shapes, seed: int) -> None:
+        super().__init__(settings, shapes, seed)
+        fixed = settings.teacher_side == "fixed"
+        dim = shapes.teacher_dim if fixed else settings.dim
+        self.project_student = nn.Linear(shapes.student_dim, dim)
+        self.project_teacher = nn.Identity() if fixed else nn.Linear(shapes.teacher_dim, dim)
+        if fixed and shapes.student_dim == shapes.teacher_dim:
+            nn.init.eye_(self.project_student.weight)
+            nn.init.zeros_(self.project_student.bias)
+
+    def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        """Return own projections of both sides, (n, dim) each."""
+        return self.project_teacher(teacher), self.project_student(student)
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        if self.settings.share and "embeddings" in shared:
+            z_t, z_s = shared["embeddings"]
+        else:
+            z_t, z_s = self.embed(teacher.features, student.features)
+        if self.settings.teacher_side == "fixed":
+            z_t = z_t.detach()
+        cost = COSTS[self.settings.cost]
+        if self.settings.plan in SOLVERS:
+            solved = self._solve(cost(z_t, z_s))
+            self.logs["marginal_error"] = solved.marginal_error.detach()
+            if not self.settings.debias:
+                return solved.value
+            selves = [self._solve(cost(z, z)).objective for z in (z_t, z_s)]
+            return solved.objective - (selves[0] + selves[1]) / 2
+        return PLANS[self.settings.plan](cost(z_t, z_s), batch)
+
+    def _solve(self, cost: Tensor) -> transport.Transport:
+        return SOLVERS[self.settings.plan](cost, self.settings)
+
+
+def _sinkhorn(cost: Tensor, settings: LCKTSettings) -> transport.Transport:
+    return transport.sinkhorn(
+        cost,
+        settings.epsilon,
+        iterations=settings.iterations,
+        gradient=settings.gradient,
+        validate=False,
+    )
+
+
+def _ipot(cost: Tensor, settings: LCKTSettings) -> transport.Transport:
+    return transport.ipot(
+        cost, settings.beta, iterations=settings.iterations, inner=1, validate=False
+    )
+
+
+def _exact(cost: Tensor, settings: LCKTSettings) -> transport.Transport:
+    return transport.exact(cost)
+
+
+def _identity(cost: Tensor, batch: Batch) -> Tensor:
+    return cost.diagonal().mean()
+
+
+def _uniform(cost: Tensor, batch: Batch) -> Tensor:
+    return cost.mean()
+
+
+def _shuffled(cost: Tensor, batch: Batch) -> Tensor:
+    draw = generator(batch.seed, "lckt-shuffle", batch.step)
+    place = torch.randperm(len(cost), generator=draw).to(cost.device)
+    return cost.gather(1, place[:, None]).mean()
+
+
+SOLVERS: dict[str, Callable[[Tensor, LCKTSettings], transport.Transport]] = {
+    "sinkhorn": _sinkhorn,
+    "ipot": _ipot,
+    "exact": _exact,
+}
+PLANS: dict[str, Callable[[Tensor, Batch], Tensor]] = {
+    "identity": _identity,
+    "uniform": _uniform,
+    "shuffled": _shuffled,
+}
