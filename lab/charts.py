@@ -204,10 +204,16 @@ def _heat_map(
     )
 
 
-def scores_chart(scores: Array, labels: Array, theme: Theme = LIGHT) -> Option:
+def scores_chart(
+    scores: Array,
+    labels: Array,
+    theme: Theme = LIGHT,
+    *,
+    name: str = "critic's score g(teacher, student)",
+) -> Option:
     """Return the critic's scores (n, n) as three histograms: congruent, same and other class.
 
-    Heights are shares of each group's own pairs; a dashed line marks each group's mean.
+    `name` is the title of the horizontal axis. Heights are shares of each group's own pairs; a dashed line marks each group's mean.
     """
     bins = histogram(score_groups(scores, labels))
     width = float(bins.edges[1] - bins.edges[0])
@@ -217,8 +223,8 @@ def scores_chart(scores: Array, labels: Array, theme: Theme = LIGHT) -> Option:
     roof = pd.DataFrame([{"score": bins.edges[-1] + width / 2}])
     table = pd.concat([floor, table, roof], ignore_index=True).fillna(0.0).astype(np.float32)
     series = [
-        _group(name, colour, bins.means.get(name, float("nan")), theme)
-        for name, colour in palette.GROUPS.items()
+        _group(group, colour, bins.means.get(group, float("nan")), theme)
+        for group, colour in palette.GROUPS.items()
     ]
     return _base(
         theme,
@@ -226,7 +232,7 @@ def scores_chart(scores: Array, labels: Array, theme: Theme = LIGHT) -> Option:
         legend=_legend(theme),
         grid={"left": 58, "right": 18, "top": 40, "bottom": 52},
         tooltip={"trigger": "axis", "valueFormatter": "%.1f %%"},
-        xAxis=_axis(theme, "critic's score g(teacher, student)", scale=True),
+        xAxis=_axis(theme, name, scale=True),
         yAxis=_axis(theme, "share of pairs, %", nameGap=40, min=0),
         series=series,
     )
@@ -393,8 +399,8 @@ def lines_chart(
 ) -> Option:
     """Return two clouds in the plane and the plan's heaviest entries as lines between them.
 
-    The thickness of a line is the share of its source's mass. `grid` (k, 2), where given, is a net of invisible
-    points that can be clicked to add one there.
+    The thickness of a line is the share of its source's mass. `grid` (k, 2), where given, is a
+    net of invisible points that can be clicked to add one there.
     """
     source, target = np.asarray(source), np.asarray(target)
     share = lines.mass * len(source)  # 1 where a source sends all of its mass one way

@@ -38,6 +38,12 @@ def _axes(ax: Axes | None, size: tuple[float, float] = SIZE) -> tuple[Figure, Ax
     return figure, axes
 
 
+def _titled(title: str, words: Mapping[str, str], values: Mapping[str, float] | None) -> str:
+    known = values or {}
+    facts = ", ".join(f"{word} {known[key]:.3f}" for key, word in words.items() if key in known)
+    return "\n".join(part for part in (title, facts) if part)
+
+
 def plan(
     plan: Array, labels: Array, *, title: str = "", ax: Axes | None = None, scale: bool = True
 ) -> Figure:
@@ -122,7 +128,7 @@ def transport_lines(
             points[:, 0], points[:, 1], c=colour, marker=marker, s=34, label=name, zorder=3
         ).set_edgecolor(LIGHT.paper)
     axes.set_title(title)
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal", adjustable="box")
     axes.legend(frameon=False, loc="best")
     return figure
 
@@ -149,8 +155,7 @@ def scores(
         axes.stairs(100 * share, bins.edges, color=colour, lw=1.6, label=name)
         axes.axvline(bins.means[name], color=colour, ls="--", lw=1.4)
     words = {"exact_iw": "exact $I_W$", "certified_iw": "certified ≥", "raw_iw": "raw"}
-    facts = [f"{word} {values[key]:.3f}" for key, word in words.items() if key in (values or {})]
-    axes.set_title("\n".join(part for part in (title, ", ".join(facts)) if part), fontsize=11)
+    axes.set_title(_titled(title, words, values), fontsize=11)
     axes.set_xlabel("critic's score g(teacher, student)")
     axes.set_ylabel("share of pairs, %")
     axes.legend(frameon=False)
@@ -172,10 +177,11 @@ def joint_map(
     """
     figure, axes = _axes(ax)
     labels = np.asarray(labels)
-    colours = np.array([palette.class_colour(int(label)) for label in labels])
+    colours = [palette.class_colour(int(label)) for label in labels]
     teacher, student = (np.nan_to_num(side).clip(-REACH, REACH) for side in frame)
-    axes.scatter(*teacher.T, s=16, marker="o", facecolors="none", edgecolors=colours, lw=0.9)
-    axes.scatter(*student.T, s=16, marker="D", c=colours, lw=0)
+    rings = axes.scatter(teacher[:, 0], teacher[:, 1], s=16, marker="o", lw=0.9)
+    rings.set(facecolors="none", edgecolors=colours)
+    axes.scatter(student[:, 0], student[:, 1], s=16, marker="D", c=colours, lw=0)
     for label in np.unique(labels):
         middle = np.median(teacher[labels == label], axis=0)
         box = {"boxstyle": "circle,pad=0.25", "fc": LIGHT.paper, "ec": palette.class_colour(label)}
@@ -183,8 +189,7 @@ def joint_map(
     for name, marker, face in (("teacher", "o", "none"), ("student", "D", LIGHT.ink)):
         axes.scatter([], [], marker=marker, facecolors=face, edgecolors=LIGHT.ink, label=name)
     words = {"feature_distance": "distance", "neighbour_overlap": "neighbours", "cka": "CKA"}
-    facts = [f"{word} {values[key]:.2f}" for key, word in words.items() if key in (values or {})]
-    axes.set_title("\n".join(part for part in (title, ", ".join(facts)) if part), fontsize=11)
+    axes.set_title(_titled(title, words, values), fontsize=11)
     axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_visible(True)
     axes.legend(frameon=False, loc="upper right", fontsize=9)
@@ -242,9 +247,10 @@ def potentials(
     Both in units of cost; they are fixed up to (f + c, g − c).
     """
     figure, axes = _axes(ax)
-    sides = (("f, source", source, f, "o", palette.SOURCE),)
-    sides += (("g, target", target, g, "D", palette.TARGET),)
-    for name, points, values, marker, colour in sides:
+    for name, points, values, marker, colour in (
+        ("f, source", source, f, "o", palette.SOURCE),
+        ("g, target", target, g, "D", palette.TARGET),
+    ):
         points, values = np.ravel(points), np.ravel(values)
         order = np.argsort(points)
         axes.plot(points[order], values[order], marker=marker, color=colour, lw=1.5, label=name)
@@ -322,22 +328,23 @@ def same_cost(
             the panels: the costs, which overlap, and the same-class mass, which does not.
         names: the two metrics.
     """
+    reach = 1.1 * max(float(np.abs(np.concatenate(frame)).max()) for _, frame, _, _ in panels)
     figure = Figure(figsize=(4.4 * len(panels), 7.6), layout="constrained")
-    rows = figure.subfigures(2, 1, height_ratios=(1.5, 1))
-    for ax, (title, frame, plan, labels) in zip(
-        np.atleast_1d(rows[0].subplots(1, len(panels), sharex=True, sharey=True)),
-        panels,
-        strict=True,
-    ):
+    grid = figure.add_gridspec(2, 2 * len(panels), height_ratios=(1.5, 1))
+    for place, (title, frame, plan, labels) in enumerate(panels):
+        ax = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
         transport_lines(frame.teacher, frame.student, plan, labels, title=title, ax=ax)
         same, _ = plan_masses(plan, labels)
-        ax.set_xlabel(f"same-class mass {same:.2f}")
-        ax.set(xticks=[], yticks=[])
-        ax.get_legend().remove()
+        ax.set(xticks=[], yticks=[], xlabel=f"same-class mass {same:.2f}")
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        legend = ax.get_legend()
+        if place and legend is not None:
+            legend.remove()
     titles = {"cost": "transport cost ⟨P, C⟩", "same_class_mass": "mass that stays in its class"}
-    for ax, metric in zip(rows[1].subplots(1, 2), names, strict=True):
-        chosen = curves[curves["name"] == metric]
-        _curves_on(ax, chosen, titles.get(metric, metric))
+    for place, metric in enumerate(names):
+        half = slice(place * len(panels), (place + 1) * len(panels))
+        ax = figure.add_subplot(grid[1, half])
+        _curves_on(ax, curves[curves["name"] == metric], titles.get(metric, metric))
     return figure
 
 

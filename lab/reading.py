@@ -1,0 +1,217 @@
+"""A run being watched: what a page needs of it, read piece by piece and kept.
+
+Metrics are read from where the last reading ended, snapshots once, so that looking costs the
+same in the first minute and in the last hour. One `Watch` serves every page that shows the run.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lab import maps
+from lab.arrange import spread_evenly
+from lab.layouts import Frame, aligned, pca
+from wcord.runs import ArmPicture, Run, Snapshot
+
+MOST_POINTS = 400  # of a curve on a page
+KEPT_SNAPSHOTS = 4
+KEPT_PICTURES = 48
+TAIL = 64  # bytes that prove that the file was only appended to
+
+
+class Series(NamedTuple):
+    """Values of one metric of one arm, in the order they were written."""
+
+    steps: list[int]
+    epochs: list[float]
+    values: list[float]
+
+
+class Metrics:
+    """The metrics file of a run, read further at every `poll`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._forget()
+
+    def _forget(self) -> None:
+        self.offset, self._tail = 0, b""
+        self.version = getattr(self, "version", 0) + 1
+        self.series: dict[tuple[str, str], Series] = {}
+
+    def poll(self) -> int:
+        """Take in lines written since; return a number that grows with every change.
+
+        A resumed run cuts its file before it goes on: then all is read anew.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                start = self.offset - len(self._tail)
+                file.seek(start)
+                content = file.read()
+                if not content.startswith(self._tail):
+                    self._forget()
+                    file.seek(0)
+                    content = file.read()
+        except OSError:
+            return self.version
+        fresh = content[len(self._tail) :]
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        if whole:
+            self._take(whole)
+            self.offset += len(whole)
+            self._tail = (self._tail + whole)[-TAIL:]
+            self.version += 1
+        return self.version
+
+    def _take(self, lines: bytes) -> None:
+        for line in lines.splitlines():
+            try:
+                said = json.loads(line)
+                key = (str(said["arm"]), str(said["name"]))
+                step, epoch, value = int(said["step"]), float(said["epoch"]), said["value"]
+            except (ValueError, KeyError, TypeError):
+                continue  # a damaged line costs one value, not the picture
+            series = self.series.setdefault(key, Series([], [], []))
+            series.steps.append(step)
+            series.epochs.append(epoch)
+            series.values.append(float("nan") if value is None else float(value))
+
+    def names(self, arms: list[str]) -> list[str]:
+        """Return the names of all metrics that any of the arms has."""
+        return list(dict.fromkeys(name for arm, name in self.series if arm in arms))
+
+    def curves(self, name: str, arms: list[str]) -> pd.DataFrame:
+        """Return one metric as a table: epoch, then a column an arm; at most 400 rows."""
+        found = {arm: self.series[arm, name] for arm in arms if (arm, name) in self.series}
+        if not found:
+            return pd.DataFrame({"epoch": np.empty(0)})
+        columns = {
+            arm: pd.Series(s.values, index=np.asarray(s.steps)).groupby(level=0).last()
+            for arm, s in found.items()
+        }
+        epochs = {
+            step: e for s in found.values() for step, e in zip(s.steps, s.epochs, strict=True)
+        }
+        table = pd.DataFrame(columns)
+        table = table.iloc[spread_evenly(len(table), MOST_POINTS)]
+        table.insert(0, "epoch", [epochs[step] for step in table.index])
+        return table.reset_index(drop=True)
+
+    def latest(self, arm: str, name: str) -> float:
+        """Return the last value of a metric, NaN where there is none."""
+        series = self.series.get((arm, name))
+        return series.values[-1] if series and series.values else float("nan")
+
+
+class Layout(NamedTuple):
+    """A frame of the map, how it was made ("UMAP" or "PCA") and the step it shows."""
+
+    frame: Frame
+    method: str
+    step: int
+
+
+class Watch:
+    """One run as pages see it. All methods may be called from several threads.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        ValueError: there is no run there, or its settings cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.run = Run(path)
+        try:
+            self.settings: dict[str, Any] = self.run.plain_settings
+            self.arms: list[str] = list(self.settings["arms"])
+        except Exception as error:
+            raise ValueError(f"the settings of {path.name} cannot be read: {error}") from error
+        self.metrics = Metrics(path / "metrics.jsonl")
+        self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
+        self._pictures: OrderedDict[Any, Any] = OrderedDict()
+        self._flat: dict[str, Frame] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs asked for."""
+        return int(self.settings["epochs"])
+
+    def terms(self, arm: str) -> dict[str, dict[str, Any]]:
+        """Return the terms of an arm with their settings."""
+        return dict(self.settings["arms"][arm])
+
+    def newest_step(self) -> int | None:
+        """Return the step of the newest snapshot, None where there is none yet."""
+        steps = self.run.steps
+        return steps[-1] if steps else None
+
+    def snapshot(self, step: int) -> Snapshot:
+        """Return a snapshot, from memory where it was read before.
+
+        Raises:
+            ValueError: it is not there (any more) or damaged.
+        """
+        with self._lock:
+            if step not in self._snapshots:
+                path = self.run.path / "snapshots" / f"{step}.safetensors"
+                try:
+                    self._snapshots[step] = Snapshot.read(path)
+                except FileNotFoundError:
+                    raise ValueError(f"the snapshot of step {step} is gone") from None
+            self._snapshots.move_to_end(step)
+            while len(self._snapshots) > KEPT_SNAPSHOTS:
+                self._snapshots.popitem(last=False)
+            return self._snapshots[step]
+
+    def picture(self, step: int, arm: str) -> ArmPicture:
+        """Return an arm's arrays at a step, in float32, from memory where possible."""
+        return self.kept(("arm", step, arm), lambda: self.snapshot(step).arm(arm))
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what `make` makes, made once for a key among the last few dozen."""
+        with self._lock:
+            if key not in self._pictures:
+                self._pictures[key] = make()
+            self._pictures.move_to_end(key)
+            while len(self._pictures) > KEPT_PICTURES:
+                self._pictures.popitem(last=False)
+            return self._pictures[key]
+
+    def curves(self, name: str) -> tuple[int, pd.DataFrame]:
+        """Return one metric of all arms as a table, and the version of the file it is from."""
+        with self._lock:
+            version = self.metrics.poll()
+            return version, self.kept(
+                ("curves", name, version), lambda: self.metrics.curves(name, self.arms)
+            )
+
+    def layout(self, step: int, arm: str) -> Layout:
+        """Return the map of an arm: the newest UMAP frame up to this step, else PCA at once."""
+        with self._lock:
+            drawn = [s for s in maps.drawn_steps(self.run.path, arm) if s <= step]
+            if drawn:
+                frame = self.kept(
+                    ("umap", drawn[-1], arm),
+                    lambda: maps.read_frame(self.run.path, arm, drawn[-1]),
+                )
+                if frame is not None:
+                    return Layout(frame, "UMAP", drawn[-1])
+            return Layout(self.kept(("pca", step, arm), lambda: self._pca(step, arm)), "PCA", step)
+
+    def _pca(self, step: int, arm: str) -> Frame:
+        picture = self.picture(step, arm)
+        frame = aligned(pca(picture.teacher, picture.student), self._flat.get(arm))
+        self._flat[arm] = frame
+        return frame
