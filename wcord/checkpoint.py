@@ -1,0 +1,78 @@
+"""Checkpoints: all that resuming needs, in safetensors, with the means to tell a wrong file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from wcord.storage import write_bytes
+
+KEPT = 2
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is truncated, changed, or of another run."""
+
+
+def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write `<step>.safetensors`, flushed to the disk, and remove all but the newest two.
+
+    Raises:
+        wcord.storage.StorageError: it could not be written; older ones are untouched.
+    """
+    folder.mkdir(exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    header = header | {"step": step, "digest": _digest(tensors)}
+    content = save(tensors, {"checkpoint": json.dumps(header)})
+    write_bytes(folder / f"{step}.safetensors", content, durable=True)
+    for old in steps(folder)[:-KEPT]:
+        (folder / f"{old}.safetensors").unlink(missing_ok=True)
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps that have a checkpoint, ascending."""
+    return sorted(int(p.stem) for p in folder.glob("*.safetensors") if p.stem.isdigit())
+
+
+def read(folder: Path, step: int, settings: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the header of one checkpoint.
+
+    Args:
+        settings: digest of the run's settings, which the header must name.
+
+    Raises:
+        CheckpointError: the file is truncated, was changed, or belongs to another run.
+    """
+    path = folder / f"{step}.safetensors"
+    try:
+        content = path.read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
+        tensors = load(content)
+    except Exception as error:
+        raise CheckpointError(f"checkpoint {path.name} is damaged: {error}") from error
+    if header.get("settings") != settings:
+        raise CheckpointError(f"checkpoint {path.name} belongs to a run with other settings")
+    if header.get("step") != step or header.get("digest") != _digest(tensors):
+        raise CheckpointError(f"checkpoint {path.name} does not hold what was written")
+    return tensors, header
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def digest_of(text: str) -> str:
+    """Return a short digest of settings, by which a run knows its own files."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,282 @@
+"""The ways in: distill here and now, launch a process that does, resume what was begun."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wcord import checkpoint
+from wcord.arm import Arm
+from wcord.evaluation import accuracy, linear_probe, outputs
+from wcord.experiment import Experiment, SettingsError, load
+from wcord.models import Network
+from wcord.preparation import Own, Prepared, build_student, prepare
+from wcord.runs import Run, runs_folder
+from wcord.storage import StorageError, write_json
+from wcord.teacher import Interrupted
+from wcord.training import Training
+from wcord.writer import RunWriter, create
+
+SMALL = 3 * 16 * 16  # images of at most this many numbers train fastest on one thread
+
+
+def distill(
+    experiment: Experiment | str,
+    run_dir: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    *,
+    teacher: nn.Module | None = None,
+    student: nn.Module | None = None,
+    data: Any = None,
+) -> Run:
+    """Train every arm of an experiment and return the run, once it has ended.
+
+    Args:
+        experiment: settings, or the name of a preset.
+        run_dir: a new directory; without one, a name with the time inside `WCORD_RUNS`.
+        progress: whether to show a bar with the time left.
+        teacher: a trained classifier of your own, used as it is instead of the settings'.
+        student: a classifier of your own from which every arm starts.
+        data: arrays of your own (see `wcord.data.from_arrays`) instead of `data.source`.
+
+    Raises:
+        ValueError: settings or data that cannot be run, before anything trains.
+        wcord.storage.StorageError: the run could not be written; the last checkpoint stays.
+    """
+    experiment = load(experiment) if isinstance(experiment, str) else experiment
+    run = create(_directory(experiment, run_dir), experiment.yaml())
+    return _carry_out(run, experiment, progress, Own(teacher, student, data))
+
+
+def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None = None) -> Run:
+    """Start a detached process that trains, and return its run at once.
+
+    The directory and its settings exist before the process starts, so that a page has
+    something to show while torch is imported. What the process prints goes to log.txt.
+
+    Args:
+        experiment: settings, or the name of a preset.
+        run_dir: as in `distill`.
+
+    Raises:
+        ValueError: settings that cannot be run, or a directory that exists.
+    """
+    experiment = load(experiment) if isinstance(experiment, str) else experiment
+    run = create(_directory(experiment, run_dir), experiment.yaml())
+    return relaunch(run)
+
+
+def relaunch(run: Run) -> Run:
+    """Start a detached process that goes on with a run (see `resume`), and return at once."""
+    write_json(run.path / "control.json", run.control | {"stop": False, "pause_at": None})
+    with open(run.path / "log.txt", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wcord", "resume", str(run.path.resolve()), "--quiet"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    status = dict(run.status) | {"state": "starting", "pid": process.pid, "error": None}
+    status |= {"host": platform.node(), "heartbeat": time.time()}
+    status.pop("alive")
+    # the child may be quick: what it has said itself is not overwritten
+    if run.status["pid"] != process.pid:
+        write_json(run.path / "status.json", status)
+    threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+    return run
+
+
+def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
+    """Go on with a run from its newest checkpoint, to the numbers of one never interrupted.
+
+    Bit for bit on a CPU with the same number of threads.
+
+    Args:
+        run_dir: the run's directory, or its name in `WCORD_RUNS`.
+        progress: whether to show a bar.
+
+    Raises:
+        ValueError: no run there, a living process writes it, it was begun with modules or
+            arrays of the caller's own, or no checkpoint is whole.
+    """
+    run = Run(run_dir)
+    if run.status["state"] == "finished":
+        return run
+    return _carry_out(run, run.settings, progress, Own())
+
+
+def load_student(run: Run, arm: str) -> nn.Module:
+    """Return the student of an arm as the newest checkpoint has it (`Run.student`)."""
+    if arm not in run.arms:
+        raise ValueError(f"no arm {arm!r} in {run.name}; it has {', '.join(run.arms)}")
+    folder = run.path / "checkpoints"
+    known = checkpoint.steps(folder)
+    if not known:
+        raise ValueError(f"{run.name} has no checkpoint yet: wait for one, or stop the run")
+    text = (run.path / "settings.yaml").read_text("utf-8")
+    tensors, header = checkpoint.read(folder, known[-1], checkpoint.digest_of(text))
+    if header["built"].get("own"):
+        raise ValueError("this student was a module of your own: it is in the Run of `distill`")
+    network = build_student(run.settings, header["built"])
+    prefix = f"{arm}/student."
+    network.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    )
+    return network.eval()
+
+
+def choose_device(asked: str) -> torch.device:
+    """Return the device asked for; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises:
+        SettingsError: there is no such device here.
+    """
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SettingsError(f"device {asked!r} cannot be used here: {reason}") from error
+    return device
+
+
+def _directory(experiment: Experiment, run_dir: str | os.PathLike[str] | None) -> Path:
+    if run_dir is not None:
+        return Path(run_dir)
+    stem = f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, copy = runs_folder() / stem, 1
+    while path.exists():
+        copy += 1
+        path = runs_folder() / f"{stem}-{copy}"
+    return path
+
+
+def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Run:
+    """Train a run that has its directory, from its newest checkpoint or from the start."""
+    device = choose_device(experiment.device)
+    writer = RunWriter(run)
+    try:
+        write_json(run.path / "control.json", run.control | {"stop": False, "pause_at": None})
+        writer.say(now=True)
+        with _threads(experiment), _ending_gently(run):
+            prepared = prepare(experiment, writer, device, own, progress)
+            training = Training(prepared, writer, progress)
+            training.run()
+        run.students = {arm.name: arm.student.eval() for arm in prepared.arms}
+        _conclude(training)
+    except Interrupted:
+        writer.say(now=True, state="stopped")
+    except BaseException as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        with suppress(StorageError):
+            writer.say(now=True, state="failed", error=line)
+        raise
+    finally:
+        writer.close()
+    return run
+
+
+def _conclude(training: Training) -> None:
+    """Write the summary of a run that reached its last step, and say how it ended."""
+    prepared, writer = training.prepared, training.writer
+    if training.step < training.task.total:
+        writer.say(now=True, state="stopped", **training.place(), eta=None)
+        return
+    write_json(writer.path / "summary.json", summary(prepared))
+    frozen = [arm.frozen for arm in prepared.arms if arm.frozen]
+    writer.say(
+        now=True,
+        **training.place() | {"eta": None},
+        state="failed" if frozen else "finished",
+        error="; ".join(frozen) or None,
+    )
+
+
+def summary(prepared: Prepared) -> dict[str, Any]:
+    """Return the results: every arm at the last step, and the conditions."""
+    data, experiment = prepared.task.data, prepared.experiment
+    return {
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        "epochs": experiment.epochs,
+        "steps": prepared.task.total,
+        "teacher": {k.removeprefix("teacher_"): v for k, v in prepared.teacher_values.items()},
+        "arms": {arm.name: _result(prepared, arm) for arm in prepared.arms},
+        "samples": {
+            "train": len(data.train),
+            "labelled": int(data.labelled.sum()),
+            "choices": len(data.choices),
+            "test": len(data.test),
+        },
+        "seconds": round(prepared.seconds, 2),
+        "device": str(prepared.test_labels.device),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+
+
+def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
+    probe = prepared.probe
+    kept = outputs(arm.student, probe.student_images[probe.choices])
+    result = {
+        "test_accuracy": prepared.test_accuracy(arm),
+        "held_out_accuracy": accuracy(kept.logits, probe.labels[probe.choices]),
+        "parameters": sum(p.numel() for p in arm.student.parameters()),
+        "frozen": arm.frozen,
+    }
+    if prepared.experiment.linear_probe:
+        result["linear_probe_accuracy"] = _linear_probe(prepared, arm.student)
+    return result
+
+
+def _linear_probe(prepared: Prepared, network: Network) -> float:
+    task = prepared.task
+    train = outputs(network, task.student_sight.see_all(task.data.train)).features
+    test = outputs(network, prepared.test_images).features
+    return linear_probe(train, task.labels, test, prepared.test_labels)
+
+
+@contextmanager
+def _threads(experiment: Experiment) -> Iterator[None]:
+    """Set the number of CPU threads while a run lasts."""
+    before = torch.get_num_threads()
+    small = experiment.data.source == "digits"
+    torch.set_num_threads(experiment.threads or (1 if small else min(os.cpu_count() or 1, 16)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _ending_gently(run: Run) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the run after the step under way, with a checkpoint."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, lambda *_: run.stop())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

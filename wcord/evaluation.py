@@ -1,0 +1,128 @@
+"""What is measured of features and predictions: accuracy, linear probe, similarity."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wcord.objectives.term import Output
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, images: Tensor, chunk: int = 1024, maps: bool = False) -> Output:
+    """Return a network's output for many images, in evaluation mode, in chunks.
+
+    Args:
+        network: gives an `Output`; its mode is put back.
+        images: (n, C, H, W), as the network sees them.
+        chunk: images a forward pass.
+    """
+    was_training = network.training
+    network.eval()
+    parts = [network(part, maps=maps).float() for part in images.split(chunk)]
+    network.train(was_training)
+    return Output(
+        torch.cat([part.features for part in parts]),
+        torch.cat([part.logits for part in parts]),
+        tuple(torch.cat(stage) for stage in zip(*(part.maps for part in parts), strict=True)),
+    )
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Return the share of samples whose largest logit is their label, in per cent.
+
+    >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
+    50.0
+    """
+    return 100.0 * (logits.argmax(1) == labels).double().mean().item()
+
+
+def linear_probe(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, strength: float = 1.0
+) -> float:
+    """Return the test accuracy (per cent) of multinomial logistic regression on frozen features.
+
+    Features are standardised by the training part; scikit-learn's `LogisticRegression` with
+    inverse regularisation `strength`.
+
+    Args:
+        train, test: features (n, d).
+        train_labels, test_labels: (n,) int64.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(train.cpu().numpy(), train_labels.cpu().numpy())
+    return 100.0 * float(model.score(test.cpu().numpy(), test_labels.cpu().numpy()))
+
+
+def feature_distance(teacher: Tensor, student: Tensor) -> float:
+    """Return mean_i ‖t_i − s_i‖ of paired features (n, d) of equal dimension."""
+    return (teacher - student).norm(dim=1).mean().item()
+
+
+def linear_cka(teacher: Tensor, student: Tensor) -> float:
+    """Return linear centred kernel alignment of paired features, 0 to 1, of any dimensions.
+
+        CKA = ‖SᵀT‖_F² / (‖TᵀT‖_F ‖SᵀS‖_F),   T, S centred
+
+    Args:
+        teacher: (n, d_t).
+        student: (n, d_s).
+
+    Source: Kornblith et al. 2019, "Similarity of neural network representations revisited".
+    """
+    t = (teacher - teacher.mean(0)).double()
+    s = (student - student.mean(0)).double()
+    below = torch.linalg.norm(t.T @ t) * torch.linalg.norm(s.T @ s)
+    return (torch.linalg.norm(s.T @ t).square() / below.clamp_min(1e-30)).item()
+
+
+def neighbour_overlap(teacher: Tensor, student: Tensor, k: int = 10) -> float:
+    """Return the mean share of a sample's k nearest neighbours that both spaces agree on.
+
+    Args:
+        teacher: (n, d_t).
+        student: (n, d_s), paired with `teacher`.
+        k: neighbours, at most n − 1.
+    """
+    n = len(teacher)
+    k = min(k, n - 1)
+
+    def member(x: Tensor) -> Tensor:
+        distance = torch.cdist(x, x)
+        distance.fill_diagonal_(float("inf"))
+        near = distance.topk(k, largest=False).indices
+        return torch.zeros(n, n, dtype=torch.bool, device=x.device).scatter_(1, near, True)
+
+    return ((member(teacher) & member(student)).sum() / (n * k)).item()
+
+
+def within_class_variance(features: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean squared distance of features (n, d) to the mean of their class."""
+    classes = int(labels.max()) + 1
+    one_hot = nn.functional.one_hot(labels, classes).to(features.dtype)
+    means = (one_hot.T @ features) / one_hot.sum(0).clamp_min(1)[:, None]
+    return (features - means[labels]).square().sum(1).mean()
+
+
+def class_masses(plan: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the plan's mass (n, n) on pairs of the same class, and on the diagonal."""
+    same = labels[:, None] == labels[None, :]
+    return (plan * same).sum().item(), plan.diagonal().sum().item()
+
+
+def paired_summary(values: Iterable[float]) -> tuple[float, float]:
+    """Return mean and standard deviation (n − 1) of a few numbers; the latter nan for one."""
+    numbers = np.asarray(list(values), dtype=float)
+    spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else float("nan")
+    return float(numbers.mean()), spread

@@ -1,0 +1,330 @@
+"""The validated tree of settings: what a run is asked to do, complete and on one page.
+
+An arm is a student and a weighted sum of terms; every other part says what all arms share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from wcord.data import DataSettings
+from wcord.objectives import TERMS
+from wcord.objectives.term import TermSettings
+
+PRESETS = Path(__file__).parent / "presets"
+SCHEMA_VERSION = 1
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be run, in one line that says what to do."""
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse unknown keys and numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OptimizerSettings(Settings):
+    """How weights move. `onecycle` warms up over a share `warmup` of all steps; `multistep`
+    multiplies the rate by `gamma` at the epochs of `milestones`.
+    """
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["constant", "onecycle", "cosine", "multistep"] = "onecycle"
+    warmup: float = Field(0.2, gt=0, lt=1)
+    milestones: tuple[int, ...] = ()
+    gamma: float = Field(0.1, gt=0)
+
+
+class NetworkSettings(Settings):
+    """A network, what it sees of a sample (`view`) and which labels it is made for."""
+
+    model: str
+    view: list[Any] = ["identity"]
+    labels: Any = None
+
+
+class TeacherSettings(NetworkSettings):
+    """The large network. It is trained once on all labels and cached by its settings.
+
+    `seed` null follows the run's seed; `weights` names a .safetensors file to load instead of
+    training; `scale_features` divides its features by their mean norm over the training set.
+    """
+
+    model: str = "digits-teacher"
+    epochs: int = Field(40, ge=0)
+    seed: int | None = None
+    weights: str | None = None
+    scale_features: bool = False
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+class StudentSettings(NetworkSettings):
+    """The small network. `init: teacher` starts it as a copy of the teacher (same model)."""
+
+    model: str = "digits-student"
+    init: Literal["random", "teacher"] = "random"
+
+
+class ProbeSettings(Settings):
+    """What is measured for the pictures, and when.
+
+    `batch` samples make plan, cost and scores; up to `features` samples make maps; `every`
+    epochs there is a probe; at most `snapshots` are kept, thinned evenly; losses are written
+    `losses` times an epoch at most.
+    """
+
+    batch: int = Field(128, ge=4, le=1024)
+    features: int = Field(1000, ge=4)
+    every: float = Field(1.0, gt=0)
+    snapshots: int = Field(300, ge=2)
+    losses: int = Field(4, ge=1)
+    enabled: bool = True
+
+
+class Experiment(Settings):
+    """All that a run is asked to do.
+
+    `epochs` are the students'; the teacher has its own. `arms` maps a name to terms, each with
+    its settings or a bare weight: {"wcord": {"ce": 1, "gckt": {"weight": 5}, "lckt": 0.5}}.
+    """
+
+    name: str = "experiment"
+    title: str = ""
+    description: str = ""
+    schema_version: int = SCHEMA_VERSION
+    seed: int = Field(0, ge=0)
+    epochs: int = Field(40, ge=1)
+    batch: int = Field(64, ge=2)
+    device: str = "auto"
+    threads: int = Field(0, ge=0, description="CPU threads; 0 chooses by the size of the images")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    data: DataSettings = DataSettings()
+    teacher: TeacherSettings = TeacherSettings()
+    student: StudentSettings = StudentSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
+    probe: ProbeSettings = ProbeSettings()
+    linear_probe: bool = False
+
+    @field_validator("schema_version")
+    @classmethod
+    def _known_schema(cls, version: int) -> int:
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"these settings have schema version {version}, newer than {SCHEMA_VERSION}: "
+                "update wcord to read them"
+            )
+        return version
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _terms_by_name(cls, arms: Any) -> Any:
+        if not isinstance(arms, Mapping):
+            raise ValueError("arms is a table of names, each with its terms")
+        return {str(arm): _parse_arm(str(arm), terms) for arm, terms in arms.items()}
+
+    @model_validator(mode="after")
+    def _terms_fit_the_task(self) -> Experiment:
+        if self.same_labels:
+            return self
+        for arm, terms in self.arms.items():
+            for term in terms:
+                if TERMS[term].needs_logits and term != "ce":
+                    raise ValueError(
+                        f"arm {arm!r}: {term} compares logits, but teacher and student have "
+                        "different label sets; use a term on features (gckt, lckt, crd, hint)"
+                    )
+        return self
+
+    @property
+    def same_labels(self) -> bool:
+        """Whether teacher and student answer the same question, so that logits compare."""
+        return self.teacher.labels == self.student.labels
+
+    def replace(self, changes: Mapping[str, Any]) -> Experiment:
+        """Return a validated copy with some settings changed.
+
+        Args:
+            changes: dotted keys and their new values, such as {"epochs": 3,
+                "arms.wcord.gckt.weight": 1.0}. A table replaces the whole table; None in place
+                of an arm or a term removes it.
+
+        Raises:
+            SettingsError: unknown keys (the nearest is named), values out of range.
+        """
+        tree = self.plain()
+        for key, value in changes.items():
+            _set(tree, key, plain_value(value))
+        return parse(tree)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as plain data, complete."""
+        return self.model_dump(mode="json")
+
+    def yaml(self) -> str:
+        """Return the settings as YAML, complete: `load` reads it back."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+
+def plain_value(value: Any) -> Any:
+    """Return settings given as models as plain data."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
+    if not re.fullmatch(r"[^\s/\\](?:[^/\\\n]{0,62}[^\s/\\])?", arm):
+        raise ValueError(f"arm name {arm!r}: 1 to 64 characters without slashes or outer spaces")
+    if not isinstance(terms, Mapping) or not terms:
+        raise ValueError(f"arm {arm!r} is a table of terms, such as {{ce: 1, gckt: 5}}")
+    parsed: dict[str, TermSettings] = {}
+    for term, asked in terms.items():
+        if term not in TERMS:
+            raise ValueError(f"arm {arm!r}: unknown term {term!r}; {nearest(str(term), TERMS)}")
+        asked = plain_value(asked)
+        if isinstance(asked, (int, float)) and not isinstance(asked, bool):
+            asked = {"weight": asked}
+        try:
+            parsed[term] = TERMS[term].Settings.model_validate({} if asked is None else asked)
+        except ValidationError as error:
+            model = TERMS[term].Settings
+            raise ValueError(_sentence(error, model, f"arms.{arm}.{term}.")) from error
+    return parsed
+
+
+def nearest(word: str, known: Any) -> str:
+    """Return "did you mean ...?" for a word that is not known, else the list of what is."""
+    known = [str(name) for name in known]
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Change one setting of a plain tree; names with dots in them are found whole."""
+    node, parts, at = tree, key.split("."), 0
+    while True:
+        widths = range(len(parts), at, -1)
+        here = next((w for w in widths if ".".join(parts[at:w]) in node), None)
+        if here is None:
+            here = len(parts) if parts[0] == "arms" and at == 1 and len(parts) == 2 else at + 1
+        name, at = ".".join(parts[at:here]), here
+        if at == len(parts):
+            break
+        inner = node.get(name)
+        if isinstance(inner, (int, float)) and parts[0] == "arms":
+            inner = {"weight": inner}
+        if inner is None and parts[0] == "arms" and name in TERMS:
+            inner = {}
+        if not isinstance(inner, dict):
+            known = _leaves(tree)
+            raise SettingsError(f"unknown setting {key!r}; {nearest(key, known)}")
+        node[name] = inner
+        node = inner
+    if value is None and parts[0] == "arms" and at in (2, 3) and name in node:
+        del node[name]
+    else:
+        node[name] = value
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in tree.items():
+        found.append(prefix + key)
+        if isinstance(value, dict):
+            found += _leaves(value, f"{prefix}{key}.")
+    return found
+
+
+def parse(tree: Mapping[str, Any]) -> Experiment:
+    """Return the experiment of a plain tree of settings.
+
+    Raises:
+        SettingsError: the first thing that is wrong, in one line.
+    """
+    try:
+        return Experiment.model_validate(dict(tree))
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, Experiment, "")) from error
+
+
+def _sentence(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
+    """Say the first error of a validation in one line that names the setting."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    where = prefix + ".".join(place)
+    if first["type"] == "extra_forbidden":
+        known = _fields(model, place[:-1])
+        return f"unknown setting {where!r}; {nearest(place[-1], known)}"
+    if first["type"] == "value_error":
+        text = str(first["ctx"]["error"])
+        return text if not place or place == ["arms"] else f"{where}: {text}"
+    text = first["msg"][0].lower() + first["msg"][1:]
+    got = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
+    return f"{where}: {text}{got}" if where else text
+
+
+def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
+    for part in place:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        inner = [annotation]
+        if get_origin(annotation) in (Union, types.UnionType):
+            inner = list(get_args(annotation))
+        models = [a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return list(model.model_fields)
+
+
+@cache
+def presets() -> tuple[str, ...]:
+    """Return the names of the presets, the one to begin with first."""
+    names = [path.stem for path in PRESETS.glob("*.yaml")]
+    return tuple(sorted(names, key=lambda name: (not name.startswith("digits-comp"), name)))
+
+
+def load(source: str | Path) -> Experiment:
+    """Return the experiment of a preset's name or of a settings file (YAML).
+
+    A file may say `extends: PRESET`; its own dotted keys and tables are then changes to it.
+
+    Raises:
+        SettingsError: unknown preset (the nearest is named), unreadable file, wrong settings.
+    """
+    path = Path(source)
+    if str(source) in presets():
+        path = PRESETS / f"{source}.yaml"
+    elif path.is_dir() and (path / "settings.yaml").is_file():
+        path = path / "settings.yaml"
+    elif not path.is_file():
+        raise SettingsError(f"unknown preset {str(source)!r}; {nearest(str(source), presets())}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"cannot read settings from {path.name}: {reason}") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path.name} holds no settings: a table of names was expected")
+    base = tree.pop("extends", None)
+    return parse(tree) if base is None else load(base).replace(tree)

@@ -1,0 +1,227 @@
+"""Before the first step: samples, teacher, students and banks, from the settings of a run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from wcord import checkpoint
+from wcord import teacher as teachers
+from wcord.arm import Arm
+from wcord.data import Data, load_arrays
+from wcord.data import load as load_data
+from wcord.evaluation import accuracy, outputs
+from wcord.experiment import Experiment, SettingsError
+from wcord.models import Network, build
+from wcord.objectives import TERMS
+from wcord.probe import Probe
+from wcord.randomness import seed_of
+from wcord.task import Sight, Task
+from wcord.writer import RunWriter
+
+
+@dataclass
+class Own:
+    """What a user passes in place of the settings' data and networks."""
+
+    teacher: nn.Module | None = None
+    student: nn.Module | None = None
+    data: Any = None
+
+
+@dataclass
+class Prepared:
+    """All that a run needs to take its next step.
+
+    `step` steps are done, in `seconds`. `digest` is of the settings and marks checkpoints;
+    `built` is what a student was built for, with which it can be built again.
+    """
+
+    experiment: Experiment
+    task: Task
+    arms: list[Arm]
+    probe: Probe
+    test_images: Tensor
+    test_labels: Tensor
+    teacher_values: dict[str, float]
+    built: dict[str, Any]
+    digest: str
+    step: int
+    seconds: float
+
+    def test_accuracy(self, arm: Arm) -> float:
+        """Return an arm's accuracy on the test part, per cent; it is reported, never chosen by."""
+        return accuracy(outputs(arm.student, self.test_images).logits, self.test_labels)
+
+
+def read_data(experiment: Experiment, own: Any = None) -> Data:
+    """Return the divided samples of the settings, or of a user's own arrays.
+
+    Raises:
+        SettingsError: a batch would not fit into the training part.
+    """
+    labels = experiment.student.labels
+    if own is None:
+        data = load_data(experiment.data, experiment.seed, labels)
+    else:
+        data = load_arrays(own, experiment.data, experiment.seed, labels)
+    if len(data.train) < experiment.batch:
+        raise SettingsError(
+            f"batch is {experiment.batch}, but there are {len(data.train)} training samples"
+        )
+    return data
+
+
+def prepare(
+    experiment: Experiment, writer: RunWriter, device: torch.device, own: Own, progress: bool
+) -> Prepared:
+    """Build everything, and take up the newest checkpoint where there is one."""
+    digest = checkpoint.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
+    data = read_data(experiment, own.data).to(device)
+    sights = [
+        Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
+    ]
+    saved, header = newest_checkpoint(writer, digest)
+    writer.open_metrics(header.get("metrics", 0))
+    writer.forget_after(header.get("step", 0))
+    network = _teacher(experiment, data, sights[0], device, writer, own, saved is None, progress)
+    values = teachers.measure(network, data, sights[0])
+    if saved is None:
+        writer.record(0, 0.0, "", values)
+    maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
+    task = Task(experiment, data, sights[0], sights[1], network, maps)
+    student, built = _student(experiment, sights[1], own, network)
+    return Prepared(
+        experiment=experiment,
+        task=task,
+        arms=_arms(experiment, task, student.to(device), device, saved, header),
+        probe=_probe(experiment, task, sights[1]),
+        test_images=sights[1].see_all(data.test),
+        test_labels=sights[1].labels(data.test.labels),
+        teacher_values=values,
+        built=built,
+        digest=digest,
+        step=header.get("step", 0),
+        seconds=header.get("seconds", 0.0),
+    )
+
+
+def newest_checkpoint(
+    writer: RunWriter, digest: str
+) -> tuple[dict[str, Tensor] | None, dict[str, Any]]:
+    """Return the newest checkpoint that is whole and of this run; (None, {}) before the first.
+
+    Raises:
+        wcord.checkpoint.CheckpointError: there are some, and every one is refused.
+    """
+    folder = writer.path / "checkpoints"
+    refused = []
+    for step in reversed(checkpoint.steps(folder)):
+        try:
+            return checkpoint.read(folder, step, digest)
+        except checkpoint.CheckpointError as error:
+            refused.append(str(error))
+            print(f"{error}; using the one before it", file=sys.stderr)
+    if refused:
+        raise checkpoint.CheckpointError(
+            f"{'; '.join(refused)}; delete the folder checkpoints to begin anew"
+        )
+    return None, {}
+
+
+def _teacher(
+    experiment: Experiment,
+    data: Data,
+    sight: Sight,
+    device: torch.device,
+    writer: RunWriter,
+    own: Own,
+    first: bool,
+    progress: bool,
+) -> Network:
+    if own.teacher is not None:
+        return Network(own.teacher, sight.shape).to(device)
+    total = len(data.train) // experiment.batch * experiment.epochs
+    bar = tqdm(desc="teacher", leave=False, disable=not progress)
+
+    def go_on(step: int, steps: int) -> bool:
+        bar.total = steps
+        bar.update(step - bar.n)
+        writer.say(state="training-teacher", step=0, total=total)
+        return not writer.read_control()["stop"]
+
+    def record(step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
+        if first:
+            writer.record(step, epoch, arm, values)
+
+    copy = writer.path / "teacher.safetensors"
+    network = teachers.obtain(experiment, data, sight, device, copy, record, go_on)
+    bar.close()
+    return network
+
+
+def _student(
+    experiment: Experiment, sight: Sight, own: Own, teacher: Network
+) -> tuple[Network, dict[str, Any]]:
+    channels, height, width = sight.shape
+    built = {"channels": channels, "size": [height, width], "classes": sight.labels.classes}
+    if own.student is not None:
+        return Network(own.student, sight.shape), built | {"own": True}
+    network = build_student(experiment, built)
+    if experiment.student.init == "teacher":
+        try:
+            network.load_state_dict(teacher.state_dict())
+        except RuntimeError as error:
+            raise SettingsError(
+                "student.init is 'teacher', but their models differ: use one model for both"
+            ) from error
+    return network, built
+
+
+def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
+    """Return the student that every arm of these settings starts from."""
+    channels, (height, width) = built["channels"], built["size"]
+    seed = seed_of(experiment.seed, "student")
+    module = build(experiment.student.model, channels, (height, width), built["classes"], seed)
+    return Network(module, (channels, height, width))
+
+
+def _arms(
+    experiment: Experiment,
+    task: Task,
+    student: Network,
+    device: torch.device,
+    saved: dict[str, Tensor] | None,
+    header: dict[str, Any],
+) -> list[Arm]:
+    shapes = task.shapes(student)
+    arms = [
+        Arm(name, terms, student, shapes, experiment.optimizer, experiment.seed, device)
+        for name, terms in experiment.arms.items()
+    ]
+    if saved is None:
+        passes = task.passes(student)
+        for arm in arms:
+            arm.prime(passes)
+        return arms
+    for arm in arms:
+        prefix = f"{arm.name}/"
+        arm.load({k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)})
+        arm.frozen = header["frozen"].get(arm.name)
+    return arms
+
+
+def _probe(experiment: Experiment, task: Task, sight: Sight) -> Probe:
+    held_out = task.data.held_out
+    return Probe.build(
+        experiment.probe,
+        sight.see_all(held_out),
+        task.ask_all(held_out),
+        sight.labels(held_out.labels),
+        task.data.choices,
+    )

@@ -1,0 +1,222 @@
+"""What is measured for the pictures: plan, cost, scores and projected features of each arm.
+
+The probe sees held-out samples only: a class-balanced batch for plan, cost and scores, and up
+to a thousand for maps. Labels of the held-out part colour the pictures and reach no training.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+from torch import Tensor
+from torch.nn import functional as F
+
+from wcord.arm import Arm
+from wcord.data import order
+from wcord.dual import certified_bound, dependency
+from wcord.evaluation import (
+    accuracy,
+    class_masses,
+    feature_distance,
+    linear_cka,
+    neighbour_overlap,
+    outputs,
+    within_class_variance,
+)
+from wcord.experiment import ProbeSettings
+from wcord.objectives.term import Output
+from wcord.randomness import generator
+from wcord.transport import cosine_cost, sinkhorn
+
+DRAWN_TO = 1e-3  # marginal error to which plans are converged before they are drawn
+EPSILON = 0.05  # of the plan of an arm that has no lckt term
+ITERATIONS = 50  # likewise, for the marginal error at the training iterations
+DEPENDENCY = 64  # samples of the exact Wasserstein dependency: a 64 × 4,096 linear programme
+
+
+@dataclass
+class Probe:
+    """The fixed samples that are looked at, with the teacher's view of them computed once.
+
+    Args of `build`: held-out images as the student sees them, the teacher's output of the same
+    samples, labels in the student's label set, the places on which choices are made.
+    """
+
+    settings: ProbeSettings
+    student_images: Tensor
+    teacher: Output
+    labels: Tensor
+    choices: Tensor
+    index: Tensor
+    _features_at: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = min(self.settings.features, len(self.labels))
+        # every prefix of the order is spread over the classes
+        self.index = self.index[:count]
+
+    @staticmethod
+    def build(
+        settings: ProbeSettings,
+        student_images: Tensor,
+        teacher: Output,
+        labels: Tensor,
+        choices: Tensor,
+    ) -> Probe:
+        """Choose the samples: an order of the held-out part whose prefixes are class-balanced."""
+        index = order(labels.cpu(), generator(0, "probe")).to(labels.device)
+        return Probe(settings, student_images, teacher, labels, choices, index)
+
+    @property
+    def batch(self) -> int:
+        """Number of samples of plan, cost and scores."""
+        return min(self.settings.batch, len(self.index))
+
+    def look(self, arms: list[Arm], step: int, epoch: float) -> tuple[dict[str, Any], bytes]:
+        """Return every arm's values and the snapshot file that holds its pictures."""
+        labels = self.labels[self.index]
+        arrays: dict[str, np.ndarray] = {
+            "labels": labels.cpu().numpy().astype(np.int32),
+            "index": self.index.cpu().numpy().astype(np.int32),
+        }
+        values: dict[str, dict[str, float]] = {}
+        fitted: list[str] = []
+        for arm in arms:
+            picture = look_at(self, arm)
+            values[arm.name] = picture.values | arm.last
+            if picture.fitted:
+                fitted.append(arm.name)
+            for key, array in picture.arrays.items():
+                arrays[f"{arm.name}/{key}"] = array
+        header = {"step": step, "epoch": epoch, "values": finite(values), "fitted": fitted}
+        return values, save(arrays, {"snapshot": json.dumps(header)})
+
+
+def finite(values: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Return the values with None for what is not finite, as JSON wants it."""
+    return {
+        arm: {name: value if np.isfinite(value) else None for name, value in inner.items()}
+        for arm, inner in values.items()
+    }
+
+
+@dataclass
+class Picture:
+    """Arrays of one arm in the types they are stored in, and its scalars."""
+
+    arrays: dict[str, np.ndarray]
+    values: dict[str, float]
+    fitted: bool
+
+
+@torch.no_grad()
+def look_at(probe: Probe, arm: Arm) -> Picture:
+    """Measure one arm on the probe's samples."""
+    student = outputs(arm.student, probe.student_images)
+    values = {
+        "held_out_accuracy": accuracy(student.logits[probe.choices], probe.labels[probe.choices])
+    }
+    h_t, h_s = probe.teacher.features[probe.index], student.features[probe.index]
+    labels = probe.labels[probe.index]
+    embedded = arm.objective.embed(h_t, h_s)
+    z_t, z_s = embedded if embedded is not None else (h_t, ridge_map(h_s, h_t))
+    n = probe.batch
+    plan, cost, transport_values = _plan(arm, z_t[:n], z_s[:n], labels[:n])
+    scores, score_values = _scores(arm, h_t[:n], h_s[:n], z_t[:n], z_s[:n])
+    values |= transport_values | score_values | _similarity(z_t, z_s, h_t, h_s, labels)
+    arrays = {
+        "plan": (plan * n).half(),  # × n: entries near 1 keep three digits in fp16
+        "cost": cost.half(),
+        "scores": scores.half(),
+        "teacher": z_t.half(),
+        "student": z_s.half(),
+        "prediction": student.logits[probe.index].argmax(1).to(torch.int16),
+    }
+    numpy = {key: value.contiguous().cpu().numpy() for key, value in arrays.items()}
+    return Picture(numpy, values, embedded is None)
+
+
+def _plan(
+    arm: Arm, z_t: Tensor, z_s: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, dict[str, float]]:
+    """The entropic plan of the probe batch at the arm's ε, converged, and what it says."""
+    asked = arm.objective.settings.get("lckt")
+    epsilon = getattr(asked, "epsilon", EPSILON)
+    trained = getattr(asked, "iterations", ITERATIONS)
+    cost = cosine_cost(z_t, z_s)
+    drawn = sinkhorn(cost, epsilon, iterations=2000, tolerance=DRAWN_TO, validate=False)
+    early = sinkhorn(cost, epsilon, iterations=trained, validate=False)
+    same, diagonal = class_masses(drawn.plan, labels)
+    return drawn.plan, cost, {
+        "plan_cost": drawn.value.item(),
+        "same_class_mass": same,
+        "diagonal_mass": diagonal,
+        "marginal_error": float(drawn.marginal_error),
+        "marginal_error_in_training": float(early.marginal_error),
+        "epsilon": epsilon,
+    }  # fmt: skip
+
+
+def _scores(
+    arm: Arm, h_t: Tensor, h_s: Tensor, z_t: Tensor, z_s: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """The critic's score of every pair (the cosine where an arm has none), and the gap.
+
+    The exact dependency lives on centred unit features, the same ground space for every arm.
+    """
+    critic: Any = arm.objective.critic
+    few = slice(DEPENDENCY)
+    t = F.normalize(h_t - h_t.mean(0), dim=1)
+    s = F.normalize(h_s - h_s.mean(0), dim=1)
+    if critic is None:
+        scores = F.normalize(z_t, dim=1) @ F.normalize(z_s, dim=1).T
+        return scores, {"exact_iw": float(dependency(t[few], s[few]))}
+    t, s = critic.on_sphere(h_t, critic.teacher_mean), critic.on_sphere(h_s, critic.student_mean)
+    scores = critic.scores(h_t, h_s)
+    gap = certified_bound(scores[few, few], t[few], s[few])
+    return scores, {
+        "exact_iw": float(dependency(t[few], s[few])),
+        "certified_iw": float(gap.bound),
+        "raw_iw": float(gap.raw),
+        "slope": float(gap.slope),
+    }
+
+
+def _similarity(
+    z_t: Tensor, z_s: Tensor, h_t: Tensor, h_s: Tensor, labels: Tensor
+) -> dict[str, float]:
+    u_t, u_s = F.normalize(z_t, dim=1), F.normalize(z_s, dim=1)
+    spread = within_class_variance(u_t, labels).clamp_min(1e-12)
+    return {
+        "variance_ratio": (within_class_variance(u_s, labels) / spread).item(),
+        "feature_distance": feature_distance(u_t, u_s),
+        "neighbour_overlap": neighbour_overlap(h_t, h_s),
+        "cka": linear_cka(h_t, h_s),
+    }
+
+
+def ridge_map(source: Tensor, target: Tensor, strength: float = 1e-2) -> Tensor:
+    """Return `source` features mapped linearly onto `target` features, for a picture only.
+
+        argmin_W ‖(S − mean S) W − (T − mean T)‖² + strength · tr(SᵀS)/d · ‖W‖²
+
+    Args:
+        source: (n, d_s), target: (n, d_t), paired.
+
+    Returns:
+        (n, d_t), with the mean of `target`.
+    """
+    s = (source - source.mean(0)).double()
+    mean = target.mean(0)
+    gram = s.T @ s
+    ridge = strength * gram.diagonal().mean().clamp_min(1e-12)
+    weights = torch.linalg.solve(
+        gram + ridge * torch.eye(len(gram), dtype=s.dtype, device=s.device),
+        s.T @ (target - mean).double(),
+    )
+    return (s @ weights).to(target.dtype) + mean

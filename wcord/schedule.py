@@ -1,0 +1,61 @@
+"""Optimizers, and learning rates as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from wcord.experiment import OptimizerSettings
+
+
+def build_optimizer(
+    settings: OptimizerSettings, parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Return the optimizer of the settings, in its fused form (one kernel for all weights)."""
+    parameters = list(parameters)
+    common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    if settings.name == "sgd":
+        return torch.optim.SGD(parameters, momentum=settings.momentum, **common)
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return kind(parameters, **common)
+
+
+def learning_rate(settings: OptimizerSettings, step: int, total: int, epoch_steps: int) -> float:
+    """Return the learning rate of one step.
+
+    constant   lr
+    onecycle   half a cosine from lr/25 up to lr over a share `warmup` of all steps, then half
+               a cosine down to lr/250,000 (Smith and Topin 2018, with torch's constants)
+    cosine     lr · (1 + cos(π step/total)) / 2
+    multistep  lr · gamma^(number of milestones, in epochs, that have passed)
+
+    Args:
+        step: steps done so far, 0 at the first.
+        total: steps of the whole run.
+        epoch_steps: steps of an epoch.
+    """
+    if settings.schedule == "cosine":
+        return settings.lr * (1 + math.cos(math.pi * step / total)) / 2
+    if settings.schedule == "multistep":
+        passed = bisect_right(sorted(settings.milestones), step // epoch_steps)
+        return settings.lr * settings.gamma**passed
+    if settings.schedule == "onecycle":
+        peak = max(settings.warmup * total - 1, 1e-9)
+        if step <= peak:
+            return _cosine(settings.lr / 25, settings.lr, step / peak)
+        return _cosine(settings.lr, settings.lr / 25e4, (step - peak) / max(total - 1 - peak, 1e-9))
+    return settings.lr
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let the next step use this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,196 @@
+"""A task: one data set, a pair of views and a pair of label sets, and the frozen teacher.
+
+Compression, cross-modal transfer, privileged information and unlike label sets differ in
+nothing but the views and the label sets, so one training loop serves them all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wcord.data import Data, LabelMap, Split, augment_split, draws, normalise
+from wcord.evaluation import outputs
+from wcord.experiment import Experiment, NetworkSettings
+from wcord.models import Network
+from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.randomness import generator, seed_of
+from wcord.views import View, statistics
+
+KEPT_IN_MEMORY = 256 * 2**20  # bytes of prepared images or teacher outputs that are kept
+
+
+class Sight:
+    """What one network sees of a sample: a view, then normalisation; and the labels it is for.
+
+    Args:
+        settings: view and labels of a network.
+        data: whose training part gives mean and deviation of the view.
+        seed: of what the view draws (noise).
+
+    Raises:
+        ValueError: the data set lacks what the view needs, or the label map does not fit.
+    """
+
+    def __init__(self, settings: NetworkSettings, data: Data, seed: int) -> None:
+        self.view = View.parse(settings.view)
+        self.view.check(data)
+        self.labels = LabelMap.parse(settings.labels, data.classes)
+        self.seed = seed_of(seed, "view")
+        self.mean, self.std = statistics(self.view, data, self.seed)
+        channels, height, width = self.see(data.train.take(torch.arange(1))).shape[1:]
+        self.shape: tuple[int, int, int] = (channels, height, width)
+
+    def see(self, split: Split) -> Tensor:
+        """Return what the network is given: (n, C, H, W) float32."""
+        images = self.view(split, self.seed)
+        return normalise(images, self.mean.to(images.device), self.std.to(images.device))
+
+    def see_all(self, split: Split, chunk: int = 2048) -> Tensor:
+        """Return `see` of many samples, in chunks."""
+        index = torch.arange(len(split), device=split.images.device)
+        return torch.cat([self.see(split.take(part)) for part in index.split(chunk)])
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every arm is given at one step."""
+
+    batch: Batch
+    teacher: Output
+    images: Tensor
+
+
+class Task:
+    """Everything that arms share: samples on the device, both sights, the teacher's answers.
+
+    Args:
+        experiment: the settings.
+        data: divided samples, on the device.
+        teacher_sight, student_sight: what each network sees.
+        teacher: the trained network; frozen here.
+        maps: whether an arm asks for the maps of the stages.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: Data,
+        teacher_sight: Sight,
+        student_sight: Sight,
+        teacher: Network,
+        maps: bool = False,
+    ) -> None:
+        self.experiment, self.data, self.maps = experiment, data, maps
+        self.teacher_sight, self.student_sight = teacher_sight, student_sight
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.labels = student_sight.labels(data.train.labels)
+        self.still = experiment.data.augment == "none"
+        answer = outputs(teacher, teacher_sight.see_all(data.train))
+        self.scale = 1.0
+        if experiment.teacher.scale_features:
+            self.scale = 1 / answer.features.norm(dim=1).mean().item()
+        self.answer = Output(answer.features * self.scale, answer.logits)
+        predicted = answer.logits.argmax(1)
+        self.group = predicted
+        if experiment.same_labels:
+            self.group = torch.where(data.labelled, self.labels, predicted)
+        self._epoch = -1
+        self._order = self._offsets = self._flips = torch.empty(0)
+        wide = len(data.train) * 4 * math.prod(student_sight.shape)
+        kept = self.still and wide <= KEPT_IN_MEMORY
+        self._images = student_sight.see_all(data.train) if kept else None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch; a last batch that is not full is dropped."""
+        return len(self.data.train) // self.experiment.batch
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.epoch_steps * self.experiment.epochs
+
+    def at(self, step: int) -> Given:
+        """Return batch, teacher output and student images of one step: a pure function of it."""
+        epoch, place = divmod(step, self.epoch_steps)
+        if epoch != self._epoch:
+            self._begin(epoch)
+        size = self.experiment.batch
+        index = self._order[place * size : (place + 1) * size]
+        batch = Batch(
+            index, self.labels[index], self.data.labelled[index], self.group[index], step,
+            self.experiment.seed,
+        )  # fmt: skip
+        if self._images is not None and not self.maps:
+            return Given(batch, self._answer(index), self._images[index])
+        split = self._moved(index)
+        answer = self._answer(index) if self.still and not self.maps else self._ask(split)
+        return Given(batch, answer, self.student_sight.see(split))
+
+    def _moved(self, index: Tensor) -> Split:
+        split, asked = self.data.train.take(index), self.experiment.data
+        if self.still:
+            return split
+        return augment_split(
+            split, self._offsets[index], self._flips[index], asked.padding, asked.border
+        )
+
+    def _begin(self, epoch: int) -> None:
+        seed, n, device = self.experiment.seed, len(self.data.train), self.labels.device
+        self._epoch = epoch
+        self._order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(device)
+        if not self.still:
+            offsets, flips = draws(seed, epoch, n, self.experiment.data.padding)
+            self._offsets, self._flips = offsets.to(device), flips.to(device)
+
+    def _answer(self, index: Tensor) -> Output:
+        return Output(self.answer.features[index], self.answer.logits[index])
+
+    @torch.no_grad()
+    def _ask(self, split: Split) -> Output:
+        images = self.teacher_sight.see(split)
+        half = self.experiment.precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+            answer = self.teacher(images, maps=self.maps)
+        answer = answer.float()
+        return Output(answer.features * self.scale, answer.logits, answer.maps)
+
+    def ask_all(self, split: Split) -> Output:
+        """Return the teacher's output of a whole split."""
+        answer = outputs(self.teacher, self.teacher_sight.see_all(split))
+        return Output(answer.features * self.scale, answer.logits)
+
+    def shapes(self, student: Network) -> Shapes:
+        """Return the sizes that terms are built from."""
+        teacher = self.teacher
+        return Shapes(
+            teacher.feature_dim,
+            student.feature_dim,
+            teacher.classes,
+            student.classes,
+            self.experiment.same_labels,
+            len(self.data.train),
+            teacher.map_shapes,
+            student.map_shapes,
+        )
+
+    def passes(self, student: Network) -> Any:
+        """Return the pass that fills banks: real features of teacher and first student."""
+        images = self._images
+        if images is None:
+            images = self.student_sight.see_all(self.data.train)
+        first = outputs(student, images)
+        index = torch.arange(len(self.data.train), device=self.labels.device)
+
+        def again() -> Iterable[Primer]:
+            for part in index.split(4096):
+                seen = Output(first.features[part], first.logits[part])
+                yield Primer(part, self.group[part], self._answer(part), seen)
+
+        return again

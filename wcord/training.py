@@ -1,0 +1,158 @@
+"""The loop: one teacher, many arms, the same batches."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from wcord import checkpoint
+from wcord.preparation import Prepared
+from wcord.schedule import learning_rate
+from wcord.writer import RunWriter
+
+PICTURE_EVERY = 0.25  # seconds between pictures of a run that is slowed or paused
+CHECKPOINT_EVERY = 10.0  # seconds; a checkpoint only ever falls between two steps
+
+
+class Training:
+    """A run under way.
+
+    Args:
+        prepared: the task, its arms, the probe, and the step to begin at.
+        writer: holds the run's lock.
+        progress: whether to show a bar.
+    """
+
+    def __init__(self, prepared: Prepared, writer: RunWriter, progress: bool = False) -> None:
+        self.prepared, self.writer, self.progress = prepared, writer, progress
+        self.experiment, self.task = prepared.experiment, prepared.task
+        self.arms, self.probe = prepared.arms, prepared.probe
+        self.path: Path = writer.path
+        self.step = prepared.step
+        self._saved = time.monotonic()
+        self._pictured = 0.0
+        self._step_time: float | None = None  # seconds, averaged over the last fifty or so
+
+    def run(self) -> None:
+        """Train every arm to the end, or until told to stop."""
+        task, settings = self.task, self.experiment
+        bar = tqdm(
+            total=task.total, initial=self.step, desc=settings.name, disable=not self.progress
+        )
+        if self.step == 0:
+            self.look(record=True)
+        while self.step < task.total and self.obey():
+            began = time.monotonic()
+            given = task.at(self.step)
+            rate = learning_rate(settings.optimizer, self.step, task.total, task.epoch_steps)
+            for arm in self.arms:
+                arm.step(given.batch, given.teacher, given.images, rate, settings.precision)
+            self.step += 1
+            bar.update()
+            self.tell()
+            self.dawdle(began)
+            took = time.monotonic() - began
+            before = took if self._step_time is None else self._step_time
+            self._step_time = 0.98 * before + 0.02 * took
+        bar.close()
+        self.save()
+
+    def obey(self) -> bool:
+        """Do what control.json asks: wait while paused; return whether to take a step."""
+        control = self.writer.read_control()
+        told = False
+        while not control["stop"]:
+            pause_at = control["pause_at"]
+            if pause_at is None or self.step < pause_at:
+                return True
+            if not told:
+                self.look_if_new()
+                told = True
+            self.writer.say(state="paused", now=not told, **self.place())
+            time.sleep(0.02)
+            control = self.writer.read_control()
+        return False
+
+    def place(self) -> dict[str, Any]:
+        """Return where the run stands, for status.json."""
+        left = self._step_time and self._step_time * (self.task.total - self.step)
+        return {
+            "step": self.step,
+            "total": self.task.total,
+            "epoch": self.step / self.task.epoch_steps,
+            "eta": left,
+        }
+
+    def tell(self) -> None:
+        """Write what is due after a step: losses, probe, checkpoint, status."""
+        if due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
+            for arm in self.arms:
+                self.writer.record(self.step, self.epoch, arm.name, arm.losses())
+            self.writer.flush()
+        every = self.experiment.probe.every * self.task.epoch_steps
+        if due(self.step, every) or self.step == self.task.total:
+            self.look(record=True)
+        if time.monotonic() - self._saved > CHECKPOINT_EVERY:
+            self.save()
+        self.writer.say(state="running", **self.place())
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, a fraction inside of one."""
+        return self.step / self.task.epoch_steps
+
+    def dawdle(self, began: float) -> None:
+        """Keep the pace that was asked for, and use the time to take a picture."""
+        delay = float(self.writer.read_control()["delay"] or 0)
+        if delay and time.monotonic() - self._pictured > PICTURE_EVERY:
+            self.look_if_new()
+        while (left := began + delay - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+            control = self.writer.read_control()
+            delay = float(control["delay"] or 0)
+            if control["stop"] or control["pause_at"] is not None:
+                return
+
+    def look_if_new(self) -> None:
+        """Take a picture of this step unless there is one; nothing is written to the metrics."""
+        if not (self.path / "snapshots" / f"{self.step}.safetensors").exists():
+            self.look(record=False)
+
+    def look(self, record: bool) -> None:
+        """Probe all arms: pictures for the snapshot, values for the metrics."""
+        if not self.experiment.probe.enabled:
+            return
+        values, content = self.probe.look(self.arms, self.step, self.epoch)
+        self.writer.snapshot(self.step, content, self.experiment.probe.snapshots)
+        self._pictured = time.monotonic()
+        if record:
+            for arm in self.arms:
+                seen = values[arm.name] | {"test_accuracy": self.prepared.test_accuracy(arm)}
+                kept = {name: value for name, value in seen.items() if name not in arm.latest}
+                self.writer.record(self.step, self.epoch, arm.name, kept)
+            self.writer.flush()
+
+    def save(self) -> None:
+        """Write a checkpoint of all arms."""
+        tensors = {
+            f"{arm.name}/{key}": value for arm in self.arms for key, value in arm.state().items()
+        }
+        now = time.monotonic()
+        self.prepared.seconds += now - self._saved
+        self._saved = now
+        header = {
+            "settings": self.prepared.digest,
+            "metrics": self.writer.flush(),
+            "frozen": {arm.name: arm.frozen for arm in self.arms if arm.frozen},
+            "built": self.prepared.built,
+            "seconds": self.prepared.seconds,
+        }
+        checkpoint.write(self.path / "checkpoints", self.step, tensors, header)
+
+
+def due(step: int, every: float) -> bool:
+    """Return whether a multiple of `every` steps falls on this step."""
+    return int(step / every) > int((step - 1) / every)
