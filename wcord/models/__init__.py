@@ -1,6 +1,6 @@
 """Networks by name; each is one line in `MODELS` or one rule in `FAMILIES`.
 
-`build` gives a `Network`, from which penultimate features and stage maps can be read.
+`build` gives a plain module; `Network` reads penultimate features and stage maps of any module.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def check_model(name: str) -> str:
     raise ValueError(f"unknown model {name!r}: {hint}")
 
 
-def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> Network:
+def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> nn.Module:
     """Return a new network whose weights are a pure function of (name, sizes, seed).
 
     Args:
@@ -94,17 +94,15 @@ def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> 
         seed: keys the initial weights; the caller makes it differ between teacher and student.
 
     Raises:
-        ValueError: unknown name, or the network cannot take such images.
+        ValueError: unknown name, or a network that cannot be built for such images.
     """
     name = check_model(name)
     family, colon, argument = name.partition(":")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
         if colon:
-            module = FAMILIES[family][0](argument, channels, size, classes)
-        else:
-            module = MODELS[name](channels, size, classes)
-    return Network(module, (channels, *size))
+            return FAMILIES[family][0](argument, channels, size, classes)
+        return MODELS[name](channels, size, classes)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -12,14 +12,14 @@ from wcord.objectives.term import Output
 
 
 class Tap:
-    """A hook that keeps what passed it, until it is taken.
+    """A hook that keeps what passes it while it is on, until that is taken.
 
     Hooks are bound methods of plain objects, so a deep copy or a pickle of a network listens to
     itself and not to the original.
     """
 
-    def __init__(self, on: bool) -> None:
-        self.on = on
+    def __init__(self) -> None:
+        self.on = False
         self.value: Any = None
 
     def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -33,67 +33,83 @@ class Tap:
             self.value = output
 
     def take(self) -> Any:
-        """Return what was kept, and forget it."""
-        value, self.value = self.value, None
+        """Return what was kept, forget it, and stop listening."""
+        value, self.value, self.on = self.value, None, False
         return value
 
 
 class Network(nn.Module):
     """A classifier whose penultimate features can be read: forward(x) -> Output.
 
-    The module is run once on noise (in evaluation mode, without gradients) to find its
-    classifier: the last linear (or convolutional) layer whose output is the logits. Features
-    are what enters that layer, averaged over positions where it is a convolution. Maps are the
-    last outputs at each spatial size before it, shallow to deep. The module itself is neither
-    edited nor copied; `state_dict` has its own names, without a prefix.
+    The module is run once on noise (in evaluation mode, without gradients; on the first batch,
+    or at once where `shape` is given) to find its classifier: the last linear (or
+    convolutional) layer whose output is the logits. Features are what enters that layer,
+    averaged over positions where it is a convolution. Maps are the last outputs at each spatial
+    size before it, shallow to deep. The module's code and weights are not touched; `state_dict`
+    has the module's own names, without a prefix.
 
     Args:
         module: takes (n, C, H, W) and returns logits (n, classes), or a tuple that begins with
             them, or an object with `.logits`.
-        shape: (C, H, W) of the images it will see.
+        shape: (C, H, W) of the images it will see. Give it before compiling or exporting.
         classifier: name of the final layer, where it is not found by itself.
 
     Attributes:
-        shape, feature_dim, classes, map_shapes: sizes of input, features, logits and maps.
+        feature_dim, classes, map_shapes: sizes of features, logits and maps, once it has run.
 
     Raises:
         ValueError: the module does not take such images, or no final layer is found.
     """
 
     def __init__(
-        self, module: nn.Module, shape: tuple[int, int, int], classifier: str | None = None
+        self,
+        module: nn.Module,
+        shape: tuple[int, int, int] | None = None,
+        classifier: str | None = None,
     ) -> None:
         super().__init__()
-        self.module = module
-        self.shape = shape
-        calls, logits = _trace(module, shape)
-        name = classifier or _classifier(calls, logits)
+        self.module: nn.Module = module.module if isinstance(module, Network) else module
+        self.classifier = classifier
+        self.feature_dim = self.classes = 0
+        self.map_shapes: tuple[tuple[int, int, int], ...] = ()
+        self._features: Tap | None = None
+        self._maps: tuple[Tap, ...] = ()
+        if shape is not None:
+            self._listen(shape)
+
+    def _listen(self, shape: tuple[int, int, int]) -> Tap:
+        """Find classifier and stages, and put a tap on each."""
+        calls, logits = _trace(self.module, shape)
+        name = self.classifier or _classifier(calls, logits)
+        kind = type(self.module).__name__
         found = [call for call in calls if call.name == name]
         if not found:
-            raise ValueError(f"{type(module).__name__} calls no layer {name!r}: check classifier")
-        self.classes = logits.shape[1]
+            raise ValueError(f"{kind} calls no layer {name!r}: check classifier=")
         features = _flat(found[-1].input)
         if features.ndim != 2 or len(features) != len(logits):
             raise ValueError(
-                f"the layer {name!r} of {type(module).__name__} takes {tuple(features.shape)} for "
-                "a batch of 2: name the final layer by classifier="
+                f"the layer {name!r} of {kind} takes {tuple(features.shape)} for a batch of 2: "
+                "name the final layer by classifier="
             )
-        self.feature_dim = features.shape[1]
-        stages = _stages(calls, calls.index(found[-1]))
-        self.map_shapes = tuple(tuple(stages[stage][1:]) for stage in stages)
-        self._features = Tap(on=True)
-        self._maps = tuple(Tap(on=False) for _ in stages)
-        module.get_submodule(name).register_forward_pre_hook(self._features.before)
+        self.feature_dim, self.classes = features.shape[1], logits.shape[1]
+        stages = _stages(calls, calls.index(found[-1]), shape)
+        self.map_shapes = tuple((s[1], s[2], s[3]) for s in stages.values())
+        self._features, self._maps = Tap(), tuple(Tap() for _ in stages)
+        self.module.get_submodule(name).register_forward_pre_hook(self._features.before)
         for tap, stage in zip(self._maps, stages, strict=True):
-            module.get_submodule(stage).register_forward_hook(tap.after)
+            self.module.get_submodule(stage).register_forward_hook(tap.after)
+        return self._features
 
     def forward(self, images: Tensor, maps: bool = False) -> Output:
         """Return features (n, feature_dim), logits (n, classes) and, if asked for, maps."""
-        for tap in self._maps:
-            tap.on = maps
+        tap = self._features
+        if tap is None:
+            tap = self._listen((images.shape[1], images.shape[2], images.shape[3]))
+        stages = self._maps if maps else ()
+        for listener in (tap, *stages):
+            listener.on = True
         logits = _logits(self.module(images))
-        features = _flat(self._features.take())
-        return Output(features, logits, tuple(tap.take() for tap in self._maps) if maps else ())
+        return Output(_flat(tap.take()), logits, tuple(stage.take() for stage in stages))
 
     def state_dict(self, *args: Any, **options: Any) -> Any:
         """Return the module's own state, under its own names."""
@@ -181,7 +197,9 @@ def _classifier(calls: list[_Call], logits: Tensor) -> str:
 
 def _positions(value: Any) -> tuple[int, int] | None:
     """Return height and width of a stack of maps, None for anything else."""
-    return tuple(value.shape[2:]) if isinstance(value, Tensor) and value.ndim == 4 else None
+    if isinstance(value, Tensor) and value.ndim == 4:
+        return value.shape[2], value.shape[3]
+    return None
 
 
 def _halved(call: _Call) -> tuple[int, int] | None:
@@ -192,7 +210,7 @@ def _halved(call: _Call) -> tuple[int, int] | None:
     return after if all(a <= b <= 2 * a for b, a in zip(before, after, strict=True)) else None
 
 
-def _stages(calls: list[_Call], end: int) -> dict[str, torch.Size]:
+def _stages(calls: list[_Call], end: int, shape: tuple[int, int, int]) -> dict[str, torch.Size]:
     """Return the last module at each spatial size, in order, with the shape of its output.
 
     Passed over: pooling layers and what a block does before it halves the picture (both belong
@@ -212,7 +230,7 @@ def _stages(calls: list[_Call], end: int) -> dict[str, torch.Size]:
         last.pop(size, None)  # the order is that of the last output at each size
         last[size] = call
     stages: dict[str, torch.Size] = {}
-    height = width = 1 << 30
+    _, height, width = shape
     for (rows, columns), call in last.items():
         if rows <= height and columns <= width:
             height, width = rows, columns
