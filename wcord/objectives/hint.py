@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from wcord.objectives.term import Batch, Output, Passes, Shapes, Term, TermSettings
 
@@ -13,39 +15,42 @@ from wcord.objectives.term import Batch, Output, Passes, Shapes, Term, TermSetti
 class HintSettings(TermSettings):
     """Settings of `hint`."""
 
+    weight: float = Field(5.0, ge=0, description="factor of this term in the total")
+
 
 class Hint(Term):
-    """Squared distance of regressed student features to the teacher's.
+    """Mean squared error of student features regressed to the teacher's.
 
-        L = 1/(2n) sum over i of ||W h_S,i + b - h_T,i / r||^2,   r = mean ||h_T||
+        L = 1/(n D) sum over i of ||W h_S,i + b - h_T,i / r||^2,   r^2 = mean ||h_T||^2 / D
 
-    r is the mean length of teacher features over the training set, so that the weight means the
-    same for every teacher.
+    D is the length of teacher features and r the root mean square of their entries over the
+    training set, so that targets are of order 1 and the weight means the same for every teacher.
 
     Source: Romero et al. (2015), "FitNets: hints for thin deep nets", eq. 3, with a linear
-    regressor and the features before the classifier.
+    regressor, the features before the classifier, and the mean in place of half the sum. The
+    paper gives no weight for a joint objective.
     """
 
     Settings = HintSettings
     name: ClassVar[str] = "hint"
-    length: Tensor
+    scale: Tensor
 
     def __init__(self, settings: HintSettings, shapes: Shapes, seed: int) -> None:
         super().__init__(settings, shapes, seed)
         self.regress = nn.Linear(shapes.student_dim, shapes.teacher_dim)
-        self.register_buffer("length", torch.ones(()))
+        self.register_buffer("scale", torch.ones(()))
 
     @torch.no_grad()
     def prime(self, passes: Passes) -> None:
-        """Measure r, the mean length of teacher features."""
-        total, count = torch.zeros_like(self.length), 0
+        """Measure r, the root mean square of the entries of teacher features."""
+        total, count = torch.zeros_like(self.scale), 0
         for primer in passes():
-            total += primer.teacher.features.norm(dim=-1).sum()
-            count += len(primer.index)
-        self.length.copy_(total / max(count, 1)).clamp_(min=1e-12)
+            total += primer.teacher.features.square().sum()
+            count += primer.teacher.features.numel()
+        self.scale.copy_((total / max(count, 1)).sqrt().clamp_min(1e-12))
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
-        error = self.regress(student.features) - teacher.features / self.length  # (n, teacher_dim)
-        return error.square().sum(-1).mean() / 2
+        target = teacher.features / self.scale  # (n, D), entries of order 1
+        return F.mse_loss(self.regress(student.features), target)
