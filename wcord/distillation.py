@@ -19,8 +19,9 @@ from torch import nn
 
 from wcord import checkpoint
 from wcord.arm import Arm
+from wcord.devices import choose_device, chosen_threads
 from wcord.evaluation import accuracy, linear_probe, outputs
-from wcord.experiment import Experiment, SettingsError, load
+from wcord.experiment import Experiment, load
 from wcord.models import Network
 from wcord.preparation import Own, Prepared, build_student, prepare
 from wcord.runs import Run, runs_folder
@@ -28,8 +29,6 @@ from wcord.storage import StorageError, write_json
 from wcord.teacher import Interrupted
 from wcord.training import Training
 from wcord.writer import RunWriter, create
-
-SMALL = 3 * 16 * 16  # images of at most this many numbers train fastest on one thread
 
 
 def distill(
@@ -138,25 +137,6 @@ def load_student(run: Run, arm: str) -> nn.Module:
     return network.eval()
 
 
-def choose_device(asked: str) -> torch.device:
-    """Return the device asked for; "auto" is CUDA, else MPS, else the CPU.
-
-    Raises:
-        SettingsError: there is no such device here.
-    """
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SettingsError(f"device {asked!r} cannot be used here: {reason}") from error
-    return device
-
-
 def _directory(experiment: Experiment, run_dir: str | os.PathLike[str] | None) -> Path:
     if run_dir is not None:
         return Path(run_dir)
@@ -175,7 +155,7 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Ru
     try:
         write_json(run.path / "control.json", run.control | {"stop": False, "pause_at": None})
         writer.say(now=True)
-        with _threads(experiment), _ending_gently(run):
+        with chosen_threads(experiment), _ending_gently(run):
             prepared = prepare(experiment, writer, device, own, progress)
             training = Training(prepared, writer, progress)
             training.run()
@@ -251,18 +231,6 @@ def _linear_probe(prepared: Prepared, network: Network) -> float:
     train = outputs(network, task.student_sight.see_all(task.data.train)).features
     test = outputs(network, prepared.test_images).features
     return linear_probe(train, task.labels, test, prepared.test_labels)
-
-
-@contextmanager
-def _threads(experiment: Experiment) -> Iterator[None]:
-    """Set the number of CPU threads while a run lasts."""
-    before = torch.get_num_threads()
-    small = experiment.data.source == "digits"
-    torch.set_num_threads(experiment.threads or (1 if small else min(os.cpu_count() or 1, 16)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -93,13 +93,12 @@ def prepare(
     values = teachers.measure(network, data, sights[0])
     if saved is None:
         writer.record(0, 0.0, "", values)
-    maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
-    task = Task(experiment, data, sights[0], sights[1], network, maps)
+    task = Task(experiment, data, sights[0], sights[1], network, asks_for_maps(experiment))
     student, built = _student(experiment, sights[1], own, network)
     return Prepared(
         experiment=experiment,
         task=task,
-        arms=_arms(experiment, task, student.to(device), device, saved, header),
+        arms=_begun(experiment, task, student.to(device), device, saved, header),
         probe=_probe(experiment, task, sights[1]),
         test_images=sights[1].see_all(data.test),
         test_labels=sights[1].labels(data.test.labels),
@@ -191,7 +190,31 @@ def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
     return Network(module, (channels, height, width))
 
 
-def _arms(
+def asks_for_maps(experiment: Experiment) -> bool:
+    """Return whether a term of an arm compares the maps of the stages."""
+    return any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
+
+
+def build_arms(
+    experiment: Experiment, task: Task, student: Network, device: torch.device
+) -> list[Arm]:
+    """Return the arms at step 0, banks filled by one pass of real features."""
+    arms = _arms(experiment, task, student, device)
+    passes = task.passes(student)
+    for arm in arms:
+        arm.prime(passes)
+    return arms
+
+
+def _arms(experiment: Experiment, task: Task, student: Network, device: torch.device) -> list[Arm]:
+    shapes = task.shapes(student)
+    return [
+        Arm(name, terms, student, shapes, experiment.optimizer, experiment.seed, device)
+        for name, terms in experiment.arms.items()
+    ]
+
+
+def _begun(
     experiment: Experiment,
     task: Task,
     student: Network,
@@ -199,16 +222,10 @@ def _arms(
     saved: dict[str, Tensor] | None,
     header: dict[str, Any],
 ) -> list[Arm]:
-    shapes = task.shapes(student)
-    arms = [
-        Arm(name, terms, student, shapes, experiment.optimizer, experiment.seed, device)
-        for name, terms in experiment.arms.items()
-    ]
+    """Return the arms as a checkpoint has them, or new ones where there is none."""
     if saved is None:
-        passes = task.passes(student)
-        for arm in arms:
-            arm.prime(passes)
-        return arms
+        return build_arms(experiment, task, student, device)
+    arms = _arms(experiment, task, student, device)
     for arm in arms:
         prefix = f"{arm.name}/"
         arm.load({k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)})

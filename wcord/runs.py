@@ -203,6 +203,7 @@ class Run:
                 raise ValueError(f"no run at {path}: settings.yaml is missing")
             path = inside
         self.path = path
+        self.students: dict[str, nn.Module] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.status.sentence})"
@@ -290,10 +291,15 @@ class Run:
         return Snapshot.read(self.path / "snapshots" / f"{step}.safetensors")
 
     def student(self, arm: str) -> nn.Module:
-        """Return the trained student of an arm, in evaluation mode, on the CPU."""
-        from wcord.training import load_student
+        """Return the trained student of an arm, in evaluation mode: the one trained by this very
+        object, else the newest checkpoint's, on the CPU.
 
-        return load_student(self, arm)
+        Raises:
+            ValueError: no such arm, no checkpoint yet.
+        """
+        from wcord.distillation import load_student
+
+        return self.students[arm] if arm in self.students else load_student(self, arm)
 
     # -- steering --------------------------------------------------------------------------
 

@@ -17,11 +17,12 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimizer of the settings, in its fused form (one kernel for all weights)."""
     parameters = list(parameters)
-    common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    rate, decay = settings.lr, settings.weight_decay
     if settings.name == "sgd":
-        return torch.optim.SGD(parameters, momentum=settings.momentum, **common)
+        momentum = settings.momentum
+        return torch.optim.SGD(parameters, rate, momentum, weight_decay=decay, fused=True)
     kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
-    return kind(parameters, **common)
+    return kind(parameters, rate, weight_decay=decay, fused=True)
 
 
 def learning_rate(settings: OptimizerSettings, step: int, total: int, epoch_steps: int) -> float:

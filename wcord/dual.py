@@ -1,0 +1,313 @@
+"""The dual form on finite samples: linear programmes, certified bounds, critics of two clouds.
+
+    W1(mu, nu) = max   E_mu[f] + E_nu[g]      over f_i + g_j <= d(x_i, y_j)      (linear programme)
+               = sup   E_mu[g] - E_nu[g]      over 1-Lipschitz g                 (a critic)
+
+Nothing here takes part in training: it is what a trained critic is measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import ot
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wcord.critic import NonExpansive, group_sort
+from wcord.randomness import generator
+from wcord.transport import exact
+
+CONSTRAINTS = (
+    "linear",
+    "clipping",
+    "gradient_penalty",
+    "spectral_relu",
+    "spectral_groupsort",
+    "orthogonal",
+)
+CLIP = 0.1  # largest weight under "clipping"
+PENALTY = 10.0  # factor of (|slope| - 1)^2 under "gradient_penalty"
+EXACT_CONE = 1e-9  # distances below this part of the largest count as the same point
+
+
+# ------------------------------------------------------------------------- linear programmes
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """A solution of the dual linear programme.
+
+    f (..., n) and g (..., m), in units of cost, f_i + g_j <= C_ij; value (...) = <a,f> + <b,g>.
+    """
+
+    f: Tensor
+    g: Tensor
+    value: Tensor
+
+
+def kantorovich(
+    cost: Tensor, source: Tensor | None = None, target: Tensor | None = None
+) -> Potentials:
+    """Solve the dual linear programme of optimal transport.
+
+        max over f, g of <a, f> + <b, g>   with   f_i + g_j <= C_ij for all i, j
+
+    Args:
+        cost: C (..., n, m), float32 or float64.
+        source, target: masses a (n,) and b (m,) or batches of them; uniform where None.
+
+    Returns:
+        `Potentials`, in which g is the c-transform of f (made tight where POT leaves room, so
+        that the constraint holds to rounding). By strong duality its value is that of `exact`.
+
+    Raises:
+        ValueError: as `wcord.transport.exact`.
+
+    Source: Kantorovich (1942); Villani (2009), "Optimal transport", theorem 5.10.
+
+    >>> kantorovich(torch.tensor([[1.0, 3.0]])).value  # half of the mass to each side
+    tensor(2.)
+    """
+    primal = exact(cost.detach(), source=source, target=target)
+    f = c_transform(primal.potentials[1], cost.detach().mT)
+    g = c_transform(f, cost.detach())
+    n, m = cost.shape[-2:]
+    a = torch.full_like(f, 1 / n) if source is None else source.to(f)
+    b = torch.full_like(g, 1 / m) if target is None else target.to(g)
+    return Potentials(f, g, (a * f).sum(-1) + (b * g).sum(-1))
+
+
+def c_transform(potential: Tensor, cost: Tensor) -> Tensor:
+    """Return the best partner of a potential: the largest g with f_i + g_j <= C_ij.
+
+        f^c(y_j) = min over i of C_ij - f_i
+
+    The columns need not be the points that f was found with: for C = d(x_i, y), -f^c is the
+    McShane extension of f to any y, 1-Lipschitz in d.
+
+    Args:
+        potential: f (..., n), in units of cost; -inf where a point is to be left out.
+        cost: C (..., n, m). Use `cost.mT` to transform a g back.
+
+    Returns:
+        f^c (..., m), in units of cost.
+
+    Source: Santambrogio (2015), "Optimal transport for applied mathematicians", definition 1.10.
+
+    >>> c_transform(torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 2.0], [2.0, 0.0]]))
+    tensor([ 0., -1.])
+    """
+    return (cost - potential[..., :, None]).amin(-2)
+
+
+# ------------------------------------------------------------------ dependence of two features
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """The exact Wasserstein dependency of a probe batch; `float()` of it is `value`.
+
+    value: I_W, in units of the features. most: min(E|s - s'|, E|t - t'|), which I_W never
+    exceeds. plan (n, n, n): mass from pair (t_i, s_i) to pair (t_k, s_l) at [i, k, l].
+    joint (n,) and product (n, n): the dual potentials f, g at these pairs.
+    """
+
+    value: float
+    most: float
+    plan: Tensor
+    joint: Tensor
+    product: Tensor
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
+    """Return how far a batch of pairs is from independence, exactly.
+
+        I_W = W1( 1/n sum_i delta(t_i, s_i),  1/n^2 sum_kl delta(t_k, s_l) )
+        d((t, s), (t', s')) = |t - t'| + |s - s'|
+
+    An n x n^2 linear programme: about 5 ms at n = 64. It is the dependency of the *sample*,
+    which is above 0 for independent features too.
+
+    Args:
+        z_t: teacher features (n, d_t), in the ground space (centred, of unit length).
+        z_s: student features (n, d_s) of the same samples.
+
+    Returns:
+        `Dependency`, on the CPU in float64.
+
+    Raises:
+        ValueError: the two do not hold the same number of samples, or hold NaN.
+
+    Source: Ozair et al. (2019), "Wasserstein dependency measure for representation learning",
+    equation 4; POT's network simplex.
+
+    >>> t = torch.tensor([[0.0], [1.0]])
+    >>> float(dependency(t, t))  # half of the pairs of the product have one side to move by 1
+    0.5
+    """
+    across_t, across_s = _distances(z_t, z_s)
+    n = len(across_t)
+    cost = (across_t[:, :, None] + across_s[:, None, :]).reshape(n, n * n)
+    joint, product = np.full(n, 1 / n), np.full(n * n, 1 / n**2)
+    plan, log = ot.emd(joint, product, cost, numItermax=10_000_000, log=True, check_marginals=False)
+    if log["warning"] is not None:
+        raise RuntimeError(f"the network simplex stopped early: {log['warning']}")
+    return Dependency(
+        value=float(log["cost"]),
+        most=float(min(across_t.mean(), across_s.mean())),
+        plan=torch.from_numpy(plan).view(n, n, n),
+        joint=torch.from_numpy(log["u"]),
+        product=torch.from_numpy(log["v"]).view(n, n),
+    )
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a critic proves about a W1.
+
+    raw: difference of its means; slope: its largest slope between the two supports;
+    bound = max(raw, 0) / slope, never above the exact W1. raw is in units of the critic, bound
+    in units of distance.
+    """
+
+    raw: float
+    slope: float
+    bound: float
+
+
+def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
+    """Return the lower bound of I_W that a critic's scores certify, whatever the critic is.
+
+        raw   = 1/n sum_i g(t_i, s_i) - 1/n^2 sum_kl g(t_k, s_l)
+        slope = max over i, k, l of |g(t_i, s_i) - g(t_k, s_l)| / d((t_i, s_i), (t_k, s_l))
+        bound = max(raw, 0) / slope  <=  I_W
+
+    Proof. Let P be an optimal plan from the joint to the product sample. Its marginals give
+    raw = sum P_i,kl (g(t_i, s_i) - g(t_k, s_l)). P only joins a point of the joint with one of
+    the product, so that each difference is at most slope * d, and raw <= slope * sum P d =
+    slope * I_W. Only slopes between the two supports enter; the largest gradient norm seen at
+    some points bounds nothing. Where two pairs are one point (d = 0) but have two scores, g is
+    no function of the features: slope is infinite and the bound 0.
+
+    Args:
+        scores: g (n, n), rows teacher, columns student, in any unit.
+        z_t: teacher features (n, d_t) in the space of d.
+        z_s: student features (n, d_s).
+
+    Returns:
+        `Certificate`; compare `bound` with `dependency(z_t, z_s)`.
+
+    Raises:
+        ValueError: shapes that do not fit together, NaN.
+
+    >>> t = torch.tensor([[0.0], [1.0]])
+    >>> certified_bound(t @ t.T, t, t)
+    Certificate(raw=0.25, slope=1.0, bound=0.25)
+    """
+    across_t, across_s = _distances(z_t, z_s)
+    n = len(across_t)
+    if scores.shape != (n, n):
+        raise ValueError(
+            f"scores must be ({n}, {n}) to fit the features, got {tuple(scores.shape)}"
+        )
+    g = scores.detach().double().cpu().numpy()
+    steps = np.abs(g.diagonal()[:, None, None] - g)  # (n joint, n, n product)
+    return _certificate(
+        float(g.diagonal().mean() - g.mean()), steps, across_t[:, :, None] + across_s[:, None, :]
+    )
+
+
+def _certificate(raw: float, steps: np.ndarray, distances: np.ndarray) -> Certificate:
+    """Bound of a difference `raw` of means, from |g(a) - g(b)| and d(a, b) over both supports."""
+    if not (np.isfinite(steps).all() and np.isfinite(raw)):
+        raise ValueError("scores hold NaN or infinite entries: the critic has diverged")
+    apart = distances > EXACT_CONE * distances.max()
+    slopes = np.divide(steps, distances, out=np.zeros_like(steps), where=apart)
+    slope = float(slopes.max())
+    if (steps > 1e-6 * max(1.0, np.abs(steps).max()))[~apart].any():
+        slope = float("inf")
+    return Certificate(raw, slope, max(raw, 0.0) / slope if slope > 0 else 0.0)
+
+
+def _distances(z_t: Tensor, z_s: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return |t_i - t_k| and |s_i - s_l|, both (n, n), float64."""
+    if z_t.ndim != 2 or z_s.ndim != 2 or len(z_t) != len(z_s) or len(z_t) == 0:
+        raise ValueError(
+            "teacher and student features must be (n, d) of the same n samples, got "
+            f"{tuple(z_t.shape)} and {tuple(z_s.shape)}"
+        )
+    if not (bool(z_t.isfinite().all()) and bool(z_s.isfinite().all())):
+        raise ValueError("features hold NaN or infinite entries: the network has diverged")
+    return _euclidean(z_t, z_t).numpy(), _euclidean(z_s, z_s).numpy()
+
+
+def _euclidean(x: Tensor, y: Tensor) -> Tensor:
+    """|x_i - y_j| in float64 on the CPU, from differences: exactly 0 for equal points."""
+    x, y = x.detach().double().cpu(), y.detach().double().cpu()
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+# ------------------------------------------------------------------- critics of two clouds
+
+
+class GroupSort(nn.Module):
+    """Sort the units of each group: 1-Lipschitz, and it keeps gradient norms where ReLU halves them.
+
+        y = sort of (x_1 ... x_k) within each group
+
+    Args:
+        size: k, units in a group; the last dimension must be a multiple of it. 2 is MaxMin.
+
+    Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation".
+
+    >>> GroupSort()(torch.tensor([3.0, 1.0, 0.0, 2.0]))
+    tensor([1., 3., 0., 2.])
+    """
+
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        if size < 2:
+            raise ValueError(f"size must be at least 2, got {size}")
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (..., units), sorted within groups."""
+        if x.shape[-1] % self.size:
+            raise ValueError(f"{x.shape[-1]} units do not divide into groups of {self.size}")
+        if self.size == 2:
+            return group_sort(x)
+        return x.unflatten(-1, (-1, self.size)).sort(-1).values.flatten(-2)
+
+
+class SpectralLinear(nn.Module):
+    """x -> W x / ||W||_2 + c, the norm by power iteration in training and exactly otherwise.
+
+    Source: Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
+    """
+
+    def __init__(self, columns: int, rows: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, columns)))
+        self.bias = nn.Parameter(torch.zeros(rows))
+        self.left: Tensor
+        self.register_buffer("left", F.normalize(torch.randn(rows), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., rows)."""
+        if not self.training:
+            norm = torch.linalg.matrix_norm(self.weight, 2)
+        else:
+            with torch.no_grad():
+                for _ in range(2):
+                    right = F.normalize(self.weight.T @ self.left, dim=0)
+                    left = F.normalize(self.weight @ right, dim=0)
+                    self.left.copy_(left)
+            norm = left @ (self.weight @ right)
+        return F.linear(x, self.weight / norm, self.bias)
