@@ -73,10 +73,16 @@ def _prepare(
     labels: object,
     name: str | None = None,
 ) -> Data:
-    label_map = LabelMap.parse(labels, raw.classes)
+    name = name or settings.source
     if len(raw.classes) < 2:
-        raise ValueError(f"{settings.source} has one class only: two or more are needed")
+        raise ValueError(f"{name} has one class only: at least two classes are needed")
+    label_map = LabelMap.parse(labels, raw.classes)
     pool, test = (_shaped(part, settings) for part in (raw.train, raw.test))
+    shortest = min(pool.images.shape[2:])
+    if settings.augment != "none" and settings.padding >= shortest:
+        raise ValueError(
+            f"padding is {settings.padding}, but images are {shortest} pixels wide: use less"
+        )
     if settings.test_size is not None:
         place = _first(test.labels, settings.test_size, "test_size", 0, keep_shares=True)
         test = test.take(place)
@@ -96,7 +102,7 @@ def _prepare(
     choices = order(label_map(kept.labels), generator(seed, "choices"))[: int(labelled.sum())]
     mean, std = channel_statistics(train.images)
     return Data(
-        name or settings.source,
+        name,
         raw.classes,
         train,
         kept,

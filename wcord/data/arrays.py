@@ -136,7 +136,7 @@ def _box_scale(found: dict[str, np.ndarray], parts: list[str]) -> float:
     reach = 1.0
     for part in parts:
         boxes, images = found.get(f"boxes_{part}"), found[f"images_{part}"]
-        if boxes is not None and boxes.size and boxes.ndim == 2 and images.ndim >= 3:
+        if boxes is not None and boxes.size and boxes.shape[1:] == (4,) and images.ndim >= 3:
             height, width = images.shape[1:3] if images.shape[-1] in (1, 3) else images.shape[-2:]
             reach = max(reach, boxes[:, 2].max() / width, boxes[:, 3].max() / height)
     return 1 / math.ceil(reach)

@@ -94,7 +94,7 @@ def _groups(groups: Any, classes: Sequence[str]) -> tuple[list[int], list[str]]:
     table: dict[int, int] = {}
     for label, group in enumerate(members):
         for entry in group:
-            if entry not in place or isinstance(entry, bool):
+            if type(entry) not in (str, int) or entry not in place:
                 raise ValueError(f"labels.groups names {entry!r}, which is no class of the data")
             if place[entry] in table:
                 raise ValueError(f"labels.groups names the class {entry!r} twice")

@@ -61,16 +61,17 @@ def _cifar(which: str, settings: DataSettings) -> Raw:
         )
         for part in parts
     )
-    return Raw(tuple(parts[0].classes), train, test)
+    return Raw(tuple(parts[0].classes), *divide(train, test))
 
 
 def read_npz(path: str, settings: DataSettings) -> Raw:
     """Read a user's arrays from an .npz file; see `from_arrays` for the names of the arrays."""
     file = locate(path)
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array, not named ones")
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array, not named ones")
+        with archive:
             arrays: Arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
