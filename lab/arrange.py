@@ -83,7 +83,7 @@ def score_groups(scores: Array, labels: Array) -> dict[str, Array]:
 
     Congruent pairs are the diagonal: teacher and student saw the same sample.
     """
-    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    scores, labels = np.asarray(scores), np.asarray(labels)
     same = labels[:, None] == labels[None, :]
     diagonal = np.eye(len(labels), dtype=bool)
     return {

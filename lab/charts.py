@@ -24,11 +24,19 @@ Option = dict[str, Any]
 
 TEXT = 14  # smallest type on a projected page
 SHADES = 255
+# A circle with a hole: the empty circle that is built in is white inside, on dark pages too.
+RING = "path://M0,-10A10,10,0,1,1,0,10A10,10,0,1,1,0,-10ZM0,-7A7,7,0,1,0,0,7A7,7,0,1,0,0,-7Z"
 
 
 def _base(theme: Theme, **more: Any) -> Option:
     """Return what all charts share: no entry animation, readable type."""
     return {"animation": False, "textStyle": {"fontSize": TEXT, "color": theme.ink}} | more
+
+
+def _grid(left: int, right: int, top: int, bottom: int, **more: Any) -> Option:
+    """Return the place of the plot in pixels; nothing else shrinks it."""
+    edges = {"left": left, "right": right, "top": top, "bottom": bottom}
+    return edges | {"containLabel": False, "outerBoundsMode": "none"} | more
 
 
 def _axis(theme: Theme, name: str = "", **more: Any) -> Option:
@@ -37,7 +45,7 @@ def _axis(theme: Theme, name: str = "", **more: Any) -> Option:
         "type": "value",
         "name": name,
         "nameLocation": "middle",
-        "nameGap": 34,
+        "nameGap": 28,
         "nameTextStyle": {"fontSize": TEXT, "color": theme.ink},
         "axisLabel": label,
         "axisLine": {"lineStyle": {"color": theme.faint}},
@@ -48,8 +56,8 @@ def _axis(theme: Theme, name: str = "", **more: Any) -> Option:
 def _legend(theme: Theme, **more: Any) -> Option:
     return {
         "top": 0,
-        "itemGap": 18,
-        "itemWidth": 22,
+        "itemGap": 12,
+        "itemWidth": 16,
         "textStyle": {"fontSize": TEXT, "color": theme.ink},
     } | more
 
@@ -159,8 +167,8 @@ def _heat_map(
 ) -> Option:
     n, m = share.shape
     hidden_x, hidden_y = _hidden_axes(m, n)
-    across = _sample_axis(theme, column_name, columns, m, classes=classes, nameGap=28)
-    down = _sample_axis(theme, row_name, rows, n, classes=classes, nameGap=32, inverse=True)
+    across = _sample_axis(theme, column_name, columns, m, classes=classes, nameGap=26)
+    down = _sample_axis(theme, row_name, rows, n, classes=classes, nameGap=28, inverse=True)
     scale = {
         "type": "continuous",
         "min": 0,
@@ -180,7 +188,7 @@ def _heat_map(
     return _base(
         theme,
         dataset={"source": plan_table(share)},
-        grid={"left": 62, "right": 62, "top": 10, "bottom": 54},
+        grid=_grid(52, 50, 8, 46),
         tooltip={"valueFormatter": "%.3f", "textStyle": {"fontSize": TEXT}},
         xAxis=[across, hidden_x],
         yAxis=[down, hidden_y],
@@ -213,15 +221,17 @@ def scores_chart(
 ) -> Option:
     """Return the critic's scores (n, n) as three histograms: congruent, same and other class.
 
-    `name` is the title of the horizontal axis. Heights are shares of each group's own pairs; a dashed line marks each group's mean.
+    `name` is the title of the horizontal axis. Heights are shares of each group's own pairs; a
+    dashed line marks each group's mean.
     """
     bins = histogram(score_groups(scores, labels))
     width = float(bins.edges[1] - bins.edges[0])
-    table = pd.DataFrame({"score": bins.centres} | {k: 100 * v for k, v in bins.shares.items()})
-    # Lines end on the floor, so that each area is closed.
-    floor = pd.DataFrame([{"score": bins.edges[0] - width / 2}])
-    roof = pd.DataFrame([{"score": bins.edges[-1] + width / 2}])
-    table = pd.concat([floor, table, roof], ignore_index=True).fillna(0.0).astype(np.float32)
+    ends = np.array([bins.edges[0] - width / 2]), np.array([bins.edges[-1] + width / 2])
+    zero = np.zeros(1)  # lines end on the floor, so that each area is closed
+    columns = {"score": np.concatenate([ends[0], bins.centres, ends[1]])}
+    for group, share in bins.shares.items():
+        columns[group] = np.concatenate([zero, 100 * share, zero])
+    table = pd.DataFrame(columns, dtype=np.float32)
     series = [
         _group(group, colour, bins.means.get(group, float("nan")), theme)
         for group, colour in palette.GROUPS.items()
@@ -230,10 +240,10 @@ def scores_chart(
         theme,
         dataset={"source": table},
         legend=_legend(theme),
-        grid={"left": 58, "right": 18, "top": 40, "bottom": 52},
+        grid=_grid(52, 14, 34, 46),
         tooltip={"trigger": "axis", "valueFormatter": "%.1f %%"},
         xAxis=_axis(theme, name, scale=True),
-        yAxis=_axis(theme, "share of pairs, %", nameGap=40, min=0),
+        yAxis=_axis(theme, "share of pairs, %", nameGap=36, min=0),
         series=series,
     )
 
@@ -273,22 +283,22 @@ def map_chart(
     from frame to frame.
     """
     labels = np.asarray(labels)
-    points = np.nan_to_num(np.concatenate([frame.teacher, frame.student]))
-    points = points.clip(-REACH, REACH).astype(np.float32)  # strays stay on the rim
-    both = np.concatenate([labels, labels])
-    side = np.repeat([0, 1], len(labels))
     sources, series = [], []
-    for student, (name, symbol) in enumerate((("teacher", "circle"), ("student", "diamond"))):
-        for place, label in enumerate(np.unique(labels)):
-            chosen = (side == student) & (both == label)
-            sources.append({"source": pd.DataFrame(points[chosen], columns=["x", "y"])})
-            middle = np.median(points[chosen], axis=0) if not student else None
-            series.append(
-                _class_points(name, symbol, int(label), len(sources) - 1, middle, theme)
-                | {"legendHoverLink": False, "z": 2 + student, "id": f"{name}-{place}"}
-            )
+    for name, side in frame._asdict().items():
+        points = np.nan_to_num(side).clip(-REACH, REACH).astype(np.float32)  # strays on the rim
+        table = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "class": labels})
+        sources.append({"source": table.astype({"class": np.int16})})
+        series.append(_points(name, len(sources) - 1))
+    series[0]["markPoint"] = _class_numbers(frame.teacher, labels, theme)
+    names = np.unique(labels)
+    colours = {
+        "type": "piecewise",
+        "show": False,
+        "dimension": "class",
+        "categories": [str(name) for name in names],
+        "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
+    }
     plain = {"type": "value", "min": -REACH, "max": REACH, "show": False}
-    box = {"show": True, "borderColor": theme.faint}
     return _base(
         theme,
         animation=moving,
@@ -297,47 +307,53 @@ def map_chart(
         legend=_legend(
             theme,
             data=[
-                {"name": "teacher", "icon": "circle", "itemStyle": {"color": theme.ink}},
+                {"name": "teacher", "icon": RING, "itemStyle": {"color": theme.ink}},
                 {"name": "student", "icon": "diamond", "itemStyle": {"color": theme.ink}},
             ],
         ),
-        grid={"left": 8, "right": 8, "top": 34, "bottom": 8} | box,
+        grid=_grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
         tooltip={"show": False},
         xAxis=plain,
         yAxis=plain,
+        visualMap=colours,
         series=series,
     )
 
 
-def _class_points(
-    name: str, symbol: str, label: int, dataset: int, middle: Array | None, theme: Theme
-) -> Option:
-    colour = palette.class_colour(label)
-    style: Option = (
-        {"color": theme.paper, "borderColor": colour, "borderWidth": 1.4, "opacity": 0.9}
-        if name == "teacher"
-        else {"color": colour, "borderWidth": 0, "opacity": 0.85}
-    )
-    series: Option = {
+def _points(name: str, dataset: int) -> Option:
+    return {
+        "id": name,
         "name": name,
         "type": "scatter",
-        "symbol": symbol,
-        "symbolSize": 7 if name == "teacher" else 8,
+        "symbol": RING if name == "teacher" else "diamond",
+        "symbolSize": 8,
         "datasetIndex": dataset,
         "encode": {"x": "x", "y": "y"},
-        "itemStyle": style,
+        "itemStyle": {"opacity": 0.85},
         "silent": True,
+        "z": 2 + dataset,
     }
-    if middle is not None:
-        series["markPoint"] = {
-            "silent": True,
-            "symbol": "circle",
-            "symbolSize": 24,
-            "itemStyle": {"color": theme.paper, "borderColor": colour, "borderWidth": 2},
-            "label": {"formatter": str(label), "fontSize": 15, "color": theme.ink},
-            "data": [{"coord": [float(middle[0]), float(middle[1])]}],
-        }
-    return series
+
+
+def _class_numbers(points: Array, labels: Array, theme: Theme) -> Option:
+    """Return marks that name each class above the middle of its points, not over them."""
+    middles = {int(c): np.median(np.nan_to_num(points[labels == c]), axis=0) for c in set(labels)}
+    return {
+        "silent": True,
+        "symbol": "circle",
+        "symbolSize": 20,
+        "symbolOffset": [0, -13],
+        "itemStyle": {"color": "transparent"},
+        "label": {
+            "formatter": "{b}",
+            "fontSize": 17,
+            "fontWeight": "bold",
+            "color": theme.ink,
+            "textBorderColor": theme.paper,
+            "textBorderWidth": 4,
+        },
+        "data": [{"name": str(c), "coord": [float(x), float(y)]} for c, (x, y) in middles.items()],
+    }
 
 
 def curves_chart(
@@ -379,11 +395,11 @@ def curves_chart(
         theme,
         dataset={"source": curves},
         legend=_legend(theme, type="scroll"),
-        grid={"left": 62, "right": 18, "top": 40, "bottom": 50},
+        grid=_grid(56, 14, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3g"},
-        xAxis=_axis(theme, across, min="dataMin", max="dataMax", axisLabel={"hideOverlap": True})
+        xAxis=_axis(theme, across, min=0, max="dataMax", axisLabel={"hideOverlap": True})
         | {"splitLine": {"show": False}},
-        yAxis=_axis(theme, name, nameGap=44, **limits),
+        yAxis=_axis(theme, name, nameGap=40, **limits),
         series=series,
     )
 
@@ -453,8 +469,7 @@ def lines_chart(
         theme,
         dataset=clouds_data,
         legend=_legend(theme, data=["source", "target"], selectedMode=False),
-        grid={"left": 40, "right": 18, "top": 36, "bottom": 32, "show": True}
-        | {"borderColor": theme.faint},
+        grid=_grid(34, 14, 32, 28, show=True, borderColor=theme.faint),
         xAxis=_axis(theme, **limits),
         yAxis=_axis(theme, **limits),
         series=series,
@@ -528,10 +543,10 @@ def potentials_chart(
         theme,
         dataset={"source": table},
         legend=_legend(theme, data=[*functions, "source", "target"]),
-        grid={"left": 62, "right": 18, "top": 40, "bottom": 50},
+        grid=_grid(56, 14, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3f"},
         xAxis=_axis(theme, "x", min=float(across[0]), max=float(across[-1])),
-        yAxis=_axis(theme, name, nameGap=44, min=low - 3 * room, max=high + room)
+        yAxis=_axis(theme, name, nameGap=40, min=low - 3 * room, max=high + room)
         | {"axisLabel": {"showMinLabel": False, "showMaxLabel": False, "fontSize": TEXT}},
         series=series,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,9 @@ WORDS = {
     "kd": "KD: the teacher's softened answers.",
     "hint": "Hint: the teacher's features, point by point.",
     "crd": "CRD: tell matching pairs from others, as published.",
-    "gckt": "GCKT: the dual form; a critic tells matching pairs from others and both sides help "
-    "it: dependence grows.",
-    "lckt": "LCKT: the primal form; the cost of carrying the batch's teacher features onto the "
+    "gckt": "GCKT, the dual form: a critic g tells matching pairs from others, and the student "
+    "helps it, so that dependence grows.",
+    "lckt": "LCKT, the primal form: the cost of carrying a batch's teacher features onto the "
     "student's falls.",
 }
 
@@ -42,14 +42,21 @@ def under(symbol: str, value: str) -> str:
     return rf"\underbrace{{{symbol}}}_{{{value}}}"
 
 
-def objective(terms: Mapping[str, Mapping[str, Any]], values: Mapping[str, float]) -> list[str]:
-    """Return the lines of an arm's objective in LaTeX, with values under the symbols.
+class Line(NamedTuple):
+    """An equation in LaTeX, and in words what its symbols are."""
+
+    latex: str
+    words: str
+
+
+def objective(terms: Mapping[str, Mapping[str, Any]], values: Mapping[str, float]) -> list[Line]:
+    """Return the equations of an arm, with values under the symbols.
 
     Args:
         terms: the arm's terms with their settings; `weight` is the factor.
         values: the arm's scalars, the loss of a term under the term's name.
 
-    >>> print(objective({"ce": {"weight": 1.0}}, {"ce": 0.5, "total": 0.5})[0])
+    >>> print(objective({"ce": {"weight": 1.0}}, {"ce": 0.5, "total": 0.5})[0].latex)
     \\underbrace{\\mathcal{L}}_{0.500} = \\underbrace{\\mathrm{CE}}_{0.500}
     """
     parts = []
@@ -60,7 +67,8 @@ def objective(terms: Mapping[str, Mapping[str, Any]], values: Mapping[str, float
         plain = not factor and weight == 1
         parts.append(loss if plain else rf"{under(factor or 'w', f'{weight:g}')}\,{loss}")
     total = under(r"\mathcal{L}", live(values.get("total")))
-    lines = [rf"{total} = {' + '.join(parts)}"]
+    words = " ".join(WORDS.get(term, f"{term.upper()}.") for term in terms)
+    lines = [Line(rf"{total} = {' + '.join(parts)}", f"The objective of this arm. {words}")]
     if "gckt" in terms:
         lines.append(_global(values))
     if "lckt" in terms:
@@ -68,21 +76,24 @@ def objective(terms: Mapping[str, Mapping[str, Any]], values: Mapping[str, float
     return lines
 
 
-def _global(values: Mapping[str, float]) -> str:
+def _global(values: Mapping[str, float]) -> Line:
     bound = under(
         r"\tfrac{1}{K}\big(\mathbb{E}_{\text{pairs}}\,g-\mathbb{E}_{\text{all}}\,g\big)",
         live(values.get("certified_iw")),
     )
-    return rf"{bound} \;\le\; {under('I_W', live(values.get('exact_iw')))}"
+    return Line(
+        rf"{bound} \;\le\; {under('I_W', live(values.get('exact_iw')))}",
+        "The dual form on the probe batch: the critic's difference of means, over K, its steepest "
+        "slope on these pairs, is at most the exact Wasserstein dependency I_W.",
+    )
 
 
-def _local(settings: Mapping[str, Any], values: Mapping[str, float]) -> str:
+def _local(settings: Mapping[str, Any], values: Mapping[str, float]) -> Line:
     epsilon = values.get("epsilon", settings.get("epsilon"))
-    cost = under(r"\langle P^*, C\rangle", live(values.get("plan_cost")))
+    cost = under(r"\langle P, C\rangle", live(values.get("plan_cost")))
     strength = under(r"\varepsilon", live(epsilon, "{:g}"))
-    return rf"P^* = \arg\min_P\, \langle P, C\rangle - {strength}\,H(P), \quad {cost}"
-
-
-def in_words(terms: Mapping[str, Any]) -> str:
-    """Return one short sentence a term."""
-    return " ".join(WORDS.get(term, f"{term.upper()}.") for term in terms)
+    return Line(
+        rf"P^* = \arg\min_P\; {cost} - {strength}\,H(P)",
+        "The primal form on the probe batch: the plan P* that carries teacher samples onto "
+        "student samples at the least cost C = 1 − cos, blurred by the entropy H.",
+    )

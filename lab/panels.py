@@ -23,6 +23,22 @@ NAMES = {
     "crd": "CRD loss",
     "gckt": "GCKT loss (global, dual)",
     "lckt": "LCKT loss (local, primal)",
+    "same_class_mass": "mass that stays in its class",
+    "diagonal_mass": "mass on the diagonal",
+    "variance_ratio": "within-class variance, student / teacher",
+    "plan_cost": "transport cost ⟨P, C⟩",
+    "exact_iw": "exact dependency I_W",
+    "certified_iw": "certified bound of I_W",
+    "raw_iw": "critic's difference of means",
+    "feature_distance": "mean feature distance",
+    "neighbour_overlap": "neighbour overlap",
+    "cka": "linear CKA",
+}
+MEASURES = tuple(NAMES)[list(NAMES).index("same_class_mass") :]
+MEANINGS = {
+    "test_accuracy": "Share of the test set that each student gets right. It is reported, never "
+    "used to choose; the thick curve is the arm chosen above.",
+    "same_class_mass": "Look for arms whose transport cost is equal while this is not.",
 }
 
 
@@ -63,14 +79,25 @@ def number(value: float | None, pattern: str = "{:.2f}") -> str:
 
 def facts(shown: Sequence[tuple[str, str, str]]) -> None:
     """Show a row of numbers: name, value, and what it means."""
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", wrap=False):
         for name, value, meaning in shown:
             st.metric(name, value, help=meaning, width="stretch")
 
 
+def title(name: str, note: str, what: str) -> None:
+    """Show a panel's name, a short note, and what to look for behind a question mark."""
+    st.markdown(f"**{name}** · {note}" if note else f"**{name}**", help=what)
+
+
 def plan(view: View) -> None:
     """Show the transport plan of the probe batch and the masses that it keeps together."""
-    st.markdown("**Transport plan** · where each teacher sample's mass goes")
+    title(
+        "Transport plan",
+        view.arm,
+        "Each row is a teacher sample, each column a student sample, both sorted by class; dark "
+        "is where a row's mass goes. Look for mass inside the squares on the diagonal: samples "
+        "that are carried onto their own class.",
+    )
     picture, labels = view.watch.picture(view.step, view.arm), view.batch_labels
     option, words = view.kept(
         "plan",
@@ -84,18 +111,18 @@ def plan(view: View) -> None:
     facts(
         [
             (
-                "in its class",
+                "in class",
                 number(values.get("same_class_mass")),
                 "Share of the plan's mass that joins samples of one class. One in the number of "
                 "classes is chance; 1 is perfect.",
             ),
             (
-                "on the diagonal",
+                "diagonal",
                 number(values.get("diagonal_mass")),
                 "Share of the mass that joins a sample to itself.",
             ),
             (
-                "variance ratio",
+                "variance ×",
                 number(values.get("variance_ratio")),
                 "Variance within classes, student over teacher. Towards 0 the student has shrunk "
                 "each class to a point, even where the plan looks perfect.",
@@ -108,8 +135,13 @@ def scores(view: View) -> None:
     """Show the critic's scores by kind of pair, with the exact dependency and its bounds."""
     values = view.values
     has_critic = "raw_iw" in values
-    what = "critic's scores" if has_critic else "cosines (this arm has no critic)"
-    st.markdown(f"**Critic** · {what} of matching and other pairs")
+    title(
+        "Critic" if has_critic else "Cosines: no critic",
+        view.arm,
+        "Scores of congruent pairs (teacher and student saw the same sample), of pairs of one "
+        "class and of pairs of two classes. The further the groups lie apart, the more the "
+        "student depends on the teacher. An arm without a critic shows cosines.",
+    )
     picture, labels = view.watch.picture(view.step, view.arm), view.batch_labels
     name = "critic's score g(teacher, student)" if has_critic else "cosine of the pair"
     option, words = view.kept(
@@ -155,7 +187,13 @@ def joint_map(view: View, *, moving: bool) -> None:
         note = "PCA, while UMAP is compiling"
     else:
         note = "PCA"
-    st.markdown(f"**Map** · {note}{' · fitted for the picture' if fitted else ''}")
+    title(
+        "Map",
+        f"{note}{', fitted for the picture' if fitted else ''}",
+        "Teacher circles and student diamonds of the same samples, laid out together. Only "
+        "closeness means something; the numbers below are measured in full dimension. An arm "
+        "without a projection gets a linear one, fitted for the picture.",
+    )
     labels = view.watch.snapshot(view.step).labels
     key = ("map", layout.step, layout.method, view.arm, view.theme.name, moving)
     option = view.watch.kept(
@@ -187,25 +225,28 @@ def joint_map(view: View, *, moving: bool) -> None:
     )
 
 
-def curves(view: View, name: str, key: str) -> None:
+def curves(watch: Watch, arm: str, name: str, theme: Theme, key: str) -> None:
     """Show one metric of every arm over the epochs, the chosen arm drawn thicker."""
-    title = NAMES.get(name, name.replace("_", " "))
-    st.markdown(f"**{title[0].upper()}{title[1:]}**")
-    version, table = view.watch.curves(name)
-    colours = palette.arm_colours(view.watch.arms)
-    percent = name.endswith("accuracy")
-    option = view.watch.kept(
-        ("chart", name, version, view.arm, view.theme.name),
+    words = NAMES.get(name, name.replace("_", " "))
+    title(words[0].upper() + words[1:], "", MEANINGS.get(name, "One curve an arm."))
+    version, table = watch.curves(name)
+    option = watch.kept(
+        ("chart", name, version, arm, theme.name),
         lambda: charts.curves_chart(
-            table, colours, view.theme, name=title, percent=percent, bold=view.arm
+            table,
+            palette.arm_colours(watch.arms),
+            theme,
+            name=words,
+            percent=name.endswith("accuracy"),
+            bold=arm,
         ),
     )
-    st.echarts_chart(option, height=HEIGHT, key=key, alt=describe.of_curves(table, title))
+    st.echarts_chart(option, height=HEIGHT, key=key, alt=describe.of_curves(table, words))
 
 
 def objective(view: View) -> None:
     """Show the arm's objective as an equation with the live value of every symbol."""
-    st.markdown(f"**Objective** of *{view.arm}* · with its values now")
-    for line in equations.objective(view.watch.terms(view.arm), view.values):
-        st.latex(line)
-    st.caption(equations.in_words(view.watch.terms(view.arm)))
+    lines = equations.objective(view.watch.terms(view.arm), view.values)
+    with st.container(horizontal=True, horizontal_alignment="distribute", gap="large"):
+        for line in lines:
+            st.latex(line.latex, help=line.words, width="content")

@@ -1,0 +1,169 @@
+"""Choosing what to train and starting it: the side panel of the live page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+import yaml
+
+from lab.steering import PACES, TALK
+
+if TYPE_CHECKING:
+    from wcord.estimation import Estimate
+    from wcord.experiment import Experiment
+
+SYMBOLS = {"gckt": "λ1 · GCKT", "lckt": "λ2 · LCKT", "ce": "CE", "kd": "KD", "crd": "CRD"}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def preset(name: str) -> Experiment:
+    """Return a preset's experiment, read once."""
+    from wcord import load
+
+    return load(name)
+
+
+def weight_groups(experiment: Experiment) -> dict[str, list[tuple[str, str]]]:
+    """Return the weights that can be set: a name, and the (arm, term) pairs that share it.
+
+    Arms that have a term with the same weight are set together; a weight of 0 is a control and
+    stays one, as does the cross-entropy.
+    """
+    groups: dict[tuple[str, float], list[tuple[str, str]]] = {}
+    for arm, terms in experiment.arms.items():
+        for term, settings in terms.items():
+            if term != "ce" and settings.weight > 0:
+                groups.setdefault((term, settings.weight), []).append((arm, term))
+    named = {}
+    for (term, _), members in groups.items():
+        name = SYMBOLS.get(term, term)
+        alone = sum(key[0] == term for key in groups) == 1
+        arms = ", ".join(arm for arm, _ in members)
+        named[name if alone else f"{name} in {arms}"] = members
+    return named
+
+
+def changed(
+    experiment: Experiment,
+    arms: list[str],
+    weights: Mapping[str, float],
+    others: Mapping[str, Any],
+) -> Experiment:
+    """Return the experiment with the arms chosen and the weights set, validated.
+
+    Raises:
+        ValueError: nothing is left to train, or a value is out of range, in one line.
+    """
+    if not arms:
+        raise ValueError("choose at least one arm")
+    groups = weight_groups(experiment)
+    changes: dict[str, Any] = dict(others)
+    for name, weight in weights.items():
+        for arm, term in groups[name]:
+            if arm in arms and weight != experiment.arms[arm][term].weight:
+                changes[f"arms.{arm}.{term}.weight"] = weight
+    for arm in experiment.arms:
+        if arm not in arms:
+            changes[f"arms.{arm}"] = None
+    return experiment.replace(changes) if changes else experiment
+
+
+def panel() -> None:
+    """Show the choices, what they will cost, and the button that starts a run."""
+    from wcord import presets
+
+    st.subheader("Start a run")
+    name = st.selectbox(
+        "Preset",
+        presets(),
+        key="preset",
+        help="A task, its arms and its weights. Some are broken on purpose, to learn from.",
+    )
+    experiment = preset(name)
+    if experiment.description:
+        st.caption(experiment.description)
+    arms = st.pills(
+        "Arms",
+        list(experiment.arms),
+        selection_mode="multi",
+        default=list(experiment.arms),
+        key=f"arms-{name}",
+        help="Students that are trained side by side on the same batches.",
+    )
+    weights = {}
+    for label, members in weight_groups(experiment).items():
+        if any(arm in arms for arm, _ in members):
+            weights[label] = st.number_input(
+                label,
+                value=float(experiment.arms[members[0][0]][members[0][1]].weight),
+                step=0.05,
+                format="%g",
+                key=f"weight-{name}-{label}",
+                help=f"Weight of this term in {', '.join(arm for arm, _ in members)}.",
+            )
+    left, right = st.columns(2)
+    epochs = left.number_input("Epochs", value=experiment.epochs, step=1, key=f"epochs-{name}")
+    seed = right.number_input("Seed", value=experiment.seed, step=1, key=f"seed-{name}")
+    is_small = experiment.data.source == "digits"
+    pace = st.select_slider(
+        "Pace",
+        PACES,
+        value=TALK if is_small else 0.0,
+        format_func=lambda s: f"{s:g} s an epoch" if s else "full speed",
+        key=f"start-pace-{name}",
+    )
+    try:
+        chosen = changed(experiment, arms, weights, {"epochs": epochs, "seed": seed})
+        st.caption(_cost(chosen, pace))
+    except ValueError as error:
+        st.error(str(error))
+        chosen = None
+    st.button(
+        "Start",
+        key="start",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=chosen is None,
+        on_click=_start,
+        args=(chosen, pace),
+    )
+
+
+def _cost(experiment: Experiment, pace: float) -> str:
+    """Say what a run will take; weights and seed change nothing, so they cost no new timing."""
+    from wcord.estimation import duration
+
+    same = {f"arms.{arm}.{t}.weight": 1.0 for arm in experiment.arms for t in experiment.arms[arm]}
+    timed = _estimate(experiment.replace(same | {"seed": 0, "title": "", "description": ""}).yaml())
+    slowed = max(timed.student_seconds, pace * experiment.epochs)
+    teacher = f", and {duration(timed.teacher_seconds)} for a teacher that is not kept yet"
+    return (
+        f"About {duration(slowed)} for {timed.steps} steps{teacher}; "
+        f"{timed.disk / 2**20:.0f} MB on disk."
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner="Timing a few steps…")
+def _estimate(settings: str) -> Estimate:
+    from wcord import estimate
+    from wcord.experiment import parse
+
+    return estimate(parse(yaml.safe_load(settings)))
+
+
+def _start(experiment: Experiment | None, pace: float) -> None:
+    from wcord import launch
+
+    if experiment is None:
+        return
+    try:
+        run = launch(experiment)
+    except (ValueError, OSError, RuntimeError) as error:
+        st.session_state["trouble"] = str(error).splitlines()[0]
+        return
+    if pace:
+        st.session_state["pace_due"] = (run.name, pace)
+    st.query_params["run"] = run.name

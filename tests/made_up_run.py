@@ -1,0 +1,99 @@
+"""A small run directory made up from random numbers, for tests of what only reads."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors.numpy import save
+
+ARMS = {
+    "plain": {"ce": {"weight": 1.0}},
+    "crd": {"ce": {"weight": 1.0}, "crd": {"weight": 0.8}},
+    "wcord": {"ce": {"weight": 1.0}, "gckt": {"weight": 5.0}, "lckt": {"weight": 0.5}},
+    "wcord+kd": {"ce": {"weight": 1.0}, "kd": {"weight": 0.9}, "gckt": {"weight": 5.0}},
+}
+STEPS_AN_EPOCH = 14
+
+
+def arrays_of(
+    rng: np.random.Generator, labels: np.ndarray, batch: int, progress: float
+) -> dict[str, np.ndarray]:
+    """Return one arm's arrays: classes come apart as `progress` goes from 0 to 1."""
+    m, d = len(labels), 16
+    centres = rng.normal(size=(10, d))
+    teacher = centres[labels] + 0.4 * rng.normal(size=(m, d))
+    student = progress * teacher + (1.2 - progress) * rng.normal(size=(m, d))
+    unit_t = teacher / np.linalg.norm(teacher, axis=1, keepdims=True)
+    unit_s = student / np.linalg.norm(student, axis=1, keepdims=True)
+    scores = unit_t[:batch] @ unit_s[:batch].T
+    plan = np.exp(scores / 0.1)
+    for _ in range(50):
+        plan /= plan.sum(1, keepdims=True)
+        plan /= plan.sum(0)
+    half = {"plan": plan, "cost": 1 - scores, "scores": scores / 0.07}
+    half |= {"teacher": teacher, "student": student}
+    arrays = {name: array.astype(np.float16) for name, array in half.items()}
+    return arrays | {"prediction": labels.astype(np.int16)}
+
+
+def values_of(terms: dict[str, Any], progress: float, arm: int) -> dict[str, float]:
+    """Return the scalars of one arm."""
+    values = {term: 2.0 - progress for term in terms} | {"total": 3.0 - 2 * progress}
+    values |= {"held_out_accuracy": 40 + 50 * progress + arm, "same_class_mass": progress}
+    values |= {"diagonal_mass": progress / 2, "variance_ratio": 1.0, "exact_iw": 0.4}
+    values |= {"feature_distance": 1.0 - progress, "neighbour_overlap": progress, "cka": progress}
+    values |= {"plan_cost": 1 - progress, "epsilon": 0.05, "marginal_error": 1e-4}
+    return values | ({"certified_iw": 0.3, "raw_iw": 1.2} if "gckt" in terms else {})
+
+
+def write_run(
+    path: Path,
+    *,
+    epochs: int = 3,
+    upto: int | None = None,
+    state: str = "finished",
+    samples: int = 60,
+    batch: int = 32,
+    seed: int = 0,
+) -> Path:
+    """Write a run of `epochs` epochs with a snapshot an epoch, up to epoch `upto`."""
+    rng = np.random.default_rng(seed)
+    upto = epochs if upto is None else upto
+    labels = np.arange(samples) % 10
+    (path / "snapshots").mkdir(parents=True, exist_ok=True)
+    settings = {"name": "made-up", "epochs": epochs, "batch": 64, "arms": ARMS}
+    (path / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    lines = []
+    for epoch in range(upto + 1):
+        step, progress = epoch * STEPS_AN_EPOCH, epoch / epochs
+        arrays = {"labels": labels.astype(np.int32), "index": np.arange(samples, dtype=np.int32)}
+        values = {}
+        for place, (arm, terms) in enumerate(ARMS.items()):
+            inner = arrays_of(rng, labels, batch, progress)
+            arrays |= {f"{arm}/{name}": array for name, array in inner.items()}
+            values[arm] = values_of(terms, progress, place)
+            for name, value in values[arm].items():
+                lines.append(line_of(step, epoch, arm, name, value))
+            lines.append(line_of(step, epoch, arm, "test_accuracy", 40 + 50 * progress + place))
+        header = {"step": step, "epoch": float(epoch), "values": values, "fitted": ["plain"]}
+        content = save(arrays, {"snapshot": json.dumps(header)})
+        (path / "snapshots" / f"{step}.safetensors").write_bytes(content)
+    (path / "metrics.jsonl").write_text("".join(lines))
+    total = epochs * STEPS_AN_EPOCH
+    status = {"state": state, "step": upto * STEPS_AN_EPOCH, "total": total, "epoch": float(upto)}
+    status |= {"eta": None, "pid": None, "host": None, "heartbeat": time.time(), "error": None}
+    (path / "status.json").write_text(json.dumps(status))
+    control = {"pause_at": None, "stop": False, "delay": 0.0}
+    (path / "control.json").write_text(json.dumps(control))
+    return path
+
+
+def line_of(step: int, epoch: float, arm: str, name: str, value: float | None) -> str:
+    """Return one line of metrics.jsonl."""
+    said = {"step": step, "epoch": epoch, "arm": arm, "name": name, "value": value}
+    return json.dumps(said) + "\n"
