@@ -8,30 +8,41 @@ Nothing here takes part in training: it is what a trained critic is measured aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import ot
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from wcord.critic import NonExpansive, group_sort
-from wcord.randomness import generator
+from wcord.certificate import Certificate, certify, euclidean
+from wcord.clouds import (
+    CLOUDS,
+    CONSTRAINTS,
+    CloudCritic,
+    CriticFit,
+    GroupSort,
+    clouds,
+    fit_critic,
+)
 from wcord.transport import exact
 
-CONSTRAINTS = (
-    "linear",
-    "clipping",
-    "gradient_penalty",
-    "spectral_relu",
-    "spectral_groupsort",
-    "orthogonal",
-)
-CLIP = 0.1  # largest weight under "clipping"
-PENALTY = 10.0  # factor of (|slope| - 1)^2 under "gradient_penalty"
-EXACT_CONE = 1e-9  # distances below this part of the largest count as the same point
+__all__ = [
+    "CLOUDS",
+    "CONSTRAINTS",
+    "Certificate",
+    "CloudCritic",
+    "CriticFit",
+    "Dependency",
+    "GroupSort",
+    "Potentials",
+    "c_transform",
+    "certified_bound",
+    "clouds",
+    "dependency",
+    "fit_critic",
+    "kantorovich",
+]
 
 
 # ------------------------------------------------------------------------- linear programmes
@@ -168,20 +179,6 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
     )
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """What a critic proves about a W1.
-
-    raw: difference of its means; slope: its largest slope between the two supports;
-    bound = max(raw, 0) / slope, never above the exact W1. raw is in units of the critic, bound
-    in units of distance.
-    """
-
-    raw: float
-    slope: float
-    bound: float
-
-
 def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
     """Return the lower bound of I_W that a critic's scores certify, whatever the critic is.
 
@@ -219,21 +216,9 @@ def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
         )
     g = scores.detach().double().cpu().numpy()
     steps = np.abs(g.diagonal()[:, None, None] - g)  # (n joint, n, n product)
-    return _certificate(
+    return certify(
         float(g.diagonal().mean() - g.mean()), steps, across_t[:, :, None] + across_s[:, None, :]
     )
-
-
-def _certificate(raw: float, steps: np.ndarray, distances: np.ndarray) -> Certificate:
-    """Bound of a difference `raw` of means, from |g(a) - g(b)| and d(a, b) over both supports."""
-    if not (np.isfinite(steps).all() and np.isfinite(raw)):
-        raise ValueError("scores hold NaN or infinite entries: the critic has diverged")
-    apart = distances > EXACT_CONE * distances.max()
-    slopes = np.divide(steps, distances, out=np.zeros_like(steps), where=apart)
-    slope = float(slopes.max())
-    if (steps > 1e-6 * max(1.0, np.abs(steps).max()))[~apart].any():
-        slope = float("inf")
-    return Certificate(raw, slope, max(raw, 0.0) / slope if slope > 0 else 0.0)
 
 
 def _distances(z_t: Tensor, z_s: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -245,69 +230,4 @@ def _distances(z_t: Tensor, z_s: Tensor) -> tuple[np.ndarray, np.ndarray]:
         )
     if not (bool(z_t.isfinite().all()) and bool(z_s.isfinite().all())):
         raise ValueError("features hold NaN or infinite entries: the network has diverged")
-    return _euclidean(z_t, z_t).numpy(), _euclidean(z_s, z_s).numpy()
-
-
-def _euclidean(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j| in float64 on the CPU, from differences: exactly 0 for equal points."""
-    x, y = x.detach().double().cpu(), y.detach().double().cpu()
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-# ------------------------------------------------------------------- critics of two clouds
-
-
-class GroupSort(nn.Module):
-    """Sort the units of each group: 1-Lipschitz, and it keeps gradient norms where ReLU halves them.
-
-        y = sort of (x_1 ... x_k) within each group
-
-    Args:
-        size: k, units in a group; the last dimension must be a multiple of it. 2 is MaxMin.
-
-    Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation".
-
-    >>> GroupSort()(torch.tensor([3.0, 1.0, 0.0, 2.0]))
-    tensor([1., 3., 0., 2.])
-    """
-
-    def __init__(self, size: int = 2) -> None:
-        super().__init__()
-        if size < 2:
-            raise ValueError(f"size must be at least 2, got {size}")
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x (..., units), sorted within groups."""
-        if x.shape[-1] % self.size:
-            raise ValueError(f"{x.shape[-1]} units do not divide into groups of {self.size}")
-        if self.size == 2:
-            return group_sort(x)
-        return x.unflatten(-1, (-1, self.size)).sort(-1).values.flatten(-2)
-
-
-class SpectralLinear(nn.Module):
-    """x -> W x / ||W||_2 + c, the norm by power iteration in training and exactly otherwise.
-
-    Source: Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
-    """
-
-    def __init__(self, columns: int, rows: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, columns)))
-        self.bias = nn.Parameter(torch.zeros(rows))
-        self.left: Tensor
-        self.register_buffer("left", F.normalize(torch.randn(rows), dim=0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (..., rows)."""
-        if not self.training:
-            norm = torch.linalg.matrix_norm(self.weight, 2)
-        else:
-            with torch.no_grad():
-                for _ in range(2):
-                    right = F.normalize(self.weight.T @ self.left, dim=0)
-                    left = F.normalize(self.weight @ right, dim=0)
-                    self.left.copy_(left)
-            norm = left @ (self.weight @ right)
-        return F.linear(x, self.weight / norm, self.bias)
+    return euclidean(z_t, z_t).numpy(), euclidean(z_s, z_s).numpy()

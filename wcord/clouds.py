@@ -1,0 +1,357 @@
+"""Critics of two clouds of points: how near each constraint comes to Kantorovich-Rubinstein.
+
+    W1(x, y) = sup over 1-Lipschitz g of E_x[g] - E_y[g]
+
+For the playground and the second notebook; training uses the critics of `wcord.critic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wcord.certificate import Certificate, certify, euclidean
+from wcord.critic import NonExpansive, group_sort
+from wcord.randomness import generator, seed_of
+
+CONSTRAINTS = (
+    "linear",
+    "clipping",
+    "gradient_penalty",
+    "spectral_relu",
+    "spectral_groupsort",
+    "orthogonal",
+)
+CLIP = 0.15  # largest weight under "clipping"
+PENALTY = 10.0  # factor of (|slope| - 1)^2 under "gradient_penalty"
+
+
+class GroupSort(nn.Module):
+    """Sort the units of each group: 1-Lipschitz, and gradients keep their norm (ReLU's do not).
+
+        y = sort of (x_1 ... x_k) within each group
+
+    Args:
+        size: k, units in a group; the last dimension must be a multiple of it. 2 is MaxMin.
+
+    Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation".
+
+    >>> GroupSort()(torch.tensor([3.0, 1.0, 0.0, 2.0]))
+    tensor([1., 3., 0., 2.])
+    """
+
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        if size < 2:
+            raise ValueError(f"size must be at least 2, got {size}")
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (..., units), sorted within groups."""
+        if x.shape[-1] % self.size:
+            raise ValueError(f"{x.shape[-1]} units do not divide into groups of {self.size}")
+        if self.size == 2:
+            return group_sort(x)
+        return x.unflatten(-1, (-1, self.size)).sort(-1).values.flatten(-2)
+
+
+class SpectralLinear(nn.Module):
+    """x -> W x / ||W||_2 + c, the norm by power iteration in training and exactly otherwise.
+
+    Source: Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
+    """
+
+    def __init__(self, columns: int, rows: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, columns)))
+        self.bias = nn.Parameter(torch.zeros(rows))
+        self.left: Tensor
+        self.register_buffer("left", F.normalize(torch.randn(rows), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., rows)."""
+        if not self.training:
+            norm = torch.linalg.matrix_norm(self.weight, 2)
+        else:
+            with torch.no_grad():
+                for _ in range(2):
+                    right = F.normalize(self.weight.T @ self.left, dim=0)
+                    left = F.normalize(self.weight @ right, dim=0)
+                    self.left.copy_(left)
+            norm = left @ (self.weight @ right)
+        return F.linear(x, self.weight / norm, self.bias)
+
+
+class _Ball(nn.Linear):
+    """x -> <w, x> with |w| <= 1: the best linear critic points from one mean to the other."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__(columns, 1, bias=False)
+        nn.init.zeros_(self.weight)
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Bring w back into the ball."""
+        self.weight.div_(self.weight.norm().clamp_min(1))
+
+
+def _optimizer(constraint: str, network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Adam, but for the ball: there a plain step along the means' difference is the way."""
+    if constraint == "linear":
+        return torch.optim.SGD(network.parameters(), 100 * rate)
+    return torch.optim.Adam(network.parameters(), rate, betas=(0.5, 0.9))
+
+
+def _network(constraint: str, dim: int, width: int) -> nn.Module:
+    """Return a critic of points (n, dim): two hidden layers, but for the linear one."""
+    if constraint == "linear":
+        return _Ball(dim)
+    layer: Callable[[int, int], nn.Module] = nn.Linear
+    if constraint in ("spectral_relu", "spectral_groupsort"):
+        layer = SpectralLinear
+    elif constraint == "orthogonal":
+        layer = _biased_non_expansive
+    sort = constraint in ("spectral_groupsort", "orthogonal")
+    return nn.Sequential(
+        layer(dim, width),
+        GroupSort() if sort else nn.ReLU(),
+        layer(width, width),
+        GroupSort() if sort else nn.ReLU(),
+        layer(width, 1),
+    )
+
+
+def _biased_non_expansive(columns: int, rows: int) -> nn.Module:
+    return NonExpansive(columns, rows, bias=True)
+
+
+@dataclass(frozen=True)
+class CriticFit:
+    """Where a critic of two clouds stands after `steps` steps.
+
+    scores_x (n,) and scores_y (m,): g at the points. raw: E_x[g] - E_y[g], the
+    Kantorovich-Rubinstein value as read off the critic; slope: its largest slope between a point
+    of x and one of y; bound: max(raw, 0) / slope, which never exceeds the exact W1. history: one
+    (step, Certificate) for every look.
+    """
+
+    steps: int
+    scores_x: Tensor
+    scores_y: Tensor
+    raw: float
+    slope: float
+    bound: float
+    history: tuple[tuple[int, Certificate], ...]
+
+
+class CloudCritic:
+    """A small critic of two clouds, trained as many steps at a time as one likes.
+
+        maximise over g   E_x[g] - E_y[g]       g kept 1-Lipschitz by `constraint`
+
+    - "linear": <w, x>, |w| <= 1. Sees the difference of the means only.
+    - "clipping": ReLU network, weights within +-0.15: some Lipschitz bound, but not 1.
+    - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: near 1, both ways.
+    - "spectral_relu": ReLU network, ||W||_2 = 1: at most 1, mostly far less.
+    - "spectral_groupsort": the same with sorted pairs, which keep gradient norms.
+    - "orthogonal": sorted pairs, all singular values of W pushed to 1 (`NonExpansive`).
+
+    In float64, full batch; a pure function of clouds, constraint, seed and steps, however
+    the steps are divided into calls.
+
+    Args:
+        x, y: clouds (n, d) and (m, d).
+        constraint: one of `CONSTRAINTS`.
+        seed: of weights and of the penalty's draws.
+        width: hidden units.
+        rate: learning rate of Adam.
+
+    Raises:
+        ValueError: clouds that do not fit together or hold NaN, an unknown constraint.
+
+    Source: Arjovsky et al. (2017) for clipping, Gulrajani et al. (2017) for the penalty, Miyato
+    et al. (2018) for spectral normalisation, Anil et al. (2019) for sorting and orthogonality.
+
+    >>> x = torch.linspace(0, 1, 20)[:, None]
+    >>> fit = CloudCritic(x + 2, x, "linear").step(10).fit()
+    >>> round(fit.raw, 6), round(fit.slope, 6)
+    (2.0, 1.0)
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        constraint: str = "spectral_groupsort",
+        *,
+        seed: int = 0,
+        width: int = 64,
+        rate: float = 3e-3,
+    ) -> None:
+        if constraint not in CONSTRAINTS:
+            raise ValueError(
+                f"constraint must be one of {', '.join(CONSTRAINTS)}; not {constraint!r}"
+            )
+        if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in (*x.shape, *y.shape):
+            raise ValueError(
+                f"clouds must be (n, d) and (m, d), got {tuple(x.shape)} and {tuple(y.shape)}"
+            )
+        self.x, self.y = x.detach().double().cpu(), y.detach().double().cpu()
+        if not (bool(self.x.isfinite().all()) and bool(self.y.isfinite().all())):
+            raise ValueError("clouds hold NaN or infinite coordinates")
+        self.constraint, self.seed, self.steps = constraint, seed, 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "cloud-critic"))
+            self.network = _network(constraint, x.shape[1], width).double()
+        self.optimizer = _optimizer(constraint, self.network, rate)
+        self.history: list[tuple[int, Certificate]] = []
+        self._points = torch.cat([self.x, self.y])
+        self._distances = euclidean(self.x, self.y).numpy()
+
+    def step(self, count: int = 1) -> CloudCritic:
+        """Make `count` steps and return the critic itself."""
+        self.network.train()
+        for _ in range(count):
+            scores = self.network(self._points).squeeze(-1)  # (n + m,)
+            loss = scores[len(self.x) :].mean() - scores[: len(self.x)].mean()
+            if self.constraint == "gradient_penalty":
+                loss = loss + PENALTY * self._penalty()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self._project()
+            self.steps += 1
+        return self
+
+    def scores(self, points: Tensor) -> Tensor:
+        """Return g (k,) at any points (k, d)."""
+        self.network.eval()
+        with torch.no_grad():
+            return self.network(points.double().cpu()).squeeze(-1)
+
+    def fit(self) -> CriticFit:
+        """Look at the critic as it stands, and remember the look in `history`."""
+        scores = self.scores(self._points)
+        at_x, at_y = scores[: len(self.x)], scores[len(self.x) :]
+        steps = (at_x[:, None] - at_y).abs().numpy()
+        found = certify(float(at_x.mean() - at_y.mean()), steps, self._distances)
+        if not self.history or self.history[-1][0] != self.steps:
+            self.history.append((self.steps, found))
+        return CriticFit(
+            self.steps, at_x, at_y, found.raw, found.slope, found.bound, tuple(self.history)
+        )
+
+    def _penalty(self) -> Tensor:
+        """E (|grad g| - 1)^2 at random points between the clouds."""
+        draw = generator(self.seed, "cloud-penalty", self.steps)
+        count = max(len(self.x), len(self.y))
+        here = self.x[torch.randint(len(self.x), (count,), generator=draw)]
+        there = self.y[torch.randint(len(self.y), (count,), generator=draw)]
+        share = torch.rand(count, 1, generator=draw, dtype=torch.float64)
+        between = torch.lerp(here, there, share).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.network(between).sum(), between, create_graph=True)
+        return (gradient.norm(dim=1) - 1).square().mean()
+
+    @torch.no_grad()
+    def _project(self) -> None:
+        if isinstance(self.network, _Ball):
+            self.network.project()
+        elif self.constraint == "clipping":
+            for weight in self.network.parameters():
+                weight.clamp_(-CLIP, CLIP)
+
+
+def fit_critic(
+    x: Tensor,
+    y: Tensor,
+    constraint: str = "spectral_groupsort",
+    *,
+    steps: int = 1000,
+    seed: int = 0,
+    every: int = 50,
+    callback: Callable[[CriticFit], None] | None = None,
+    width: int = 64,
+    rate: float = 3e-3,
+) -> CriticFit:
+    """Train a `CloudCritic` and return where it ends.
+
+        raw = E_x[g] - E_y[g]  over g that `constraint` allows,   bound = max(raw, 0) / slope <= W1
+
+    Args:
+        x, y, constraint, seed, width, rate: as in `CloudCritic`.
+        steps: how many steps.
+        every: steps between two looks, which make up the history.
+        callback: called with the `CriticFit` of every look.
+
+    Returns:
+        `CriticFit` after the last step.
+
+    Raises:
+        ValueError: as `CloudCritic`; steps or every below 1.
+    """
+    if steps < 1 or every < 1:
+        raise ValueError(f"steps and every must be at least 1, got {steps} and {every}")
+    critic = CloudCritic(x, y, constraint, seed=seed, width=width, rate=rate)
+    while critic.steps < steps:
+        fit = critic.step(min(every, steps - critic.steps)).fit()
+        if callback is not None:
+            callback(fit)
+    return fit
+
+
+# ----------------------------------------------------------------------------------- clouds
+
+
+def _shift(count: int, draw: torch.Generator, dim: int) -> tuple[Tensor, Tensor]:
+    offset = torch.eye(dim)[0] * 2
+    return _normal(count, dim, draw), _normal(count, dim, draw) + offset
+
+
+def _rings(count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def ring(radius: float) -> Tensor:
+        angle = 2 * torch.pi * torch.rand(count, generator=draw)
+        return radius * torch.stack((angle.cos(), angle.sin()), 1) + 0.1 * _normal(count, 2, draw)
+
+    return ring(1.0), ring(2.0)
+
+
+def _modes(count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def at(heights: tuple[float, ...], place: float) -> Tensor:
+        centres = torch.tensor([[place, height] for height in heights])
+        chosen = centres[torch.arange(count) % len(heights)]  # modes of equal weight
+        return chosen + 0.1 * _normal(count, 2, draw)
+
+    return at((-1.4, -0.6, 0.6, 1.4), -1.0), at((-1.0, 1.0), 1.0)
+
+
+def _normal(count: int, dim: int, draw: torch.Generator) -> Tensor:
+    return torch.randn(count, dim, generator=draw)
+
+
+CLOUDS: dict[str, Callable[[int, torch.Generator], tuple[Tensor, Tensor]]] = {
+    "1-D shift": lambda count, draw: _shift(count, draw, 1),
+    "2-D shift": lambda count, draw: _shift(count, draw, 2),
+    "ring → larger ring": _rings,
+    "4 modes → 2": _modes,
+    "16-D, same distribution": lambda count, draw: (
+        _normal(count, 16, draw),
+        _normal(count, 16, draw),
+    ),
+}
+
+
+def clouds(name: str, count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return two clouds (count, d) to try critics on: one of `CLOUDS`.
+
+    Raises:
+        ValueError: an unknown name, fewer than one point.
+    """
+    if name not in CLOUDS:
+        raise ValueError(f"clouds must be one of {', '.join(CLOUDS)}; not {name!r}")
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    return CLOUDS[name](count, generator(seed, "clouds"))
