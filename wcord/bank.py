@@ -46,6 +46,11 @@ class FeatureBank(nn.Module):
         """Return a copy (n, dim) of the rows of samples `index` (n,); all, uncopied, if None."""
         return self.embeddings if index is None else self.embeddings.index_select(0, index)
 
+    def mean_of_others(self, index: Tensor) -> Tensor:
+        """Return the mean (n, dim) of all rows but that of each sample of `index` (n,)."""
+        others = self.embeddings.sum(0) - self.rows(index)
+        return others / max(len(self) - 1, 1)
+
     @torch.no_grad()
     def fill(self, index: Tensor, embeddings: Tensor) -> None:
         """Put embeddings (n, dim) in place of the rows of samples `index` (n,)."""

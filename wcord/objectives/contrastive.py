@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.bank import FeatureBank
-from wcord.critic import Critic
+from wcord.critic import Critic, DotCritic
 from wcord.objectives.forms import FORMS, Scores, difference
 from wcord.objectives.negatives import Negatives
 from wcord.objectives.normaliser import Normaliser
@@ -104,10 +104,12 @@ class Contrastive(Term):
         )
         forms, differences = [], []
         for side, scores in self.contrasts(batch, z_t, z_s).items():
-            log_c = self.normalisers[side](scores)
+            log_c = None
+            if self.form == "nce":
+                log_c = self.normalisers[side](scores)
+                self.logs[f"normaliser_{side}"] = log_c.exp()
             forms.append(FORMS[self.form](scores, log_c, self.lipschitz, self.summed))
             differences.append(difference(scores).detach())
-            self.logs[f"normaliser_{side}"] = log_c.exp()
         self.logs["difference"] = torch.stack(differences).mean()
         if self.certified:
             self.logs["bound"] = torch.stack([form.bound for form in forms]).mean()
@@ -115,18 +117,33 @@ class Contrastive(Term):
 
     def contrasts(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> dict[str, Scores]:
         """Return the scores of student anchors and of teacher anchors, over temperature."""
-        choice = self.negatives.choose(batch, f"{self.name}-negatives")
         of_teacher, of_student = self.teacher_bank, self.student_bank
-        index = batch.index
-        by_student = choice.scores(
-            self.critic.aligned(of_teacher.rows(index), z_s),
-            lambda rows: self.critic.pair_student(z_s, of_teacher.rows(rows)),
+        positives = (
+            self.critic.aligned(of_teacher.rows(batch.index), z_s),
+            self.critic.aligned(z_t, of_student.rows(batch.index)),
         )
-        by_teacher = choice.scores(
-            self.critic.aligned(z_t, of_student.rows(index)),
-            lambda rows: self.critic.pair(z_t, of_student.rows(rows)),
-        )
+        if self.averages:
+            means = [bank.mean_of_others(batch.index) for bank in (of_teacher, of_student)]
+            negatives = self.critic.aligned(means[0], z_s), self.critic.aligned(z_t, means[1])
+            by_student, by_teacher = (
+                Scores(g, h[:, None]) for g, h in zip(positives, negatives, strict=True)
+            )
+        else:
+            choice = self.negatives.choose(batch, f"{self.name}-negatives")
+            by_student = choice.scores(
+                positives[0], lambda rows: self.critic.pair_student(z_s, of_teacher.rows(rows))
+            )
+            by_teacher = choice.scores(
+                positives[1], lambda rows: self.critic.pair(z_t, of_student.rows(rows))
+            )
         return {"student": by_student / self.temperature, "teacher": by_teacher / self.temperature}
+
+    @property
+    def averages(self) -> bool:
+        """Whether the mean negative says all: E_product of a bilinear g over all other samples."""
+        linear = isinstance(self.critic, DotCritic) and self.form == "wasserstein"
+        everybody = self.negatives.kind == "any" and self.negatives.count is None
+        return linear and everybody and not self.summed
 
     def update(self) -> None:
         """Write the banks, move the centres and keep the normalisers, after the step."""

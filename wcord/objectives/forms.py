@@ -60,7 +60,7 @@ def difference(scores: Scores) -> Tensor:
     return (scores.positive - product).mean()
 
 
-def wasserstein(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
+def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
     """Return minus the Kantorovich-Rubinstein value.
 
         L = -(E_joint[g] - E_product[g]) / K,   K the Lipschitz constant of g
@@ -79,7 +79,7 @@ def wasserstein(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -
     return Form(loss, 2 * (value.detach().clamp_min(0) / DIAMETER).square())
 
 
-def nce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
+def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
     """Return noise-contrastive estimation with the normaliser c.
 
         q = e^g / (e^g + M c),   L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
@@ -90,6 +90,8 @@ def nce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation", eq. 9,
     14 and 18.
     """
+    if log_c is None:
+        raise ValueError("the form 'nce' needs its normaliser")
     log_mc = scores.count.log() + log_c  # (n,)
     # -log q = softplus(log Mc - g),  -log(1 - q) = softplus(g - log Mc)
     negatives = F.softplus(scores.negative - log_mc[:, None])
@@ -99,7 +101,7 @@ def nce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
     return Form(loss, scores.count.log().mean() - loss.detach())
 
 
-def infonce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Form:
+def infonce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
     """Return InfoNCE with the positive inside the mean.
 
         L = -mean over anchors of  g+ - log mean of e^g over the M + 1 scores
@@ -116,7 +118,7 @@ def infonce(scores: Scores, log_c: Tensor, lipschitz: float, summed: bool) -> Fo
     return Form(loss, -loss.detach())
 
 
-FORMS: dict[str, Callable[[Scores, Tensor, float, bool], Form]] = {
+FORMS: dict[str, Callable[[Scores, Tensor | None, float, bool], Form]] = {
     "wasserstein": wasserstein,
     "nce": nce,
     "infonce": infonce,

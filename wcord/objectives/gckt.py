@@ -77,8 +77,8 @@ class GCKT(Contrastive):
     `first_batch` is CRD.
 
     Logged: `difference` = E_joint[g] - E_product[g] in units of g (times tau: in units of d),
-    `normaliser_student` and `normaliser_teacher` (c), and `bound`, a lower bound in nats of the
-    mutual information as estimated on the batch against the bank (left out where it is none).
+    `normaliser_student` and `normaliser_teacher` (c, of `nce`), and `bound`, a lower bound in
+    nats of mutual information, estimated on the batch against the bank (absent where g has none).
 
     Source: Chen et al. (2021), "Wasserstein contrastive representation distillation" (which form
     and weight it uses is unconfirmed); Ozair et al. (2019), "Wasserstein dependency measure for
