@@ -111,8 +111,9 @@ class Arm:
         """Return the mean of every scalar since the last call, and begin anew."""
         if not self.summed:
             return {}
-        values = torch.stack([value.double() for value in self.sums.values()]) / self.summed
-        means = dict(zip(self.sums, values.tolist(), strict=True))
+        names = sorted(self.sums, key=lambda name: (name != "total", "." in name, name))
+        values = torch.stack([self.sums[name].double() for name in names]) / self.summed
+        means = dict(zip(names, values.tolist(), strict=True))
         self.sums, self.summed = {}, 0
         return means
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -79,7 +80,8 @@ def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None 
 
 def relaunch(run: Run) -> Run:
     """Start a detached process that goes on with a run (see `resume`), and return at once."""
-    write_json(run.path / "control.json", run.control | {"stop": False, "pause_at": None})
+    _begin_freely(run)
+    _say_starting(run, os.getpid())
     with open(run.path / "log.txt", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "wcord", "resume", str(run.path.resolve()), "--quiet"],
@@ -88,14 +90,22 @@ def relaunch(run: Run) -> Run:
             stderr=log,
             start_new_session=True,
         )
-    status = dict(run.status) | {"state": "starting", "pid": process.pid, "error": None}
-    status |= {"host": platform.node(), "heartbeat": time.time()}
-    status.pop("alive")
-    # the child may be quick: what it has said itself is not overwritten
-    if run.status["pid"] != process.pid:
-        write_json(run.path / "status.json", status)
+    if run.status["pid"] == os.getpid():  # the child may have said something already
+        _say_starting(run, process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
     return run
+
+
+def _begin_freely(run: Run) -> None:
+    """Take back a pause or a stop that an earlier process was told."""
+    write_json(run.path / "control.json", run.control | {"stop": False, "pause_at": None})
+
+
+def _say_starting(run: Run, pid: int) -> None:
+    status = {key: value for key, value in run.status.items() if key != "alive"}
+    status |= {"state": "starting", "pid": pid, "error": None}
+    status |= {"host": socket.gethostname(), "heartbeat": time.time()}
+    write_json(run.path / "status.json", status)
 
 
 def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
@@ -114,6 +124,8 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
     run = Run(run_dir)
     if run.status["state"] == "finished":
         return run
+    if run.status["state"] != "starting":  # what is told a run that is starting is for this one
+        _begin_freely(run)
     return _carry_out(run, run.settings, progress, Own())
 
 
@@ -153,7 +165,6 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Ru
     device = choose_device(experiment.device)
     writer = RunWriter(run)
     try:
-        write_json(run.path / "control.json", run.control | {"stop": False, "pause_at": None})
         writer.say(now=True)
         with chosen_threads(experiment), _ending_gently(run):
             prepared = prepare(experiment, writer, device, own, progress)
@@ -177,7 +188,7 @@ def _conclude(training: Training) -> None:
     """Write the summary of a run that reached its last step, and say how it ended."""
     prepared, writer = training.prepared, training.writer
     if training.step < training.task.total:
-        writer.say(now=True, state="stopped", **training.place(), eta=None)
+        writer.say(now=True, **training.place() | {"eta": None}, state="stopped")
         return
     write_json(writer.path / "summary.json", summary(prepared))
     frozen = [arm.frozen for arm in prepared.arms if arm.frozen]

@@ -1,0 +1,40 @@
+"""What every test stands on: one thread, runs in a temporary folder, a run to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import wcord
+
+SHORT: dict[str, Any] = {"epochs": 3, "teacher.epochs": 4}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runs_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Let all tests share one folder of runs, and with it one cached teacher."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("runs")
+        patch.setenv("WCORD_RUNS", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def short() -> wcord.Experiment:
+    """The first preset, three epochs long, with a pocket teacher."""
+    return wcord.load("digits-compression").replace(SHORT)
+
+
+@pytest.fixture(scope="session")
+def finished(short: wcord.Experiment, tmp_path_factory: pytest.TempPathFactory) -> wcord.Run:
+    """A finished run of all five arms."""
+    path: Path = tmp_path_factory.mktemp("finished") / "run"
+    return wcord.Run(wcord.distill(short, path, progress=False).path)
