@@ -114,6 +114,16 @@ def test_every_prefix_of_an_order_is_spread_over_the_classes(
             assert all(c == s or c >= counts.max() - 1 for c, s in zip(counts, sizes, strict=True))
 
 
+@given(st.integers(0, 100))
+def test_rare_classes_keep_to_the_middle_of_their_shares(seed: int) -> None:
+    """One sample among nine comes fifth or sixth, three among nine after the 2nd, 6th and 10th."""
+    one = order(torch.tensor([0] * 9 + [1]), stream(seed), keep_shares=True)
+    assert (one == 9).nonzero().item() in (4, 5)
+    three = order(torch.tensor([0] * 9 + [1] * 3), stream(seed), keep_shares=True)
+    places = (three >= 9).nonzero().flatten().tolist()
+    assert all(abs(p - q) <= 1 for p, q in zip(places, (1, 5, 9), strict=True))
+
+
 @given(st.integers(2, 5), st.integers(1, 4), st.integers(0, 100))
 def test_labelled_part_has_exactly_so_many_of_each_class(k: int, per: int, seed: int) -> None:
     labels = torch.arange(k).repeat_interleave(torch.arange(4, 4 + k))
