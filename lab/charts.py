@@ -7,7 +7,7 @@ in words in `lab.describe`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,51 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import Blocks, Lines, class_blocks, histogram, score_groups, sorted_plan
+from lab.arrange import Blocks, class_blocks, histogram, score_groups, sorted_plan
 from lab.layouts import REACH, Frame
+from lab.options import TEXT, Option, axis, base, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
-Option = dict[str, Any]
 
-TEXT = 14  # smallest type on a projected page
 SHADES = 255
 # A circle with a hole: the empty circle that is built in is white inside, on dark pages too.
 RING = "path://M0,-10A10,10,0,1,1,0,10A10,10,0,1,1,0,-10ZM0,-7A7,7,0,1,0,0,7A7,7,0,1,0,0,-7Z"
-
-
-def _base(theme: Theme, **more: Any) -> Option:
-    """Return what all charts share: no entry animation, readable type."""
-    return {"animation": False, "textStyle": {"fontSize": TEXT, "color": theme.ink}} | more
-
-
-def _grid(left: int, right: int, top: int, bottom: int, **more: Any) -> Option:
-    """Return the place of the plot in pixels; nothing else shrinks it."""
-    edges = {"left": left, "right": right, "top": top, "bottom": bottom}
-    return edges | {"containLabel": False, "outerBoundsMode": "none"} | more
-
-
-def _axis(theme: Theme, name: str = "", **more: Any) -> Option:
-    label = {"fontSize": TEXT, "color": theme.ink} | more.pop("axisLabel", {})
-    return {
-        "type": "value",
-        "name": name,
-        "nameLocation": "middle",
-        "nameGap": 28,
-        "nameTextStyle": {"fontSize": TEXT, "color": theme.ink},
-        "axisLabel": label,
-        "axisLine": {"lineStyle": {"color": theme.faint}},
-        "splitLine": {"lineStyle": {"color": theme.faint, "opacity": 0.45}},
-    } | more
-
-
-def _legend(theme: Theme, **more: Any) -> Option:
-    return {
-        "top": 0,
-        "itemGap": 12,
-        "itemWidth": 16,
-        "textStyle": {"fontSize": TEXT, "color": theme.ink},
-    } | more
 
 
 def _hidden_axes(size_x: float, size_y: float) -> tuple[Option, Option]:
@@ -185,10 +150,10 @@ def _heat_map(
         "text": ["all", "none"],
         "textStyle": {"fontSize": TEXT, "color": theme.ink},
     }
-    return _base(
+    return base(
         theme,
         dataset={"source": plan_table(share)},
-        grid=_grid(52, 50, 8, 46),
+        grid=grid(52, 50, 8, 46),
         tooltip={"valueFormatter": "%.3f", "textStyle": {"fontSize": TEXT}},
         xAxis=[across, hidden_x],
         yAxis=[down, hidden_y],
@@ -236,14 +201,14 @@ def scores_chart(
         _group(group, colour, bins.means.get(group, float("nan")), theme)
         for group, colour in palette.GROUPS.items()
     ]
-    return _base(
+    return base(
         theme,
         dataset={"source": table},
-        legend=_legend(theme),
-        grid=_grid(52, 14, 34, 46),
+        legend=legend(theme),
+        grid=grid(52, 14, 34, 46),
         tooltip={"trigger": "axis", "valueFormatter": "%.1f %%"},
-        xAxis=_axis(theme, name, scale=True),
-        yAxis=_axis(theme, "share of pairs, %", nameGap=36, min=0),
+        xAxis=axis(theme, name, scale=True),
+        yAxis=axis(theme, "share of pairs, %", nameGap=36, min=0),
         series=series,
     )
 
@@ -299,19 +264,19 @@ def map_chart(
         "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
     }
     plain = {"type": "value", "min": -REACH, "max": REACH, "show": False}
-    return _base(
+    return base(
         theme,
         animation=moving,
         animationDurationUpdate=350,
         dataset=sources,
-        legend=_legend(
+        legend=legend(
             theme,
             data=[
                 {"name": "teacher", "icon": RING, "itemStyle": {"color": theme.ink}},
                 {"name": "student", "icon": "diamond", "itemStyle": {"color": theme.ink}},
             ],
         ),
-        grid=_grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
+        grid=grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
         tooltip={"show": False},
         xAxis=plain,
         yAxis=plain,
@@ -391,194 +356,14 @@ def curves_chart(
         if arm in curves
     ]
     limits: Option = {"min": 0, "max": 100} if percent else {"scale": True}
-    return _base(
+    return base(
         theme,
         dataset={"source": curves},
-        legend=_legend(theme, type="scroll"),
-        grid=_grid(56, 14, 34, 44),
+        legend=legend(theme, type="scroll"),
+        grid=grid(56, 14, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3g"},
-        xAxis=_axis(theme, across, min=0, max="dataMax", axisLabel={"hideOverlap": True})
+        xAxis=axis(theme, across, min=0, max="dataMax", axisLabel={"hideOverlap": True})
         | {"splitLine": {"show": False}},
-        yAxis=_axis(theme, name, nameGap=40, **limits),
+        yAxis=axis(theme, name, nameGap=40, **limits),
         series=series,
     )
-
-
-def lines_chart(
-    source: Array,
-    target: Array,
-    lines: Lines,
-    theme: Theme = LIGHT,
-    *,
-    reach: float = 3.0,
-    grid: Array | None = None,
-) -> Option:
-    """Return two clouds in the plane and the plan's heaviest entries as lines between them.
-
-    The thickness of a line is the share of its source's mass. `grid` (k, 2), where given, is a
-    net of invisible points that can be clicked to add one there.
-    """
-    source, target = np.asarray(source), np.asarray(target)
-    share = lines.mass * len(source)  # 1 where a source sends all of its mass one way
-    # Few widths: each is one series, and a series is dear while a line is cheap.
-    level = np.digitize(share, (0.1, 0.3, 0.6))
-    series: list[Option] = []
-    for step, (width, opacity) in enumerate(((0.8, 0.12), (1.4, 0.28), (2.2, 0.5), (3.0, 0.75))):
-        here = level == step
-        pairs = [
-            {"coords": [source[i].tolist(), target[j].tolist()]}
-            for i, j in zip(lines.rows[here], lines.columns[here], strict=True)
-        ]
-        series.append(
-            {
-                "id": f"lines-{step}",
-                "name": "mass moved",
-                "type": "lines",
-                "coordinateSystem": "cartesian2d",
-                "data": pairs,
-                "silent": True,
-                "symbol": ["none", "none"],
-                "lineStyle": {"color": theme.ink, "width": width, "opacity": opacity},
-            }
-        )
-    if grid is not None:
-        series.append(_net(grid))
-    clouds = (("source", "circle", palette.SOURCE), ("target", "diamond", palette.TARGET))
-    for cloud, (name, symbol, colour) in enumerate(clouds):
-        series.append(
-            {
-                "id": name,
-                "name": name,
-                "type": "scatter",
-                "datasetIndex": cloud,
-                "encode": {"x": "x", "y": "y"},
-                "symbol": symbol,
-                "symbolSize": 13 if cloud else 12,
-                "itemStyle": {"color": colour, "borderColor": theme.paper, "borderWidth": 1},
-                "z": 4,
-            }
-            | (
-                {"selectedMode": "single", "select": {"disabled": False}}
-                if grid is not None
-                else {}
-            )
-        )
-    clouds_data = [{"source": pd.DataFrame(p, columns=["x", "y"])} for p in (source, target)]
-    limits: Option = {"min": -reach, "max": reach, "splitNumber": 6}
-    return _base(
-        theme,
-        dataset=clouds_data,
-        legend=_legend(theme, data=["source", "target"], selectedMode=False),
-        grid=_grid(34, 14, 32, 28, show=True, borderColor=theme.faint),
-        xAxis=_axis(theme, **limits),
-        yAxis=_axis(theme, **limits),
-        series=series,
-    )
-
-
-def _net(grid: Array) -> Option:
-    """Return invisible points that can be clicked: where a new point of a cloud shall lie."""
-    return {
-        "id": "net",
-        "name": "net",
-        "type": "scatter",
-        "data": [[float(x), float(y)] for x, y in grid],
-        "symbol": "rect",
-        "symbolSize": 11,
-        "itemStyle": {"color": "rgba(0,0,0,0)"},
-        "emphasis": {"itemStyle": {"color": "rgba(128,128,128,0.5)"}},
-        "selectedMode": "single",
-        "select": {"itemStyle": {"color": "rgba(0,0,0,0)", "borderWidth": 0}},
-        "cursor": "crosshair",
-        "z": 1,
-    }
-
-
-def potentials_chart(
-    across: Array,
-    functions: Mapping[str, Array],
-    source: Array,
-    target: Array,
-    theme: Theme = LIGHT,
-    *,
-    name: str = "potential",
-    slopes: Sequence[tuple[float, float, float]] = (),
-) -> Option:
-    """Return functions on a line over two clouds of numbers, with guides of slope ±1.
-
-    Args:
-        across: places (k,) at which the functions are known, ascending.
-        functions: values (k,) by name; NaN where unknown.
-        source: the source points (n,), drawn as ticks on the floor.
-        target: the target points (m,).
-        name: title of the vertical axis, with its unit.
-        slopes: guides (x, y, slope), dashed, through (x, y).
-    """
-    table = pd.DataFrame({"x": across} | dict(functions)).astype(np.float32)
-    colours = (theme.ink, palette.EXACT, palette.SPARE[0], palette.SPARE[3])
-    finite = table.drop(columns="x").to_numpy()
-    finite = finite[np.isfinite(finite)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    room = 0.12 * max(high - low, 1e-6)
-    series = [
-        {
-            "name": function,
-            "type": "line",
-            "showSymbol": False,
-            "connectNulls": True,
-            "encode": {"x": "x", "y": function},
-            "itemStyle": {"color": colours[place % 4]},
-            "lineStyle": {"width": 3, "color": colours[place % 4]},
-        }
-        for place, function in enumerate(functions)
-    ]
-    series += [
-        _ticks(cloud, points, low - room * (1 + place), colour)
-        for place, (cloud, points, colour) in enumerate(
-            (("source", source, palette.SOURCE), ("target", target, palette.TARGET))
-        )
-    ]
-    series.append(_slope_guides(slopes, theme))
-    return _base(
-        theme,
-        dataset={"source": table},
-        legend=_legend(theme, data=[*functions, "source", "target"]),
-        grid=_grid(56, 14, 34, 44),
-        tooltip={"trigger": "axis", "valueFormatter": "%.3f"},
-        xAxis=_axis(theme, "x", min=float(across[0]), max=float(across[-1])),
-        yAxis=_axis(theme, name, nameGap=40, min=low - 3 * room, max=high + room)
-        | {"axisLabel": {"showMinLabel": False, "showMaxLabel": False, "fontSize": TEXT}},
-        series=series,
-    )
-
-
-def _ticks(cloud: str, points: Array, height: float, colour: str) -> Option:
-    places = np.asarray(points, dtype=float).ravel()
-    return {
-        "name": cloud,
-        "type": "scatter",
-        "symbol": "circle" if cloud == "source" else "diamond",
-        "symbolSize": 10,
-        "data": [[float(x), height] for x in places],
-        "itemStyle": {"color": colour, "opacity": 0.75},
-        "silent": True,
-        "tooltip": {"show": False},
-    }
-
-
-def _slope_guides(slopes: Sequence[tuple[float, float, float]], theme: Theme) -> Option:
-    length = 0.6
-    pairs = [
-        {"coords": [[x - length, y - slope * length], [x + length, y + slope * length]]}
-        for x, y, slope in slopes
-    ]
-    return {
-        "name": "slope ±1",
-        "type": "lines",
-        "coordinateSystem": "cartesian2d",
-        "data": pairs,
-        "silent": True,
-        "symbol": ["none", "none"],
-        "lineStyle": {"color": palette.TARGET, "type": "dashed", "width": 2.5, "opacity": 0.9},
-        "z": 5,
-    }

@@ -13,6 +13,8 @@ from lab.palette import Theme
 from lab.reading import Watch
 
 HEIGHT = 340
+# The theme has no setting for the margins beside the page, which pictures need more.
+WIDE = "<style>[data-testid=stMainBlockContainer]{padding-left:2rem;padding-right:2rem}</style>"
 NAMES = {
     "test_accuracy": "test accuracy, %",
     "held_out_accuracy": "held-out accuracy, %",

@@ -17,8 +17,6 @@ from lab.reading import Watch
 from wcord.runs import find_run, list_runs
 
 DEMO = Path(lab.__file__).parent / "demo"
-# The theme has no setting for the margins beside the page, which pictures need more.
-WIDE = "<style>[data-testid=stMainBlockContainer]{padding-left:2rem;padding-right:2rem}</style>"
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
 
@@ -138,11 +136,11 @@ def draw(view: View, *, moving: bool) -> None:
     with st.container(border=True):
         panels.objective(view)
     columns = st.columns(3, gap="small")
-    with columns[0].container(border=True):
+    with columns[0].container(border=True, height="stretch"):
         panels.plan(view)
-    with columns[1].container(border=True):
+    with columns[1].container(border=True, height="stretch"):
         panels.scores(view)
-    with columns[2].container(border=True):
+    with columns[2].container(border=True, height="stretch"):
         panels.joint_map(view, moving=moving)
 
 
@@ -155,7 +153,7 @@ def tick_every(watch: Watch, phase: str) -> float | None:
 
 def page() -> None:
     """Draw the page; what needs torch comes last, so that the run is seen first."""
-    st.html(WIDE)
+    st.html(panels.WIDE)
     side = st.sidebar.container()
     if trouble := st.session_state.pop("trouble", None):
         st.error(trouble)
