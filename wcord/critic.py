@@ -40,8 +40,9 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
     Returns:
         (rows, columns) with spectral norm at most 1 (to rounding).
 
-    Differentiation: through the iterations, with b held constant. W does not depend on V's
-    scale, so this differs from the full gradient along V only, where W does not move.
+    Differentiation: through the iterations, with b held constant. The part left out is
+    -<G, V> db/b for a gradient G, which vanishes as W becomes semi-orthogonal: a step of the
+    iteration has slope 0 at x = 1.
 
     Source: Björck and Bowie (1971), eq. 2.1; as a constraint Anil, Lucas and Grosse (2019),
     "Sorting out Lipschitz function approximation", sec. 4.2.
