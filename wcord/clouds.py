@@ -155,7 +155,8 @@ class CloudCritic:
 
     - "linear": <w, x>, |w| <= 1. Sees the difference of the means only.
     - "clipping": ReLU network, weights within +-0.15: some Lipschitz bound, but not 1.
-    - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: near 1, both ways.
+    - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: near 1, above
+      and below; it may start downhill (raw < 0) and take hundreds of steps to turn.
     - "spectral_relu": ReLU network, ||W||_2 = 1: at most 1, mostly far less.
     - "spectral_groupsort": the same with sorted pairs, which keep gradient norms.
     - "orthogonal": sorted pairs, all singular values of W pushed to 1 (`NonExpansive`).

@@ -75,7 +75,7 @@ def log_form(
         iterations, tolerance: as in `wcord.transport.sinkhorn`.
     """
     log_a, log_b, log_kernel = a.log(), b.log(), -cost / epsilon
-    log_v = torch.zeros_like(log_b)
+    log_v = torch.zeros_like(log_b).masked_fill(b == 0, -math.inf)
     done = 0
     while done < iterations:
         log_u = log_a - torch.logsumexp(log_kernel + log_v[..., None, :], -1)
@@ -99,17 +99,21 @@ def proximal_steps(
 ) -> Scaled:
     """Run IPOT: multiply the plan by exp(-C / beta) and project it, `steps` times.
 
-        log P_t = log u_t + log v_t - t C / beta,   `inner` updates of u and v a step
+        Q = P_t * exp(-C / beta);   p = a / Q q,  q = b / Q^T p,  `inner` times;
+        P_{t+1} = diag(p) Q diag(q),   P_t = diag(u) exp(-t C / beta) diag(v)
 
-    Args as `log_form`'s; the potentials belong to e = beta / steps.
+    q is carried from step to step, as in the paper. Args as `log_form`'s; the potentials belong
+    to e = beta / steps.
     """
     log_a, log_b = a.log(), b.log()
-    log_v = torch.zeros_like(log_b)
+    log_v = torch.zeros_like(log_b).masked_fill(b == 0, -math.inf)
+    log_q = torch.zeros_like(log_b)
     for t in range(1, steps + 1):
-        log_kernel = cost * (-t / beta)
+        log_kernel, before = cost * (-t / beta), log_v
         for _ in range(inner):
-            log_u = log_a - torch.logsumexp(log_kernel + log_v[..., None, :], -1)
+            log_u = log_a - torch.logsumexp(log_kernel + (before + log_q)[..., None, :], -1)
             log_v = log_b - torch.logsumexp(log_kernel + log_u[..., :, None], -2)
+            log_q = (log_v - before).masked_fill(b == 0, 0)
     plan = _columns(log_kernel, log_u, b)
     return Scaled(plan, beta / steps * log_u, beta / steps * log_v, steps * inner)
 

@@ -305,18 +305,16 @@ def ipot(
         _check_numbers(cost, epsilon, source, target, "envelope")
     a, b = _masses(cost, source, target)
     with torch.no_grad():
-        fixed = cost.detach()
-        scaled = proximal_steps(fixed, beta, a, b, iterations, inner or 1)
-        if inner is not None:
-            return _report(cost, a, b, scaled, None)
-        tolerance = 1e-14 if cost.dtype == torch.float64 else 1e-6
-        uniform = source is None and target is None
-        around = fixed - scaled.f.nan_to_num(neginf=0)[..., :, None]
-        around -= scaled.g.nan_to_num(neginf=0)[..., None, :]
-        last = solve(around, epsilon, a, b, MOST_UPDATES, tolerance, uniform)
-        scaled = Scaled(
-            last.plan, scaled.f + last.f, scaled.g + last.g, iterations + last.iterations
-        )
+        scaled = proximal_steps(cost.detach(), beta, a, b, iterations, inner or 1)
+    if inner is not None:
+        return _report(cost, a, b, scaled, None)
+    # go on from there: the same problem, with what has been reached taken off the cost
+    f, g = (potential.nan_to_num(neginf=0) for potential in (scaled.f, scaled.g))
+    rest = cost.detach() - f[..., :, None] - g[..., None, :]
+    tolerance = 1e-14 if cost.dtype == torch.float64 else 1e-6
+    uniform = source is None and target is None
+    last = solve(rest, epsilon, a, b, MOST_UPDATES, tolerance, uniform)
+    scaled = Scaled(last.plan, f + last.f, g + last.g, iterations + last.iterations)
     return _report(cost, a, b, scaled, tolerance)
 
 
