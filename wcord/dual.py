@@ -155,6 +155,7 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
 
     Raises:
         ValueError: the two do not hold the same number of samples, or hold NaN.
+        RuntimeError: the network simplex stopped before the optimum.
 
     Source: Ozair et al. (2019), "Wasserstein dependency measure for representation learning",
     equation 4; POT's network simplex.
