@@ -122,7 +122,7 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
             arrays of the caller's own, or no checkpoint is whole.
     """
     run = Run(run_dir)
-    if run.status["state"] == "finished":
+    if run.status["state"] == "finished" and run.summary is not None:
         return run
     if run.status["state"] != "starting":  # what is told a run that is starting is for this one
         _begin_freely(run)

@@ -1,0 +1,40 @@
+# Everything runs in .venv, made by the first target that needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+OFFLINE := OMP_NUM_THREADS=1
+
+.PHONY: app lab test lint bench notebooks lock
+
+app: .venv/ready ## open the dashboard
+	$(BIN)/streamlit run app.py
+
+lab: .venv/ready ## open JupyterLab on the first notebook
+	$(BIN)/jupyter lab notebooks/01_start_here.ipynb
+
+test: .venv/ready lint ## lint, types, tests, notebooks
+	$(OFFLINE) $(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready ## ratios against the published form and against POT, in one process each
+	$(OFFLINE) $(BIN)/python -m benchmarks
+
+notebooks: .venv/ready ## run every notebook again, in place
+	$(OFFLINE) $(BIN)/python -m lab.notebooks
+
+lock: .venv/uv ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --universal \
+	    --no-annotate --no-header --no-emit-index-url -o requirements.lock
+
+.venv/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	touch $@
+
+.venv/ready: .venv/uv requirements.lock pyproject.toml
+	$(BIN)/uv pip sync --quiet requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps -e .
+	touch $@

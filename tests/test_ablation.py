@@ -1,0 +1,124 @@
+"""Sweeps: every cell once, in one table, however often they are interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import wcord
+from wcord import ablation
+from wcord.ablation import combinations, plan
+
+QUICK = {
+    "epochs": 1,
+    "teacher.epochs": 4,
+    "arms": {"plain": {"ce": 1}, "mine": {"ce": 1, "gckt": 5}},
+}
+GRID = {"arms.mine.gckt.weight": [1, 5], "data.labels_per_class": [5, 10]}
+
+
+@pytest.fixture(scope="module")
+def quick() -> wcord.Experiment:
+    return wcord.load("digits-compression").replace(QUICK)
+
+
+def test_variants_of_an_arm_share_a_run_and_other_settings_do_not(quick: wcord.Experiment) -> None:
+    cells = plan(quick, GRID, 2)
+    assert len(cells) == 2 * 2
+    assert [list(cell.experiment.arms) for cell in cells] == [
+        ["plain", "mine gckt.weight=1", "mine gckt.weight=5"]
+    ] * 4
+    assert len({cell.name for cell in cells}) == 4
+    assert combinations({}) == [{}]
+
+
+def test_a_sweep_is_one_tidy_table(quick: wcord.Experiment, tmp_path: Path) -> None:
+    table = wcord.sweep(quick, GRID, seeds=2, folder=tmp_path, progress=False)
+    assert len(table) == 2 * 2 * 3
+    assert set(GRID) | {"seed", "arm", "test_accuracy", "held_out_accuracy"} <= set(table.columns)
+    assert table.error.isna().all()
+    mine = table[table.arm == "mine"]
+    assert len(mine.drop_duplicates([*GRID, "seed"])) == len(mine) == 8
+    # a cell is the same as a run of its own
+    alone = quick.replace(
+        {"arms": {"x": {"ce": 1, "gckt": 1}}, "seed": 1, "data.labels_per_class": 10}
+    )
+    run = wcord.distill(alone, tmp_path / "alone", progress=False)
+    row = mine[(mine.seed == 1) & (mine["arms.mine.gckt.weight"] == 1)]
+    row = row[row["data.labels_per_class"] == 10]
+    assert row.test_accuracy.item() == run.summary["arms"]["x"]["test_accuracy"]  # type: ignore[index]
+
+
+def test_finished_cells_are_not_run_again_and_the_killed_one_is_resumed(
+    quick: wcord.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"arms.mine.gckt.weight": [1]}
+    whole = wcord.sweep(quick, grid, seeds=3, folder=tmp_path / "whole", progress=False)
+    begun: list[str] = []
+    original = ablation.distill
+
+    def dies_at_the_second(experiment: Any, path: Any, **more: Any) -> Any:
+        begun.append(str(path))
+        if len(begun) == 2:
+            original(experiment, path, **more)
+            (Path(path) / "summary.json").unlink()
+            raise KeyboardInterrupt
+        return original(experiment, path, **more)
+
+    monkeypatch.setattr(ablation, "distill", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        wcord.sweep(quick, grid, seeds=3, folder=tmp_path / "killed", progress=False)
+    table = wcord.sweep(quick, grid, seeds=3, folder=tmp_path / "killed", progress=False)
+    assert len(begun) == 3  # the first was not begun again, the second resumed
+    columns = ["seed", "arm", "test_accuracy", "held_out_accuracy"]
+    pd.testing.assert_frame_equal(table[columns], whole[columns])
+
+
+def test_a_failed_cell_is_reported_and_does_not_end_the_sweep(
+    quick: wcord.Experiment, tmp_path: Path
+) -> None:
+    table = wcord.sweep(
+        quick, {"data.labels_per_class": [10_000, 5]}, seeds=1, folder=tmp_path, progress=False
+    )
+    failed = table["data.labels_per_class"] == 10_000
+    assert table[failed].error.str.contains("labels_per_class").all()
+    assert table[~failed].error.isna().all() and table[~failed].test_accuracy.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ({"arms.mine.gckt.wieght": [1]}, "did you mean 'weight'"),
+        ({"arms.your.gckt.weight": [1]}, "arms.your"),
+        ({"epoch": [1]}, "did you mean 'epochs'"),
+        ({"epochs": []}, "needs a list of values"),
+        ({"epochs": 3}, "needs a list of values"),
+        ({"arms.mine.gckt.form": "nce"}, "needs a list of values"),
+        ({"arms.mine.gckt.temperature": [0.1, -1]}, "temperature"),
+    ],
+)
+def test_a_wrong_grid_is_refused_before_anything_trains(
+    quick: wcord.Experiment, over: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        wcord.sweep(quick, over, folder=tmp_path, progress=False)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_seeds_and_unknown_backends_are_refused(quick: wcord.Experiment) -> None:
+    with pytest.raises(ValueError, match="at least one seed"):
+        wcord.sweep(quick, {}, seeds=0)
+    with pytest.raises(ValueError, match="unknown backend 'cloud'"):
+        wcord.sweep(quick, {}, backend="cloud")
+
+
+def test_ray_absent_is_one_clear_line(
+    quick: wcord.Experiment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ValueError, match=r"pip install 'wcord\[ray\]'"):
+        wcord.sweep(quick, {}, backend="ray", folder=tmp_path)

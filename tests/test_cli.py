@@ -1,0 +1,76 @@
+"""The command line: exit codes, and one clear line for what went wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wcord
+from wcord.cli import main
+
+WRONG = [
+    (["train", "digits-compresion"], "did you mean 'digits-compression'"),
+    (["train", "digits-compression", "--epoch", "3"], "did you mean 'epochs'"),
+    (["train", "digits-compression", "--arms.wcord.gckt.weight", "-1"], "gckt.weight"),
+    (["train", "digits-compression", "--epochs"], "--epochs needs a value"),
+    (["train", "digits-compression", "stray"], "unexpected 'stray'"),
+    (["train", "digits-compression", "--device", "abacus"], "device 'abacus'"),
+    (["train", "digits-compression", "--data.source", "npz:absent.npz"], "absent.npz"),
+    (["train", "digits-compression", "--data.source", "folder:absent"], "absent"),
+    (["train", "digits-compression", "--batch", "1000"], "batch is 1000"),
+    (["train", "digits-compression", "--run-dir", "/proc/nowhere"], "cannot make a run"),
+    (["resume", "absent"], "settings.yaml is missing"),
+    (["report", "absent"], "settings.yaml is missing"),
+    (["runs", "--all"], "unknown option '--all'"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_the_users_mistakes_exit_with_2_and_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error and "\n" not in error and error.startswith("wcord: ")
+
+
+def test_train_resume_runs_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = ["--epochs", "1", "--teacher.epochs", "4"]
+    for seed in ("0", "1"):
+        path = str(tmp_path / seed)
+        assert main(["train", "digits-compression", "--run-dir", path, "--seed", seed, *quick]) == 0
+    printed = capsys.readouterr().out
+    assert "about" in printed and "MiB on disk" in printed and "wcord+kd" in printed
+    assert main(["resume", str(tmp_path / "0")]) == 0
+    assert main(["report", str(tmp_path / "0"), str(tmp_path / "1"), "--against", "plain"]) == 0
+    assert "against plain" in capsys.readouterr().out
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    assert main(["runs"]) == 0
+    assert "finished at step 11 of 11" in capsys.readouterr().out
+
+
+def test_presets_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in wcord.presets())
+    assert main(["doctor"]) == 0
+    assert "ok  torch" in capsys.readouterr().out
+
+
+def test_a_broken_arm_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "digits-compression", "--quiet", "--run-dir", str(tmp_path / "run")]
+    words += ["--epochs", "1", "--teacher.epochs", "4", "--arms.kd.kd.weight", "1e38"]
+    assert main([*words, "--arms.kd.kd.temperature", "1e3"]) == 1
+    assert "arm 'kd' froze at step" in capsys.readouterr().err
+
+
+def test_no_traceback_reaches_the_user() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wcord", "train", "nothing"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
