@@ -260,7 +260,7 @@ def test_bilinear_critic_reaches_the_ky_fan_norm(teacher: int, student: int, dim
     seen = climb(critic.project_teacher, critic.project_student, covariance, 400)
     assert max(seen) <= best * (1 + 1e-5)
     if dim == teacher:  # nothing to choose: the nuclear norm
-        assert seen[99] >= 0.97 * best
+        assert seen[99] >= 0.96 * best
     assert seen[-1] >= 0.98 * best
 
 
