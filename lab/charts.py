@@ -198,7 +198,7 @@ def scores_chart(
         columns[group] = np.concatenate([zero, 100 * share, zero])
     table = pd.DataFrame(columns, dtype=np.float32)
     series = [
-        _group(group, colour, bins.means.get(group, float("nan")), theme)
+        _group(group, theme.lit(colour), bins.means.get(group, float("nan")), theme)
         for group, colour in palette.GROUPS.items()
     ]
     return base(

@@ -56,7 +56,10 @@ def lines_chart(
         )
     if net is not None:
         series.append(_net(net))
-    clouds = (("source", "circle", palette.SOURCE), ("target", "diamond", palette.TARGET))
+    clouds = (
+        ("source", "circle", theme.lit(palette.SOURCE)),
+        ("target", "diamond", theme.lit(palette.TARGET)),
+    )
     for cloud, (name, symbol, colour) in enumerate(clouds):
         series.append(
             {
@@ -124,7 +127,7 @@ def potentials_chart(
         slopes: guides (x, y, slope), dashed, through (x, y).
     """
     table = pd.DataFrame({"x": across} | dict(functions)).astype(np.float32)
-    colours = (theme.ink, palette.EXACT, palette.SPARE[0], palette.SPARE[3])
+    colours = (theme.ink, theme.lit(palette.EXACT), palette.SPARE[0], palette.SPARE[3])
     finite = table.drop(columns="x").to_numpy()
     finite = finite[np.isfinite(finite)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -144,7 +147,10 @@ def potentials_chart(
     series += [
         _ticks(cloud, points, low - room * (1 + place), colour)
         for place, (cloud, points, colour) in enumerate(
-            (("source", source, palette.SOURCE), ("target", target, palette.TARGET))
+            (
+                ("source", source, theme.lit(palette.SOURCE)),
+                ("target", target, theme.lit(palette.TARGET)),
+            )
         )
     ]
     series.append(_slope_guides(slopes, theme))
@@ -152,7 +158,7 @@ def potentials_chart(
         theme,
         dataset={"source": table},
         legend=legend(theme, data=[*functions, "source", "target"]),
-        grid=grid(56, 14, 34, 44),
+        grid=grid(56, 26, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3f"},
         xAxis=axis(theme, "x", min=float(across[0]), max=float(across[-1])),
         yAxis=axis(theme, name, nameGap=40, min=low - 3 * room, max=high + room)
@@ -188,7 +194,12 @@ def _slope_guides(slopes: Sequence[tuple[float, float, float]], theme: Theme) ->
         "data": pairs,
         "silent": True,
         "symbol": ["none", "none"],
-        "lineStyle": {"color": palette.TARGET, "type": "dashed", "width": 2.5, "opacity": 0.9},
+        "lineStyle": {
+            "color": theme.lit(palette.TARGET),
+            "type": "dashed",
+            "width": 2.5,
+            "opacity": 0.9,
+        },
         "z": 5,
     }
 
@@ -199,7 +210,7 @@ def agreement_chart(pairs: Mapping[str, tuple[Array, Array]], theme: Theme = LIG
     `pairs` maps "f, source" and "g, target" to (exact, entropic) values, each centred, in units
     of cost. Points on the diagonal agree.
     """
-    styles = (("circle", palette.SOURCE), ("diamond", palette.TARGET))
+    styles = (("circle", theme.lit(palette.SOURCE)), ("diamond", theme.lit(palette.TARGET)))
     sources, series = [], []
     for place, (name, (exact, entropic)) in enumerate(pairs.items()):
         symbol, colour = styles[place % 2]
@@ -236,7 +247,7 @@ def agreement_chart(pairs: Mapping[str, tuple[Array, Array]], theme: Theme = LIG
         theme,
         dataset=sources,
         legend=legend(theme, data=list(pairs)),
-        grid=grid(56, 14, 34, 44),
+        grid=grid(56, 26, 34, 44),
         xAxis=axis(theme, "exact potential", axisLabel=quiet, **limits),
         yAxis=axis(theme, "entropic potential", nameGap=38, axisLabel=quiet, **limits),
         series=series,
@@ -272,8 +283,8 @@ def field_chart(
             "silent": True,
         }
         for name, symbol, colour, points in (
-            ("source", "circle", palette.SOURCE, source),
-            ("target", "diamond", palette.TARGET, target),
+            ("source", "circle", theme.lit(palette.SOURCE), source),
+            ("target", "diamond", theme.lit(palette.TARGET), target),
         )
     ]
     plane = axis(theme, min=-reach, max=reach, splitLine={"show": False})
@@ -331,7 +342,10 @@ def progress_chart(
             "itemStyle": {"color": colour},
             "lineStyle": {"width": 3, "color": colour},
         }
-        for name, colour in (("raw value", palette.RAW), ("certified bound", palette.BOUND))
+        for name, colour in (
+            ("raw value", theme.lit(palette.RAW)),
+            ("certified bound", theme.lit(palette.BOUND)),
+        )
     ]
     series.append(
         {
@@ -339,15 +353,15 @@ def progress_chart(
             "type": "line",
             "showSymbol": False,
             "data": [[0, exact], [last, exact]],
-            "itemStyle": {"color": palette.EXACT},
-            "lineStyle": {"width": 3, "type": "dashed", "color": palette.EXACT},
+            "itemStyle": {"color": theme.lit(palette.EXACT)},
+            "lineStyle": {"width": 3, "type": "dashed", "color": theme.lit(palette.EXACT)},
         }
     )
     return base(
         theme,
         dataset={"source": table.astype(np.float32)},
         legend=legend(theme),
-        grid=grid(56, 14, 34, 44),
+        grid=grid(56, 26, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3f"},
         xAxis=axis(theme, "steps of the critic", min=0, max=last),
         yAxis=axis(theme, "distance", nameGap=40, min=0),

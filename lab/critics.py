@@ -36,12 +36,12 @@ CELLS = 48
 def critic_of(source: Array, target: Array, constraint: str, again: int) -> CloudCritic:
     """Return this session's critic of two clouds; other clouds or another constraint begin anew."""
     key = (source.tobytes(), target.tobytes(), source.shape, constraint, again)
-    if st.session_state.get("critic-key") != key:
-        st.session_state["critic-key"] = key
-        x, y = torch.from_numpy(source), torch.from_numpy(target)
-        st.session_state["critic"] = CloudCritic(x, y, constraint)
-        st.session_state["critic"].fit()
-    return st.session_state["critic"]
+    kept = st.session_state.get("critic")
+    if kept is None or kept[0] != key:
+        kept = (key, CloudCritic(torch.from_numpy(source), torch.from_numpy(target), constraint))
+        # Kept in one piece: a newer run of the page may interrupt this one anywhere.
+        st.session_state["critic"] = kept
+    return kept[1]
 
 
 def learn(critic: CloudCritic, budget: float = BUDGET) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -114,9 +114,12 @@ def transport_lines(
         axes.add_collection(
             LineCollection(
                 list(ends[chosen]),
-                colors=[colour for colour, take in zip(colours, chosen, strict=True) if take],
+                colors=[
+                    to_rgba(colour, min(0.15 + 0.75 * float(amount), 0.9))
+                    for colour, amount, take in zip(colours, share, chosen, strict=True)
+                    if take
+                ],
                 linewidths=0.4 + 2.2 * share[chosen].clip(0, 1),
-                alpha=(0.15 + 0.75 * share[chosen]).clip(0, 0.9),
                 linestyles=style,
             )
         )

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def fit(teacher: Array, student: Array, start: Frame | None) -> Frame:
     warm = start is not None and start.teacher.shape[0] == len(teacher)
     first = start if warm and start is not None else pca(teacher, student)
     neighbours = min(NEIGHBOURS, len(both) - 1)
+    warnings.filterwarnings("ignore", message="precomputed_knn.*transform", module="umap")
     flat = umap.UMAP(
         n_neighbors=neighbours,
         min_dist=0.1,
@@ -253,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
         (run.path / "maps").mkdir(exist_ok=True)
         with lock_of(run.path):
             if hasattr(os, "nice"):
-                os.nice(10)
+                os.nice(15)
             work(run.path)
     except Timeout:
         return 0

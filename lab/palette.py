@@ -35,6 +35,7 @@ CLASSES = (
 )
 SOURCE, TARGET = "#0072b2", "#d55e00"  # the two clouds of the playground
 GROUPS = {"congruent": "#d55e00", "same class": "#e69f00", "other class": "#0072b2"}
+ON_DARK = {"#0072b2": "#56b4e9", "#d55e00": "#ff8533"}  # the same hues, lighter
 EXACT, BOUND, RAW = "#009e73", "#0072b2", "#8a8f98"
 
 
@@ -47,6 +48,10 @@ class Theme:
     faint: str
     paper: str
     ramp: tuple[str, ...]
+
+    def lit(self, colour: str) -> str:
+        """Return a colour of the palette as it stands out on this page."""
+        return ON_DARK.get(colour, colour) if self.name == "dark" else colour
 
 
 LIGHT = Theme(

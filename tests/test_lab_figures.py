@@ -1,0 +1,84 @@
+"""The notebooks' figures: the numbers drawn are the numbers given, and pyplot is left alone."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib._pylab_helpers as pylab
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lab import figures
+from lab.arrange import sorted_plan
+from lab.layouts import Frame
+
+rng = np.random.default_rng(0)
+LABELS = np.repeat(np.arange(3), 4)[rng.permutation(12)]
+PLAN = rng.random((12, 12)) / 144
+CLOUD = rng.normal(size=(12, 2))
+
+
+def drawn(figure: Figure) -> Figure:
+    """Render a figure, which fails where it cannot be drawn."""
+    figure.savefig(io.BytesIO(), format="png", dpi=30)
+    assert not pylab.Gcf.figs  # nothing for pyplot to leak
+    return figure
+
+
+def test_plan_shows_the_sorted_shares() -> None:
+    axes = drawn(figures.plan(PLAN, LABELS, title="t")).axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), sorted_plan(PLAN, LABELS))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1", "2"]
+    assert "same class" in axes.get_title()
+
+
+def test_lines_take_the_colour_of_their_class_and_break_where_they_leave_it() -> None:
+    diagonal = np.eye(12) / 12
+    figure = drawn(figures.transport_lines(CLOUD, CLOUD + 1, diagonal, LABELS))
+    kept, left = figure.axes[0].collections[:2]
+    assert len(kept.get_paths()) == 12 and len(left.get_paths()) == 0
+    swapped = np.roll(LABELS, 4)
+    figure = drawn(figures.transport_lines(CLOUD, CLOUD + 1, diagonal, LABELS, swapped))
+    assert len(figure.axes[0].collections[1].get_paths()) == int((swapped != LABELS).sum())
+
+
+def test_curves_draw_mean_and_one_standard_deviation() -> None:
+    frame = pd.DataFrame({"epoch": [0, 0, 1, 1], "arm": "kd", "value": [1.0, 3.0, 2.0, 6.0]})
+    axes = drawn(figures.curves(frame)).axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([2, 4])
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(4 + 8**0.5) and band.min() == pytest.approx(2 - 2**0.5)
+
+
+def test_the_other_figures_print_their_numbers() -> None:
+    values = {"exact_iw": 0.4, "certified_iw": 0.3, "raw_iw": 1.2, "cka": 0.9}
+    assert "0.400" in drawn(figures.scores(PLAN, LABELS, values)).axes[0].get_title()
+    frame = Frame(CLOUD, CLOUD)
+    assert "CKA 0.900" in drawn(figures.joint_map(frame, LABELS, values)).axes[0].get_title()
+    x = np.sort(CLOUD[:, 0])
+    assert drawn(figures.potentials(x, x, x, -x)).axes[0].lines[0].get_ydata() == pytest.approx(x)
+    line = np.linspace(-2, 2, 9)
+    figure = drawn(figures.critic_1d(line, {"g": -line}, x, x, value=1.0, exact=1.1))
+    assert "1.100" in figure.axes[0].get_title()
+    guide = figure.axes[0].lines[1]
+    rise = np.diff(guide.get_ydata()) / np.diff(guide.get_xdata())
+    assert rise == pytest.approx(1)
+
+
+def test_same_cost_has_a_panel_an_arm_and_two_curves() -> None:
+    frame = Frame(CLOUD, CLOUD + 0.3)
+    curves = pd.DataFrame(
+        [
+            (e, arm, name, 0.5)
+            for e in range(3)
+            for arm in "ab"
+            for name in ("cost", "same_class_mass")
+        ],
+        columns=["epoch", "arm", "name", "value"],
+    )
+    panels = [(name, frame, PLAN, LABELS) for name in ("unpaired", "with GCKT")]
+    figure = drawn(figures.same_cost(panels, curves))
+    assert len(figure.axes) == 4
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["unpaired", "with GCKT"]
