@@ -101,7 +101,7 @@ def tick(watch: Watch, arm: str, drawn_in: str) -> None:
     if steering.phase(status) != drawn_in:
         st.rerun()
     steering.keep_promised_pace(watch, status)
-    share = min(status["step"] / status["total"], 1.0) if status["total"] else 0.0
+    share = min(max(status["step"] / status["total"], 0.0), 1.0) if status["total"] else 0.0
     epoch = f" · epoch {status['epoch']:.1f} of {watch.epochs}" if status["total"] else ""
     st.progress(share, text=f"{status.sentence}{epoch}")
     step = watch.newest_step()
