@@ -87,24 +87,24 @@ def linear_cka(teacher: Tensor, student: Tensor) -> float:
     return (torch.linalg.norm(s.T @ t).square() / below.clamp_min(1e-30)).item()
 
 
+def neighbours(features: Tensor, k: int = 10) -> Tensor:
+    """Return who is among whose k nearest (n, n) bool, itself left out; k is at most n − 1."""
+    distance = torch.cdist(features, features)
+    distance.fill_diagonal_(float("inf"))
+    near = distance.topk(min(k, len(features) - 1), largest=False).indices
+    return torch.zeros_like(distance, dtype=torch.bool).scatter_(1, near, True)
+
+
 def neighbour_overlap(teacher: Tensor, student: Tensor, k: int = 10) -> float:
     """Return the mean share of a sample's k nearest neighbours that both spaces agree on.
 
     Args:
-        teacher: (n, d_t).
-        student: (n, d_s), paired with `teacher`.
+        teacher: features (n, d_t), or the bool matrix that `neighbours` made of them.
+        student: features (n, d_s), paired with the teacher's.
         k: neighbours, at most n − 1.
     """
-    n = len(teacher)
-    k = min(k, n - 1)
-
-    def member(x: Tensor) -> Tensor:
-        distance = torch.cdist(x, x)
-        distance.fill_diagonal_(float("inf"))
-        near = distance.topk(k, largest=False).indices
-        return torch.zeros(n, n, dtype=torch.bool, device=x.device).scatter_(1, near, True)
-
-    return ((member(teacher) & member(student)).sum() / (n * k)).item()
+    near = teacher if teacher.dtype == torch.bool else neighbours(teacher, k)
+    return ((near & neighbours(student, k)).sum() / near.sum()).item()
 
 
 def within_class_variance(features: Tensor, labels: Tensor) -> Tensor:

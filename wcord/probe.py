@@ -25,6 +25,7 @@ from wcord.evaluation import (
     feature_distance,
     linear_cka,
     neighbour_overlap,
+    neighbours,
     outputs,
     within_class_variance,
 )
@@ -58,6 +59,7 @@ class Probe:
         count = min(self.settings.features, len(self.labels))
         # every prefix of the order is spread over the classes
         self.index = self.index[:count]
+        self.neighbours = neighbours(self.teacher.features[self.index])
 
     @staticmethod
     def build(
@@ -127,7 +129,7 @@ def look_at(probe: Probe, arm: Arm) -> Picture:
     n = probe.batch
     plan, cost, transport_values = _plan(arm, z_t[:n], z_s[:n], labels[:n])
     scores, score_values = _scores(arm, h_t[:n], h_s[:n], z_t[:n], z_s[:n])
-    values |= transport_values | score_values | _similarity(z_t, z_s, h_t, h_s, labels)
+    values |= transport_values | score_values | _similarity(probe, z_t, z_s, h_t, h_s, labels)
     arrays = {
         "plan": (plan * n).half(),  # × n: entries near 1 keep three digits in fp16
         "cost": cost.half(),
@@ -148,8 +150,9 @@ def _plan(
     epsilon = getattr(asked, "epsilon", EPSILON)
     trained = getattr(asked, "iterations", ITERATIONS)
     cost = cosine_cost(z_t, z_s)
-    drawn = sinkhorn(cost, epsilon, iterations=2000, tolerance=DRAWN_TO, validate=False)
-    early = sinkhorn(cost, epsilon, iterations=trained, validate=False)
+    early = drawn = sinkhorn(cost, epsilon, iterations=trained, validate=False)
+    if float(early.marginal_error) > DRAWN_TO:
+        drawn = sinkhorn(cost, epsilon, iterations=2000, tolerance=DRAWN_TO, validate=False)
     same, diagonal = class_masses(drawn.plan, labels)
     return drawn.plan, cost, {
         "plan_cost": drawn.value.item(),
@@ -187,14 +190,14 @@ def _scores(
 
 
 def _similarity(
-    z_t: Tensor, z_s: Tensor, h_t: Tensor, h_s: Tensor, labels: Tensor
+    probe: Probe, z_t: Tensor, z_s: Tensor, h_t: Tensor, h_s: Tensor, labels: Tensor
 ) -> dict[str, float]:
     u_t, u_s = F.normalize(z_t, dim=1), F.normalize(z_s, dim=1)
     spread = within_class_variance(u_t, labels).clamp_min(1e-12)
     return {
         "variance_ratio": (within_class_variance(u_s, labels) / spread).item(),
         "feature_distance": feature_distance(u_t, u_s),
-        "neighbour_overlap": neighbour_overlap(h_t, h_s),
+        "neighbour_overlap": neighbour_overlap(probe.neighbours, h_s),
         "cka": linear_cka(h_t, h_s),
     }
 
