@@ -1,7 +1,7 @@
 """What every notebook begins with: a place for its runs, quick mode, and figures with words.
 
-    from lab.lesson import begin, pick, show
-    begin()
+from lab.lesson import begin, pick, show
+begin()
 """
 
 from __future__ import annotations

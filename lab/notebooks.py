@@ -4,8 +4,8 @@
 
 A notebook is run in a fresh kernel, in its own folder, with runs in a folder that is removed
 afterwards. What is kept of its outputs is what a reader of the repository needs: text, tables and
-pictures; no widget state, progress bars, timings or addresses. The digest of the sources is put into
-the metadata, so that a test can tell whether outputs belong to the sources beside them.
+pictures; no widget state, progress bars, timings or addresses. The digest of the sources is put
+into the metadata, so that a test can tell whether outputs belong to the sources beside them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,409 @@
+"""What moves in the notebooks: controls above a figure that is drawn anew when one changes.
+
+    plan_explorer(cost)     an entropic plan against ε and the number of iterations
+    critic_explorer(x, y)   a critic of two clouds, as it trains
+    watch(run)              a run, live or finished, with the step on a slider
+    compare(runs)           runs of one experiment, arms paired by seed
+
+Every control works by keyboard (Tab, arrow keys, Space), every figure carries its alternative
+text, and the line under it, which says the same in numbers, is announced when it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import html
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lab import describe, figures, illustrations
+from lab.lesson import png
+from lab.reading import Watch
+from wcord.certificate import euclidean
+from wcord.clouds import CONSTRAINTS, CloudCritic
+from wcord.comparison import report, results
+from wcord.runs import ENDED, Run
+from wcord.transport import exact, sinkhorn
+
+Array = NDArray[Any]
+
+LOOK_EVERY = 25  # steps between two looks at a critic
+TICK = 0.5  # seconds between two readings of a run that goes on
+METRICS = {
+    "held_out_accuracy": "accuracy on the held-out part, %",
+    "test_accuracy": "test accuracy, %",
+    "same_class_mass": "mass that stays in its class",
+    "diagonal_mass": "mass on the diagonal",
+    "plan_cost": "transport cost ⟨P, C⟩",
+    "variance_ratio": "within-class variance, student / teacher",
+    "exact_iw": "exact I_W",
+    "certified_iw": "certified bound of I_W",
+    "cka": "linear CKA",
+}
+
+
+class Panel(ipw.VBox):
+    """Controls in a row, a figure, and a line of words.
+
+    Subclasses say in `draw` what the figure is and what it says. `figure` and `words` hold what
+    is shown now.
+    """
+
+    figure: Figure
+    words: str
+
+    def __init__(self, controls: Sequence[ipw.Widget], below: Sequence[ipw.Widget] = ()) -> None:
+        self._picture, self._line = ipw.HTML(), ipw.HTML()
+        row = ipw.HBox(list(controls), layout=ipw.Layout(flex_flow="row wrap"))
+        super().__init__([row, self._picture, self._line, *below])
+        for control in controls:
+            if "value" in control.traits():
+                control.observe(self._changed, names="value")
+        self.update()
+
+    def _changed(self, _: Any) -> None:
+        self.update()
+
+    def draw(self) -> tuple[Figure, str]:
+        """Return the figure of the controls as they stand, and what it says in words."""
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Draw anew."""
+        self.figure, self.words = self.draw()
+        content = base64.b64encode(png(self.figure)).decode()
+        said = html.escape(self.words, quote=True)
+        self._picture.value = (
+            f'<img alt="{said}" src="data:image/png;base64,{content}" style="max-width:100%">'
+        )
+        self._line.value = f'<p role="status" aria-live="polite">{said}</p>'
+
+
+def _wide(text: str, **settings: Any) -> dict[str, Any]:
+    """Return what a labelled control needs so that its label is not cut off."""
+    style = {"description_width": "initial"}
+    return {"description": text, "style": style, "layout": ipw.Layout(width="22em")} | settings
+
+
+# ------------------------------------------------------------------------------------- transport
+
+
+class PlanExplorer(Panel):
+    """`plan_explorer`: the plan of a cost against `epsilon` and `iterations`, or the exact one."""
+
+    def __init__(
+        self, cost: Tensor, source: Any, target: Any, labels: Any, epsilon: float, iterations: int
+    ) -> None:
+        self.cost = torch.as_tensor(cost).detach().double()
+        self.source, self.target = (
+            None if points is None else np.asarray(points) for points in (source, target)
+        )
+        self.labels = None if labels is None else np.asarray(labels)
+        self.best = exact(self.cost)
+        self.epsilon = ipw.FloatLogSlider(
+            epsilon, min=-3, max=1, step=0.05, readout_format=".3g", **_wide("ε (units of cost)")
+        )
+        self.iterations = ipw.IntSlider(iterations, min=1, max=200, **_wide("iterations"))
+        self.exact = ipw.Checkbox(False, **_wide("exact plan (ε = 0)"))
+        for slider in (self.epsilon, self.iterations):
+            slider.continuous_update = False
+        super().__init__([self.epsilon, self.iterations, self.exact])
+
+    def draw(self) -> tuple[Figure, str]:
+        """Return the plan as picture and as lines, and its numbers."""
+        self.epsilon.disabled = self.iterations.disabled = self.exact.value
+        self.result = self.best
+        if not self.exact.value:
+            self.result = sinkhorn(self.cost, self.epsilon.value, iterations=self.iterations.value)
+        value, best = float(self.result.value), float(self.best.value)
+        words = f"⟨P, C⟩ = {value:.4f}, exact {best:.4f}, bias {value - best:+.4f}"
+        if not self.exact.value:
+            words += (
+                f"; objective ⟨P, C⟩ − εH = {float(self.result.objective):.4f}; "
+                f"L1 error of the rows {float(self.result.marginal_error):.1e}"
+            )
+        plan = self.result.plan.numpy()
+        return illustrations.plan_view(plan, self.source, self.target, self.labels), words
+
+
+def plan_explorer(
+    cost: Tensor,
+    *,
+    source: Any = None,
+    target: Any = None,
+    labels: Any = None,
+    epsilon: float = 0.1,
+    iterations: int = 50,
+) -> PlanExplorer:
+    """Return sliders for ε and the iterations over the plan that they make.
+
+    Args:
+        cost: C (n, m).
+        source, target: points in the plane (n, 2) and (m, 2), to draw the plan as lines too.
+        labels: classes (n,) of the sources, which colour the lines.
+        epsilon, iterations: where the sliders begin.
+    """
+    return PlanExplorer(cost, source, target, labels, epsilon, iterations)
+
+
+class CriticExplorer(Panel):
+    """`critic_explorer`: a critic under a `constraint` after a number of `steps`."""
+
+    def __init__(self, x: Tensor, y: Tensor, constraint: str, most: int, seed: int) -> None:
+        self.x, self.y, self.seed = x.double(), y.double(), seed
+        self.best = float(exact(euclidean(self.x, self.y)).value)
+        self._looks: dict[str, list[tuple[Array, Any]]] = {}
+        self._critics: dict[str, CloudCritic] = {}
+        self.constraint = ipw.Dropdown(options=CONSTRAINTS, value=constraint, **_wide("constraint"))
+        self.steps = ipw.IntSlider(
+            0, min=0, max=most, step=LOOK_EVERY, continuous_update=False, **_wide("steps")
+        )
+        super().__init__([self.constraint, self.steps])
+
+    def _grid(self) -> Array:
+        points = torch.cat([self.x, self.y])
+        low, high = points.amin(0) - 0.5, points.amax(0) + 0.5
+        axes = [np.linspace(float(a), float(b), 41) for a, b in zip(low, high, strict=True)]
+        if len(axes) == 1:
+            return np.linspace(float(low[0]), float(high[0]), 161)
+        return np.stack(np.meshgrid(*axes), -1) if len(axes) == 2 else points.numpy()
+
+    def _look(self) -> tuple[Array, Any]:
+        """Return the critic on the grid and its fit after the steps asked for."""
+        name, dim = self.constraint.value, self.x.shape[1]
+        if name not in self._critics:
+            self._critics[name] = CloudCritic(self.x, self.y, name, seed=self.seed)
+            self._looks[name] = []
+        critic, looks = self._critics[name], self._looks[name]
+        while len(looks) <= self.steps.value // LOOK_EVERY:
+            if looks:
+                critic.step(LOOK_EVERY)
+            grid = self._grid()
+            heights = critic.scores(torch.from_numpy(grid.reshape(-1, dim))).numpy()
+            looks.append((heights.reshape(grid.shape[:-1]) if dim == 2 else heights, critic.fit()))
+        return looks[self.steps.value // LOOK_EVERY]
+
+    def draw(self) -> tuple[Figure, str]:
+        """Return the critic and what it has found, and its numbers."""
+        heights, fit = self._look()
+        self.fit = fit
+        history = [(step, found.raw, found.bound) for step, found in fit.history]
+        words = (
+            f"{self.constraint.value} after {fit.steps} steps: raw {fit.raw:.3f}, "
+            f"slope {fit.slope:.2f}, certified bound {fit.bound:.3f}, exact W1 {self.best:.3f}"
+        )
+        x, y = self.x.numpy(), self.y.numpy()
+        return illustrations.critic_view(x, y, self._grid(), heights, history, self.best), words
+
+
+def critic_explorer(
+    x: Tensor,
+    y: Tensor,
+    *,
+    constraint: str = "spectral_groupsort",
+    most: int = 1000,
+    seed: int = 0,
+) -> CriticExplorer:
+    """Return a chooser of constraints and a slider of steps over the critic that they make.
+
+    Args:
+        x: cloud (n, d) on which the critic is to be high.
+        y: cloud (m, d) on which it is to be low.
+        constraint: one of `wcord.clouds.CONSTRAINTS`, to begin with.
+        most: the end of the slider.
+        seed: of the critic's weights.
+    """
+    return CriticExplorer(x, y, constraint, most, seed)
+
+
+# ------------------------------------------------------------------------------------------ runs
+
+
+class RunWatch(Panel):
+    """`watch`: one run; `arm`, `metric` and `step` choose what is seen, `follow` keeps the newest.
+
+    `refresh` reads what the run has written since; while the run goes on it is called twice a
+    second by the kernel, whenever the kernel is free.
+    """
+
+    def __init__(self, run: Run, arm: str | None) -> None:
+        self.run, self.reader = run, Watch(run.path)
+        arms = self.reader.arms
+        self.arm = ipw.Dropdown(options=arms, value=arm or arms[-1], **_wide("arm"))
+        self.metric = ipw.Dropdown(
+            options=[(words, name) for name, words in METRICS.items()], **_wide("curve")
+        )
+        self.step = ipw.SelectionSlider(
+            options=run.steps or [0], continuous_update=False, **_wide("step")
+        )
+        self.step.value = self.step.options[-1]
+        self.follow = ipw.Checkbox(True, **_wide("follow the newest step"))
+        self.pause, self.one, self.go_on = (
+            ipw.Button(description=text, tooltip=help)
+            for text, help in (
+                ("Pause", "pause the run before its next step"),
+                ("One step", "take one step, then pause"),
+                ("Go on", "go on without pausing"),
+            )
+        )
+        self.pause.on_click(lambda _: run.pause())
+        self.one.on_click(lambda _: run.step())
+        self.go_on.on_click(lambda _: run.resume())
+        self._refreshing = False
+        going = run.status["state"] not in ENDED
+        buttons = [ipw.HBox([self.pause, self.one, self.go_on])] if going else []
+        super().__init__([self.arm, self.metric, self.step, self.follow], buttons)
+        self._task = _in_background(self._ticks()) if going else None
+
+    def _changed(self, change: Any) -> None:
+        if not self._refreshing:
+            if change["owner"] is self.step:
+                with self._quiet():
+                    self.follow.value = change["new"] == self.step.options[-1]
+            self.update()
+
+    def _quiet(self) -> _Quiet:
+        return _Quiet(self)
+
+    def refresh(self) -> bool:
+        """Read on; draw anew where there is a new step. Return whether the run goes on."""
+        going = self.run.status["state"] not in ENDED
+        steps = self.run.steps or [0]
+        if tuple(steps) != tuple(self.step.options):
+            with self._quiet():
+                kept = self.step.value
+                self.step.options = steps
+                self.step.value = steps[-1] if self.follow.value or kept not in steps else kept
+            self.update()
+        return going
+
+    async def _ticks(self) -> None:
+        while self.refresh():
+            await asyncio.sleep(TICK)
+
+    def draw(self) -> tuple[Figure, str]:
+        """Return curves, plan, scores and map at the step."""
+        status = self.run.status.sentence
+        if not self.run.steps:
+            return illustrations.panels(1)[0], f"{self.run.name}: {status}; nothing to see yet"
+        arm, step = self.arm.value, int(self.step.value)
+        picture, labels = self.reader.picture(step, arm), self.reader.snapshot(step).labels
+        few = labels[: len(picture.plan)]
+        figure, axes = illustrations.panels(2, 2, size=(4.6, 3.9))
+        table = self.reader.curves(self.metric.value)[1].melt("epoch", var_name="arm").dropna()
+        figures.curves(table, name=METRICS[self.metric.value], ax=axes[0])
+        axes[0].axvline(self.reader.snapshot(step).epoch, color="#1f2430", lw=1, ls=":")
+        figures.plan(picture.plan, few, title="transport plan", ax=axes[1], scale=False)
+        figures.scores(picture.scores, few, picture.values, ax=axes[2])
+        layout = self.reader.layout(step, arm)
+        figures.joint_map(layout.frame, labels, picture.values, title=layout.method, ax=axes[3])
+        figure.suptitle(f"{arm}, step {step}", fontsize=12)
+        words = (
+            f"{self.run.name}: {status}. {arm} at step {step}. "
+            f"{describe.of_plan(picture.plan, few)} {describe.of_scores(picture.scores, few)}"
+        )
+        return figure, words
+
+
+class _Quiet:
+    """While this is entered, changes of a panel's controls do not draw."""
+
+    def __init__(self, panel: RunWatch) -> None:
+        self.panel = panel
+
+    def __enter__(self) -> None:
+        self.panel._refreshing = True
+
+    def __exit__(self, *_: Any) -> None:
+        self.panel._refreshing = False
+
+
+def _in_background(work: Any) -> Any:
+    """Let the kernel's event loop do the work; where there is no loop, leave it to the caller."""
+    try:
+        return asyncio.get_running_loop().create_task(work)
+    except RuntimeError:
+        work.close()
+        return None
+
+
+def watch(run: Run | str | os.PathLike[str], arm: str | None = None) -> RunWatch:
+    """Return a view of a run, live or finished, with the step on a slider.
+
+    Moving the slider back stops following; moving it to the end, or ticking the box, follows
+    again. Buttons to pause, step and go on are there while the run is.
+
+    Args:
+        run: the run, or its directory.
+        arm: the arm to begin with; the last one where None.
+    """
+    return RunWatch(run if isinstance(run, Run) else Run(run), arm)
+
+
+class Comparison(Panel):
+    """`compare`: curves of the chosen `arms` over runs, and differences `against` one of them."""
+
+    def __init__(self, runs: Sequence[Run], against: str | None) -> None:
+        self.runs = list(runs)
+        finished = self.runs[0].summary
+        if finished is None:
+            raise ValueError(f"{self.runs[0].name}: {self.runs[0].status.sentence}")
+        arms = list(finished["arms"])
+        measured = [
+            name
+            for name in ("test_accuracy", "held_out_accuracy", "linear_probe_accuracy")
+            if name in finished["arms"][arms[0]]
+        ]
+        self.result = ipw.Dropdown(options=measured, **_wide("result"))
+        self.against = ipw.Dropdown(options=arms, value=against or arms[0], **_wide("against"))
+        self.metric = ipw.Dropdown(
+            options=[(words, name) for name, words in METRICS.items()], **_wide("curve")
+        )
+        self.arms = ipw.SelectMultiple(options=arms, value=tuple(arms), **_wide("arms"))
+        self._metrics = {run.name: run.metrics() for run in self.runs}
+        super().__init__([self.result, self.against, self.metric, self.arms])
+
+    def draw(self) -> tuple[Figure, str]:
+        """Return mean curves with bands over seeds; in words, every paired difference."""
+        chosen = list(dict.fromkeys([self.against.value, *self.arms.value]))
+        name = self.metric.value
+        table = results(self.runs, self.result.value)
+        rows = [
+            frame[(frame["name"] == name) & frame["arm"].isin(chosen)]
+            for frame in self._metrics.values()
+        ]
+        figure, axes = illustrations.panels(2, size=(5.0, 3.9))
+        figures.curves(pd.concat(rows), name=METRICS[name], ax=axes[0])
+        chosen = [arm for arm in chosen if arm in table]
+        said = report(self.runs, self.against.value, self.result.value).frame.loc[chosen]
+        illustrations.intervals(said, self.against.value, ax=axes[1])
+        parts = [f"{self.against.value} {said.loc[self.against.value, 'mean']:.1f} %"]
+        for arm, row in said.iterrows():
+            if arm != self.against.value:
+                interval = f"{row['low']:+.1f} to {row['high']:+.1f}"
+                parts.append(f"{arm} {row['difference']:+.1f} ({interval}: {row['verdict']})")
+        self.table = said
+        return figure, f"{self.result.value}, {len(table)} seeds: {'; '.join(parts)}"
+
+
+def compare(runs: Sequence[Run], against: str | None = None) -> Comparison:
+    """Return curves and paired differences of finished runs that differ in their seed.
+
+    Args:
+        runs: one a seed, of one experiment.
+        against: the arm that the others are compared with; the first where None.
+
+    Raises:
+        ValueError: a run has no results yet.
+    """
+    return Comparison(runs, against)
