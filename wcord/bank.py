@@ -25,7 +25,8 @@ class FeatureBank(nn.Module):
     Raises:
         ValueError: a size or dim below 1, a momentum outside [0, 1).
 
-    Source: Tian, Krishnan and Isola (2020), sec. 3.4 and code; Wu et al. (2018), eq. 8 (the bank).
+    Source: Wu et al. (2018), "Unsupervised feature learning via non-parametric instance
+    discrimination" (the bank); Tian, Krishnan and Isola (2020), code, for the momentum.
     """
 
     embeddings: Tensor

@@ -44,8 +44,9 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
     -<G, V> db/b for a gradient G, which vanishes as W becomes semi-orthogonal: a step of the
     iteration has slope 0 at x = 1.
 
-    Source: Björck and Bowie (1971), eq. 2.1; as a constraint Anil, Lucas and Grosse (2019),
-    "Sorting out Lipschitz function approximation", sec. 4.2.
+    Source: Björck and Bowie (1971), "An iterative algorithm for computing the best estimate of an
+    orthogonal matrix"; as a constraint Anil, Lucas and Grosse (2019), "Sorting out Lipschitz
+    function approximation".
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T  # (long, short)
     with torch.no_grad():
@@ -192,8 +193,8 @@ class DotCritic(Critic):
     Raises:
         ValueError: a dimension below 1, a temperature that is not positive, another `normalise`.
 
-    Source: "after": Tian, Krishnan and Isola (2020), "Contrastive representation distillation",
-    eq. 19; "before": Ozair et al. (2019), "Wasserstein dependency measure".
+    Source: "after": Tian, Krishnan and Isola (2020), "Contrastive representation
+    distillation"; "before": Ozair et al. (2019), "Wasserstein dependency measure".
     """
 
     def __init__(
@@ -245,7 +246,7 @@ class DotCritic(Critic):
 def group_sort(x: Tensor) -> Tensor:
     """Return x (..., 2k) with each pair of neighbours sorted: 1-Lipschitz, norm-preserving.
 
-    Source: Anil, Lucas and Grosse (2019), sec. 4.1 (MaxMin).
+    Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation" (MaxMin).
     """
     low, high = torch.aminmax(x.unflatten(-1, (-1, 2)), dim=-1)
     return torch.stack((low, high), -1).flatten(-2)

@@ -9,13 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wcord.objectives.attention import AT
 from wcord.objectives.ce import CrossEntropy
 from wcord.objectives.crd import CRD
+from wcord.objectives.dist import DIST
+from wcord.objectives.dkd import DKD
 from wcord.objectives.gckt import GCKT
 from wcord.objectives.hint import Hint
+from wcord.objectives.itrd import ITRD
 from wcord.objectives.kd import Distillation
 from wcord.objectives.lckt import LCKT
+from wcord.objectives.relations import PKT, RKD, SP
 from wcord.objectives.term import Batch, Output, Passes, Shapes, Term, TermSettings
+from wcord.objectives.vid import VID
+from wcord.objectives.wkd import WKDFeature, WKDLogit
 from wcord.randomness import seed_of
 
 # in the order of evaluation: gckt's embeddings replace crd's before lckt takes them
@@ -26,6 +33,16 @@ TERMS: dict[str, type[Term]] = {
     "crd": CRD,
     "gckt": GCKT,
     "lckt": LCKT,
+    "dkd": DKD,
+    "dist": DIST,
+    "wkd_l": WKDLogit,
+    "wkd_f": WKDFeature,
+    "itrd": ITRD,
+    "vid": VID,
+    "sp": SP,
+    "rkd": RKD,
+    "pkt": PKT,
+    "at": AT,
 }
 
 

@@ -36,8 +36,8 @@ class CRD(Contrastive):
     Unlike there, the bank starts from real embeddings and not from noise, is written after the
     optimizer's step, and M never exceeds what there is.
 
-    Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation", eq. 9, 14,
-    18 and 19, and the authors' code for Z and the negatives.
+    Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation"; the
+    authors' code for Z and the negatives.
     """
 
     Settings = CRDSettings

@@ -87,8 +87,7 @@ def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) ->
     The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L, in nats; it is
     often negative.
 
-    Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation", eq. 9,
-    14 and 18.
+    Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation".
     """
     if log_c is None:
         raise ValueError("the form 'nce' needs its normaliser")
@@ -110,7 +109,7 @@ def infonce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool
     the mean it bounds nothing.
 
     Source: van den Oord, Li and Vinyals (2018), "Representation learning with contrastive
-    predictive coding", eq. 4; Poole et al. (2019), eq. 10.
+    predictive coding", eq. 4; Poole et al. (2019), "On variational bounds of mutual information".
     """
     everything = torch.cat([scores.positive[:, None], scores.masked(-math.inf)], 1)  # (n, 1 + k)
     log_mean = everything.logsumexp(1) - (scores.count + 1).log()  # (n,)

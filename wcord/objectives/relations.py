@@ -1,0 +1,128 @@
+"""Relations inside a batch: similarities, distances, angles, neighbourhoods.
+
+None of them compares single features, so dimensions and label sets may differ.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from wcord.objectives.term import Batch, Output, Term, TermSettings
+
+SMALLEST = 1e-6  # distances below this have no direction and no gradient
+
+
+class SPSettings(TermSettings):
+    """Settings of `sp`; the weight is the paper's."""
+
+    weight: float = Field(3000.0, ge=0, description="factor of this term in the total")
+
+
+class SP(Term):
+    """Similarity-preserving distillation.
+
+        L = 1/n^2 ||G_T - G_S||_F^2,   G = rows of F F' scaled to unit length, F (n, d) features
+
+    on penultimate features (the paper: activations of the last block, flattened).
+
+    Source: Tung and Mori (2019), "Similarity-preserving knowledge distillation".
+    """
+
+    Settings = SPSettings
+    name: ClassVar[str] = "sp"
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        g_t, g_s = (F.normalize(f @ f.T, dim=1) for f in (teacher.features, student.features))
+        return (g_t - g_s).square().mean()
+
+
+class RKDSettings(TermSettings):
+    """Settings of `rkd`; the factors are the paper's for classification."""
+
+    weight: float = Field(1.0, ge=0, description="factor of this term in the total")
+    distance: float = Field(25.0, ge=0, description="factor of the part on distances")
+    angle: float = Field(50.0, ge=0, description="factor of the part on angles")
+
+
+class RKD(Term):
+    """Relational knowledge distillation: distances of pairs, angles of triples.
+
+        L = l_D mean over pairs of h(|x_i - x_j| / m)  +  l_A mean over triples of h(cos angle ijk)
+
+    h is Huber's distance between the teacher's and the student's value, m the mean distance of a
+    pair in the batch, angle ijk that at x_j; means over distinct samples. On penultimate features.
+
+    Source: Park et al. (2019), "Relational knowledge distillation", distance-wise and angle-wise
+    losses.
+    """
+
+    Settings = RKDSettings
+    name: ClassVar[str] = "rkd"
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        n = len(student.features)
+        apart = ~torch.eye(n, dtype=torch.bool, device=student.features.device)
+        distance_t, cosine_t = _geometry(teacher.features, apart)
+        distance_s, cosine_s = _geometry(student.features, apart)
+        pairs = F.smooth_l1_loss(distance_s, distance_t, reduction="none") * apart
+        # (j, i, k): the angle at j between i and k, all distinct
+        distinct = apart[:, :, None] & apart[:, None, :] & apart
+        triples = F.smooth_l1_loss(cosine_s, cosine_t, reduction="none") * distinct
+        loss = self.settings.distance * pairs.sum() / max(n * (n - 1), 1)
+        return loss + self.settings.angle * triples.sum() / max(n * (n - 1) * (n - 2), 1)
+
+
+def _geometry(x: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
+    """Return distances (n, n) over their mean, and cosines (n, n, n) of the angles at j."""
+    edges = x[None] - x[:, None]  # (j, i, d): from j to i
+    length = edges.square().sum(-1).clamp_min(SMALLEST**2).sqrt()
+    length = length * (apart & (length > SMALLEST))
+    mean = length.sum() / apart.sum().clamp_min(1)
+    unit = edges / length.clamp_min(SMALLEST)[..., None] * (length > SMALLEST)[..., None]
+    return length / mean.clamp_min(SMALLEST), unit @ unit.mT
+
+
+class PKTSettings(TermSettings):
+    """Settings of `pkt`; the paper uses the loss alone, the weight is RepDistiller's."""
+
+    weight: float = Field(30000.0, ge=0, description="factor of this term in the total")
+
+
+class PKT(Term):
+    """Probabilistic knowledge transfer: who is whose neighbour.
+
+        p_j|i = K_ij / sum over k != i of K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2
+        L = 1/n^2 sum over i != j of p_j|i(T) log(p_j|i(T) / p_j|i(S))
+
+    on penultimate features.
+
+    Source: Passalis and Tefas (2018), "Learning deep representations with probabilistic knowledge
+    transfer", with the cosine kernel.
+    """
+
+    Settings = PKTSettings
+    name: ClassVar[str] = "pkt"
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        p_t, p_s = (_neighbourhood(o.features) for o in (teacher, student))
+        return F.kl_div(p_s.log(), p_t.log(), reduction="sum", log_target=True) / len(p_t) ** 2
+
+
+def _neighbourhood(x: Tensor) -> Tensor:
+    """Return p (n, n - 1), the diagonal left out."""
+    n = len(x)
+    unit = F.normalize(x, dim=1, eps=SMALLEST)
+    kernel = (unit @ unit.T + 1) / 2  # (n, n)
+    others = kernel.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1).clamp_min(1e-7)
+    return others / others.sum(1, keepdim=True)

@@ -1,0 +1,51 @@
+"""Variational information distillation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wcord.objectives.term import Batch, Output, Shapes, Term, TermSettings
+
+FIRST_VARIANCE, LEAST_VARIANCE = 5.0, 1e-5
+
+
+class VIDSettings(TermSettings):
+    """Settings of `vid`."""
+
+    weight: float = Field(1.0, ge=0, description="factor of this term in the total")
+
+
+class VID(Term):
+    """A Gaussian q(t | s) with learnt mean and variances bounds mutual information from below.
+
+        L = mean over samples and channels c of  log s_c^2 / 2 + (t_c - mu_c(s))^2 / (2 s_c^2)
+        s_c^2 = softplus(a_c) + 1e-5
+
+    on penultimate features, mu linear. Minus D L, D the number of channels, is I's bound up to
+    the teacher's entropy and a constant.
+
+    Source: Ahn et al. (2019), "Variational information distillation for knowledge transfer"
+    (Gaussian with learnt variances).
+    """
+
+    Settings = VIDSettings
+    name: ClassVar[str] = "vid"
+
+    def __init__(self, settings: VIDSettings, shapes: Shapes, seed: int) -> None:
+        super().__init__(settings, shapes, seed)
+        self.regress = nn.Linear(shapes.student_dim, shapes.teacher_dim)
+        first = math.log(math.expm1(FIRST_VARIANCE - LEAST_VARIANCE))
+        self.spread = nn.Parameter(torch.full((shapes.teacher_dim,), first))
+
+    def forward(
+        self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
+    ) -> Tensor:
+        variance = F.softplus(self.spread) + LEAST_VARIANCE  # (teacher_dim,)
+        error = (teacher.features - self.regress(student.features)).square()
+        return (variance.log() + error / variance).mean() / 2
