@@ -331,17 +331,23 @@ def same_cost(
             the panels: the costs, which overlap, and the same-class mass, which does not.
         names: the two metrics.
     """
-    reach = 1.1 * max(float(np.abs(np.concatenate(frame)).max()) for _, frame, _, _ in panels)
-    figure = Figure(figsize=(4.4 * len(panels), 7.6), layout="constrained")
-    grid = figure.add_gridspec(2, 2 * len(panels), height_ratios=(1.5, 1))
+    points = np.abs(np.concatenate([side for _, frame, _, _ in panels for side in frame]))
+    across, up = 1.08 * points.max(axis=0)
+    width = 4.8
+    height = width * up / across
+    figure = Figure(figsize=(width * len(panels), height + 3.6), layout="constrained")
+    grid = figure.add_gridspec(2, 2 * len(panels), height_ratios=(height, 2.4))
     for place, (title, frame, plan, labels) in enumerate(panels):
         ax = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
         transport_lines(frame.teacher, frame.student, plan, labels, title=title, ax=ax)
         same, _ = plan_masses(plan, labels)
         ax.set(xticks=[], yticks=[], xlabel=f"same-class mass {same:.2f}")
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        ax.set(xlim=(-across, across), ylim=(-up, up))
         legend = ax.get_legend()
-        if place and legend is not None:
+        assert legend is not None
+        for text, name in zip(legend.get_texts(), ("teacher", "student"), strict=True):
+            text.set_text(name)
+        if place:
             legend.remove()
     titles = {"cost": "transport cost ⟨P, C⟩", "same_class_mass": "mass that stays in its class"}
     for place, metric in enumerate(names):

@@ -1,0 +1,84 @@
+"""The README's head: "same cost, different student", made by `python -m lab.head_picture`.
+
+Two students of one teacher have come down to the same transport cost. One learnt from the local
+term alone, which does not see who belongs to whom; the other had the global term beside it. The
+third is the control: the global term alone, its plan only looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import wcord
+from lab import figures
+from lab.layouts import Frame, aligned
+from lab.maps import fit
+from wcord.runs import Run
+
+TITLES = {
+    "unpaired": "LCKT alone",
+    "cured": "GCKT + LCKT",
+    "gckt alone": "control: GCKT alone",
+}
+APART = 3.0  # the student's map stands this far to the right of the teacher's
+SAMPLES = 100
+METRICS = {"plan_cost": "cost", "same_class_mass": "same_class_mass"}
+
+
+def same_cost_steps(run: Run) -> dict[str, int]:
+    """Return the steps at which the arms first come down to the lowest cost of `unpaired`."""
+    costs = {
+        arm: {step: run.snapshot(step).values(arm)["plan_cost"] for step in run.steps}
+        for arm in TITLES
+    }
+    reached = min(costs["unpaired"].values())
+    return {
+        arm: next(step for step, value in of.items() if value <= reached * 1.0001)
+        for arm, of in costs.items()
+    }
+
+
+def draw(run: Run) -> Figure:
+    """Return the picture of a finished run of digits-unpaired."""
+    steps = same_cost_steps(run)
+    panels, reference = [], None
+    for arm, step in steps.items():
+        snapshot = run.snapshot(step)
+        picture = snapshot.arm(arm)
+        reference = aligned(fit(picture.teacher, picture.student, None), reference)
+        few = slice(SAMPLES)
+        frame = Frame(reference.teacher[few], reference.student[few] + [APART, 0])
+        frame = Frame(frame.teacher - [APART / 2, 0], frame.student - [APART / 2, 0])
+        title = f"{TITLES[arm]}\ncost {snapshot.values(arm)['plan_cost']:.2f}, step {step}"
+        plan = picture.plan[:SAMPLES, :SAMPLES]
+        panels.append((title, frame, plan / plan.sum(), snapshot.labels[few]))
+    metrics = run.metrics()
+    curves = metrics[metrics.arm.isin(TITLES) & metrics.name.isin(METRICS)]
+    curves = curves.assign(name=curves.name.map(METRICS), arm=curves.arm.map(TITLES))
+    return figures.same_cost(panels, curves)
+
+
+def main() -> None:
+    """Train the three arms (half a minute), draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", nargs="?", type=Path, default=Path("results/same-cost.png"))
+    asked = parser.parse_args()
+    experiment = wcord.load("digits-unpaired").replace(
+        {"arms.identity": None, "probe.every": 0.5, "linear_probe": False}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("WCORD_RUNS", folder)
+        run = wcord.distill(experiment, Path(folder) / "run")
+        figure = draw(run)
+    asked.path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(asked.path, dpi=110)
+    print(asked.path)
+
+
+if __name__ == "__main__":
+    main()
