@@ -1,0 +1,118 @@
+"""A served app and a browser: for tests that only a real page can answer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str | None:
+    """Return the browser to drive: $CHROMIUM, else the system's, else None."""
+    for name in (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
+        if name and (found := shutil.which(name)):
+            return found
+    return None
+
+
+@dataclass
+class Served:
+    """A running server: its address, its folder of runs, what it printed."""
+
+    url: str
+    runs: Path
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the app on a free port with an empty folder of runs."""
+    folder = tmp_path_factory.mktemp("served")
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    runs, log = folder / "runs", folder / "server.log"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    with open(log, "wb") as file:
+        server = subprocess.Popen(
+            [*command, f"--server.port={port}"],
+            cwd=ROOT,
+            env=os.environ | {"WCORD_RUNS": str(runs), "OMP_NUM_THREADS": "1"},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    url = f"http://localhost:{port}"
+    try:
+        _wait_for(f"{url}/_stcore/health", server)
+        yield Served(url, runs, log)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("the server did not start")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start the browser, or skip where there is none."""
+    path = chromium()
+    if path is None:
+        pytest.skip("no chromium here: install it, or name one in $CHROMIUM")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def strangers() -> list[str]:
+    """Addresses outside of this machine that a page asked for: there shall be none."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Any, strangers: list[str]) -> Iterator[Any]:
+    """Open an empty page of a projector's size that notes where it goes."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1180}, device_scale_factor=2)
+    page.set_default_timeout(60_000)
+
+    def note(request: Any) -> None:
+        if not request.url.startswith(("http://localhost:", "data:", "blob:")):
+            strangers.append(request.url)
+
+    page.on("request", note)
+    yield page
+    page.close()

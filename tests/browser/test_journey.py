@@ -1,0 +1,232 @@
+"""The whole journey in a real browser: start, watch, pause, step, resume, stop, come back.
+
+With WCORD_SCREENSHOT=PATH the live page is photographed for the README.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lab import palette
+from lab.arrange import sorted_plan
+from wcord.runs import Run
+
+pytestmark = pytest.mark.browser
+
+PANELS = ("plan", "scores", "map", "accuracy", "losses", "measures")
+EDGES = {"left": 52, "right": 50, "top": 8, "bottom": 46}  # of the heat map, in CSS pixels
+
+
+def until(said: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Wait until something is true, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := said():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+def address(page: Any) -> str:
+    """Return the address as the browser shows it now."""
+    return str(page.evaluate("location.href"))
+
+
+def sentence(page: Any) -> str:
+    """Return the line over the progress bar."""
+    bar = page.locator("[data-testid=stProgress]")
+    return bar.inner_text() if bar.count() else ""
+
+
+def step_of(page: Any) -> int:
+    """Return the step that the page says the run is at."""
+    found = re.search(r"step (\d+)", sentence(page))
+    return int(found[1]) if found else -1
+
+
+def picture(page: Any, key: str) -> np.ndarray:
+    """Return the pixels (h, w, 3) that a chart's canvases hold, one over the other, on white."""
+    layers = page.locator(f".st-key-{key} canvas").evaluate_all(
+        "all => all.map(canvas => canvas.toDataURL('image/png'))"
+    )
+    drawn = [
+        Image.open(io.BytesIO(base64.b64decode(layer.split(",")[1]))).convert("RGBA")
+        for layer in layers
+    ]
+    whole = Image.new("RGBA", drawn[0].size, palette.LIGHT.paper)
+    for layer in drawn:
+        whole = Image.alpha_composite(whole, layer)
+    return np.asarray(whole.convert("RGB"), dtype=float)
+
+
+def shades(pixels: np.ndarray, n: int, scale: int) -> np.ndarray:
+    """Read a heat map (n, n) of shades in [0, 1] off its pixels: the ramp, turned around."""
+    height, width = pixels.shape[:2]
+    left, right = EDGES["left"] * scale, width - EDGES["right"] * scale
+    top, bottom = EDGES["top"] * scale, height - EDGES["bottom"] * scale
+    across = left + (np.arange(n) + 0.5) * (right - left) / n
+    down = top + (np.arange(n) + 0.5) * (bottom - top) / n
+    stops = [[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in palette.LIGHT.ramp]
+    places = np.linspace(0, 1, 256)
+    ramp = np.stack(
+        [np.interp(places, np.linspace(0, 1, len(stops)), [s[k] for s in stops]) for k in range(3)],
+        axis=1,
+    )
+    # A line between classes may lie on a cell's middle; it is not on the ramp, a neighbour is.
+    best, found = np.full((n, n), np.inf), np.zeros((n, n))
+    for dx, dy in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)):
+        seen = pixels[np.ix_(down.astype(int) + dy, across.astype(int) + dx)]  # (n, n, 3)
+        distance = ((seen[:, :, None, :] - ramp) ** 2).sum(-1)
+        near = distance.min(-1) + (30.0 if dx or dy else 0.0)
+        found = np.where(near < best, places[distance.argmin(-1)], found)
+        best = np.minimum(near, best)
+    return found
+
+
+def assert_shows(page: Any, run: Run, step: int, arm: str) -> None:
+    """Compare the heat map's pixels with the stored plan, cell by cell."""
+    snapshot = run.snapshot(step)
+    plan = snapshot.arm(arm).plan
+    expected = np.sqrt(sorted_plan(plan, snapshot.labels[: len(plan)]).clip(0, 1))
+
+    def agrees() -> bool:
+        read = shades(picture(page, "plan"), len(plan), scale=2)
+        close = np.abs(read - expected) < 0.06
+        # no row and no column may be missing
+        return bool(min(close.mean(0).min(), close.mean(1).min()) > 0.95)
+
+    until(agrees, f"the heat map shows the plan of step {step}", seconds=10)
+
+
+def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser: Any) -> None:
+    page.goto(served.url)
+    page.get_by_role("button", name="Start").click()
+    until(lambda: "run=" in address(page), "the address names the run")
+    run = Run(next(served.runs.glob("*/settings.yaml")).parent)
+
+    # every panel is there, and moves
+    until(lambda: step_of(page) > 0, "training", seconds=90)
+    for key in PANELS:
+        page.locator(f".st-key-{key} canvas").first.wait_for()
+    before = {key: picture(page, key) for key in PANELS}
+    equation = page.locator(".katex").first.inner_text()
+    waiting = set(PANELS)
+
+    def all_moved() -> bool:
+        for key in sorted(waiting):
+            now = picture(page, key)
+            if now.shape != before[key].shape or (now != before[key]).any():
+                waiting.discard(key)
+        return not waiting
+
+    until(all_moved, f"these panels move: {waiting}", seconds=45)
+    assert page.locator(".katex").first.inner_text() != equation
+
+    # pause, then exactly one step, ten, an epoch
+    page.get_by_role("button", name="Pause").click()
+    until(lambda: sentence(page).startswith("paused"), "the run is paused", seconds=15)
+    place = step_of(page)
+    time.sleep(1.2)
+    assert step_of(page) == place == run.status["step"]
+    for name, count in (("1 step", 1), ("10 steps", 10), ("1 epoch", 11)):
+        page.get_by_role("button", name=name, exact=True).click()
+        place += count
+        until(lambda place=place: step_of(page) == place, f"{name} more", seconds=15)
+        until(lambda: sentence(page).startswith("paused"), "paused again", seconds=15)
+        time.sleep(0.8)
+        assert step_of(page) == place == run.status["step"]
+    until(lambda: place in run.steps, "a picture of this very step")
+    assert_shows(page, run, place, "wcord")
+
+    # another arm, in every panel and in the address
+    page.locator(".st-key-arm").get_by_text("crd", exact=True).click()
+    until(lambda: "arm=crd" in address(page), "the address names the arm")
+    assert_shows(page, run, place, "crd")
+
+    # resume; the run goes on without a page; the page finds it again
+    page.get_by_role("button", name="Resume").click()
+    until(lambda: step_of(page) > place, "it goes on", seconds=15)
+    left = address(page)
+    page.goto("about:blank")
+    left_at = run.status["step"]
+    until(lambda: run.status["step"] > left_at + 5, "training goes on alone", seconds=20)
+    page.goto(left)
+    until(lambda: step_of(page) > left_at, "the page is back at the same run")
+    assert page.locator(".st-key-arm [aria-checked=true]").inner_text().strip() == "crd"
+
+    photograph(page, run, served)
+
+    page.goto(served.url)  # without any address: the newest run
+    until(lambda: step_of(page) > 0, "the newest run is found")
+    page.get_by_role("button", name="Stop").click()
+    until(lambda: sentence(page).startswith("stopped at step"), "the run has stopped", seconds=20)
+    assert run.wait(timeout=10)["state"] == "stopped"
+    assert page.get_by_role("button", name="Resume").is_enabled()
+    assert strangers == []
+    assert "Traceback" not in served.log.read_text()
+
+
+def photograph(page: Any, run: Run, served: Any) -> None:
+    """Take the README's picture in mid training, once UMAP has arrived, where asked to."""
+    path = os.environ.get("WCORD_SCREENSHOT")
+    if not path:
+        return
+    page.goto(f"{served.url}?run={run.name}&arm=wcord")
+    until(lambda: page.get_by_text("UMAP of step").count(), "UMAP is compiled", seconds=120)
+    until(lambda: step_of(page) > 200, "some epochs have passed", seconds=120)
+    page.get_by_role("button", name="Pause").click()
+    time.sleep(4)
+    page.mouse.move(5, 5)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    content = page.screenshot(scale="css")
+    Image.open(io.BytesIO(content)).convert("RGB").quantize(200).save(path, optimize=True)
+    page.get_by_role("button", name="Resume").click()
+
+
+def test_the_playground_answers_to_clicks_and_keys(
+    page: Any, served: Any, strangers: list[str]
+) -> None:
+    page.goto(f"{served.url}/playground")
+    numbers = page.locator("[data-testid=stMetricValue]")
+    numbers.first.wait_for(timeout=90_000)
+    cost = numbers.first.inner_text()
+    plane = page.locator("[class*=st-key-clouds-] canvas").first.bounding_box()
+    page.mouse.click(plane["x"] + 0.3 * plane["width"], plane["y"] + 0.3 * plane["height"])
+    until(lambda: numbers.first.inner_text() != cost, "a click adds a point", seconds=15)
+    until(lambda: "source-shape=drawn" in address(page), "the address says so")
+    cost = numbers.first.inner_text()
+    page.get_by_role("slider", name="ε, strength of the entropy").focus()
+    page.keyboard.press("ArrowRight")
+    until(lambda: numbers.first.inner_text() != cost, "the slider moves by keys", seconds=15)
+    page.get_by_text("Learn", exact=True).click()
+    page.get_by_text(re.compile(r"step [1-9]\d* of 2000")).wait_for()
+    assert strangers == []
+    assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_follow_the_browsers_colours(browser: Any, served: Any, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
+    page.goto(f"{served.url}/playground")
+    page.locator("[class*=st-key-cloud-plan] canvas").first.wait_for(timeout=90_000)
+    theme = palette.DARK if scheme == "dark" else palette.LIGHT
+
+    def fits() -> bool:
+        corner = picture(page, "cloud-plan")
+        paper = np.array([int(theme.paper[k : k + 2], 16) for k in (1, 3, 5)])
+        back = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))[500, 1396]
+        return bool(np.abs(back - paper).max() < 8 and corner.size)
+
+    until(fits, f"the page is {scheme}", seconds=15)
+    page.close()
