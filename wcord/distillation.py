@@ -21,14 +21,14 @@ from torch import nn
 from wcord import checkpoint
 from wcord.arm import Arm
 from wcord.devices import choose_device, chosen_threads
-from wcord.evaluation import accuracy, linear_probe, outputs
+from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, load
-from wcord.models import Network
 from wcord.preparation import Own, Prepared, build_student, prepare
 from wcord.runs import Run, runs_folder
 from wcord.storage import StorageError, write_json
 from wcord.teacher import Interrupted
 from wcord.training import Training
+from wcord.transfer import linear_probes
 from wcord.writer import RunWriter, create
 
 
@@ -146,7 +146,7 @@ def load_student(run: Run, arm: str) -> nn.Module:
     network.load_state_dict(
         {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     )
-    return network.eval()
+    return network.module.eval()
 
 
 def _directory(experiment: Experiment, run_dir: str | os.PathLike[str] | None) -> Path:
@@ -170,7 +170,7 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Ru
             prepared = prepare(experiment, writer, device, own, progress)
             training = Training(prepared, writer, progress)
             training.run()
-        run.students = {arm.name: arm.student.eval() for arm in prepared.arms}
+        run.students = {arm.name: arm.student.module.eval() for arm in prepared.arms}
         _conclude(training)
     except Interrupted:
         writer.say(now=True, state="stopped")
@@ -208,7 +208,7 @@ def summary(prepared: Prepared) -> dict[str, Any]:
         "seed": experiment.seed,
         "epochs": experiment.epochs,
         "steps": prepared.task.total,
-        "teacher": {k.removeprefix("teacher_"): v for k, v in prepared.teacher_values.items()},
+        "teacher": _teacher_result(prepared),
         "arms": {arm.name: _result(prepared, arm) for arm in prepared.arms},
         "samples": {
             "train": len(data.train),
@@ -223,25 +223,22 @@ def summary(prepared: Prepared) -> dict[str, Any]:
     }
 
 
+def _teacher_result(prepared: Prepared) -> dict[str, float]:
+    task = prepared.task
+    values = {k.removeprefix("teacher_"): v for k, v in prepared.teacher_values.items()}
+    return values | linear_probes(prepared.probings, task.teacher, task.teacher_sight)
+
+
 def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
     probe = prepared.probe
     kept = outputs(arm.student, probe.student_images[probe.choices])
-    result = {
+    return {
         "test_accuracy": prepared.test_accuracy(arm),
         "held_out_accuracy": accuracy(kept.logits, probe.labels[probe.choices]),
         "parameters": sum(p.numel() for p in arm.student.parameters()),
         "frozen": arm.frozen,
+        **linear_probes(prepared.probings, arm.student, prepared.task.student_sight),
     }
-    if prepared.experiment.linear_probe:
-        result["linear_probe_accuracy"] = _linear_probe(prepared, arm.student)
-    return result
-
-
-def _linear_probe(prepared: Prepared, network: Network) -> float:
-    task = prepared.task
-    train = outputs(network, task.student_sight.see_all(task.data.train)).features
-    test = outputs(network, prepared.test_images).features
-    return linear_probe(train, task.labels, test, prepared.test_labels)
 
 
 @contextmanager

@@ -291,8 +291,11 @@ class Run:
         return Snapshot.read(self.path / "snapshots" / f"{step}.safetensors")
 
     def student(self, arm: str) -> nn.Module:
-        """Return the trained student of an arm, in evaluation mode: the one trained by this very
-        object, else the newest checkpoint's, on the CPU.
+        """Return the trained student of an arm: a plain module, images to logits.
+
+        It is in evaluation mode, and takes images as the student's view and normalisation make
+        them (`wcord.task.Sight`). The Run of `distill` gives the very modules it trained, any
+        other the newest checkpoint's, on the CPU. For features: `wcord.models.Network(module)`.
 
         Raises:
             ValueError: no such arm, no checkpoint yet.
