@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lab import figures, palette
@@ -81,6 +82,9 @@ def lines(
     axes.set(xlabel=x, ylabel=y, title=title)
     axes.set_xscale("log" if logx else "linear")
     axes.set_yscale("log" if logy else "linear")
+    if logx and len(np.atleast_1d(across)) <= 10:
+        axes.set_xticks(across, [f"{place:g}" for place in across])
+        axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)
     return figure
@@ -136,6 +140,8 @@ def plan_view(
     picture = figure.add_subplot(grid[1, 0])
     picture.imshow(plan, cmap=figures.RAMP, vmin=0, interpolation="nearest", aspect="auto")
     picture.set(xlabel="target j", ylabel="source i")
+    for axis in (picture.xaxis, picture.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     n, m = plan.shape
     above = figure.add_subplot(grid[0, 0], sharex=picture)
     above.bar(np.arange(m), plan.sum(0) * m, color=palette.TARGET, width=0.8)
@@ -150,8 +156,9 @@ def plan_view(
         ax.tick_params(labelleft=ax is above, labelbottom=ax is beside, length=0)
     if source is not None and target is not None:
         ax = figure.add_subplot(grid[:, 3])
-        figures.transport_lines(source, target, plan, labels, title="heaviest entries", ax=ax)
-        ax.set(xticks=[], yticks=[])
+        figures.transport_lines(source, target, plan, labels, ax=ax)
+        ax.set(xticks=[], yticks=[], title="heaviest entries")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
     figure.suptitle(title, fontsize=12)
     return figure
 
