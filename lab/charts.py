@@ -204,7 +204,7 @@ def scores_chart(
     return base(
         theme,
         dataset={"source": table},
-        legend=legend(theme),
+        legend=legend(theme, type="scroll"),
         grid=grid(52, 14, 34, 46),
         tooltip={"trigger": "axis", "valueFormatter": "%.1f %%"},
         xAxis=axis(theme, name, scale=True),

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from lab import palette
@@ -187,8 +188,16 @@ def joint_map(
     axes.scatter(student[:, 0], student[:, 1], s=16, marker="D", c=colours, lw=0)
     for label in np.unique(labels):
         middle = np.median(teacher[labels == label], axis=0)
-        box = {"boxstyle": "circle,pad=0.25", "fc": LIGHT.paper, "ec": palette.class_colour(label)}
-        axes.annotate(str(label), middle, ha="center", va="center", fontsize=10, bbox=box)
+        axes.annotate(
+            str(label),
+            (float(middle[0]), float(middle[1])),
+            xytext=(0, 9),  # above its points, not over them
+            textcoords="offset points",
+            ha="center",
+            fontsize=12,
+            fontweight="bold",
+            path_effects=[Stroke(linewidth=3, foreground=LIGHT.paper), Normal()],
+        )
     for name, marker, face in (("teacher", "o", "none"), ("student", "D", LIGHT.ink)):
         axes.scatter([], [], marker=marker, facecolors=face, edgecolors=LIGHT.ink, label=name)
     words = {"feature_distance": "distance", "neighbour_overlap": "neighbours", "cka": "CKA"}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-REACH = 2.1  # half the side of the map's fixed axes, in units of the teacher's radius
+REACH = 2.0  # half the side of the map's fixed axes, in units of the teacher's radius
 
 
 class Frame(NamedTuple):

@@ -33,6 +33,7 @@ Array = NDArray[Any]
 Fit = Callable[[Array, Array, "Frame | None"], Frame]
 
 NEIGHBOURS = 15
+MIN_DIST = 0.5  # wide enough that circles and diamonds of one class do not hide one another
 EPOCHS_COLD, EPOCHS_WARM = 200, 50
 SILENT_AFTER = 60.0  # seconds without a sign from another machine's run
 
@@ -110,7 +111,7 @@ def fit(teacher: Array, student: Array, start: Frame | None) -> Frame:
     warnings.filterwarnings("ignore", message="precomputed_knn.*transform", module="umap")
     flat = umap.UMAP(
         n_neighbors=neighbours,
-        min_dist=0.1,
+        min_dist=MIN_DIST,
         metric="euclidean",
         precomputed_knn=knn(both, neighbours),
         init=np.concatenate(first).astype(np.float32),

@@ -81,7 +81,7 @@ def number(value: float | None, pattern: str = "{:.2f}") -> str:
 
 def facts(shown: Sequence[tuple[str, str, str]]) -> None:
     """Show a row of numbers: name, value, and what it means."""
-    with st.container(horizontal=True, gap="small", wrap=False):
+    with st.container(horizontal=True, gap="small"):
         for name, value, meaning in shown:
             st.metric(name, value, help=meaning, width="stretch")
 

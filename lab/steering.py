@@ -82,9 +82,7 @@ def controls(watch: Watch, status: Status, *, steerable: bool = True) -> None:
     moving = steerable and now in ("running", "preparing")
     held = steerable and now == "paused"
     alive = moving or held
-    with st.container(
-        horizontal=True, vertical_alignment="bottom", gap="small", width="content", wrap=False
-    ):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content"):
         if held:
             _button("Resume", "play_arrow", "resume", run.resume, "Go on training.", enabled=True)
         elif steerable and (now == "broken" or (now == "over" and status["state"] != "finished")):
