@@ -77,7 +77,8 @@ class Arm:
             student = self.student(images, maps=self.maps)
         total, losses = self.objective(batch, teacher, student.float())
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        if total.requires_grad:  # not where every weight is 0: a control that is never trained
+            total.backward()
         if self._freeze_if_broken(total, losses, batch.step):
             return
         set_learning_rate(self.optimizer, rate)

@@ -17,6 +17,7 @@ from wcord.models import Network, build
 from wcord.preparation import asks_for_maps, build_arms, read_data
 from wcord.schedule import build_optimizer
 from wcord.task import Sight, Task
+from wcord.transfer import probings
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def estimate(experiment: Experiment) -> Estimate:
         few = replace(data, train=data.train.take(part), labelled=data.labelled[part]).to(device)
         sides = (experiment.teacher, experiment.student)
         sights = [Sight(side, few, experiment.seed) for side in sides]
+        probings(experiment, few, sights)
         networks = [
             Network(build(side.model, s.shape[0], s.shape[1:], s.labels.classes), s.shape)
             for side, s in zip(sides, sights, strict=True)

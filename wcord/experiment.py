@@ -24,12 +24,15 @@ from pydantic import (
     model_validator,
 )
 
-from wcord.data import DataSettings
+from wcord.data import DataSettings, check_source
+from wcord.models import check_model
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
+from wcord.views import View
 
 PRESETS = Path(__file__).parent / "presets"
 SCHEMA_VERSION = 1
+SAME = "same"  # in linear_probe.on: the run's own data
 
 
 class SettingsError(ValueError):
@@ -63,6 +66,17 @@ class NetworkSettings(Settings):
     model: str
     view: list[Any] = ["identity"]
     labels: Any = None
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, model: str) -> str:
+        return check_model(model)
+
+    @field_validator("view")
+    @classmethod
+    def _known_view(cls, view: list[Any]) -> list[Any]:
+        View.parse(view)
+        return view
 
 
 class TeacherSettings(NetworkSettings):
@@ -103,6 +117,30 @@ class ProbeSettings(Settings):
     enabled: bool = True
 
 
+class LinearProbeSettings(Settings):
+    """Data on which linear probes read the frozen features of teacher and students at the end.
+
+    `on` lists sources as `data.source` names them, or "same" for the run's own; true is short
+    for ["same"]. At most `train_size` images, class-balanced, fit a probe, `strength` is its
+    inverse regularisation. Results are called linear_probe_accuracy (same) and
+    linear_probe_accuracy_on_SOURCE.
+    """
+
+    on: list[str] = []
+    train_size: int = Field(10_000, ge=2)
+    strength: float = Field(1.0, gt=0)
+
+    @field_validator("on")
+    @classmethod
+    def _known_sources(cls, sources: list[str]) -> list[str]:
+        for source in sources:
+            if source != SAME:
+                check_source(source)
+        if len(set(sources)) < len(sources):
+            raise ValueError("a source is listed twice")
+        return sources
+
+
 class Experiment(Settings):
     """All that a run is asked to do.
 
@@ -126,7 +164,7 @@ class Experiment(Settings):
     optimizer: OptimizerSettings = OptimizerSettings()
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
     probe: ProbeSettings = ProbeSettings()
-    linear_probe: bool = False
+    linear_probe: LinearProbeSettings = LinearProbeSettings()
 
     @field_validator("schema_version")
     @classmethod
@@ -138,12 +176,29 @@ class Experiment(Settings):
             )
         return version
 
+    @field_validator("linear_probe", mode="before")
+    @classmethod
+    def _short_for_on(cls, asked: Any) -> Any:
+        if asked is None or isinstance(asked, bool):
+            return {"on": [SAME] if asked else []}
+        return {"on": asked} if isinstance(asked, list) else asked
+
     @field_validator("arms", mode="before")
     @classmethod
     def _terms_by_name(cls, arms: Any) -> Any:
         if not isinstance(arms, Mapping):
             raise ValueError("arms is a table of names, each with its terms")
         return {str(arm): _parse_arm(str(arm), terms) for arm, terms in arms.items()}
+
+    @model_validator(mode="after")
+    def _labels_are_there(self) -> Experiment:
+        for arm, terms in self.arms.items():
+            if self.data.labels_per_class == 0 and "ce" in terms:
+                raise ValueError(
+                    f"arm {arm!r}: ce would see no label, as data.labels_per_class is 0; remove ce "
+                    "or allow labels"
+                )
+        return self
 
     @model_validator(mode="after")
     def _terms_fit_the_task(self) -> Experiment:

@@ -22,6 +22,7 @@ from wcord.objectives import TERMS
 from wcord.probe import Probe
 from wcord.randomness import seed_of
 from wcord.task import Sight, Task
+from wcord.transfer import Probing, probings
 from wcord.writer import RunWriter
 
 
@@ -49,6 +50,7 @@ class Prepared:
     test_images: Tensor
     test_labels: Tensor
     teacher_values: dict[str, float]
+    probings: list[Probing]
     built: dict[str, Any]
     digest: str
     step: int
@@ -86,6 +88,7 @@ def prepare(
     sights = [
         Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
     ]
+    to_probe = probings(experiment, data, sights)
     saved, header = newest_checkpoint(writer, digest)
     writer.open_metrics(header.get("metrics", 0))
     writer.forget_after(header.get("step", 0))
@@ -103,6 +106,7 @@ def prepare(
         test_images=sights[1].see_all(data.test),
         test_labels=sights[1].labels(data.test.labels),
         teacher_values=values,
+        probings=to_probe,
         built=built,
         digest=digest,
         step=header.get("step", 0),

@@ -99,7 +99,8 @@ def _prepare(
     labelled = labelled_part(
         label_map(train.labels), settings.labels_per_class, generator(seed, "labelled")
     )
-    choices = order(label_map(kept.labels), generator(seed, "choices"))[: int(labelled.sum())]
+    most = int(labelled.sum()) or len(kept)  # without labels nothing is chosen, only measured
+    choices = order(label_map(kept.labels), generator(seed, "choices"))[:most]
     mean, std = channel_statistics(train.images)
     return Data(
         name,

@@ -20,7 +20,9 @@ class DataSettings(BaseModel):
         default="digits", description="digits, cifar10, cifar100, npz:PATH or folder:PATH"
     )
     labels_per_class: int | None = Field(
-        default=None, ge=1, description="labels a class (of the student's) that cross-entropy sees"
+        default=None,
+        ge=0,
+        description="labels a class (of the student's) that training sees; 0: none (null: all)",
     )
     train_size: int | None = Field(
         default=None, ge=2, description="class-balanced part of the training images that is used"

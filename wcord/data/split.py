@@ -57,9 +57,9 @@ class Data:
     """A task's samples: what is trained on, what choices are made on, what is only reported.
 
     `labelled` (n_train,) bool tells whose labels cross-entropy may see; `choices` are places
-    in `held_out`: a class-balanced part no larger than the labelled one, on which accuracy is
-    measured for every choice. `mean` and `std` (C,) float32 are of the training images in
-    [0, 1].
+    in `held_out`: a class-balanced part no larger than the labelled one (all of it where no label
+    is seen), on which accuracy is measured for every choice. `mean` and `std` (C,) float32 are of
+    the training images in [0, 1].
     """
 
     name: str
