@@ -462,7 +462,7 @@ def test_faulty_folders_are_named(tmp_path: Path) -> None:
         ({"source": "npz"}, "write npz:PATH"),
         ({"source": "digits:x"}, "takes no path"),
         ({"held_out": 0.9}, "less than or equal to 0.5"),
-        ({"labels_per_class": 0}, "greater than or equal to 1"),
+        ({"labels_per_class": -1}, "greater than or equal to 0"),
         ({"augment": "mixup"}, "'none' or 'crop-flip'"),
         ({"labels": 3}, "Extra inputs"),
     ],
