@@ -116,6 +116,7 @@ def fit(teacher: Array, student: Array, start: Frame | None) -> Frame:
         precomputed_knn=knn(both, neighbours),
         init=np.concatenate(first).astype(np.float32),
         n_epochs=EPOCHS_WARM if warm else EPOCHS_COLD,
+        learning_rate=0.5 if warm else 1.0,  # calm from frame to frame
         random_state=0,
         n_jobs=1,
     ).fit_transform(both)
