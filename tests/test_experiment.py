@@ -33,6 +33,15 @@ def test_replace_changes_one_setting_and_leaves_the_original() -> None:
     assert second.arms["wcord"]["gckt"].dim == first.arms["wcord"]["gckt"].dim  # type: ignore[attr-defined]
 
 
+def test_names_of_arms_may_have_dots() -> None:
+    first = wcord.load("digits-compression").replace(
+        {"arms": {"λ 0.5": {"ce": 1}, "λ 0": {"ce": 1}}}
+    )
+    assert first.replace({"arms.λ 0.5.ce.weight": 3}).arms["λ 0.5"]["ce"].weight == 3
+    assert first.replace({"arms.λ 0.5.kd": 2}).arms["λ 0.5"]["kd"].weight == 2
+    assert list(first.replace({"arms.λ 0.5": None}).arms) == ["λ 0"]
+
+
 def test_a_table_replaces_the_whole_table_and_none_removes() -> None:
     first = wcord.load("digits-compression")
     assert list(first.replace({"arms": {"mine": {"ce": 1, "gckt": 2}}}).arms) == ["mine"]

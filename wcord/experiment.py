@@ -276,30 +276,32 @@ def nearest(word: str, known: Any) -> str:
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Change one setting of a plain tree; names with dots in them are found whole."""
-    node, parts, at = tree, key.split("."), 0
-    while True:
-        widths = range(len(parts), at, -1)
-        here = next((w for w in widths if ".".join(parts[at:w]) in node), None)
-        if here is None:
-            here = len(parts) if parts[0] == "arms" and at == 1 and len(parts) == 2 else at + 1
-        name, at = ".".join(parts[at:here]), here
-        if at == len(parts):
-            break
+    """Change one setting of a plain tree; None in place of an arm or a term removes it."""
+    *path, last = _path(tree, key)
+    node = tree
+    for depth, name in enumerate(path):
         inner = node.get(name)
-        if isinstance(inner, (int, float)) and parts[0] == "arms":
-            inner = {"weight": inner}
-        if inner is None and parts[0] == "arms" and name in TERMS:
-            inner = {}
+        if path[0] == "arms" and depth == 2:  # a term may be new, or given as a bare weight
+            inner = {"weight": inner} if isinstance(inner, (int, float)) else inner or {}
         if not isinstance(inner, dict):
-            known = _leaves(tree)
-            raise SettingsError(f"unknown setting {key!r}; {nearest(key, known)}")
+            raise SettingsError(f"unknown setting {key!r}; {nearest(key, _leaves(tree))}")
         node[name] = inner
         node = inner
-    if value is None and parts[0] == "arms" and at in (2, 3) and name in node:
-        del node[name]
+    if value is None and path[:1] == ["arms"] and len(path) < 3:
+        node.pop(last, None)
     else:
-        node[name] = value
+        node[last] = value
+
+
+def _path(tree: dict[str, Any], key: str) -> list[str]:
+    """Split a dotted key; the name of an arm may have dots of its own."""
+    head, _, rest = key.partition(".")
+    if head != "arms" or not rest:
+        return key.split(".")
+    names = [arm for arm in tree["arms"] if f"{rest}.".startswith(f"{arm}.")]
+    arm = max(names, key=len, default=rest.partition(".")[0])
+    tail = rest.removeprefix(arm).removeprefix(".")
+    return ["arms", arm, *tail.split(".")] if tail else ["arms", arm]
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> list[str]:
