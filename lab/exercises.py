@@ -22,6 +22,9 @@ NUMBERS = {  # exercise: digits after the point, hashes of the solution
     "2.1": (2, "5f878e4254a8"),
     "2.5": (2, "ce1daf399a0b"),
     "3.3": (3, "9cc00e478e29"),
+    "5.3": (3, "4e9ac93b8d66"),
+    "4.1": (3, "72bd3fe17de8"),
+    "4.4": (3, "b7c2470d226b"),
     "3.5": (0, "05c474ef4456"),
 }
 
