@@ -125,6 +125,8 @@ def look_at(probe: Probe, arm: Arm) -> Picture:
     h_t, h_s = probe.teacher.features[probe.index], student.features[probe.index]
     labels = probe.labels[probe.index]
     embedded = arm.objective.embed(h_t, h_s)
+    if embedded is not None and embedded[0].shape != embedded[1].shape:
+        embedded = None  # the sides of a joint critic are as long as the features are
     z_t, z_s = embedded if embedded is not None else (h_t, ridge_map(h_s, h_t))
     n = probe.batch
     plan, cost, transport_values = _plan(arm, z_t[:n], z_s[:n], labels[:n])

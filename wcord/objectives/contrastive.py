@@ -98,7 +98,8 @@ class Contrastive(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         z_t, z_s = self.embed(teacher.features, student.features)
-        shared["embeddings"] = (z_t, z_s)
+        if z_t.shape == z_s.shape:  # a joint critic's may differ: then lckt uses its own
+            shared["embeddings"] = (z_t, z_s)
         self._seen = tuple(
             t.detach() for t in (batch.index, z_t, z_s, teacher.features, student.features)
         )
