@@ -268,6 +268,7 @@ def map_chart(
         theme,
         animation=moving,
         animationDurationUpdate=350,
+        animationThreshold=600,  # more points than this jump: gliding is dear in the browser
         dataset=sources,
         legend=legend(
             theme,
