@@ -356,9 +356,10 @@ def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
 
 @cache
 def presets() -> tuple[str, ...]:
-    """Return the names of the presets, the one to begin with first."""
+    """Return the names of the presets: the one to begin with, then all that need no download."""
     names = [path.stem for path in PRESETS.glob("*.yaml")]
-    return tuple(sorted(names, key=lambda name: (not name.startswith("digits-comp"), name)))
+    first = ("digits-compression", "digits-")
+    return tuple(sorted(names, key=lambda name: (*(not name.startswith(f) for f in first), name)))
 
 
 def load(source: str | Path) -> Experiment:
