@@ -70,6 +70,15 @@ def changed(
     return experiment.replace(changes) if changes else experiment
 
 
+def watched(experiment: Experiment) -> dict[str, Any]:
+    """Return the changes that make a slowed run worth watching: a probe every epoch at least.
+
+    Probes touch no number of training; at full speed the preset's thrift is kept.
+    """
+    probe = experiment.probe
+    return {"probe.every": min(probe.every, 1.0), "probe.losses": max(probe.losses, 4)}
+
+
 def panel() -> None:
     """Show the choices, what they will cost, and the button that starts a run."""
     from wcord import presets
@@ -115,7 +124,8 @@ def panel() -> None:
         key=f"start-pace-{name}",
     )
     try:
-        chosen = changed(experiment, arms, weights, {"epochs": epochs, "seed": seed})
+        others = {"epochs": epochs, "seed": seed} | (watched(experiment) if pace else {})
+        chosen = changed(experiment, arms, weights, others)
         st.caption(_cost(chosen, pace))
     except ValueError as error:
         st.error(str(error))

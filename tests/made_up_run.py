@@ -60,6 +60,7 @@ def write_run(
     samples: int = 60,
     batch: int = 32,
     seed: int = 0,
+    error: str | None = None,
 ) -> Path:
     """Write a run of `epochs` epochs with a snapshot an epoch, up to epoch `upto`."""
     rng = np.random.default_rng(seed)
@@ -86,7 +87,7 @@ def write_run(
     (path / "metrics.jsonl").write_text("".join(lines))
     total = epochs * STEPS_AN_EPOCH
     status = {"state": state, "step": upto * STEPS_AN_EPOCH, "total": total, "epoch": float(upto)}
-    status |= {"eta": None, "pid": None, "host": None, "heartbeat": time.time(), "error": None}
+    status |= {"eta": None, "pid": None, "host": None, "heartbeat": time.time(), "error": error}
     (path / "status.json").write_text(json.dumps(status))
     control = {"pause_at": None, "stop": False, "delay": 0.0}
     (path / "control.json").write_text(json.dumps(control))

@@ -167,6 +167,13 @@ def test_a_run_whose_process_died_offers_resume(
     assert asked == ["dead"]
 
 
+def test_a_failed_run_says_why(folder: Path) -> None:
+    write_run(folder / "made-up", state="failed", error="arm 'crd' froze at step 9: crd became nan")
+    app = page()
+    assert app.error[0].value == "arm 'crd' froze at step 9: crd became nan"
+    assert set(charts(app)) == PANELS and not app.button(key="resume").disabled
+
+
 def test_a_run_without_pictures_says_what_it_waits_for(folder: Path) -> None:
     path = write_run(folder / "new", epochs=4, upto=None, state="training-teacher")
     with FileLock(path / "lock"):
@@ -237,9 +244,29 @@ def test_start_launches_what_was_chosen_and_goes_there(
     assert list(experiment.arms) == ["plain", "wcord"]
     assert (experiment.epochs, experiment.seed) == (7, 3)
     assert experiment.arms["wcord"]["gckt"].weight == 2.5
+    assert experiment.probe.every == 1 and experiment.probe.losses >= 4  # it is slowed to be seen
     assert app.query_params["run"] == "started"
     # the pace of a talk, promised before the length of an epoch was known
     assert control(folder / "started")["delay"] == pytest.approx(steering.TALK / 14)
+
+
+def test_at_full_speed_the_presets_probes_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def launch(experiment: wcord.Experiment) -> wcord.Run:
+        started.append(experiment)
+        return wcord.Run(write_run(folder / "started", upto=0, state="running"))
+
+    monkeypatch.setattr(wcord.distillation, "launch", launch)
+    app = page()
+    app.select_slider(key="start-pace-digits-compression").set_value(0.0)
+    rerun(app)
+    app.button(key="start").click()
+    rerun(app)
+    assert started == [wcord.load("digits-compression")]
+    assert control(folder / "started")["delay"] == 0
 
 
 def test_nonsense_settings_are_the_validators_line_and_cannot_be_started(folder: Path) -> None:

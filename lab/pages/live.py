@@ -104,6 +104,8 @@ def tick(watch: Watch, arm: str, drawn_in: str) -> None:
     share = min(max(status["step"] / status["total"], 0.0), 1.0) if status["total"] else 0.0
     epoch = f" · epoch {status['epoch']:.1f} of {watch.epochs}" if status["total"] else ""
     st.progress(share, text=f"{status.sentence}{epoch}")
+    if status["error"]:
+        st.error(status["error"])
     step = watch.newest_step()
     if step is None:
         st.info(waiting(status["state"]), icon=":material/hourglass_top:")
