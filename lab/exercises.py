@@ -22,10 +22,11 @@ NUMBERS = {  # exercise: digits after the point, hashes of the solution
     "2.1": (2, "5f878e4254a8"),
     "2.5": (2, "ce1daf399a0b"),
     "3.3": (3, "9cc00e478e29"),
-    "5.3": (3, "4e9ac93b8d66"),
+    "3.5": (0, "05c474ef4456"),
     "4.1": (3, "72bd3fe17de8"),
     "4.4": (3, "b7c2470d226b"),
-    "3.5": (0, "05c474ef4456"),
+    "5.3": (3, "4e9ac93b8d66"),
+    "6.3": (5, "056a86d93a3e"),
 }
 
 
@@ -202,7 +203,7 @@ def _identity_gap(answer: tuple[Tensor, Tensor]) -> str:
 def _which_moves(answer: Any) -> str:
     """Which term moves which parameters, as a table of four booleans."""
     told = tuple(bool(entry) for entry in answer)
-    known = "fd9e2b"  # replaced below
+    known = "6545e1"
     return "" if hashlib.sha256(f"6.2:{told}".encode()).hexdigest()[:6] == known else "not yet"
 
 
