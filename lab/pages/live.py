@@ -65,8 +65,8 @@ def run_chooser(current: Path | None) -> None:
 
 
 def favourite(arms: list[str]) -> str:
-    """Return the arm to show first: the one the lab is about, where there is one."""
-    return "wcord" if "wcord" in arms else arms[-1]
+    """Return the arm to show first: the one the lab is about, else the first of the settings."""
+    return "wcord" if "wcord" in arms else arms[0]
 
 
 def choose(name: str, options: list[str], default: str, label: str) -> str:
