@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from wcord.storage import write_bytes
+from wcord.storage import StorageError, numbered, write_bytes
 
 KEPT = 2
 
@@ -26,9 +26,13 @@ def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str,
     Raises:
         wcord.storage.StorageError: it could not be written; older ones are untouched.
     """
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror}") from error
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    header = header | {"step": step, "digest": _digest(tensors)}
+    header = header | {"step": step}
+    header["digest"] = _digest(tensors, header)
     content = save(tensors, {"checkpoint": json.dumps(header)})
     write_bytes(folder / f"{step}.safetensors", content, durable=True)
     for old in steps(folder)[:-KEPT]:
@@ -37,7 +41,7 @@ def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str,
 
 def steps(folder: Path) -> list[int]:
     """Return the steps that have a checkpoint, ascending."""
-    return sorted(int(p.stem) for p in folder.glob("*.safetensors") if p.stem.isdigit())
+    return numbered(folder, ".safetensors")
 
 
 def read(folder: Path, step: int, settings: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -55,17 +59,21 @@ def read(folder: Path, step: int, settings: str) -> tuple[dict[str, Tensor], dic
         length = int.from_bytes(content[:8], "little")
         header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
         tensors = load(content)
+        if not isinstance(header, dict):
+            raise TypeError("its header is no table")
     except Exception as error:
-        raise CheckpointError(f"checkpoint {path.name} is damaged: {error}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f"checkpoint {path.name} is damaged: {reason:.200}") from error
     if header.get("settings") != settings:
         raise CheckpointError(f"checkpoint {path.name} belongs to a run with other settings")
-    if header.get("step") != step or header.get("digest") != _digest(tensors):
+    digest = header.pop("digest", None)
+    if header.get("step") != step or digest != _digest(tensors, header):
         raise CheckpointError(f"checkpoint {path.name} does not hold what was written")
     return tensors, header
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

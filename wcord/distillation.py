@@ -166,7 +166,7 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Ru
     writer = RunWriter(run)
     try:
         writer.say(now=True)
-        with chosen_threads(experiment), _ending_gently(run):
+        with chosen_threads(experiment), _ending_gently(writer):
             prepared = prepare(experiment, writer, device, own, progress)
             training = Training(prepared, writer, progress)
             training.run()
@@ -242,15 +242,16 @@ def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
 
 
 @contextmanager
-def _ending_gently(run: Run) -> Iterator[None]:
+def _ending_gently(writer: RunWriter) -> Iterator[None]:
     """Let SIGTERM and Ctrl-C end the run after the step under way, with a checkpoint."""
+
+    def end(*_: Any) -> None:
+        writer.ending = True  # touches no file: a signal may fall into any write
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: signal.signal(number, lambda *_: run.stop())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -28,6 +28,7 @@ from wcord.data import DataSettings, check_source
 from wcord.models import check_model
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
+from wcord.tables import read_settings
 from wcord.views import View
 
 PRESETS = Path(__file__).parent / "presets"
@@ -378,11 +379,8 @@ def load(source: str | Path) -> Experiment:
     elif not path.is_file():
         raise SettingsError(f"unknown preset {str(source)!r}; {nearest(str(source), presets())}")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"cannot read settings from {path.name}: {reason}") from error
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path.name} holds no settings: a table of names was expected")
+        tree = read_settings(path)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     base = tree.pop("extends", None)
     return parse(tree) if base is None else load(base).replace(tree)

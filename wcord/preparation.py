@@ -126,7 +126,11 @@ def newest_checkpoint(
     refused = []
     for step in reversed(checkpoint.steps(folder)):
         try:
-            return checkpoint.read(folder, step, digest)
+            tensors, header = checkpoint.read(folder, step, digest)
+            if writer.holds_metrics(header["metrics"]):
+                return tensors, header
+            refused.append(f"checkpoint {step}.safetensors counts on more of metrics.jsonl")
+            print(f"{refused[-1]} than there is; using the one before it", file=sys.stderr)
         except checkpoint.CheckpointError as error:
             refused.append(str(error))
             print(f"{error}; using the one before it", file=sys.stderr)

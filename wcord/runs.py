@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from filelock import FileLock, Timeout
 
-from wcord.storage import read_json, write_json
+from wcord.storage import numbered, read_json, write_json
+from wcord.tables import CONTROL, ENDED, STATUS, read_settings, read_table
 
 if TYPE_CHECKING:
     from torch import nn
 
     from wcord.experiment import Experiment
 
-ACTIVE = ("starting", "training-teacher", "running", "paused")
-ENDED = ("finished", "failed", "stopped")
 SILENT_AFTER = 30.0  # seconds without a heartbeat before a remote run is called silent
 _COLUMNS = ["step", "epoch", "arm", "name", "value"]
 
@@ -116,6 +114,25 @@ class ArmPicture:
     fitted: bool
 
 
+_PICTURE = ("plan", "cost", "scores", "teacher", "student", "prediction")
+
+
+def _whole(array: np.ndarray) -> np.ndarray:
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"integers (m,) were expected, not {array.dtype} {array.shape}")
+    return array.astype(np.int64)
+
+
+def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None:
+    """Refuse arrays of one arm that do not fit together."""
+    n = len(arrays["plan"])
+    squares = all(arrays[key].shape == (n, n) for key in ("plan", "cost", "scores"))
+    rows = all(arrays[key].shape[:1] == (samples,) for key in ("teacher", "student", "prediction"))
+    flat = [arrays[key].ndim for key in ("teacher", "student", "prediction")] == [2, 2, 1]
+    if not (squares and rows and flat and 0 < n <= samples):
+        raise ValueError(f"the arrays of arm {arm!r} do not fit together")
+
+
 class Snapshot:
     """One probe of a run: `labels` and `index` (m,) of its samples, and every arm's picture.
 
@@ -125,12 +142,15 @@ class Snapshot:
 
     def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
         self._arrays = arrays
-        self._values: dict[str, dict[str, float]] = header["values"]
-        self._fitted: list[str] = header["fitted"]
-        self.step: int = header["step"]
-        self.epoch: float = header["epoch"]
-        self.labels = arrays["labels"].astype(np.int64)
-        self.index = arrays["index"].astype(np.int64)
+        self._values: dict[str, dict[str, float]] = {
+            str(arm): {str(k): float("nan") if v is None else float(v) for k, v in inner.items()}
+            for arm, inner in header["values"].items()
+        }
+        self._fitted: list[str] = list(header["fitted"])
+        self.step, self.epoch = int(header["step"]), float(header["epoch"])
+        self.labels, self.index = (_whole(arrays[key]) for key in ("labels", "index"))
+        for arm in self._values:
+            _check_arrays({key: arrays[f"{arm}/{key}"] for key in _PICTURE}, arm, len(self.labels))
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
@@ -148,7 +168,8 @@ class Snapshot:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise ValueError(f"snapshot {path.name} cannot be read: {error}") from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"snapshot {path.name} cannot be read: {reason:.200}") from error
 
     @property
     def arms(self) -> list[str]:
@@ -157,7 +178,9 @@ class Snapshot:
 
     def values(self, arm: str) -> dict[str, float]:
         """Return the scalars of an arm without touching its arrays."""
-        return {k: float("nan") if v is None else v for k, v in self._values[arm].items()}
+        if arm not in self._values:
+            raise ValueError(f"no arm {arm!r} in this snapshot; it has {', '.join(self.arms)}")
+        return dict(self._values[arm])
 
     def arm(self, name: str) -> ArmPicture:
         """Return one arm's picture, in float32.
@@ -165,8 +188,7 @@ class Snapshot:
         Raises:
             ValueError: no such arm in this snapshot.
         """
-        if name not in self._values:
-            raise ValueError(f"no arm {name!r} in this snapshot; it has {', '.join(self.arms)}")
+        values = self.values(name)
         part = {key: self._arrays[f"{name}/{key}"] for key in ("plan", "cost", "scores")}
         wide = {key: array.astype(np.float32) for key, array in part.items()}
         wide["plan"] /= wide["plan"].shape[0]  # stored as plan × n, which keeps fp16 exact enough
@@ -175,7 +197,7 @@ class Snapshot:
             teacher=self._arrays[f"{name}/teacher"].astype(np.float32),
             student=self._arrays[f"{name}/student"].astype(np.float32),
             prediction=self._arrays[f"{name}/prediction"].astype(np.int64),
-            values=self.values(name),
+            values=values,
             fitted=name in self._fitted,
         )
 
@@ -183,6 +205,13 @@ class Snapshot:
 def _metadata(content: bytes) -> dict[str, str]:
     length = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return (path / "settings.yaml").is_file()
+    except OSError:  # a name too long, a folder that may not be read
+        return False
 
 
 class Run:
@@ -197,9 +226,9 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         path = Path(path)
-        if not (path / "settings.yaml").is_file():
+        if not _is_run(path):
             inside = runs_folder() / path
-            if len(path.parts) != 1 or not (inside / "settings.yaml").is_file():
+            if len(path.parts) != 1 or not _is_run(inside):
                 raise ValueError(f"no run at {path}: settings.yaml is missing")
             path = inside
         self.path = path
@@ -218,10 +247,7 @@ class Run:
     @property
     def status(self) -> Status:
         """What the writer last said, and whether it is alive."""
-        blank = {"state": "starting", "step": 0, "total": 0, "epoch": 0.0, "eta": None}
-        blank |= {"pid": None, "host": None, "heartbeat": None, "error": None}
-        said = read_json(self.path / "status.json", {})
-        status = Status(blank | (said if isinstance(said, dict) else {}))
+        status = Status(read_table(self.path / "status.json", STATUS))
         status["alive"] = self._alive(status)
         return status
 
@@ -245,36 +271,46 @@ class Run:
     @property
     def plain_settings(self) -> dict[str, Any]:
         """The settings as plain data, unvalidated: for readers that must not wait for torch."""
-        return yaml.safe_load((self.path / "settings.yaml").read_text(encoding="utf-8"))
+        return read_settings(self.path / "settings.yaml")
 
     @property
     def arms(self) -> list[str]:
         """The names of the arms, in the order of the settings."""
-        return list(self.plain_settings["arms"])
+        arms = self.plain_settings.get("arms")
+        if not isinstance(arms, dict):
+            raise ValueError(f"{self.name}: settings.yaml names no arms")
+        return [str(arm) for arm in arms]
 
     @property
     def summary(self) -> dict[str, Any] | None:
         """The results, once the run has finished."""
-        return read_json(self.path / "summary.json")
+        said = read_json(self.path / "summary.json")
+        return said if isinstance(said, dict) else None
 
     def metrics(self) -> pd.DataFrame:
         """Return every value written so far: step, epoch, arm ("" for the run's own), name, value.
 
         A last line that is still being written is left out.
+
+        Raises:
+            ValueError: another line is no value.
         """
         path = self.path / "metrics.jsonl"
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if not whole:
             return pd.DataFrame(columns=_COLUMNS)
-        frame = pd.read_json(io.BytesIO(whole), lines=True, dtype={"arm": str, "name": str})
-        return frame[_COLUMNS].astype({"epoch": float, "value": float})
+        try:
+            frame = pd.read_json(io.BytesIO(whole), lines=True, dtype={"arm": str, "name": str})
+            frame = frame[_COLUMNS].astype({"step": np.int64, "epoch": float, "value": float})
+        except Exception as error:
+            raise ValueError(_first_bad_line(self.name, whole)) from error
+        return frame
 
     @property
     def steps(self) -> list[int]:
         """The steps that have a snapshot, ascending."""
-        names = (path.stem for path in (self.path / "snapshots").glob("*.safetensors"))
-        return sorted(int(name) for name in names if name.isdigit())
+        return numbered(self.path / "snapshots", ".safetensors")
 
     def snapshot(self, step: int | None = None) -> Snapshot:
         """Return the snapshot of a step; without a step, the newest.
@@ -309,9 +345,7 @@ class Run:
     @property
     def control(self) -> dict[str, Any]:
         """What the writer is asked to do now."""
-        blank = {"pause_at": None, "stop": False, "delay": 0.0}
-        said = read_json(self.path / "control.json", {})
-        return blank | (said if isinstance(said, dict) else {})
+        return read_table(self.path / "control.json", CONTROL)
 
     def _steer(self, **change: Any) -> None:
         write_json(self.path / "control.json", self.control | change)
@@ -365,6 +399,18 @@ class Run:
         if is_locked(self.path):
             raise ValueError(f"{self.name} is being written: stop it first")
         shutil.rmtree(self.path)
+
+
+def _first_bad_line(name: str, content: bytes) -> str:
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        try:
+            value = json.loads(line)
+            sound = isinstance(value, dict) and set(_COLUMNS) <= value.keys()
+        except (ValueError, RecursionError):
+            sound = False
+        if not sound:
+            return f"{name}: metrics.jsonl is damaged: line {number} is no value"
+    return f"{name}: metrics.jsonl is damaged: it holds values of mixed kinds"
 
 
 def is_locked(path: Path) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,35 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(_sentence(error, path)) from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(sentence(error, path)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a move survives a power cut (where folders can be)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network mounts refuse it
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep_temporary(run: Path) -> None:
+    """Remove what a killed writer left half-written; only the holder of the lock may.
+
+    Files that others write (control.json, maps) are left alone.
+    """
+    for pattern in ("checkpoints/.*", "snapshots/.*", ".status*", ".summary*", ".teacher*"):
+        for path in run.glob(f"{pattern}.tmp"):
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,8 +76,17 @@ def read_json(path: Path, missing: Any = None) -> Any:
     """Return what a JSON file holds, or `missing` where it is absent or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return missing
+
+
+def numbered(folder: Path, suffix: str) -> list[int]:
+    """Return the numbers that name files of a folder, as in 17.safetensors, ascending.
+
+    Other spellings of a number (007, ٣) are no names of ours and are passed over.
+    """
+    stems = [path.stem for path in folder.glob(f"*{suffix}")]
+    return sorted(int(stem) for stem in stems if re.fullmatch(r"0|[1-9][0-9]{0,17}", stem))
 
 
 def plain(value: Any) -> Any:
@@ -65,7 +102,26 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _sentence(error: OSError, path: Path) -> str:
+def append(file: Any, content: bytes) -> None:
+    """Append to an unbuffered file, all or nothing as far as the disk lets us.
+
+    Raises:
+        OSError: it could not be written; what was written of it is cut off again.
+    """
+    before, rest = os.fstat(file.fileno()).st_size, memoryview(content)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(before)
+        raise
+
+
+def sentence(error: OSError, path: Path) -> str:
+    """Say in one line why a file was not written, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {path.name} was not written; free some space, then resume"
+    if error.errno == errno.ENOENT:
+        return f"cannot write {path}: its folder is gone"
     return f"cannot write {path}: {error.strerror or error}"

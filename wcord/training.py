@@ -145,7 +145,7 @@ class Training:
         self._saved = now
         header = {
             "settings": self.prepared.digest,
-            "metrics": self.writer.flush(),
+            "metrics": self.writer.flush(durable=True),
             "frozen": {arm.name: arm.frozen for arm in self.arms if arm.frozen},
             "built": self.prepared.built,
             "seconds": self.prepared.seconds,

@@ -6,13 +6,24 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from wcord.runs import Run
-from wcord.storage import StorageError, plain, read_json, write_bytes, write_json
+from wcord.storage import (
+    StorageError,
+    append,
+    numbered,
+    plain,
+    sentence,
+    sweep_temporary,
+    write_bytes,
+    write_json,
+)
+from wcord.tables import CONTROL
 
 STATUS_EVERY = 0.25  # seconds; while paused every step is said
 
@@ -36,18 +47,22 @@ class RunWriter:
         self._lock = FileLock(self.path / "lock")
         try:
             self._lock.acquire(timeout=2)
+            (self.path / "snapshots").mkdir(exist_ok=True)
         except Timeout:
             raise RunLocked(
                 f"{run.name} is being written by another process: wait or stop it"
             ) from None
         except OSError as error:
+            self._lock.release()
             raise StorageError(f"cannot write in {self.path}: {error.strerror}") from error
-        (self.path / "snapshots").mkdir(exist_ok=True)
+        sweep_temporary(self.path)
         self._pending: list[str] = []
         self._metrics: Any = None
+        self._length = 0
         self._mirror: Any = None
         self._seen_control: tuple[int, int] | None = None
-        self.control = {"pause_at": None, "stop": False, "delay": 0.0}
+        self.control = self.run.control
+        self.ending = False  # set by a signal; read as a stop
         self._said = 0.0
         self.status: dict[str, Any] = {
             "state": "starting", "step": 0, "total": 0, "epoch": 0.0, "eta": None,
@@ -71,26 +86,39 @@ class RunWriter:
         try:
             stat = os.stat(self.path / "control.json")
         except OSError:
-            return self.control
-        mark = (stat.st_mtime_ns, stat.st_ino)
-        if mark != self._seen_control:
+            stat = None
+        if stat and (mark := (stat.st_mtime_ns, stat.st_ino)) != self._seen_control:
             self._seen_control = mark
-            said = read_json(self.path / "control.json", {})
-            if isinstance(said, dict):
-                self.control = {"pause_at": None, "stop": False, "delay": 0.0} | said
-        return self.control
+            self.control = self.run.control
+        return self.control | {"stop": True} if self.ending else self.control
 
     # -- metrics ---------------------------------------------------------------------------
 
     def open_metrics(self, length: int, mirror: bool = True) -> None:
-        """Begin to append after the first `length` bytes; what lies behind is cut off."""
+        """Begin to append after the first `length` bytes; what lies behind is cut off.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
         path = self.path / "metrics.jsonl"
-        self._metrics = open(path, "ab")  # noqa: SIM115 (open as long as the run)
-        self._metrics.truncate(length)
+        try:
+            self._metrics = open(path, "ab", buffering=0)  # noqa: SIM115 (open as long as the run)
+            self._metrics.truncate(length)
+            self._length = length
+        except OSError as error:
+            raise StorageError(f"cannot write metrics.jsonl: {error.strerror}") from error
         if mirror:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._mirror = SummaryWriter(str(self.path), flush_secs=30, max_queue=1000)
+            with suppress(OSError):  # a mirror: the truth is metrics.jsonl
+                self._mirror = SummaryWriter(str(self.path), flush_secs=30, max_queue=1000)
+
+    def holds_metrics(self, length: int) -> bool:
+        """Return whether metrics.jsonl is at least as long as a checkpoint says."""
+        try:
+            return (self.path / "metrics.jsonl").stat().st_size >= length
+        except OSError:
+            return length == 0
 
     def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
         """Take values of one arm ("" for the run's own) at one step."""
@@ -98,23 +126,35 @@ class RunWriter:
         for name, value in values.items():
             line = {"step": step, "epoch": epoch, "arm": arm, "name": name, "value": value}
             self._pending.append(json.dumps(plain(line)))
-            if self._mirror is not None:
-                self._mirror.add_scalar(f"{arm}/{name}" if arm else name, value, step)
+            self._reflect(f"{arm}/{name}" if arm else name, value, step)
 
-    def flush(self) -> int:
+    def _reflect(self, tag: str, value: float, step: int) -> None:
+        if self._mirror is not None:
+            try:
+                self._mirror.add_scalar(tag, value, step)
+            except OSError:  # its own thread met a full disk: go on without it
+                self._mirror = None
+
+    def flush(self, durable: bool = False) -> int:
         """Write what was recorded; return the length of metrics.jsonl.
+
+        Args:
+            durable: flush to the disk as well, before a checkpoint names the length.
 
         Raises:
             StorageError: the disk is full or the folder is gone.
         """
         try:
             if self._pending:
-                self._metrics.write(("\n".join(self._pending) + "\n").encode())
+                content = ("\n".join(self._pending) + "\n").encode()
+                append(self._metrics, content)
                 self._pending = []
-                self._metrics.flush()
-            return self._metrics.tell()
+                self._length += len(content)
+            if durable:
+                os.fsync(self._metrics.fileno())
+            return self._length
         except OSError as error:
-            raise StorageError(f"cannot write metrics.jsonl: {error.strerror}") from error
+            raise StorageError(sentence(error, self.path / "metrics.jsonl")) from error
 
     def snapshot(self, step: int, content: bytes, limit: int) -> None:
         """Write one snapshot and thin the others evenly to `limit`, first and last kept."""
@@ -128,20 +168,20 @@ class RunWriter:
 
     def forget_after(self, step: int) -> None:
         """Remove snapshots and maps of later steps, which resuming will make again."""
-        for path in self.path.glob("snapshots/*.safetensors"):
-            if path.stem.isdigit() and int(path.stem) > step:
-                path.unlink(missing_ok=True)
-        for path in self.path.glob("maps/*/*.safetensors"):
-            if path.stem.isdigit() and int(path.stem) > step:
-                path.unlink(missing_ok=True)
+        for folder in (self.path / "snapshots", *self.path.glob("maps/*")):
+            for later in numbered(folder, ".safetensors"):
+                if later > step:
+                    (folder / f"{later}.safetensors").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the files and of the lock."""
         try:
-            if self._metrics is not None:
-                self._metrics.close()
-            if self._mirror is not None:
-                self._mirror.close()
+            with suppress(OSError):
+                if self._metrics is not None:
+                    self._metrics.close()
+            with suppress(Exception):  # tensorboard's; what it had to say is in metrics.jsonl
+                if self._mirror is not None:
+                    self._mirror.close()
         finally:
             self._lock.release()
 
@@ -157,7 +197,7 @@ def create(path: Path, settings: str) -> Run:
             raise ValueError(f"{path} exists: choose another folder, or resume the run in it")
         path.mkdir(parents=True, exist_ok=True)
         write_bytes(path / "settings.yaml", settings.encode())
-        write_json(path / "control.json", {"pause_at": None, "stop": False, "delay": 0.0})
+        write_json(path / "control.json", {key: value for key, (value, _) in CONTROL.items()})
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"cannot make a run in {path}: {reason}") from error
