@@ -10,7 +10,7 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from lab import cloud_charts
+from lab import cloud_charts, heat_maps
 from lab.panels import facts, number, page_theme, title
 from lab.shapes import SIDE
 from lab.transporting import ExactDistance, exact_distance, line_of
@@ -128,7 +128,7 @@ def landscape(critic: CloudCritic, best: ExactDistance) -> None:
         across, up = np.meshgrid(line, line)
         points = torch.from_numpy(np.stack([across.ravel(), up.ravel()], 1))
         field = critic.scores(points).numpy().reshape(CELLS, CELLS)
-        option = cloud_charts.field_chart(field, source, target, theme, reach=SIDE)
+        option = heat_maps.field_chart(field, source, target, theme, reach=SIDE)
         words = f"The critic's height over the plane, from {field.min():.2f} to {field.max():.2f}."
     st.echarts_chart(option, height=HEIGHT, key="landscape", alt=words)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import streamlit as st
 
-from lab import charts, describe, equations, maps, palette
+from lab import charts, describe, equations, heat_maps, maps, palette
 from lab.palette import Theme
 from lab.reading import Watch
 
@@ -104,7 +104,7 @@ def plan(view: View) -> None:
     option, words = view.kept(
         "plan",
         lambda: (
-            charts.plan_chart(picture.plan, labels, view.theme),
+            heat_maps.plan_chart(picture.plan, labels, view.theme),
             describe.of_plan(picture.plan, labels),
         ),
     )

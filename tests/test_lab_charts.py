@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab import charts, cloud_charts, describe, palette
+from lab import charts, cloud_charts, describe, heat_maps, palette
 from lab.arrange import class_order, heaviest, sorted_plan
 from lab.layouts import REACH, Frame
 from lab.palette import DARK, LIGHT
@@ -31,7 +31,7 @@ def without_tables(option: dict[str, Any]) -> str:
 
 
 def test_plan_table_has_every_cell_in_class_order() -> None:
-    option = charts.plan_chart(PLAN, LABELS)
+    option = heat_maps.plan_chart(PLAN, LABELS)
     (table,) = tables(option)
     assert len(table) == 400
     order = class_order(LABELS)
@@ -44,7 +44,7 @@ def test_plan_table_has_every_cell_in_class_order() -> None:
 
 
 def test_plan_labels_and_boundaries_stand_where_classes_change() -> None:
-    option = charts.plan_chart(PLAN, LABELS)
+    option = heat_maps.plan_chart(PLAN, LABELS)
     names = option["xAxis"][0]["data"]
     assert len(names) == 20 and [n for n in names if n] == ["0", "1", "2", "3"]
     ordered = LABELS[class_order(LABELS)]
@@ -57,12 +57,12 @@ def test_plan_labels_and_boundaries_stand_where_classes_change() -> None:
 def test_plan_with_nan_or_an_empty_row_draws_nothing_there() -> None:
     broken = PLAN.copy()
     broken[0], broken[1, 1] = 0.0, np.nan
-    table = charts.plan_table(sorted_plan(broken, LABELS))
+    table = heat_maps.plan_table(sorted_plan(broken, LABELS))
     assert np.isfinite(table["share"]).all() and len(table) == 400
 
 
 def test_a_large_plan_keeps_its_places() -> None:
-    table = charts.plan_table(np.full((300, 300), 1 / 300))
+    table = heat_maps.plan_table(np.full((300, 300), 1 / 300))
     assert table["student"].max() == 299 and len(table) == 90_000
 
 
@@ -115,15 +115,15 @@ def test_every_option_is_plain_json_on_light_and_dark_pages() -> None:
     frame = Frame(cloud, cloud)
     for theme in (LIGHT, DARK):
         for option in (
-            charts.plan_chart(PLAN, LABELS, theme),
-            charts.cloud_plan_chart(PLAN[:5], theme),
+            heat_maps.plan_chart(PLAN, LABELS, theme),
+            heat_maps.cloud_plan_chart(PLAN[:5], theme),
             charts.scores_chart(PLAN, LABELS, theme),
             charts.map_chart(frame, np.arange(5), theme),
             charts.curves_chart(pd.DataFrame({"epoch": []}), {}, theme),
             cloud_charts.lines_chart(cloud, cloud, heaviest(PLAN[:5, :5]), theme),
             cloud_charts.potentials_chart(flat, {"f": flat}, flat, flat, theme, slopes=[(0, 0, 1)]),
             cloud_charts.agreement_chart({"f, source": (flat, flat)}, theme),
-            cloud_charts.field_chart(PLAN, cloud, cloud, theme),
+            heat_maps.field_chart(PLAN, cloud, cloud, theme),
             cloud_charts.progress_chart([0, 5], [0.0, 1.0], [0.0, 0.9], 1.1, theme),
         ):
             without_tables(option)
@@ -136,7 +136,7 @@ def test_every_option_is_plain_json_on_light_and_dark_pages() -> None:
 
 def test_field_is_drawn_from_the_lowest_row_up() -> None:
     field = np.arange(9.0).reshape(3, 3)
-    (table,) = tables(cloud_charts.field_chart(field, np.zeros((1, 2)), np.zeros((1, 2))))
+    (table,) = tables(heat_maps.field_chart(field, np.zeros((1, 2)), np.zeros((1, 2))))
     for _, cell in table.iterrows():
         assert cell["g"] == field[int(cell["y"]), int(cell["x"])]
 

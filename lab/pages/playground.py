@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from lab import charts, cloud_charts, describe, drawing, panels
+from lab import cloud_charts, describe, drawing, heat_maps, panels
 from lab.arrange import heaviest
 from lab.options import Option
 from lab.palette import Theme
@@ -216,7 +216,7 @@ def page() -> None:
             "source rows, target columns",
             "Dark is where a source point's mass goes; each row is divided by its sum.",
         )
-        option = charts.cloud_plan_chart(solved.plan, panels.page_theme())
+        option = heat_maps.cloud_plan_chart(solved.plan, panels.page_theme())
         shape = " by ".join(str(size) for size in solved.plan.shape)
         st.echarts_chart(option, height=HEIGHT, key="cloud-plan", alt=f"The plan, {shape} points.")
     with columns[2].container(border=True, height="stretch"):

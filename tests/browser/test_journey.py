@@ -25,6 +25,13 @@ from wcord.runs import Run
 pytestmark = pytest.mark.browser
 
 PANELS = ("plan", "scores", "map", "accuracy", "losses", "measures")
+COUNT_BLANKS = """keys => {
+    window.looks = window.blanks = 0;
+    setInterval(() => {
+        window.looks += 1;
+        window.blanks += keys.filter(k => !document.querySelector(`.st-key-${k} canvas`)).length;
+    }, 20);
+}"""
 EDGES = {"left": 52, "right": 50, "top": 8, "bottom": 46}  # of the heat map, in CSS pixels
 
 
@@ -57,9 +64,9 @@ def step_of(page: Any) -> int:
 
 def picture(page: Any, key: str) -> np.ndarray:
     """Return the pixels (h, w, 3) that a chart's canvases hold, one over the other, on white."""
-    layers = page.locator(f".st-key-{key} canvas").evaluate_all(
-        "all => all.map(canvas => canvas.toDataURL('image/png'))"
-    )
+    canvases = page.locator(f".st-key-{key} canvas")
+    canvases.first.wait_for()
+    layers = canvases.evaluate_all("all => all.map(canvas => canvas.toDataURL('image/png'))")
     drawn = [
         Image.open(io.BytesIO(base64.b64decode(layer.split(",")[1]))).convert("RGBA")
         for layer in layers
@@ -119,7 +126,9 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
     until(lambda: step_of(page) > 0, "training", seconds=90)
     for key in PANELS:
         page.locator(f".st-key-{key} canvas").first.wait_for()
+    time.sleep(2)
     before = {key: picture(page, key) for key in PANELS}
+    page.evaluate(COUNT_BLANKS, PANELS)
     equation = page.locator(".katex").first.inner_text()
     waiting = set(PANELS)
 
@@ -131,6 +140,8 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
         return not waiting
 
     until(all_moved, f"these panels move: {waiting}", seconds=45)
+    looks, blanks = page.evaluate("[window.looks, window.blanks]")
+    assert looks > 20 and blanks == 0  # no chart ever vanishes between two ticks
     assert page.locator(".katex").first.inner_text() != equation
 
     # pause, then exactly one step, ten, an epoch
@@ -182,6 +193,7 @@ def photograph(page: Any, run: Run, served: Any) -> None:
     path = os.environ.get("WCORD_SCREENSHOT")
     if not path:
         return
+    page.set_viewport_size({"width": 1600, "height": 1500})
     page.goto(f"{served.url}?run={run.name}&arm=wcord")
     until(lambda: page.get_by_text("UMAP of step").count(), "UMAP is compiled", seconds=120)
     until(lambda: step_of(page) > 200, "some epochs have passed", seconds=120)
@@ -192,8 +204,9 @@ def photograph(page: Any, run: Run, served: Any) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     time.sleep(2)
     content = page.screenshot(scale="css")
-    Image.open(io.BytesIO(content)).convert("RGB").quantize(200).save(path, optimize=True)
+    Image.open(io.BytesIO(content)).convert("RGB").save(path, optimize=True)
     page.get_by_role("button", name="Resume").click()
+    page.set_viewport_size({"width": 1600, "height": 1180})
 
 
 def test_the_playground_answers_to_clicks_and_keys(

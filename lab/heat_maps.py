@@ -1,0 +1,241 @@
+"""Heat maps of the pages: plans sorted by class, plans between clouds, a critic's landscape.
+
+Pure functions from data to ECharts options. A heat map must set `progressive` to 0: by default
+some frames miss rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lab import palette
+from lab.arrange import Blocks, class_blocks, sorted_plan
+from lab.options import TEXT, Option, axis, base, grid, legend
+from lab.palette import LIGHT, Theme
+
+Array = NDArray[Any]
+
+SHADES = 255
+
+
+def _hidden_axes(size_x: float, size_y: float) -> tuple[Option, Option]:
+    """Return a pair of invisible number axes that count samples, for lines between cells."""
+    plain = {"type": "value", "show": False, "min": 0}
+    return plain | {"max": size_x}, plain | {"max": size_y, "inverse": True}
+
+
+def _boundaries(blocks: Blocks, theme: Theme, *, series: str) -> Option:
+    """Return a series that draws the lines between classes on the second pair of axes."""
+    cuts = blocks.starts[1:]
+    lines = [{"xAxis": cut} for cut in cuts] + [{"yAxis": cut} for cut in cuts]
+    return {
+        "name": series,
+        "type": "scatter",
+        "data": [],
+        "xAxisIndex": 1,
+        "yAxisIndex": 1,
+        "silent": True,
+        "markLine": {
+            "silent": True,
+            "symbol": "none",
+            "label": {"show": False},
+            "lineStyle": {"color": theme.ink, "opacity": 0.35, "width": 1, "type": "solid"},
+            "data": lines,
+        },
+    }
+
+
+def _sample_axis(
+    theme: Theme, name: str, blocks: Blocks, size: int, *, classes: bool, **more: Any
+) -> Option:
+    """Return a category axis with one place a sample and a class number in each block's middle."""
+    names = [""] * size
+    for label, middle in zip(blocks.names, blocks.middles, strict=True):
+        names[min(int(middle), size - 1)] = str(label) if classes else ""
+    return {
+        "type": "category",
+        "data": names,
+        "name": name,
+        "nameLocation": "middle",
+        "nameTextStyle": {"fontSize": TEXT, "color": theme.ink},
+        "axisLabel": {"interval": 0, "fontSize": TEXT, "color": theme.ink, "margin": 6},
+        "axisTick": {"show": False},
+        "axisLine": {"lineStyle": {"color": theme.faint}},
+    } | more
+
+
+def plan_table(share: Array) -> pd.DataFrame:
+    """Return the cells of a plan as a table: student, teacher, share, shade (n·m rows).
+
+    `shade` is 255 √share, the place on the colour ramp: the root lets a confused plan, whose
+    shares are 1/n, be seen beside a sharp one on the same fixed scale.
+    """
+    n, m = share.shape
+    small = np.uint8 if max(n, m) <= 256 else np.uint16
+    clean = np.nan_to_num(share)
+    return pd.DataFrame(
+        {
+            "student": np.tile(np.arange(m, dtype=small), n),
+            "teacher": np.repeat(np.arange(n, dtype=small), m),
+            "share": clean.astype(np.float32).ravel(),
+            "shade": np.rint(SHADES * np.sqrt(clean.clip(0, 1))).astype(np.uint8).ravel(),
+        }
+    )
+
+
+def plan_chart(
+    plan: Array,
+    labels: Array,
+    theme: Theme = LIGHT,
+    *,
+    rows: str = "teacher samples, by class",
+    columns: str = "student samples, by class",
+) -> Option:
+    """Return the heat map of a square plan (n, n) with both sides sorted by class.
+
+    Colour is the share of a teacher sample's mass, from 0 to 1, on a square-root scale that is
+    the same for every arm and step.
+    """
+    blocks = class_blocks(labels)
+    return _heat_map(sorted_plan(plan, labels), blocks, blocks, theme, rows, columns, classes=True)
+
+
+def cloud_plan_chart(plan: Array, theme: Theme = LIGHT) -> Option:
+    """Return the heat map of a plan (n, m) between two clouds, in the order given."""
+    plan = np.asarray(plan, dtype=np.float64)
+    mass = plan.sum(axis=1, keepdims=True)
+    share = np.divide(plan, mass, out=np.zeros_like(plan), where=mass > 0)
+    one_row, one_column = Blocks([0], [0], [len(plan)]), Blocks([0], [0], [plan.shape[1]])
+    return _heat_map(
+        share, one_row, one_column, theme, "source points", "target points", classes=False
+    )
+
+
+def _heat_map(
+    share: Array,
+    rows: Blocks,
+    columns: Blocks,
+    theme: Theme,
+    row_name: str,
+    column_name: str,
+    *,
+    classes: bool,
+) -> Option:
+    n, m = share.shape
+    hidden_x, hidden_y = _hidden_axes(m, n)
+    across = _sample_axis(theme, column_name, columns, m, classes=classes, nameGap=26)
+    down = _sample_axis(theme, row_name, rows, n, classes=classes, nameGap=28, inverse=True)
+    scale = {
+        "type": "continuous",
+        "min": 0,
+        "max": SHADES,
+        "dimension": "shade",
+        "seriesIndex": 0,
+        "calculable": False,
+        "inRange": {"color": list(theme.ramp)},
+        "orient": "vertical",
+        "right": 0,
+        "top": "middle",
+        "itemHeight": 180,
+        "itemWidth": 14,
+        "text": ["all", "none"],
+        "textStyle": {"fontSize": TEXT, "color": theme.ink},
+    }
+    return base(
+        theme,
+        dataset={"source": plan_table(share)},
+        grid=grid(52, 50, 8, 46),
+        tooltip={"valueFormatter": "%.3f", "textStyle": {"fontSize": TEXT}},
+        xAxis=[across, hidden_x],
+        yAxis=[down, hidden_y],
+        visualMap=scale,
+        series=[
+            {
+                "name": "share of mass",
+                "type": "heatmap",
+                "progressive": 0,
+                "encode": {
+                    "x": "student",
+                    "y": "teacher",
+                    "value": "shade",
+                    "tooltip": ["teacher", "student", "share"],
+                },
+                "itemStyle": {"borderWidth": 0},
+                "emphasis": {"itemStyle": {"borderColor": theme.ink, "borderWidth": 1}},
+            },
+            _boundaries(rows, theme, series="classes"),
+        ],
+    )
+
+
+def field_chart(
+    field: Array, source: Array, target: Array, theme: Theme = LIGHT, *, reach: float = 3.0
+) -> Option:
+    """Return a critic's landscape g (k, k) over the plane, rows from the lowest y, with the clouds.
+
+    Light and dark follow the page's ramp, from the smallest value to the largest.
+    """
+    k = len(field)
+    columns, rows = np.meshgrid(np.arange(k, dtype=np.uint8), np.arange(k, dtype=np.uint8))
+    finite = np.nan_to_num(np.asarray(field, dtype=np.float32))
+    table = pd.DataFrame({"x": columns.ravel(), "y": rows.ravel(), "g": finite.ravel()})
+    cells: Option = {
+        "type": "category",
+        "data": [str(place) for place in range(k)],
+        "show": False,
+    }
+    clouds = [
+        {
+            "name": name,
+            "type": "scatter",
+            "xAxisIndex": 1,
+            "yAxisIndex": 1,
+            "symbol": symbol,
+            "symbolSize": 11,
+            "data": [[float(x), float(y)] for x, y in points],
+            "itemStyle": {"color": colour, "borderColor": theme.paper, "borderWidth": 1},
+            "silent": True,
+        }
+        for name, symbol, colour, points in (
+            ("source", "circle", theme.lit(palette.SOURCE), source),
+            ("target", "diamond", theme.lit(palette.TARGET), target),
+        )
+    ]
+    plane = axis(theme, min=-reach, max=reach, splitLine={"show": False})
+    return base(
+        theme,
+        dataset={"source": table},
+        legend=legend(theme, data=["source", "target"]),
+        grid=grid(34, 62, 32, 28),
+        xAxis=[cells, plane | {"position": "bottom"}],
+        yAxis=[cells, plane | {"position": "left"}],
+        visualMap={
+            "min": float(finite.min()),
+            "max": float(max(finite.max(), finite.min() + 1e-6)),
+            "dimension": "g",
+            "seriesIndex": 0,
+            "calculable": False,
+            "precision": 2,
+            "inRange": {"color": list(theme.ramp[1:6])},
+            "right": 0,
+            "top": "middle",
+            "itemHeight": 160,
+            "itemWidth": 14,
+            "text": [f"{finite.max():.2f}", f"{finite.min():.2f}"],
+            "textStyle": {"fontSize": TEXT, "color": theme.ink},
+        },
+        series=[
+            {
+                "name": "critic g",
+                "type": "heatmap",
+                "progressive": 0,
+                "encode": {"x": "x", "y": "y", "value": "g"},
+                "silent": True,
+            },
+            *clouds,
+        ],
+    )
