@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wcord import parallel
 from wcord.experiment import OptimizerSettings
 from wcord.models import Network
 from wcord.objectives import Objective
@@ -50,10 +52,13 @@ class Arm:
         self.maps = self.objective.needs_maps
         self.parameters = [p for p in self._parts().parameters() if p.requires_grad]
         self.optimizer = build_optimizer(optimizer, self.parameters)
-        self.latest: dict[str, Tensor] = {}
-        self.sums: dict[str, Tensor] = {}
-        self.summed = 0
+        self.names: tuple[str, ...] = ()  # of the scalars of a step: total, terms, logs
+        self.latest = self.sums = torch.zeros(0, device=device)  # (names,)
+        self.summed = torch.zeros((), device=device)  # steps in `sums`
         self.frozen: str | None = None
+        self.waits = device.type != "cuda"  # may the host look at every step's loss?
+        self._fault: Tensor | None = None  # (2 + terms,): step, total, losses where it broke
+        self._under_way: tuple[int, Tensor, dict[str, Tensor]] | None = None
         self._draws = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in student.modules())
 
     def _parts(self) -> nn.ModuleDict:
@@ -68,55 +73,116 @@ class Arm:
 
         A loss or gradient that is not finite freezes the arm before its weights move.
         """
+        self.differentiate(batch, teacher, images, dtype)
+        self.move(rate)
+
+    def differentiate(self, batch: Batch, teacher: Output, images: Tensor, dtype: Any) -> None:
+        """Compute the losses of a batch and their gradients.
+
+        Args:
+            batch, teacher: of the whole batch.
+            images: of this rank's rows of it (all of them where there is one process).
+            dtype: "bfloat16" computes the student in it; losses are float32 at least.
+        """
         if self.frozen:
             return
         self.student.train()
         if self._draws:
-            torch.manual_seed(seed_of(self.seed, "dropout", batch.step))
+            place = (parallel.rank(),) if parallel.size() > 1 else ()
+            torch.manual_seed(seed_of(self.seed, "dropout", batch.step, *place))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
             student = self.student(images, maps=self.maps)
-        total, losses = self.objective(batch, teacher, student.float())
+        total, losses = self.objective(batch, teacher, parallel.gather(widened(student)))
         self.optimizer.zero_grad(set_to_none=True)
         if total.requires_grad:  # not where every weight is 0: a control that is never trained
             total.backward()
-        if self._freeze_if_broken(total, losses, batch.step):
+        self._under_way = batch.step, total.detach(), losses
+
+    def move(self, rate: float) -> None:
+        """Move the weights by the gradients of `differentiate`, and write the banks."""
+        if self._under_way is None:
             return
+        step, total, losses = self._under_way
+        self._under_way = None
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        sound = torch.isfinite(total + torch.nn.utils.get_total_norm(gradients))
+        scalars = {"total": total, **losses, **self.objective.logs}
+        if self.waits:
+            if not sound:
+                values = {term: loss.item() for term, loss in losses.items()}
+                self.frozen = self._sentence(step, values)
+                return
+        else:
+            self._remember(step, sound, torch.stack([total, *losses.values()]).detach())
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.objective.update()
-        self._add({"total": total, **losses, **self.objective.logs})
+        self._add(scalars)
+
+    def _remember(self, step: int, sound: Tensor, losses: Tensor) -> None:
+        """Keep on the device where the arm broke, and let the optimizer stand still from then on.
+
+        The host does not wait: fused optimizers read `found_inf` on the device. Banks and
+        statistics of an arm that broke are written until `check` says so.
+        """
+        if self._fault is None:
+            self._fault = torch.full((1 + len(losses),), -1.0, device=losses.device)
+        now = torch.cat([torch.full_like(losses[:1], step), losses]).to(self._fault.dtype)
+        self._fault = torch.where((self._fault[0] < 0) & ~sound, now, self._fault)
+        self.optimizer.found_inf = (self._fault[0] >= 0).float()  # type: ignore[attr-defined]
+        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+
+    def fault(self) -> str | None:
+        """Return what froze the arm or is about to; the host waits for the device."""
+        if self._fault is None or self.frozen:
+            return self.frozen
+        step, _, *losses = self._fault.tolist()
+        if step < 0:
+            return None
+        return self._sentence(int(step), dict(zip(self.objective.weights, losses, strict=True)))
+
+    def check(self) -> None:
+        """Freeze the arm where a step since the last check broke; all ranks at the same step."""
+        self.frozen = self.fault()
+
+    def _sentence(self, step: int, losses: dict[str, float]) -> str:
+        broken = [term for term, loss in losses.items() if not math.isfinite(loss)]
+        what = f"{broken[0]} became {losses[broken[0]]:g}" if broken else ""
+        if not broken:
+            what = f"the gradient of {' + '.join(losses)} became infinite or NaN"
+        return f"arm {self.name!r} froze at step {step}: {what}"
 
     @property
     def last(self) -> dict[str, float]:
         """The scalars of the last step."""
-        return {name: value.item() for name, value in self.latest.items()}
-
-    def _freeze_if_broken(self, total: Tensor, losses: dict[str, Tensor], step: int) -> bool:
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        if torch.isfinite(total.detach() + torch.nn.utils.get_total_norm(gradients)):
-            return False
-        broken = [term for term, loss in losses.items() if not torch.isfinite(loss)]
-        what = f"{broken[0]} became {losses[broken[0]].item():g}" if broken else "a gradient broke"
-        if not broken:
-            what = f"the gradient of {' + '.join(losses)} became infinite or NaN"
-        self.frozen = f"arm {self.name!r} froze at step {step}: {what}"
-        return True
+        return dict(zip(self.names, self.latest.tolist(), strict=True))
 
     def _add(self, scalars: dict[str, Tensor]) -> None:
-        self.latest = {name: value.detach() for name, value in scalars.items()}
-        for name, value in self.latest.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
-        self.summed += 1
+        names = tuple(scalars)
+        now = torch.stack([value.detach() for value in scalars.values()])
+        if names != self.names:  # the first step, or a term that logs something new
+            before = dict(zip(self.names, self.sums, strict=True))
+            blank = torch.zeros((), device=now.device, dtype=now.dtype)
+            self.sums = torch.stack([before.get(name, blank) for name in names])
+            self.names, self.latest = names, torch.full_like(self.sums, math.nan)
+        count = torch.ones_like(self.summed)
+        if self._fault is not None:
+            sound = self._fault[0] < 0
+            now, count = torch.where(sound, now, self.latest), count * sound
+            self.sums = torch.where(sound, self.sums + now, self.sums)
+        else:
+            self.sums = self.sums + now
+        self.latest, self.summed = now, self.summed + count
 
     def losses(self) -> dict[str, float]:
         """Return the mean of every scalar since the last call, and begin anew."""
-        if not self.summed:
+        count = self.summed.item()
+        if not count:
             return {}
-        names = sorted(self.sums, key=lambda name: (name != "total", "." in name, name))
-        values = torch.stack([self.sums[name].double() for name in names]) / self.summed
-        means = dict(zip(names, values.tolist(), strict=True))
-        self.sums, self.summed = {}, 0
-        return means
+        order = sorted(range(len(self.names)), key=lambda place: _rank(self.names[place]))
+        means = (self.sums.double() / count).tolist()
+        self.sums, self.summed = torch.zeros_like(self.sums), torch.zeros_like(self.summed)
+        return {self.names[place]: means[place] for place in order}
 
     # -- what resuming needs ---------------------------------------------------------------
 
@@ -127,9 +193,9 @@ class Arm:
             for key, value in entry.items():
                 if value is not None:
                     state[f"optimizer/{place}/{key}"] = torch.as_tensor(value)
-        for name, value in self.sums.items():
+        for name, value in zip(self.names, self.sums, strict=True):
             state[f"sums/{name}"] = value
-        state["summed"] = torch.tensor(self.summed)
+        state["summed"] = self.summed
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -148,7 +214,19 @@ class Arm:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         device = self.parameters[0].device
-        self.sums = {
-            k.removeprefix("sums/"): v.to(device) for k, v in state.items() if k.startswith("sums/")
-        }
-        self.summed = int(state["summed"])
+        sums = {k.removeprefix("sums/"): v for k, v in state.items() if k.startswith("sums/")}
+        self.names = tuple(sums)
+        if sums:
+            self.sums = torch.stack(list(sums.values())).to(device)
+            self.latest = torch.full_like(self.sums, math.nan)  # of a step before this process
+        self.summed = state["summed"].to(device)
+
+
+def widened(output: Output) -> Output:
+    """Return half-precision outputs in float32, in which losses are computed."""
+    return output if output.features.dtype == torch.float64 else output.float()
+
+
+def _rank(name: str) -> tuple[bool, bool, str]:
+    """Order scalars: the total, the terms, what terms log."""
+    return name != "total", "." in name, name

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from wcord import checkpoint
+from wcord import checkpoint, parallel
 from wcord.preparation import Prepared
 from wcord.schedule import learning_rate
 from wcord.writer import RunWriter
@@ -44,12 +44,15 @@ class Training:
         )
         if self.step == 0:
             self.look(record=True)
-        while self.step < task.total and self.obey():
+        while self.step < task.total and parallel.agree(self.obey()):
             began = time.monotonic()
             given = task.at(self.step)
             rate = learning_rate(settings.optimizer, self.step, task.total, task.epoch_steps)
             for arm in self.arms:
-                arm.step(given.batch, given.teacher, given.images, rate, settings.precision)
+                arm.differentiate(given.batch, given.teacher, given.images, settings.precision)
+            parallel.sum_gradients([(a.student, a.objective) for a in self.arms if not a.frozen])
+            for arm in self.arms:
+                arm.move(rate)
             self.step += 1
             bar.update()
             self.tell()
@@ -58,6 +61,8 @@ class Training:
             before = took if self._step_time is None else self._step_time
             self._step_time = 0.98 * before + 0.02 * took
         bar.close()
+        for arm in self.arms:
+            arm.check()
         self.save()
 
     def obey(self) -> bool:
@@ -90,6 +95,7 @@ class Training:
         """Write what is due after a step: losses, probe, checkpoint, status."""
         if due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
             for arm in self.arms:
+                arm.check()
                 self.writer.record(self.step, self.epoch, arm.name, arm.losses())
             self.writer.flush()
         every = self.experiment.probe.every * self.task.epoch_steps
@@ -123,7 +129,7 @@ class Training:
 
     def look(self, record: bool) -> None:
         """Probe all arms: pictures for the snapshot, values for the metrics."""
-        if not self.experiment.probe.enabled:
+        if not self.experiment.probe.enabled or parallel.rank():
             return
         values, content = self.probe.look(self.arms, self.step, self.epoch)
         self.writer.snapshot(self.step, content, self.experiment.probe.snapshots)
@@ -131,12 +137,14 @@ class Training:
         if record:
             for arm in self.arms:
                 seen = values[arm.name] | {"test_accuracy": self.prepared.test_accuracy(arm)}
-                kept = {name: value for name, value in seen.items() if name not in arm.latest}
+                kept = {name: value for name, value in seen.items() if name not in arm.names}
                 self.writer.record(self.step, self.epoch, arm.name, kept)
             self.writer.flush()
 
     def save(self) -> None:
-        """Write a checkpoint of all arms."""
+        """Write a checkpoint of all arms (the first rank does)."""
+        if parallel.rank():
+            return
         tensors = {
             f"{arm.name}/{key}": value for arm in self.arms for key, value in arm.state().items()
         }
@@ -146,7 +154,7 @@ class Training:
         header = {
             "settings": self.prepared.digest,
             "metrics": self.writer.flush(durable=True),
-            "frozen": {arm.name: arm.frozen for arm in self.arms if arm.frozen},
+            "frozen": {arm.name: fault for arm in self.arms if (fault := arm.fault())},
             "built": self.prepared.built,
             "seconds": self.prepared.seconds,
         }

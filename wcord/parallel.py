@@ -1,0 +1,237 @@
+"""One run on several processes (`torchrun`): the same numbers as one process on the same batch.
+
+Every rank holds all arms and all banks, and computes the networks on its own rows of the batch.
+Embeddings, logits and maps are gathered, so that every rank evaluates the whole objective on the
+whole batch, with the same negatives, the same plan and the same banks afterwards. Then
+
+    dL/dtheta_S = sum over ranks r of  (dL/dh_r) (dh_r/dtheta_S)
+
+L being the same function on every rank, `gather` hands back a rank's own rows of dL/dh, and the
+student's gradients are *added* over ranks: averaging them would divide a term of the whole batch
+by the number of ranks. Parameters of terms (critics, projections) see the whole batch on every
+rank already, so theirs are averaged, which changes nothing but rounding between unlike machines.
+
+Draws are keyed by sample and step, never by rank. Rank 0 alone writes the run directory, which
+every rank must be able to read (one machine, or a shared folder).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from wcord.objectives.term import Output
+
+PATIENCE = timedelta(days=7)  # others wait while the first trains a teacher, or while paused
+
+
+class Ended(Exception):
+    """The first rank has ended, and with it this one."""
+
+
+def size() -> int:
+    """Return the number of ranks; 1 without torchrun."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return this process's number, from 0."""
+    return dist.get_rank() if size() > 1 else 0
+
+
+def local_rank() -> int | None:
+    """Return the place among the ranks of this machine; None without torchrun."""
+    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the other ranks where torchrun started several, and leave them at the end."""
+    started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    if not started or dist.is_initialized():
+        yield
+        return
+    cuda = torch.cuda.is_available()
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def agree(value: bool) -> bool:
+    """Return what the first rank says."""
+    if size() == 1:
+        return value
+    said = torch.tensor([value], dtype=torch.uint8)
+    dist.broadcast(said, 0)
+    return bool(said.item())
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """Let the first rank pass, then the others: for what is written once and read by all.
+
+    Raises:
+        Ended: on the others, where the first failed.
+    """
+    if rank() > 0:
+        if not agree(True):
+            raise Ended
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        agree(False)
+        raise
+    agree(True)
+
+
+def said_by_first(action: Callable[[], str]) -> str:
+    """Return the text that the first rank's action gives.
+
+    Raises:
+        ValueError: the action did, on the first rank; the others raise `Ended`.
+    """
+    if size() == 1:
+        return action()
+    text = ""
+    with first_alone():
+        if rank() == 0:
+            text = action()
+    words = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)
+    length = torch.tensor([len(words)])
+    dist.broadcast(length, 0)
+    words = words if rank() == 0 else torch.empty(int(length), dtype=torch.uint8)
+    dist.broadcast(words, 0)
+    return bytes(words.tolist()).decode()
+
+
+def own_rows(index: Tensor) -> Tensor:
+    """Return this rank's part of a batch (n, ...): n / size rows that follow each other."""
+    count = len(index) // size()
+    return index[rank() * count : (rank() + 1) * count]
+
+
+class _Gather(torch.autograd.Function):
+    """All ranks' rows, one rank after the other; backward returns a rank's own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [
+            torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(size())
+        ]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return own_rows(gradient).contiguous()
+
+
+def gather(output: Output) -> Output:
+    """Return the outputs of the whole batch (n, ...) from every rank's rows (n / size, ...).
+
+    Differentiation: of the whole batch's loss in this rank's rows; the gradients of what made
+    them are then to be added over ranks (`sum_gradients`).
+    """
+    if size() == 1:
+        return output
+    wide = torch.cat([output.features, output.logits], 1)  # one message for both
+    features, logits = _Gather.apply(wide).split(
+        [output.features.shape[1], output.logits.shape[1]], 1
+    )
+    return Output(features, logits, tuple(_Gather.apply(stage) for stage in output.maps))
+
+
+def sum_gradients(arms: Sequence[tuple[nn.Module, nn.Module]]) -> None:
+    """Add the students' gradients over ranks, average all else: one message for all arms.
+
+    Args:
+        arms: (student, objective) of each arm after its backward pass. Running statistics of
+            the students' normalisation layers are averaged along.
+    """
+    if size() == 1 or not arms:
+        return
+    added = [p.grad for student, _ in arms for p in student.parameters() if p.grad is not None]
+    averaged = [p.grad for _, terms in arms for p in terms.parameters() if p.grad is not None]
+    averaged += [b for student, _ in arms for b in student.buffers() if b.is_floating_point()]
+    with torch.no_grad():
+        flat = torch.cat(
+            [t.reshape(-1) for t in added] + [t.reshape(-1) / size() for t in averaged]
+        )
+        dist.all_reduce(flat)
+        tensors = added + averaged
+        parts = flat.split([t.numel() for t in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over ranks; backward adds the gradients over ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+class SynchronisedNorm(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the whole batch, all ranks' rows together.
+
+    torch's SyncBatchNorm is for GPUs only; this one runs wherever messages do.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (x - mean) / deviation per channel, (n, C, H, W)."""
+        if not self.training or size() == 1:
+            return super().forward(images)
+        count = images.numel() // images.shape[1] * size()
+        wide = images if images.dtype == torch.float64 else images.float()
+        mean = _Sum.apply(wide.sum((0, 2, 3))) / count  # (C,)
+        centred = wide - mean[:, None, None]
+        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count  # (C,)
+        if self.track_running_stats:
+            self._keep(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        out = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if self.affine:
+            out = out * self.weight[:, None, None] + self.bias[:, None, None]
+        return out.to(images.dtype)
+
+    def _keep(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+def synchronise_norms(module: nn.Module) -> nn.Module:
+    """Let every 2-d batch normalisation of a module see all ranks; names of weights stay."""
+    for layer in module.modules():
+        if type(layer) is nn.BatchNorm2d:
+            layer.__class__ = SynchronisedNorm
+    return module
+
+
+def split_by_rank(values: Tensor) -> Iterable[Tensor]:
+    """Return every rank's rows of something gathered (n, ...), in the order of ranks."""
+    return values.chunk(size())
