@@ -127,6 +127,7 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
     for key in PANELS:
         page.locator(f".st-key-{key} canvas").first.wait_for()
     time.sleep(2)
+    assert run.status["error"] is None
     before = {key: picture(page, key) for key in PANELS}
     page.evaluate(COUNT_BLANKS, PANELS)
     equation = page.locator(".katex").first.inner_text()
