@@ -180,6 +180,7 @@ def curves_chart(
     name: str = "",
     percent: bool = False,
     bold: str | None = None,
+    last: float | None = None,
 ) -> Option:
     """Return curves over time, one column an arm, in the arms' colours.
 
@@ -190,6 +191,7 @@ def curves_chart(
         name: title of the vertical axis, with its unit.
         percent: fix the vertical axis to 0-100.
         bold: the curve to draw thicker (the arm chosen on the page).
+        last: where the horizontal axis ends, so that a run fills it; else with the data.
     """
     series = [
         {
@@ -212,7 +214,7 @@ def curves_chart(
         legend=legend(theme, type="scroll"),
         grid=grid(56, 14, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3g"},
-        xAxis=axis(theme, across, min=0, max="dataMax", axisLabel={"hideOverlap": True})
+        xAxis=axis(theme, across, min=0, max=last or "dataMax", axisLabel={"hideOverlap": True})
         | {"splitLine": {"show": False}},
         yAxis=axis(theme, name, nameGap=40, **limits),
         series=series,

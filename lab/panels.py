@@ -241,6 +241,7 @@ def curves(watch: Watch, arm: str, name: str, theme: Theme, key: str) -> None:
             name=words,
             percent=name.endswith("accuracy"),
             bold=arm,
+            last=watch.epochs,
         ),
     )
     st.echarts_chart(option, height=HEIGHT, key=key, alt=describe.of_curves(table, words))

@@ -91,7 +91,8 @@ def test_map_holds_both_sides_in_order_and_keeps_strays_on_the_rim() -> None:
 def test_curves_keep_each_arms_colour_and_thicken_the_chosen_one() -> None:
     table = pd.DataFrame({"epoch": [0, 1], "plain": [1.0, 2.0], "wcord": [1.0, 3.0]})
     colours = palette.arm_colours(["plain", "kd", "wcord"])
-    option = charts.curves_chart(table, colours, percent=True, bold="wcord")
+    option = charts.curves_chart(table, colours, percent=True, bold="wcord", last=40)
+    assert option["xAxis"]["max"] == 40
     assert [s["name"] for s in option["series"]] == ["plain", "wcord"]
     assert [s["lineStyle"]["width"] for s in option["series"]] == [2, 4]
     assert option["series"][1]["itemStyle"]["color"] == palette.ARMS["wcord"]
