@@ -173,7 +173,6 @@ def _normaliser(function: Callable[[Tensor], float]) -> str:
 
 
 def _zero_and_wrong(answer: Tensor) -> str:
-    teacher = torch.eye(6, dtype=torch.float64)
     student = torch.as_tensor(answer, dtype=torch.float64)
     if student.shape != (6, 6):
         return "six student features of length 6 are asked for"

@@ -43,7 +43,7 @@ def arrays_of(
 
 def values_of(terms: dict[str, Any], progress: float, arm: int) -> dict[str, float]:
     """Return the scalars of one arm."""
-    values = {term: 2.0 - progress for term in terms} | {"total": 3.0 - 2 * progress}
+    values = dict.fromkeys(terms, 2.0 - progress) | {"total": 3.0 - 2 * progress}
     values |= {"held_out_accuracy": 40 + 50 * progress + arm, "same_class_mass": progress}
     values |= {"diagonal_mass": progress / 2, "variance_ratio": 1.0, "exact_iw": 0.4}
     values |= {"feature_distance": 1.0 - progress, "neighbour_overlap": progress, "cka": progress}

@@ -120,8 +120,8 @@ class Report:
         lines.append("")
         lines.append(
             f"Mean ± standard deviation over {self.seeds} seeds, last epoch. Differences are "
-            f"paired by seed; the 95 % intervals are corrected for {len(self.frame) - 1} comparisons "
-            "(Holm); r is the correlation between the two arms over seeds."
+            f"paired by seed; the 95 % intervals are corrected for {len(self.frame) - 1} "
+            "comparisons (Holm); r is the correlation between the two arms over seeds."
         )
         return "\n".join(lines)
 
