@@ -33,7 +33,7 @@ from wcord.views import View
 
 PRESETS = Path(__file__).parent / "presets"
 SCHEMA_VERSION = 1
-SAME = "same"  # in linear_probe.on: the run's own data
+SAME = "same"  # in linear_probe.sources: the run's own data
 
 
 class SettingsError(ValueError):
@@ -121,17 +121,17 @@ class ProbeSettings(Settings):
 class LinearProbeSettings(Settings):
     """Data on which linear probes read the frozen features of teacher and students at the end.
 
-    `on` lists sources as `data.source` names them, or "same" for the run's own; true is short
+    `sources` are written as `data.source` names them, or "same" for the run's own; true is short
     for ["same"]. At most `train_size` images, class-balanced, fit a probe, `strength` is its
     inverse regularisation. Results are called linear_probe_accuracy (same) and
     linear_probe_accuracy_on_SOURCE.
     """
 
-    on: list[str] = []
+    sources: list[str] = []
     train_size: int = Field(10_000, ge=2)
     strength: float = Field(1.0, gt=0)
 
-    @field_validator("on")
+    @field_validator("sources")
     @classmethod
     def _known_sources(cls, sources: list[str]) -> list[str]:
         for source in sources:
@@ -179,10 +179,10 @@ class Experiment(Settings):
 
     @field_validator("linear_probe", mode="before")
     @classmethod
-    def _short_for_on(cls, asked: Any) -> Any:
+    def _short_for_sources(cls, asked: Any) -> Any:
         if asked is None or isinstance(asked, bool):
-            return {"on": [SAME] if asked else []}
-        return {"on": asked} if isinstance(asked, list) else asked
+            return {"sources": [SAME] if asked else []}
+        return {"sources": asked} if isinstance(asked, list) else asked
 
     @field_validator("arms", mode="before")
     @classmethod
