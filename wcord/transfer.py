@@ -55,7 +55,7 @@ def probings(experiment: Experiment, data: Data, sights: list[Sight]) -> list[Pr
             another number of channels.
     """
     asked, found = experiment.linear_probe, []
-    for source in asked.on:
+    for source in asked.sources:
         of, name = data, "linear_probe_accuracy"
         labels: Callable[[Tensor], Tensor] = sights[1].labels
         if source != SAME:
@@ -85,7 +85,7 @@ def _other(experiment: Experiment, data: Data, sights: list[Sight], source: str)
         for sight in sights:
             sight.view.check(other)
     except ValueError as error:
-        raise SettingsError(f"linear_probe.on: {error}") from error
+        raise SettingsError(f"linear_probe.sources: {error}") from error
     return other.to(data.train.images.device)
 
 
