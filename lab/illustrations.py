@@ -130,7 +130,7 @@ def plan_view(
     Args:
         plan: masses; rows are drawn as shares of the largest entry.
         source, target: points in the plane (n, 2) and (m, 2), or None.
-        labels: true classes (n,), for the colour of lines.
+        labels: true classes (n,) of both sides, where n = m, for the colour of lines.
     """
     plane = source is not None and target is not None  # the plan is drawn as lines too
     figure = Figure(figsize=(9.4 if plane else 4.8, 4.3), layout="constrained")
@@ -156,7 +156,7 @@ def plan_view(
         ax.tick_params(labelleft=ax is above, labelbottom=ax is beside, length=0)
     if source is not None and target is not None:
         ax = figure.add_subplot(grid[:, 3])
-        figures.transport_lines(source, target, plan, labels, ax=ax)
+        figures.transport_lines(source, target, plan, labels if n == m else None, ax=ax)
         ax.set(xticks=[], yticks=[], title="heaviest entries")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
     figure.suptitle(title, fontsize=12)

@@ -35,8 +35,8 @@ def notebooks() -> list[Path]:
 
 
 def digest(notebook: Any) -> str:
-    """Return a hash of the sources of all cells, 16 hexadecimal digits."""
-    sources = [[cell.cell_type, cell.id, cell.source] for cell in notebook.cells]
+    """Return a hash of all code, 16 hexadecimal digits; prose may be mended without a new run."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 

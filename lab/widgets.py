@@ -150,7 +150,7 @@ def plan_explorer(
     Args:
         cost: C (n, m).
         source, target: points in the plane (n, 2) and (m, 2), to draw the plan as lines too.
-        labels: classes (n,) of the sources, which colour the lines.
+        labels: classes (n,) of both sides, where n = m; they colour the lines.
         epsilon, iterations: where the sliders begin.
     """
     return PlanExplorer(cost, source, target, labels, epsilon, iterations)
