@@ -169,8 +169,8 @@ def campaign(count: int, folder: Path, seed: int, say: Callable[[str], None]) ->
     shared = folder / "teachers"
     os.environ["WCORD_RUNS"] = str(shared)
     whole = create(folder / "undisturbed", settings)
-    seconds = finish(whole.path)
-    seconds = max(seconds, finish(create(folder / "again", settings).path))
+    resume(whole.path, progress=False)  # here, so that children find every module imported
+    seconds = finish(create(folder / "again", settings).path)
     number = 0
     while survived.total() < count:
         number += 1
@@ -200,8 +200,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    from torch.utils.tensorboard import SummaryWriter  # noqa: F401 (imported before forking)
-
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         survived = campaign(

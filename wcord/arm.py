@@ -15,8 +15,10 @@ from wcord.experiment import OptimizerSettings
 from wcord.models import Network
 from wcord.objectives import Objective
 from wcord.objectives.term import Batch, Output, Passes, Shapes, TermSettings
+from wcord.placement import placed
 from wcord.randomness import seed_of
 from wcord.schedule import build_optimizer, set_learning_rate
+from wcord.speed import Forward, hastened
 
 
 class Arm:
@@ -47,7 +49,7 @@ class Arm:
     ) -> None:
         self.name = name
         self.seed = seed
-        self.student = deepcopy(student).to(device)
+        self.student = placed(deepcopy(student), device)
         self.objective = Objective(dict(terms), shapes, seed).to(device)
         self.maps = self.objective.needs_maps
         self.parameters = [p for p in self._parts().parameters() if p.requires_grad]
@@ -56,6 +58,7 @@ class Arm:
         self.latest = self.sums = torch.zeros(0, device=device)  # (names,)
         self.summed = torch.zeros((), device=device)  # steps in `sums`
         self.frozen: str | None = None
+        self._forward: Forward | None = None
         self.waits = device.type != "cuda"  # may the host look at every step's loss?
         self._fault: Tensor | None = None  # (2 + terms,): step, total, losses where it broke
         self._under_way: tuple[int, Tensor, dict[str, Tensor]] | None = None
@@ -67,6 +70,10 @@ class Arm:
     def prime(self, passes: Passes) -> None:
         """Fill banks and centres by real features before the first step."""
         self.objective.prime(passes)
+
+    def hasten(self, speed: str, images: Tensor, dtype: Any) -> None:
+        """Compute the student in a faster way from here on (see `wcord.speed`), if there is one."""
+        self._forward = hastened(self.student, speed, images, dtype == "bfloat16")
 
     def step(self, batch: Batch, teacher: Output, images: Tensor, rate: float, dtype: Any) -> None:
         """Take one training step: forward, objective, backward, move, write the banks.
@@ -91,7 +98,10 @@ class Arm:
             place = (parallel.rank(),) if parallel.size() > 1 else ()
             torch.manual_seed(seed_of(self.seed, "dropout", batch.step, *place))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-            student = self.student(images, maps=self.maps)
+            if self._forward is not None and not self.maps:
+                student = self._forward(images)
+            else:
+                student = self.student(images, maps=self.maps)
         total, losses = self.objective(batch, teacher, parallel.gather(widened(student)))
         self.optimizer.zero_grad(set_to_none=True)
         if total.requires_grad:  # not where every weight is 0: a control that is never trained

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from wcord import parallel
 from wcord.experiment import Experiment, SettingsError
 
 SMALL = 3 * 16 * 16  # images of at most this many numbers train fastest on one thread
@@ -19,9 +20,12 @@ def choose_device(asked: str) -> torch.device:
     Raises:
         SettingsError: there is no such device here.
     """
+    place = parallel.local_rank()
+    if asked == "cuda" and place is not None:
+        asked = f"cuda:{place}"
     if asked == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda" if place is None else f"cuda:{place}")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(asked)

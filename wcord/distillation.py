@@ -18,18 +18,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from wcord import checkpoint
+from wcord import checkpoint, parallel
 from wcord.arm import Arm
 from wcord.devices import choose_device, chosen_threads
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, load
 from wcord.preparation import Own, Prepared, build_student, prepare
-from wcord.runs import Run, runs_folder
+from wcord.runs import Run, is_locked, runs_folder
 from wcord.storage import StorageError, write_json
 from wcord.teacher import Interrupted
 from wcord.training import Training
 from wcord.transfer import linear_probes
-from wcord.writer import RunWriter, create
+from wcord.writer import Listener, RunWriter, create
 
 
 def distill(
@@ -56,8 +56,11 @@ def distill(
         wcord.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
-    run = create(_directory(experiment, run_dir), experiment.yaml())
-    return _carry_out(run, experiment, progress, Own(teacher, student, data))
+    with parallel.joined():
+        path = parallel.said_by_first(
+            lambda: str(create(_directory(experiment, run_dir), experiment.yaml()).path)
+        )
+        return _carry_out(Run(path), experiment, progress, Own(teacher, student, data))
 
 
 def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None = None) -> Run:
@@ -121,12 +124,19 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
         ValueError: no run there, a living process writes it, it was begun with modules or
             arrays of the caller's own, or no checkpoint is whole.
     """
-    run = Run(run_dir)
-    if run.status["state"] == "finished" and run.summary is not None:
-        return run
-    if run.status["state"] != "starting":  # what is told a run that is starting is for this one
-        _begin_freely(run)
-    return _carry_out(run, run.settings, progress, Own())
+    with parallel.joined():
+        run = Run(run_dir)
+        if parallel.agree(run.status["state"] == "finished" and run.summary is not None):
+            return run
+        # what is told a run that is starting is for the process that starts it: this one
+        launched = run.status["state"] == "starting" and run.status["pid"] in (
+            os.getpid(),
+            os.getppid(),
+        )
+        with parallel.first_alone():
+            if not launched and parallel.rank() == 0 and not is_locked(run.path):
+                _begin_freely(run)
+        return _carry_out(run, run.settings, progress, Own())
 
 
 def load_student(run: Run, arm: str) -> nn.Module:
@@ -163,16 +173,18 @@ def _directory(experiment: Experiment, run_dir: str | os.PathLike[str] | None) -
 def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Run:
     """Train a run that has its directory, from its newest checkpoint or from the start."""
     device = choose_device(experiment.device)
-    writer = RunWriter(run)
+    with parallel.first_alone():
+        writer: RunWriter = Listener(run) if parallel.rank() else RunWriter(run)
     try:
         writer.say(now=True)
         with chosen_threads(experiment), _ending_gently(writer):
-            prepared = prepare(experiment, writer, device, own, progress)
-            training = Training(prepared, writer, progress)
+            prepared = prepare(experiment, writer, device, own, progress and not parallel.rank())
+            training = Training(prepared, writer, progress and not parallel.rank())
             training.run()
         run.students = {arm.name: arm.student.module.eval() for arm in prepared.arms}
-        _conclude(training)
-    except Interrupted:
+        if parallel.rank() == 0:
+            _conclude(training)
+    except (Interrupted, parallel.Ended):
         writer.say(now=True, state="stopped")
     except BaseException as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -18,16 +18,18 @@ every rank must be able to read (one machine, or a shared folder).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from wcord.objectives.term import Output
+if TYPE_CHECKING:
+    from wcord.objectives.term import Output
 
 PATIENCE = timedelta(days=7)  # others wait while the first trains a teacher, or while paused
 
@@ -59,6 +61,8 @@ def joined() -> Iterator[None]:
         yield
         return
     cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield
@@ -149,7 +153,8 @@ def gather(output: Output) -> Output:
     features, logits = _Gather.apply(wide).split(
         [output.features.shape[1], output.logits.shape[1]], 1
     )
-    return Output(features, logits, tuple(_Gather.apply(stage) for stage in output.maps))
+    maps = tuple(_Gather.apply(stage) for stage in output.maps)
+    return replace(output, features=features, logits=logits, maps=maps)
 
 
 def sum_gradients(arms: Sequence[tuple[nn.Module, nn.Module]]) -> None:
@@ -230,8 +235,3 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SynchronisedNorm
     return module
-
-
-def split_by_rank(values: Tensor) -> Iterable[Tensor]:
-    """Return every rank's rows of something gathered (n, ...), in the order of ranks."""
-    return values.chunk(size())

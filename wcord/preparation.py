@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from wcord import checkpoint
+from wcord import checkpoint, parallel
 from wcord import teacher as teachers
 from wcord.arm import Arm
 from wcord.data import Data, load_arrays
@@ -19,6 +19,7 @@ from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
 from wcord.objectives import TERMS
+from wcord.placement import placed
 from wcord.probe import Probe
 from wcord.randomness import seed_of
 from wcord.task import Sight, Task
@@ -84,15 +85,23 @@ def prepare(
 ) -> Prepared:
     """Build everything, and take up the newest checkpoint where there is one."""
     digest = checkpoint.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
-    data = read_data(experiment, own.data).to(device)
+    with parallel.first_alone():  # one downloads, where anything must be
+        data = read_data(experiment, own.data).to(device)
+    if experiment.batch % parallel.size():
+        raise SettingsError(
+            f"batch is {experiment.batch}, which {parallel.size()} processes cannot share evenly"
+        )
     sights = [
         Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
     ]
     to_probe = probings(experiment, data, sights)
-    saved, header = newest_checkpoint(writer, digest)
+    with parallel.first_alone():
+        saved, header = newest_checkpoint(writer, digest)
     writer.open_metrics(header.get("metrics", 0))
     writer.forget_after(header.get("step", 0))
-    network = _teacher(experiment, data, sights[0], device, writer, own, saved is None, progress)
+    with parallel.first_alone():  # one trains it, the others read its copy in the run
+        first = saved is None
+        network = _teacher(experiment, data, sights[0], device, writer, own, first, progress)
     values = teachers.measure(network, data, sights[0])
     if saved is None:
         writer.record(0, 0.0, "", values)
@@ -152,7 +161,7 @@ def _teacher(
     progress: bool,
 ) -> Network:
     if own.teacher is not None:
-        return Network(own.teacher, sight.shape).to(device)
+        return placed(Network(own.teacher, sight.shape), device)
     total = len(data.train) // experiment.batch * experiment.epochs
     bar = tqdm(desc="teacher", leave=False, disable=not progress)
 
@@ -180,6 +189,8 @@ def _student(
     if own.student is not None:
         return Network(own.student, sight.shape), built | {"own": True}
     network = build_student(experiment, built)
+    if experiment.norms == "all ranks":
+        parallel.synchronise_norms(network)
     if experiment.student.init == "teacher":
         try:
             network.load_state_dict(teacher.state_dict())

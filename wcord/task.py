@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wcord import parallel
 from wcord.data import Data, LabelMap, Split, augment_split, draws, normalise
 from wcord.evaluation import outputs
 from wcord.experiment import Experiment, NetworkSettings
 from wcord.models import Network
+from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.placement import shaped
 from wcord.randomness import generator, seed_of
 from wcord.views import View, statistics
 
@@ -59,7 +62,10 @@ class Sight:
 
 @dataclass(frozen=True)
 class Given:
-    """What every arm is given at one step."""
+    """What every arm is given at one step; of the images, this rank's rows of the batch.
+
+    Where no arm has a term that looks at the teacher, its output is that of the images unmoved.
+    """
 
     batch: Batch
     teacher: Output
@@ -87,6 +93,7 @@ class Task:
         maps: bool = False,
     ) -> None:
         self.experiment, self.data, self.maps = experiment, data, maps
+        self.asks = any(TERMS[t].needs_teacher for arm in experiment.arms.values() for t in arm)
         self.teacher_sight, self.student_sight = teacher_sight, student_sight
         self.teacher = teacher.requires_grad_(False).eval()
         self.labels = student_sight.labels(data.train.labels)
@@ -127,11 +134,15 @@ class Task:
             index, self.labels[index], self.data.labelled[index], self.group[index], step,
             self.experiment.seed,
         )  # fmt: skip
+        own = parallel.own_rows(index)  # all of them, unless there are other ranks
         if self._images is not None and not self.maps:
-            return Given(batch, self._answer(index), self._images[index])
-        split = self._moved(index)
-        answer = self._answer(index) if self.still and not self.maps else self._ask(split)
-        return Given(batch, answer, self.student_sight.see(split))
+            return Given(batch, self._answer(index), self._images[own])
+        split = self._moved(own)
+        if not self.asks or (self.still and not self.maps):
+            answer = self._answer(index)
+        else:
+            answer = parallel.gather(self._ask(split))
+        return Given(batch, answer, shaped(self.student_sight.see(split)))
 
     def _moved(self, index: Tensor) -> Split:
         split, asked = self.data.train.take(index), self.experiment.data
@@ -154,7 +165,7 @@ class Task:
 
     @torch.no_grad()
     def _ask(self, split: Split) -> Output:
-        images = self.teacher_sight.see(split)
+        images = shaped(self.teacher_sight.see(split))
         half = self.experiment.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             answer = self.teacher(images, maps=self.maps)

@@ -17,6 +17,7 @@ from wcord.data import Data, augment_split, draws
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
+from wcord.placement import placed, shaped
 from wcord.randomness import generator, seed_of
 from wcord.runs import runs_folder
 from wcord.schedule import build_optimizer, learning_rate, set_learning_rate
@@ -59,7 +60,7 @@ def obtain(
     channels, height, width = sight.shape
     size, classes = (height, width), sight.labels.classes
     module = build(asked.model, channels, size, classes, seed_of(seed, "teacher"))
-    network = Network(module, sight.shape).to(device)
+    network = placed(Network(module, sight.shape), device)
     if asked.weights is not None:
         return _load_weights(network, Path(asked.weights))
     if not copy.exists():
@@ -144,7 +145,7 @@ def train(
             )
             half = experiment.precision == "bfloat16"
             with torch.autocast(seen.device.type, torch.bfloat16, enabled=half):
-                logits = network(seen).logits
+                logits = network(shaped(seen)).logits
             loss = F.cross_entropy(logits.float(), labels[index])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -44,6 +44,9 @@ class Training:
         )
         if self.step == 0:
             self.look(record=True)
+        if settings.speed != "plain" and self.step < task.total:
+            for arm in self.arms:
+                arm.hasten(settings.speed, task.at(self.step).images, settings.precision)
         while self.step < task.total and parallel.agree(self.obey()):
             began = time.monotonic()
             given = task.at(self.step)

@@ -186,6 +186,38 @@ class RunWriter:
             self._lock.release()
 
 
+class Listener(RunWriter):
+    """What a rank that is not the first has for a writer: it writes nothing and is told nothing."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.path = run, run.path
+        self.ending = False
+        self.control = {key: value for key, (value, _) in CONTROL.items()}
+
+    def say(self, *, now: bool = False, **change: Any) -> None:
+        """The first rank says it."""
+
+    def read_control(self) -> dict[str, Any]:
+        """The first rank obeys, and the others do as it does."""
+        return self.control
+
+    def open_metrics(self, length: int, mirror: bool = True) -> None:
+        """The first rank opens them."""
+
+    def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
+        """The first rank records."""
+
+    def flush(self, durable: bool = False) -> int:
+        """The first rank writes."""
+        return 0
+
+    def forget_after(self, step: int) -> None:
+        """The first rank forgets."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def create(path: Path, settings: str) -> Run:
     """Make a run directory with its settings.
 

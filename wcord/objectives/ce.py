@@ -25,6 +25,7 @@ class CrossEntropy(Term):
 
     Settings = CrossEntropySettings
     name: ClassVar[str] = "ce"
+    needs_teacher: ClassVar[bool] = False
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

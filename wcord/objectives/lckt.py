@@ -9,8 +9,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wcord import transport
+from wcord import parallel, transport
 from wcord.objectives.term import Batch, Output, Shapes, Term, TermSettings
+from wcord.placement import sent
 from wcord.randomness import generator
 
 COSTS = {
@@ -34,6 +35,9 @@ class LCKTSettings(TermSettings):
     )
     debias: bool = Field(False, description="subtract half the cost of each side with itself")
     cost: Literal["cosine", "squared_euclidean"] = Field("cosine", description="ground cost")
+    over: Literal["batch", "rank"] = Field(
+        "batch", description="under torchrun: one plan of the whole batch, or one of each rank"
+    )
     share: bool = Field(True, description="use the embeddings of gckt or crd where there are any")
     teacher_side: Literal["fixed", "trained"] = Field(
         "fixed", description="whether gradients move the teacher's projection"
@@ -107,6 +111,13 @@ class LCKT(Term):
             z_t, z_s = self.embed(teacher.features, student.features)
         if self.settings.teacher_side == "fixed":
             z_t = z_t.detach()
+        if self.settings.over == "batch" or parallel.size() == 1:
+            return self._cost(batch, z_t, z_s)
+        sides = zip(z_t.chunk(parallel.size()), z_s.chunk(parallel.size()), strict=True)
+        return torch.stack([self._cost(batch, t, s) for t, s in sides]).mean()
+
+    def _cost(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> Tensor:
+        """Return L of embeddings (n, dim), all of a batch or one rank's."""
         cost = COSTS[self.settings.cost]
         if self.settings.plan in SOLVERS:
             solved = self._solve(cost(z_t, z_s))
@@ -151,7 +162,7 @@ def _uniform(cost: Tensor, batch: Batch) -> Tensor:
 
 def _shuffled(cost: Tensor, batch: Batch) -> Tensor:
     draw = generator(batch.seed, "lckt-shuffle", batch.step)
-    place = torch.randperm(len(cost), generator=draw).to(cost.device)
+    place = sent(torch.randperm(len(cost), generator=draw), cost.device)
     return cost.gather(1, place[:, None]).mean()
 
 

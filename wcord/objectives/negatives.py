@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wcord.objectives.forms import Scores
 from wcord.objectives.term import Batch
+from wcord.placement import sent
 from wcord.randomness import generator
 
 BITS = 40  # of the integers that stand for uniform numbers in [0, 1): exact on every device
@@ -96,7 +97,8 @@ class Negatives(nn.Module):
         draw = generator(batch.seed, purpose, batch.step)
         if self.shared:
             size = len(self.group)
-            columns = torch.randint(size, (self.count,), generator=draw).to(batch.index.device)
+            columns = torch.randint(size, (self.count,), generator=draw)
+            columns = sent(columns, batch.index.device)
             return Choice(columns, allowed=self._allowed(batch.index, columns))
         return Choice(rows=self._other_class(batch.index, self.count, draw))
 
@@ -111,8 +113,8 @@ class Negatives(nn.Module):
     def _other_class(self, index: Tensor, count: int, draw: torch.Generator) -> Tensor:
         """Return rows (n, M): samples sorted by group, with the anchor's own block skipped."""
         whole = 1 << BITS
-        uniform = torch.randint(whole, (count,), generator=draw).to(index.device)
-        offset = torch.randint(whole, (len(index),), generator=draw).to(index.device)
+        uniform = sent(torch.randint(whole, (count,), generator=draw), index.device)
+        offset = sent(torch.randint(whole, (len(index),), generator=draw), index.device)
         own = self.group[index]  # (n,)
         others = len(self.group) - self.members[own]  # (n,)
         place = ((uniform + offset[:, None]) & (whole - 1)) * others[:, None] >> BITS  # (n, M)

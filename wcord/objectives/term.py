@@ -104,6 +104,7 @@ class Term(nn.Module):
     name: ClassVar[str] = ""
     needs_logits: ClassVar[bool] = False
     needs_maps: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = True
     critic: nn.Module | None
 
     def __init__(self, settings: Any, shapes: Shapes, seed: int) -> None:
