@@ -107,7 +107,7 @@ def strangers() -> list[str]:
 def page(browser: Any, strangers: list[str]) -> Iterator[Any]:
     """Open an empty page of a projector's size that notes where it goes."""
     page = browser.new_page(viewport={"width": 1600, "height": 1180}, device_scale_factor=2)
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
 
     def note(request: Any) -> None:
         if not request.url.startswith(("http://localhost:", "data:", "blob:")):
