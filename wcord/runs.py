@@ -301,7 +301,9 @@ class Run:
         if not whole:
             return pd.DataFrame(columns=_COLUMNS)
         try:
-            frame = pd.read_json(io.BytesIO(whole), lines=True, dtype={"arm": str, "name": str})
+            frame = pd.read_json(
+                io.BytesIO(whole), lines=True, precise_float=True, dtype={"arm": str, "name": str}
+            )
             frame = frame[_COLUMNS].astype({"step": np.int64, "epoch": float, "value": float})
         except Exception as error:
             raise ValueError(_first_bad_line(self.name, whole)) from error
