@@ -1,0 +1,168 @@
+"""Two processes are one: gradients, banks and weights of a batch that ranks share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as processes
+from torch import Tensor, nn
+
+import wcord
+from wcord import parallel
+from wcord.arm import Arm
+from wcord.experiment import OptimizerSettings
+from wcord.models import Network
+from wcord.objectives import TERMS
+from wcord.objectives.term import Batch, Output, Primer, Shapes
+
+RANKS, SAMPLES, BATCH, CLASSES, STEPS = 2, 48, 12, 4, 4
+SHAPE = (3, 6, 6)
+ARMS: dict[str, dict[str, dict[str, Any]]] = {
+    "wcord+kd": {"ce": {}, "kd": {}, "gckt": {"dim": 8}, "lckt": {"weight": 0.5}},
+    "nce": {"ce": {}, "gckt": {"form": "nce", "dim": 8, "negatives_count": 20}},
+    "crd": {"ce": {}, "crd": {"dim": 8, "negatives_count": 20}},
+    # weights at which no gradient explodes in a few steps of plain descent
+    "shelf": {"ce": {}}
+    | {t: {"weight": 0.01} for t in ("hint", "sp", "rkd", "pkt", "vid", "dist")},
+    "maps": {"ce": {}, "at": {"weight": 1}},
+}
+
+
+class Net(nn.Module):
+    """A small network, with or without batch normalisation."""
+
+    def __init__(self, width: int, norm: bool) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width) if norm else nn.Identity()
+        self.second = nn.Conv2d(width, width, 3, padding=1, stride=2)
+        self.classifier = nn.Linear(width, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        inner = self.norm(self.first(images)).relu()
+        return self.classifier(self.second(inner).relu().mean((2, 3)))
+
+
+def network(width: int, norm: bool, seed: int) -> Network:
+    torch.manual_seed(seed)
+    return Network(Net(width, norm), SHAPE).double()
+
+
+def train(norm: bool = False, **lckt: Any) -> dict[str, Tensor]:
+    """Take a few steps of every arm, in this process's share; return all that they moved."""
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn((SAMPLES, *SHAPE), generator=draw, dtype=torch.float64)
+    labels = torch.randint(CLASSES, (SAMPLES,), generator=draw)
+    labelled = torch.rand(SAMPLES, generator=draw) < 0.6  # unevenly over the ranks
+    teacher, student = network(10, False, 1).eval(), network(6, norm, 2)
+    if norm:
+        parallel.synchronise_norms(student)
+    with torch.no_grad():
+        answer, first = teacher(images, maps=True), student.eval()(images, maps=True)
+    shapes = Shapes(10, 6, CLASSES, CLASSES, True, SAMPLES, teacher.map_shapes, student.map_shapes)
+    moved = {}
+    arms = []
+    for name, terms in ARMS.items():
+        asked = {t: TERMS[t].Settings.model_validate(s) for t, s in terms.items()}
+        if "lckt" in terms:
+            asked["lckt"] = TERMS["lckt"].Settings.model_validate(terms["lckt"] | lckt)
+        settings = OptimizerSettings(name="sgd", lr=0.05, weight_decay=1e-3)
+        arm = Arm(name, asked, student, shapes, settings, 3, torch.device("cpu"))
+        arm._parts().double()
+        arm.prime(lambda: [Primer(torch.arange(SAMPLES), labels, answer, first)])
+        arms.append(arm)
+    for step in range(STEPS):
+        index = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(step))[:BATCH]
+        batch = Batch(index, labels[index], labelled[index], labels[index], step, 3)
+        own = parallel.own_rows(index)
+        with torch.no_grad():
+            seen = parallel.gather(teacher(images[own], maps=True))
+        for arm in arms:
+            arm.differentiate(batch, seen, images[own], "float32")
+        parallel.sum_gradients([(arm.student, arm.objective) for arm in arms])
+        for arm in arms:
+            arm.move(0.05)
+    for arm in arms:
+        assert arm.frozen is None
+        moved |= {f"{arm.name}/{key}": value.clone() for key, value in arm.state().items()}
+    return moved
+
+
+def one_rank(place: int, folder: str, norm: bool, lckt: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": str(RANKS)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    store = torch.distributed.FileStore(f"{folder}/store", RANKS)
+    torch.distributed.init_process_group("gloo", store=store, rank=place, world_size=RANKS)
+    torch.save(train(norm, **lckt), f"{folder}/{place}.pt")
+    assert parallel.agree(place == 0)  # the first says so, and the others believe it
+    assert parallel.said_by_first(lambda: f"rank {parallel.rank()}") == "rank 0"
+    torch.distributed.destroy_process_group()
+
+
+def together(folder: Path, norm: bool = False, **lckt: Any) -> list[dict[str, Tensor]]:
+    processes.start_processes(
+        one_rank, (str(folder), norm, lckt), nprocs=RANKS, start_method="fork"
+    )
+    return [torch.load(folder / f"{place}.pt", weights_only=True) for place in range(RANKS)]
+
+
+def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """Return the largest difference; NaN (a normaliser not in use) equals NaN."""
+    assert one.keys() == other.keys()
+    apart = [(one[k].double() - other[k].double()).abs() for k in one if one[k].numel()]
+    assert all(bool((one[k].isnan() == other[k].isnan()).all()) for k in one)
+    return max(float(difference.nan_to_num(0.0).max()) for difference in apart)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_two_ranks_equal_one_process(tmp_path: Path, norm: bool) -> None:
+    """Weights, critics, banks, normalisers and moments; synchronised statistics with a norm."""
+    alone = train(norm)
+    first, second = together(tmp_path, norm)
+    assert farthest(first, second) == 0.0  # identical on every rank
+    assert any("bank" in key for key in alone) and any("optimizer" in key for key in alone)
+    assert farthest(first, alone) < 1e-8
+
+
+def test_a_plan_of_each_rank_is_another_loss(tmp_path: Path) -> None:
+    """`over: rank` solves one problem a rank: both agree with each other, not with one plan."""
+    first, second = together(tmp_path, over="rank")
+    assert farthest(first, second) == 0.0
+    assert farthest(first, train()) > 1e-6
+
+
+def test_alone_nothing_is_gathered() -> None:
+    output = Output(torch.zeros(4, 2), torch.zeros(4, 3))
+    assert parallel.gather(output) is output
+    assert parallel.size() == 1 and parallel.rank() == 0
+    assert parallel.own_rows(torch.arange(4)).tolist() == [0, 1, 2, 3]
+    assert parallel.said_by_first(lambda: "x") == "x"
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_run(tmp_path: Path, runs_of_the_session: Path) -> None:
+    """From the command line: one writer, one run directory, the accuracy of one process."""
+    settings = ["--epochs", "2", "--teacher.epochs", "2", "--probe.every", "1", "--threads", "1"]
+    arms = ["--arms", "{plain: {ce: 1}, wcord: {ce: 1, gckt: {dim: 16}, lckt: 0.05}}"]
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command += [str(RANKS), "-m", "wcord", "train", "digits-compression", "--quiet"]
+    done = subprocess.run(
+        [*command, "--run-dir", str(run), *settings, *arms], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = wcord.Run(run)
+    assert two.status.state == "finished"
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    places = [(line["step"], line["arm"], line["name"]) for line in lines]
+    assert len(set(places)) == len(places)  # nothing was written twice
+    assert two.steps[-1] == two.status["total"]
+    assert len(list(run.glob("events.out.tfevents.*"))) == 1
