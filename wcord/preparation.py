@@ -40,7 +40,7 @@ class Own:
 class Prepared:
     """All that a run needs to take its next step.
 
-    `step` steps are done, in `seconds`. `digest` is of the settings and marks checkpoints;
+    `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the settings and marks checkpoints;
     `built` is what a student was built for, with which it can be built again.
     """
 
@@ -56,6 +56,7 @@ class Prepared:
     digest: str
     step: int
     seconds: float
+    fresh: bool
 
     def test_accuracy(self, arm: Arm) -> float:
         """Return an arm's accuracy on the test part, per cent; it is reported, never chosen by."""
@@ -120,6 +121,7 @@ def prepare(
         digest=digest,
         step=header.get("step", 0),
         seconds=header.get("seconds", 0.0),
+        fresh=saved is None,
     )
 
 

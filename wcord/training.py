@@ -42,7 +42,7 @@ class Training:
         bar = tqdm(
             total=task.total, initial=self.step, desc=settings.name, disable=not self.progress
         )
-        if self.step == 0:
+        if self.prepared.fresh:  # a checkpoint of step 0 has counted that look already
             self.look(record=True)
         if settings.speed != "plain" and self.step < task.total:
             for arm in self.arms:
