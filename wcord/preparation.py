@@ -40,8 +40,9 @@ class Own:
 class Prepared:
     """All that a run needs to take its next step.
 
-    `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the settings and marks checkpoints;
-    `built` is what a student was built for, with which it can be built again.
+    `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the
+    settings and marks checkpoints; `built` is what a student was built for, with which it can be
+    built again.
     """
 
     experiment: Experiment
