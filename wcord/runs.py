@@ -214,6 +214,11 @@ def _is_run(path: Path) -> bool:
         return False
 
 
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if text.isprintable() else repr(text)
+
+
 class Run:
     """A run directory: read it while it grows, steer it, or look back at it.
 
@@ -229,7 +234,7 @@ class Run:
         if not _is_run(path):
             inside = runs_folder() / path
             if len(path.parts) != 1 or not _is_run(inside):
-                raise ValueError(f"no run at {path}: settings.yaml is missing")
+                raise ValueError(f"no run at {_shown(path)}: settings.yaml is missing")
             path = inside
         self.path = path
         self.students: dict[str, nn.Module] = {}
