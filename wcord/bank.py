@@ -47,10 +47,18 @@ class FeatureBank(nn.Module):
         """Return a copy (n, dim) of the rows of samples `index` (n,); all, uncopied, if None."""
         return self.embeddings if index is None else self.embeddings.index_select(0, index)
 
-    def mean_of_others(self, index: Tensor) -> Tensor:
-        """Return the mean (n, dim) of all rows but that of each sample of `index` (n,)."""
-        others = self.embeddings.sum(0) - self.rows(index)
-        return others / max(len(self) - 1, 1)
+    def mean_of_others(self, index: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """Return the mean (n, dim) of all rows but that of each sample of `index` (n,).
+
+        Args:
+            index: the samples (n,).
+            drawn: rows (M,) to average instead of all, repeats counted; 0 where none is left.
+        """
+        if drawn is None:
+            return (self.embeddings.sum(0) - self.rows(index)) / max(len(self) - 1, 1)
+        own = (drawn == index[:, None]).sum(1, keepdim=True)  # (n, 1), times its own row was drawn
+        others = self.rows(drawn).sum(0) - own * self.rows(index)
+        return others / (len(drawn) - own).clamp_min(1)
 
     @torch.no_grad()
     def fill(self, index: Tensor, embeddings: Tensor) -> None:

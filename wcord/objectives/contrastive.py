@@ -124,7 +124,8 @@ class Contrastive(Term):
             self.critic.aligned(z_t, of_student.rows(batch.index)),
         )
         if self.averages:
-            means = [bank.mean_of_others(batch.index) for bank in (of_teacher, of_student)]
+            drawn = self.negatives.draw(batch, f"{self.name}-negatives")
+            means = [bank.mean_of_others(batch.index, drawn) for bank in (of_teacher, of_student)]
             negatives = self.critic.aligned(means[0], z_s), self.critic.aligned(z_t, means[1])
             by_student, by_teacher = (
                 Scores(g, h[:, None]) for g, h in zip(positives, negatives, strict=True)
@@ -141,10 +142,9 @@ class Contrastive(Term):
 
     @property
     def averages(self) -> bool:
-        """Whether the mean negative says all: E_product of a bilinear g over all other samples."""
+        """Whether the mean negative says all: E_product of a bilinear g over shared negatives."""
         linear = isinstance(self.critic, DotCritic) and self.form == "wasserstein"
-        everybody = self.negatives.kind == "any" and self.negatives.count is None
-        return linear and everybody and not self.summed
+        return linear and self.negatives.kind == "any" and not self.summed
 
     def update(self) -> None:
         """Write the banks, move the centres and keep the normalisers, after the step."""

@@ -90,16 +90,22 @@ class Negatives(nn.Module):
                 "set negatives to 'any'"
             )
 
+    def draw(self, batch: Batch, purpose: str) -> Tensor | None:
+        """Return the rows (M,) that the whole batch shares; None for all of them."""
+        if self.count is None:
+            return None
+        stream = generator(batch.seed, purpose, batch.step)
+        rows = torch.randint(len(self.group), (self.count,), generator=stream)
+        return sent(rows, batch.index.device)
+
     def choose(self, batch: Batch, purpose: str) -> Choice:
         """Return the negatives of a batch: a pure function of (seed, purpose, step, groups)."""
         if self.count is None:
             return Choice(allowed=self._allowed(batch.index, None))
-        draw = generator(batch.seed, purpose, batch.step)
         if self.shared:
-            size = len(self.group)
-            columns = torch.randint(size, (self.count,), generator=draw)
-            columns = sent(columns, batch.index.device)
+            columns = self.draw(batch, purpose)
             return Choice(columns, allowed=self._allowed(batch.index, columns))
+        draw = generator(batch.seed, purpose, batch.step)
         return Choice(rows=self._other_class(batch.index, self.count, draw))
 
     def _allowed(self, index: Tensor, columns: Tensor | None) -> Tensor:
