@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -166,7 +167,7 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 
 def probe(bench: Bench) -> Action:
-    """Return what a probe of one WCoRD arm costs on 1,000 held-out images' features."""
+    """Return what a probe of one WCoRD arm costs on 256 held-out images."""
     from wcord.experiment import ProbeSettings
     from wcord.probe import Probe, look_at
 
@@ -208,12 +209,9 @@ def main() -> None:
     split["term gckt (wasserstein)"] = bench.term("gckt", GCKT)
     split["term gckt (nce)"] = bench.term("gckt", GCKT | {"form": "nce"})
     split["probe of one arm, 256 held-out images"] = probe(bench)
-    _print(
-        "split (terms on given features, forward + backward + banks)", rounds(split, asked.rounds)
-    )
-    whole: dict[str, Action] = {
-        f"teacher + {name}": (lambda n=name: bench.step(n)) for name in ARMS
-    }
+    title = "split (terms on given features, forward + backward + banks)"
+    _print(title, rounds(split, asked.rounds))
+    whole: dict[str, Action] = {f"teacher + {name}": partial(bench.step, name) for name in ARMS}
     if bench.shapes.teacher_dim == bench.shapes.student_dim == 256:
         whole["teacher + published WCoRD, gathered"] = bench.eager()
     whole["teacher + all eight arms"] = lambda: bench.step(*ARMS)

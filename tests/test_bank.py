@@ -70,3 +70,19 @@ def test_mean_of_others() -> None:
 def test_refuses_nonsense_in_one_line(size: int, dim: int, momentum: float) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         FeatureBank(size, dim, momentum)
+
+
+@settings(deadline=None)
+@given(count=st.integers(1, 9), seed=st.integers(0, 2**31))
+def test_mean_of_drawn_others(count: int, seed: int) -> None:
+    """Repeats count, the own row does not; one by one."""
+    draw = torch.Generator().manual_seed(seed)
+    bank = FeatureBank(5, 3)
+    bank.fill(torch.arange(5), torch.randn(5, 3, generator=draw))
+    drawn = torch.randint(5, (count,), generator=draw)
+    index = torch.tensor([4, 0])
+    means = bank.mean_of_others(index, drawn)
+    for own, mean in zip(index.tolist(), means, strict=True):
+        others = [bank.embeddings[row] for row in drawn.tolist() if row != own]
+        expected = torch.stack(others).mean(0) if others else torch.zeros(3)
+        torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,15 @@ def _sync_folder(folder: Path) -> None:
 def sweep_temporary(run: Path) -> None:
     """Remove what a killed writer left half-written; only the holder of the lock may.
 
-    Files that others write (control.json, maps) are left alone.
+    Others write control.json too, so what is left of that goes when it is a minute old.
     """
     for pattern in ("checkpoints/.*", "snapshots/.*", ".status*", ".summary*", ".teacher*"):
         for path in run.glob(f"{pattern}.tmp"):
             with suppress(OSError):
+                path.unlink()
+    for path in run.glob(".control*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > 60:
                 path.unlink()
 
 
