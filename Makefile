@@ -12,7 +12,7 @@ lab: .venv/ready ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab notebooks/01_start_here.ipynb
 
 test: .venv/ready lint ## lint, types, tests, notebooks
-	$(OFFLINE) $(BIN)/pytest
+	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .

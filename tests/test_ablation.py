@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 import wcord
 from wcord import ablation
-from wcord.ablation import combinations, plan
+from wcord.ablation import by_seed, combinations, plan
 
 QUICK = {
     "epochs": 1,
@@ -114,6 +117,97 @@ def test_no_seeds_and_unknown_backends_are_refused(quick: wcord.Experiment) -> N
         wcord.sweep(quick, {}, seeds=0)
     with pytest.raises(ValueError, match="unknown backend 'cloud'"):
         wcord.sweep(quick, {}, backend="cloud")
+
+
+def test_a_run_that_is_told_to_stop_ends_the_sweep_which_then_goes_on(
+    quick: wcord.Experiment, tmp_path: Path
+) -> None:
+    longer = quick.replace({"epochs": 150})
+
+    def stop_what_begins() -> None:
+        while not (begun := list(tmp_path.glob("stopped/*/metrics.jsonl"))):
+            time.sleep(0.02)
+        wcord.Run(begun[0].parent).stop()
+
+    thread = threading.Thread(target=stop_what_begins, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        wcord.sweep(longer, {}, seeds=2, folder=tmp_path / "stopped", progress=False)
+    thread.join()
+    assert len(list(tmp_path.glob("stopped/*/settings.yaml"))) == 1  # the second was not begun
+    assert not list(tmp_path.glob("stopped/*/summary.json"))
+    table = wcord.sweep(longer, {}, seeds=1, folder=tmp_path / "stopped", progress=False)
+    whole = wcord.sweep(longer, {}, seeds=1, folder=tmp_path / "whole", progress=False)
+    columns = ["seed", "arm", "test_accuracy", "held_out_accuracy", "error"]
+    pd.testing.assert_frame_equal(table[columns], whole[columns])
+
+
+def test_columns_of_a_report_name_what_was_varied(quick: wcord.Experiment, tmp_path: Path) -> None:
+    table = wcord.sweep(quick, GRID, seeds=2, folder=tmp_path, progress=False)
+    values = by_seed(table, GRID)
+    assert list(values.index) == [0, 1]
+    assert set(values) == {
+        f"{arm}data.labels_per_class={labels})"
+        for labels in (5, 10)
+        for arm in ("plain (", "mine (gckt.weight=1, ", "mine (gckt.weight=5, ")
+    }
+    for _, row in table[table["arm"] == "plain"].iterrows():
+        column = f"plain (data.labels_per_class={row['data.labels_per_class']})"
+        assert values.loc[row["seed"], column] == row["test_accuracy"]
+    with pytest.raises(ValueError, match="nobody measured 'speed'; there are test_accuracy"):
+        by_seed(table, GRID, "speed")
+
+
+@pytest.fixture
+def two_workers() -> Iterator[None]:
+    """A local Ray cluster of two workers, tried again where a busy machine is too slow for it."""
+    ray = pytest.importorskip("ray")
+    for _ in range(3):
+        try:
+            ray.init(
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                object_store_memory=100 * 2**20,
+            )
+            break
+        except Exception as error:  # Ray's own waiting time: it raises nothing narrower
+            ray.shutdown()
+            reason = str(error).splitlines()[0]
+    else:
+        pytest.skip(f"no Ray cluster comes up here: {reason}")
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+def test_a_sweep_on_ray_equals_the_local_one_cell_by_cell(
+    quick: wcord.Experiment,
+    two_workers: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight runs on a cluster of two workers, and one more that fails."""
+    over = {"arms.mine.gckt.weight": [1, 5], "data.labels_per_class": [5, 10], "batch": [32, 64]}
+    local = wcord.sweep(quick, over, seeds=2, folder=tmp_path / "local", progress=False)
+    runs = tmp_path / "runs"  # set after the cluster has started, so workers must be told
+    monkeypatch.setenv("WCORD_RUNS", str(runs))
+    wider = {**over, "data.labels_per_class": [5, 10, 10_000]}
+    far = wcord.sweep(quick, wider, 2, "ray", folder=tmp_path / "ray", progress=False)
+    failed = far["data.labels_per_class"] == 10_000
+    assert failed.sum() == 2 * 2 * 3
+    assert far[failed]["error"].str.contains("labels_per_class is 10000").all()
+    assert len(list((tmp_path / "ray").glob("*/summary.json"))) == 8
+    columns = [column for column in local if column not in ("run", "error")]
+    assert far[~failed]["error"].isna().all()
+    sound = far[~failed][columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(sound, local[columns], check_dtype=False)  # nan: float
+    for run in (tmp_path / "local").iterdir():
+        teacher = (run / "teacher.safetensors").read_bytes()
+        assert teacher == (tmp_path / "ray" / run.name / "teacher.safetensors").read_bytes()
+    # trained once for each seed and batch, in the cache that both workers share
+    assert len(list((runs / ".teachers").glob("*.safetensors"))) == 4
 
 
 def test_ray_absent_is_one_clear_line(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import wcord
@@ -25,6 +27,14 @@ WRONG = [
     (["resume", "absent"], "settings.yaml is missing"),
     (["report", "absent"], "settings.yaml is missing"),
     (["runs", "--all"], "unknown option '--all'"),
+    (["sweep", "digits-compression", "--seeds", "few"], "--seeds: a number (10) or a list"),
+    (["sweep", "digits-compression", "--seeds", "1,1"], "a seed twice"),
+    (["sweep", "digits-compression", "--seeds", "0"], "at least one seed"),
+    (["sweep", "digits-compression", "--over", "epochs"], "SETTING=a,b,c"),
+    (["sweep", "digits-compression", "--over", "epochs=[]"], "needs a list of values"),
+    (["sweep", "digits-compression", "--over", "epoch=1"], "did you mean 'epochs'"),
+    (["sweep", "digits-compression", "--over", "epochs=[1"], "no list of YAML values"),
+    (["sweep", "digits-compression", "--backend", "cloud"], "unknown backend 'cloud'"),
 ]
 
 
@@ -52,6 +62,39 @@ def test_train_resume_runs_report(
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
     assert main(["runs"]) == 0
     assert "finished at step 11 of 11" in capsys.readouterr().out
+
+
+QUICK = ["--epochs", "1", "--teacher.epochs", "4", "--arms.wcord+kd", "null", "--arms.crd", "null"]
+
+
+def test_a_sweep_prints_a_report_and_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["sweep", "digits-compression", "--seeds", "2", *QUICK, "--folder", str(tmp_path)]
+    words += ["--over", "arms.wcord.gckt.weight=1,5", "--over", "data.labels_per_class=5"]
+    assert main([*words, "--against", "plain (data.labels_per_class=5)"]) == 0
+    said = capsys.readouterr()
+    row = "| wcord (gckt.weight=1, data.labels_per_class=5) | "
+    assert row in said.out and "against plain (data" in said.out and "over 2 seeds" in said.out
+    assert "2 of 2: seed1" in said.err
+    monkeypatch.setattr("wcord.ablation.distill", lambda *_, **__: pytest.fail("run again"))
+    assert main([*words, "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert len(table) == 2 * (1 + 1 + 2)
+    mine = table[(table["arm"] == "wcord") & (table["arms.wcord.gckt.weight"] == 1)]
+    assert f"{row}{mine.test_accuracy.mean():.2f} ± {mine.test_accuracy.std():.2f}" in said.out
+
+
+def test_a_sweep_with_a_failed_run_reports_the_others_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "digits-compression", "--seeds", "3", *QUICK, "--folder", str(tmp_path)]
+    assert main([*words, "--over", "data.labels_per_class=5,10000"]) == 1
+    said = capsys.readouterr()
+    assert "| plain (data.labels_per_class=5) |" in said.out
+    assert "failed: " in said.err and "labels_per_class is 10000" in said.err
+    assert main([*words, "--over", "data.labels_per_class=10000"]) == 1
+    assert "every run of the sweep failed" in capsys.readouterr().err
 
 
 def test_presets_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:

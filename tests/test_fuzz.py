@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import wcord
@@ -95,6 +95,8 @@ def test_any_tree_is_an_experiment_or_one_line(tree: Any) -> None:
 
 @many(300)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=10), anything, max_size=3))
+@example({"name": {"\n": None}, ".": None})
+@example({"arms": {"a\nb": {"ce": -1}}})
 def test_any_change_is_an_experiment_or_one_line(changes: dict[str, Any]) -> None:
     try:
         round_trip(wcord.load("digits-compression").replace(changes))

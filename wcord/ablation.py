@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from wcord.data import data_root
+from wcord.devices import threads_of
 from wcord.distillation import distill, resume
 from wcord.experiment import Experiment, SettingsError
 from wcord.runs import Run, runs_folder
@@ -50,7 +53,8 @@ def sweep(
     Settings of an arm are varied inside one run: its variants train side by side against one
     teacher on the same batches. Other settings make a run each. Finished runs in `folder` are
     not run again and interrupted ones are resumed, so a killed sweep is continued by the same
-    call; a run that fails is reported (column `error`) and does not end the sweep. The seed
+    call; a run that fails is reported (column `error`) and does not end the sweep; one that is
+    told to stop ends it (KeyboardInterrupt). The seed
     moves student, batches, label subset and teacher, except what the settings fix
     (`data.subset_seed`, `teacher.seed`).
 
@@ -149,6 +153,50 @@ def _rows(cell: Cell, outcome: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def _written(value: Any) -> str:
+    """Write a value of a table that may have made 1 a 1.0 and null a nan."""
+    if isinstance(value, float):
+        return f"{value:g}" if value == value else "null"
+    return str(value)
+
+
+def by_seed(
+    table: pd.DataFrame, over: Mapping[str, Sequence[Any]], metric: str = "test_accuracy"
+) -> pd.DataFrame:
+    """Return one row a seed and one column an arm with what was varied in it, for `tabulate`.
+
+    Args:
+        table: of `sweep`; rows with an error are left out.
+        over: the settings that were varied.
+        metric: a column of `table`.
+
+    Raises:
+        RuntimeError: every run failed.
+        SettingsError: nobody measured `metric`.
+    """
+    sound = table[table["error"].isna()]
+    if sound.empty:
+        raise RuntimeError(f"every run of the sweep failed: {table['error'].iloc[0]}")
+    if metric not in sound:
+        known = ", ".join(str(c) for c in sound if "accuracy" in str(c))
+        raise SettingsError(f"nobody measured {metric!r}; there are {known}")
+
+    def column(row: pd.Series) -> str:
+        """Name an arm by what was varied in it, without the arm's own part of the key."""
+        own = f"arms.{row['arm']}."
+        said = [
+            f"{key.removeprefix(own)}={_written(row[key])}"
+            for key in over
+            if key.startswith(own) or not key.startswith("arms.")
+        ]
+        return f"{row['arm']} ({', '.join(said)})" if said else str(row["arm"])
+
+    names = sound.apply(column, axis=1)
+    once = sound.assign(column=names).drop_duplicates(["seed", "column"])
+    spread = once.pivot(index="seed", columns="column", values=metric)
+    return spread[list(dict.fromkeys(names))].rename_axis(columns=None)
+
+
 # -- where the runs are carried out -------------------------------------------------------------
 
 
@@ -165,7 +213,9 @@ def carry_out(settings: str, path: str) -> dict[str, Any]:
                 run = resume(folder, progress=False)
         else:
             run = distill(parse(json.loads(settings)), folder, progress=False)
-        return {"run": str(folder), "summary": run.summary, "error": run.status["error"]}
+        stopped = "stopped" if run.status["state"] == "stopped" else None
+        error = run.status["error"] or stopped
+        return {"run": str(folder), "summary": run.summary, "error": error}
     except (ValueError, RuntimeError, OSError, StorageError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         return {"run": str(folder), "summary": None, "error": line}
@@ -178,8 +228,16 @@ def _local(cells: Sequence[Cell], folder: Path, progress: bool) -> list[dict[str
         if progress:
             said = outcome["error"] or "done"
             print(f"{number} of {len(cells)}: {cell.name} {said}", file=sys.stderr)
+        if outcome["error"] == "stopped":
+            raise KeyboardInterrupt  # Ctrl-C ends a run gently; the sweep is to end as well
         outcomes.append(outcome)
     return outcomes
+
+
+def _elsewhere(environment: dict[str, str], settings: str, path: str) -> dict[str, Any]:
+    """Carry out a cell in a worker, with the folders of the machine that asked."""
+    os.environ.update(environment)
+    return carry_out(settings, path)
 
 
 def _ray(cells: Sequence[Cell], folder: Path, progress: bool) -> list[dict[str, Any]]:
@@ -190,14 +248,39 @@ def _ray(cells: Sequence[Cell], folder: Path, progress: bool) -> list[dict[str, 
             "backend 'ray' needs Ray, which is not installed: pip install 'wcord[ray]'"
         ) from None
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False)
+        except Exception as error:  # Ray raises nothing narrower when it takes too long
+            reason = str(error).strip().splitlines()[0]
+            raise RuntimeError(f"no Ray cluster comes up here: {reason}") from error
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(carry_out)
-    root = folder.absolute()
-    jobs = [
-        task.remote(json.dumps(cell.experiment.plain()), str(root / cell.name)) for cell in cells
-    ]
-    return list(ray.get(jobs))
+    most = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
+    environment = {
+        "WCORD_RUNS": str(runs_folder().absolute()),
+        "WCORD_DATA": str(data_root().absolute()),
+    }
+    jobs: dict[Any, int] = {}
+    for place, cell in enumerate(cells):
+        task = ray.remote(num_cpus=min(most, threads_of(cell.experiment)), num_gpus=gpus)(
+            _elsewhere
+        )
+        settings = json.dumps(cell.experiment.plain())
+        jobs[task.remote(environment, settings, str(folder.absolute() / cell.name))] = place
+    outcomes: dict[int, dict[str, Any]] = {}
+    waiting = list(jobs)
+    while waiting:
+        (job, *_), waiting = ray.wait(waiting)
+        place = jobs[job]
+        try:
+            outcome = ray.get(job)
+        except ray.exceptions.RayError as error:  # a worker died: its run is taken up next time
+            line = str(error).strip().splitlines()[0]
+            outcome = {"run": str(folder / cells[place].name), "summary": None, "error": line}
+        outcomes[place] = outcome
+        if progress:
+            said = f"{len(outcomes)} of {len(cells)}: {cells[place].name}"
+            print(f"{said} {outcome['error'] or 'done'}", file=sys.stderr)
+    return [outcomes[place] for place in range(len(cells))]
 
 
 BACKENDS = {"local": _local, "ray": _ray}

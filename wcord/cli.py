@@ -1,4 +1,4 @@
-"""The command line: presets, train, resume, runs, report, doctor.
+"""The command line: presets, train, resume, runs, sweep, report, doctor.
 
 Dotted options go to `Experiment.replace`, so there is one validator and one message for
 command line, page and notebook. Exit code 2: the user's mistake; 1: a failure.
@@ -94,13 +94,33 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run_dir", metavar="RUN")
     resume.add_argument("--quiet", action="store_true", help="no bar, no table")
     add("runs", _runs, "list the runs in $WCORD_RUNS")
+    sweep = add(
+        "sweep",
+        _sweep,
+        "run a preset for several seeds, and for every value of what is varied",
+        dotted=True,
+        epilog="--over arms.wcord.gckt.weight=1,5 may be given several times; any other setting "
+        "is an option. The same command goes on where it was interrupted.",
+    )
+    sweep.add_argument("preset", help="name of a preset, or a .yaml file")
+    sweep.add_argument("--seeds", default="3", help="how many (10), or which (20,21,22)")
+    sweep.add_argument(
+        "--over", action="append", default=[], metavar="SETTING=VALUES", help="a,b,c or a YAML list"
+    )
+    sweep.add_argument("--backend", default="local", help="local or ray")
+    sweep.add_argument("--folder", help="where the runs lie (default: in $WCORD_RUNS/sweeps)")
+    _ask_for_report(sweep)
     report = add("report", _report, "compare the arms of finished runs (one run a seed)")
     report.add_argument("run_dirs", nargs="+", metavar="RUN")
-    report.add_argument("--against", help="arm that the others are compared with")
-    report.add_argument("--metric", default="test_accuracy")
-    report.add_argument("--format", choices=["markdown", "csv"], default="markdown")
+    _ask_for_report(report)
     add("doctor", _doctor, "say what this machine offers and whether everything is in place")
     return parser
+
+
+def _ask_for_report(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--against", help="arm that the others are compared with")
+    command.add_argument("--metric", default="test_accuracy")
+    command.add_argument("--format", choices=["markdown", "csv"], default="markdown")
 
 
 def _presets(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
@@ -108,7 +128,7 @@ def _presets(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
     for name in presets():
         experiment = load(name)
-        print(f"{name:34} {experiment.title}")
+        print(f"{name:36} {experiment.title}")
     return 0
 
 
@@ -135,14 +155,19 @@ def _ended(run: Any, quiet: bool) -> int:
     if not quiet:
         print(f"{run.path}: {status.sentence}")
         if summary:
-            print(f"{'arm':20} {'test':>7} {'held out':>9}   (accuracy, per cent, last epoch)")
-            teacher = summary["teacher"]
-            rows = {"teacher": teacher} | summary["arms"]
-            for arm, row in rows.items():
-                print(f"{arm:20} {row['test_accuracy']:7.2f} {row['held_out_accuracy']:9.2f}")
+            _print_results(summary)
     if status["state"] == "failed":
         raise RuntimeError(status["error"])
     return 0
+
+
+def _print_results(summary: dict[str, Any]) -> None:
+    rows = {"teacher": summary["teacher"]} | summary["arms"]
+    probes = [key for key in summary["teacher"] if key.startswith("linear_probe_accuracy")]
+    print(f"{'arm':20} {'test':>7} {'held out':>9}   (accuracy, per cent, last epoch)")
+    for arm, row in rows.items():
+        line = f"{arm:20} {row['test_accuracy']:7.2f} {row['held_out_accuracy']:9.2f}"
+        print(line, *(f"   {row[key]:6.2f} by {key.replace('_', ' ')}" for key in probes))
 
 
 def _runs(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
@@ -163,6 +188,61 @@ def _report(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
     table = report([Run(path) for path in asked.run_dirs], asked.against, asked.metric)
     print(table.to_csv() if asked.format == "csv" else table.to_markdown())
     return 0
+
+
+def _sweep(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+    from wcord.ablation import by_seed, sweep
+    from wcord.comparison import tabulate
+    from wcord.experiment import load
+
+    experiment = load(asked.preset).replace(changes)
+    over = dict(values_of(text) for text in asked.over)
+    table = sweep(experiment, over, seeds_of(asked.seeds), asked.backend, asked.folder)
+    values = by_seed(table, over, asked.metric)
+    if asked.format == "csv":
+        print(table.to_csv(index=False), end="")
+    else:
+        against = asked.against or ("crd" if "crd" in values else None)
+        print(tabulate(values, against, asked.metric).to_markdown())
+    failed = table.dropna(subset="error").drop_duplicates("error")
+    for _, row in failed.iterrows():
+        print(f"wcord: failed: {row['run']}: {row['error']}", file=sys.stderr)
+    return 1 if len(failed) else 0
+
+
+def seeds_of(text: str) -> int | list[int]:
+    """Return how many seeds, or which.
+
+    >>> seeds_of("10"), seeds_of("20,21")
+    (10, [20, 21])
+    """
+    try:
+        seeds = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--seeds: a number (10) or a list (20,21,22), not {text!r}") from None
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"--seeds: {text} holds a seed twice or a negative one")
+    return seeds if "," in text else seeds[0]
+
+
+def values_of(text: str) -> tuple[str, list[Any]]:
+    """Return a setting and the values it is to take.
+
+    >>> values_of("arms.wcord.lckt.plan=sinkhorn,identity")
+    ('arms.wcord.lckt.plan', ['sinkhorn', 'identity'])
+    >>> values_of("student.view=[[left], [right]]")
+    ('student.view', [['left'], ['right']])
+    """
+    setting, equals, listed = text.partition("=")
+    if not equals or not listed.strip():
+        raise ValueError(f"--over {text}: write a setting and its values, SETTING=a,b,c")
+    try:
+        values = yaml.safe_load(listed if listed.startswith("[") else f"[{listed}]")
+    except yaml.YAMLError as error:
+        raise ValueError(f"--over {setting}: {listed!r} is no list of YAML values") from error
+    if not isinstance(values, list):
+        raise ValueError(f"--over {setting}: {listed!r} is no list of values")
+    return setting.strip(), values
 
 
 def _doctor(asked: argparse.Namespace, changes: dict[str, Any]) -> int:

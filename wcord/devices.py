@@ -36,12 +36,17 @@ def choose_device(asked: str) -> torch.device:
     return device
 
 
+def threads_of(experiment: Experiment) -> int:
+    """Return how many CPU threads a run of these settings takes on this machine."""
+    few = 1 if experiment.data.source == "digits" else min(os.cpu_count() or 1, 16)
+    return experiment.threads or few
+
+
 @contextmanager
 def chosen_threads(experiment: Experiment) -> Iterator[None]:
     """Set the number of CPU threads while a run lasts: as asked, else one for the digits."""
     before = torch.get_num_threads()
-    few = 1 if experiment.data.source == "digits" else min(os.cpu_count() or 1, 16)
-    torch.set_num_threads(experiment.threads or few)
+    torch.set_num_threads(threads_of(experiment))
     try:
         yield
     finally:

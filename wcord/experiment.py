@@ -34,10 +34,14 @@ from wcord.views import View
 PRESETS = Path(__file__).parent / "presets"
 SCHEMA_VERSION = 1
 SAME = "same"  # in linear_probe.sources: the run's own data
+MOST_NAMED = 40  # names that a line can list
 
 
 class SettingsError(ValueError):
     """Settings that cannot be run, in one line that says what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.split()))  # a name in it may hold anything
 
 
 class Settings(BaseModel):
@@ -279,7 +283,10 @@ def nearest(word: str, known: Any) -> str:
     """Return "did you mean ...?" for a word that is not known, else the list of what is."""
     known = [str(name) for name in known]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"known are {', '.join(known[:MOST_NAMED])}{more}"
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
