@@ -12,6 +12,7 @@ resident size over one forward and backward pass, each in a process of its own (
 from __future__ import annotations
 
 import json
+import math
 import platform
 import resource
 import statistics
@@ -59,7 +60,7 @@ class Gathered(nn.Module):
         for anchor, bank in ((z_s, self.of_teacher), (z_t, self.of_student)):
             gathered = bank.index_select(0, rows.flatten()).view(len(rows), -1, DIM)
             g = torch.bmm(gathered, anchor[:, :, None]).squeeze(2) / TEMPERATURE
-            log_mc = g.detach().exp().mean().log() + torch.tensor(float(NEGATIVES)).log()
+            log_mc = g.detach().exp().mean().log() + math.log(NEGATIVES)
             loss = loss + F.softplus(log_mc - g[:, 0]).mean()
             loss = loss + F.softplus(g[:, 1:] - log_mc).sum(1).mean()
         return loss

@@ -26,8 +26,10 @@ from wcord.experiment import OptimizerSettings
 from wcord.models import Network, build
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.placement import placed, shaped
 
 SAMPLES, CLASSES, NEGATIVES, SHAPE = 50_000, 100, 16_384, (3, 32, 32)
+CPU = torch.device("cpu")
 AIM_WCORD, AIM_ARMS = 1.05, 1.05
 GCKT = {"negatives_count": NEGATIVES}
 ARMS: dict[str, dict[str, Any]] = {
@@ -49,19 +51,22 @@ class Bench:
     Args:
         teacher, student: names of models.
         batch: images a step.
+        device: where all of it lies.
     """
 
-    def __init__(self, teacher: str, student: str, batch: int) -> None:
+    def __init__(self, teacher: str, student: str, batch: int, device: torch.device = CPU) -> None:
         torch.manual_seed(0)
+        self.device = device
         self.teacher, self.student = (
-            Network(build(name, SHAPE[0], SHAPE[1:], CLASSES), SHAPE) for name in (teacher, student)
+            placed(Network(build(name, SHAPE[0], SHAPE[1:], CLASSES), SHAPE), device)
+            for name in (teacher, student)
         )
         self.teacher.requires_grad_(False).eval()
-        self.images = torch.randn(batch, *SHAPE)
-        labels = torch.randint(CLASSES, (SAMPLES,))
-        index = torch.randperm(SAMPLES)[:batch]
+        self.images = shaped(torch.randn(batch, *SHAPE).to(device))
+        labels = torch.randint(CLASSES, (SAMPLES,)).to(device)
+        index = torch.randperm(SAMPLES)[:batch].to(device)
         self.batch = Batch(
-            index, labels[index], torch.ones(batch, dtype=torch.bool), labels[index], 0, 0
+            index, labels[index], torch.ones_like(index, dtype=torch.bool), labels[index], 0, 0
         )
         t, s = self.teacher, self.student
         self.shapes = Shapes(t.feature_dim, s.feature_dim, CLASSES, CLASSES, True, SAMPLES)
@@ -73,7 +78,7 @@ class Bench:
     def arm(self, terms: dict[str, Any]) -> Arm:
         """Return an arm whose banks hold random features."""
         asked = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
-        arm = Arm("arm", asked, self.student, self.shapes, self.optimizer, 0, torch.device("cpu"))
+        arm = Arm("arm", asked, self.student, self.shapes, self.optimizer, 0, self.device)
         arm.prime(self.passes)
         return arm
 
@@ -81,10 +86,9 @@ class Bench:
         """Yield random features of all samples."""
         draw = torch.Generator().manual_seed(1)
         sizes = self.shapes.teacher_dim, self.shapes.student_dim
-        for index in torch.arange(SAMPLES).split(5000):
-            logits = torch.zeros(len(index), 1)
+        for index in torch.arange(SAMPLES, device=self.device).split(5000):
             sides = [torch.randn(len(index), d, generator=draw).relu() for d in sizes]
-            outputs = [Output(side, logits) for side in sides]
+            outputs = [Output(s.to(self.device), s[:, :1].to(self.device)) for s in sides]
             yield Primer(index, self.labels[index], outputs[0], outputs[1])
 
     @torch.no_grad()
@@ -117,6 +121,7 @@ class Bench:
         gathered = Gathered() if self.shapes.teacher_dim == self.shapes.student_dim == 256 else None
         if gathered is None:
             raise ValueError("the published form is written for features of 256 on both sides")
+        gathered.to(self.device)
         arm = self.arm({"ce": {}, "lckt": {}})
         parameters = [*arm.parameters, *gathered.parameters()]
         optimizer = torch.optim.SGD(parameters, 1e-3, momentum=0.9)
@@ -125,7 +130,7 @@ class Bench:
             answer = self.ask()
             student = arm.student.train()(self.images)
             total, _ = arm.objective(self.batch, answer, student)
-            draws = torch.randint(SAMPLES, (len(self.images), NEGATIVES))
+            draws = torch.randint(SAMPLES, (len(self.images), NEGATIVES), device=self.device)
             rows = torch.cat([self.batch.index[:, None], draws], 1)
             (total + gathered(answer.features, student.features, rows)).backward()
             torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
