@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 import lab
-from lab import maps, panels, starting, steering
+from lab import maps, panels, starting, steering, timeline
 from lab.panels import View
 from lab.reading import Watch
 from wcord.runs import find_run, list_runs
@@ -106,7 +106,7 @@ def tick(watch: Watch, arm: str, drawn_in: str) -> None:
     st.progress(share, text=f"{status.sentence}{epoch}")
     if status["error"]:
         st.error(status["error"])
-    step = watch.newest_step()
+    step = timeline.shown(watch)
     if step is None:
         st.info(waiting(status["state"]), icon=":material/hourglass_top:")
         return
@@ -148,7 +148,7 @@ def draw(view: View, *, moving: bool) -> None:
 
 def tick_every(watch: Watch, phase: str) -> float | None:
     """Return how often to look: not at all once nothing can change any more."""
-    if phase in ("preparing", "running", "paused"):
+    if phase in ("preparing", "running", "paused") or timeline.is_playing():
         return TICK
     return WAITING if maps.is_working(watch.run.path) else None
 
@@ -187,10 +187,11 @@ def show(watch: Watch, *, is_demo: bool) -> None:
         if not maps.is_working(watch.run.path):
             maps.start(watch.run.path)
     every = tick_every(watch, phase)
-    st.fragment(tick, run_every=every)(watch, arm, phase)
+    timeline.controls(watch, redraws=("pictures",), moving=phase == "running")
+    st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase)
     if watch.newest_step() is not None:
         curves = choose_curves(watch)
-        st.fragment(tick_curves, run_every=every)(watch, arm, curves)
+        st.fragment(tick_curves, run_every=every, key="curves")(watch, arm, curves)
 
 
 page()

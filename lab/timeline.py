@@ -1,0 +1,148 @@
+"""Time on a page: one slider over the pictures of a run, play, and back to the newest.
+
+    timeline.controls(watch, redraws=("pictures",))   # once a page, outside of what ticks
+    step = timeline.shown(watch)                      # inside of what ticks, at every tick
+
+The step is part of the address: `?step=149`; without it a page follows the newest picture. The
+slider stands in a small fragment of its own, so that it keeps its place, and a finger on it is
+not disturbed, while training goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import streamlit as st
+
+from lab.reading import Watch
+
+NEWEST = "newest"
+KEY, FRAGMENT = "step", "time"
+TICK = 1.0  # seconds between looks for new pictures
+FRAME = 0.5  # seconds a picture while playing
+LONGEST = 30.0  # seconds that playing a whole run lasts: of a long one pictures are skipped
+
+
+def steps_of(watches: Sequence[Watch]) -> list[int]:
+    """Return the steps at which any of the runs has a picture, ascending."""
+    return sorted({step for watch in watches for step in watch.run.steps})
+
+
+def latest(steps: Sequence[int], asked: int | None) -> int | None:
+    """Return the last step up to the one asked for, else the first; None asks for the newest.
+
+    >>> latest([0, 50, 99], 60), latest([10, 20], 5), latest([0, 50], None), latest([], 7)
+    (50, 10, 50, None)
+    """
+    if not steps:
+        return None
+    place = len(steps) if asked is None else bisect_right(steps, asked)
+    return steps[max(place - 1, 0)]
+
+
+def asked() -> int | None:
+    """Return the step that the slider or the address asks for; None where the page follows."""
+    said = str(st.session_state.get(KEY, st.query_params.get(KEY, NEWEST)))
+    return int(said) if said.isdecimal() and said.isascii() else None
+
+
+def is_playing() -> bool:
+    """Return whether time runs by itself: then what shows it must tick every `FRAME` seconds."""
+    return bool(st.session_state.get("playing"))
+
+
+def played(steps: Sequence[int]) -> int | None:
+    """Return the step that playing has come to; None once it is at the end.
+
+    A pure function of the clock, so that everything on a page shows the same step.
+    """
+    start, place = st.session_state.get("played_from", (0.0, len(steps)))
+    frame = min(FRAME, LONGEST / max(len(steps), 1))
+    place += int((time.monotonic() - start) / frame)
+    return steps[place] if place < len(steps) - 1 else None
+
+
+def shown(*watches: Watch) -> int | None:
+    """Return the step that the page shows now, of the first run given; None without pictures.
+
+    With several runs playing goes through the pictures of all of them.
+    """
+    wanted = played(steps_of(watches)) if is_playing() else asked()
+    return latest(watches[0].run.steps, wanted)
+
+
+def controls(*watches: Watch, redraws: Sequence[str] = (), moving: bool = True) -> None:
+    """Show play, the slider and follow for one or more runs; call it outside of what ticks.
+
+    Args:
+        watches: the runs whose pictures time goes through.
+        redraws: keys of the fragments that show `shown`; without any the whole page is redrawn.
+        moving: whether new pictures may come.
+    """
+    steps = steps_of(watches)
+    if is_playing() and played(steps) is None:
+        st.session_state["playing"], st.session_state[KEY] = False, NEWEST
+    scope = [FRAGMENT, *redraws] if redraws else "app"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.toggle(
+            "Play",
+            key="playing",
+            on_change=_begin,
+            args=(steps,),
+            help="Go through the pictures taken so far, from the step shown, else from the first.",
+        )
+        every = FRAME if is_playing() else TICK if moving else None
+        with st.container(width="stretch"):
+            st.fragment(_slider, run_every=every, key=FRAGMENT)(watches, scope)
+        st.button(
+            "Follow",
+            key="follow",
+            icon=":material/last_page:",
+            on_click=_follow,
+            args=(scope,),
+            help="Back to the newest picture, and stay with it.",
+        )
+
+
+def _slider(watches: Sequence[Watch], scope: str | list[str]) -> None:
+    steps = steps_of(watches)
+    if is_playing():
+        if (step := played(steps)) is None:
+            st.rerun()  # at the end: the toggle goes back
+        st.session_state[KEY] = str(step)
+    elif (step := asked()) is not None and step not in steps:
+        st.session_state[KEY] = str(found) if (found := latest(steps, step)) is not None else NEWEST
+    st.select_slider(
+        "Step shown",
+        [*(str(step) for step in steps), NEWEST],
+        value=NEWEST,
+        key=KEY,
+        bind="query-params",
+        on_change=_moved,
+        args=(steps, scope),
+        disabled=not steps,
+        help="Moves every picture of the page. The arrow keys go from picture to picture; at the "
+        "right end the page follows the training.",
+    )
+
+
+def _begin(steps: Sequence[int]) -> None:
+    """Start the clock of playing at the step shown, else at the first."""
+    step = asked()
+    place = 0 if step is None else max(bisect_right(steps, step) - 1, 0)
+    st.session_state["played_from"] = (time.monotonic(), place)
+
+
+def _moved(steps: Sequence[int], scope: str | list[str]) -> None:
+    if is_playing():
+        _begin(steps)
+    st.rerun(scope)
+
+
+def _follow(scope: str | list[str]) -> None:
+    if is_playing():
+        st.session_state["playing"], scope = False, "app"
+    st.session_state[KEY] = NEWEST
+    st.rerun(scope)
