@@ -1,0 +1,261 @@
+"""Taking a picture away: as PNG or SVG, its data as CSV, the settings, and a cell that redraws it.
+
+Each `of_…` function returns an `Export`: pure, and drawn or tabulated only when asked for.
+`popover` puts the buttons on a page:
+
+    exporting.popover(exporting.of_plan(watch, arm, step), watch)
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+import lab
+from lab.reading import Watch
+from wcord.runs import Run, Snapshot, runs_folder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[Any]
+
+DPI = 160
+DEMO = Path(lab.__file__).parent / "demo"
+
+
+class Export(NamedTuple):
+    """What can be taken away of one picture.
+
+    name: the files' name without ending; draw: the matplotlib twin; table: its data; cell: a
+    notebook cell whose last line is the same figure.
+    """
+
+    name: str
+    draw: Callable[[], Figure]
+    table: Callable[[], pd.DataFrame]
+    cell: str
+
+    def png(self) -> bytes:
+        """Return the figure as PNG, 160 dots an inch."""
+        return _saved(self.draw(), "png", dpi=DPI)
+
+    def svg(self) -> bytes:
+        """Return the figure as SVG, the same bytes every time."""
+        return _saved(self.draw(), "svg", metadata={"Date": None})
+
+    def csv(self) -> bytes:
+        """Return the data as comma-separated values, unrounded."""
+        return self.table().to_csv(index=False).encode()
+
+
+def _saved(figure: Figure, form: str, **more: Any) -> bytes:
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": "wcord"}):
+        figure.savefig(file, format=form, **more)
+    return file.getvalue()
+
+
+def of_plan(watch: Watch, arm: str, step: int) -> Export:
+    """Return the export of an arm's transport plan at a step; masses sum to 1."""
+
+    def draw() -> Figure:
+        from lab import figures
+
+        picture, labels = watch.picture(step, arm), watch.snapshot(step).labels
+        return figures.plan(picture.plan, labels[: len(picture.plan)], title=f"{arm}, step {step}")
+
+    return Export(
+        _file_name("plan", watch, arm, f"step-{step}"),
+        draw,
+        lambda: pairs(watch.snapshot(step), watch.picture(step, arm).plan, "mass"),
+        _opening(watch.run, step, arm)
+        + "labels = snapshot.labels[: len(picture.plan)]\n"
+        + f"figures.plan(picture.plan, labels, title={f'{arm}, step {step}'!r})",
+    )
+
+
+def of_scores(watch: Watch, arm: str, step: int) -> Export:
+    """Return the export of the critic's scores (cosines where an arm has none) at a step."""
+
+    def draw() -> Figure:
+        from lab import figures
+
+        picture, labels = watch.picture(step, arm), watch.snapshot(step).labels
+        return figures.scores(
+            picture.scores,
+            labels[: len(picture.scores)],
+            picture.values,
+            title=f"{arm}, step {step}",
+        )
+
+    return Export(
+        _file_name("scores", watch, arm, f"step-{step}"),
+        draw,
+        lambda: pairs(watch.snapshot(step), watch.picture(step, arm).scores, "score"),
+        _opening(watch.run, step, arm)
+        + "labels = snapshot.labels[: len(picture.scores)]\n"
+        + "values = picture.values\n"
+        + f"figures.scores(picture.scores, labels, values, title={f'{arm}, step {step}'!r})",
+    )
+
+
+def of_map(watch: Watch, arm: str, step: int) -> Export:
+    """Return the export of the joint map: the newest UMAP frame up to the step, else PCA."""
+
+    def draw() -> Figure:
+        from lab import figures
+
+        layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
+        title = f"{arm}, {layout.method} of step {layout.step}"
+        return figures.joint_map(layout.frame, snapshot.labels, snapshot.values(arm), title=title)
+
+    def table() -> pd.DataFrame:
+        layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
+        sides = [
+            pd.DataFrame(
+                {
+                    "sample": snapshot.index,
+                    "class": snapshot.labels,
+                    "side": side,
+                    "x": points[:, 0],
+                    "y": points[:, 1],
+                }
+            )
+            for side, points in layout.frame._asdict().items()
+        ]
+        return pd.concat(sides, ignore_index=True)
+
+    return Export(
+        _file_name("map", watch, arm, f"step-{step}"),
+        draw,
+        table,
+        "from lab.reading import Watch\n"
+        + _opening(watch.run, step, arm, picture=False)
+        + f"layout = Watch(run.path).layout({step}, {arm!r})\n"
+        + f"title = {arm!r} + f', {{layout.method}} of step {{layout.step}}'\n"
+        + f"values = snapshot.values({arm!r})\n"
+        + "figures.joint_map(layout.frame, snapshot.labels, values, title=title)",
+    )
+
+
+def of_curves(watch: Watch, metric: str, name: str = "") -> Export:
+    """Return the export of one metric of every arm over the epochs.
+
+    Args:
+        watch: the run.
+        metric: as metrics.jsonl names it.
+        name: title of the vertical axis, with its unit.
+    """
+
+    def table() -> pd.DataFrame:
+        metrics = watch.run.metrics()
+        return metrics[(metrics["name"] == metric) & (metrics["arm"] != "")]
+
+    def draw() -> Figure:
+        from lab import figures
+
+        return figures.curves(table(), name=name or metric)
+
+    return Export(
+        _file_name(metric, watch),
+        draw,
+        table,
+        _opening(watch.run)
+        + "metrics = run.metrics()\n"
+        + f'of_arms = (metrics["name"] == {metric!r}) & (metrics["arm"] != "")\n'
+        + f"figures.curves(metrics[of_arms], name={name or metric!r})",
+    )
+
+
+def pairs(snapshot: Snapshot, values: Array, name: str) -> pd.DataFrame:
+    """Return a matrix (n, n) of a snapshot as a table, one row a pair of samples.
+
+    Samples carry their place in the held-out part and their class.
+    """
+    n = len(values)
+    index, labels = snapshot.index[:n], snapshot.labels[:n]
+    return pd.DataFrame(
+        {
+            "teacher_sample": np.repeat(index, n),
+            "teacher_class": np.repeat(labels, n),
+            "student_sample": np.tile(index, n),
+            "student_class": np.tile(labels, n),
+            name: np.asarray(values).ravel(),
+        }
+    )
+
+
+def address(path: Path) -> str:
+    """Return the Python expression by which a notebook finds a run directory.
+
+    A run of the runs folder is known by its name, the demo by its place in the project.
+    """
+    if path.parent.resolve() == runs_folder().resolve():
+        return repr(path.name)
+    if DEMO in path.parents:
+        return f'Path(figures.__file__).parent / "demo" / {path.name!r}'
+    return repr(str(path))
+
+
+def _opening(run: Run, step: int | None = None, arm: str = "", *, picture: bool = True) -> str:
+    place = address(run.path)
+    lines = ["from pathlib import Path", ""] if place.startswith("Path(") else []
+    lines += ["from lab import figures", "from wcord import Run", "", f"run = Run({place})"]
+    if step is not None:
+        lines.append(f"snapshot = run.snapshot({step})")
+        if picture:
+            lines.append(f"picture = snapshot.arm({arm!r})")
+    return "\n".join(lines) + "\n"
+
+
+def _file_name(*parts: str | Watch) -> str:
+    words = [part.run.name if isinstance(part, Watch) else part for part in parts]
+    return "-".join(word.replace(" ", "-") for word in words)
+
+
+def popover(export: Export, *watches: Watch, key: str | None = None) -> None:
+    """Show a button that opens the ways to take a picture away; nothing is drawn until asked.
+
+    Args:
+        export: of one of the functions above.
+        watches: the runs it shows, whose settings can be taken along.
+        key: tells popovers of one page apart; the picture's name where None.
+    """
+    key = key or export.name
+    files: list[tuple[str, Callable[[], bytes], str, str]] = [
+        ("PNG", export.png, "png", "image/png"),
+        ("SVG", export.svg, "svg", "image/svg+xml"),
+        ("Data, CSV", export.csv, "csv", "text/csv"),
+    ]
+    with st.popover("Export", icon=":material/download:", type="tertiary", key=f"export-{key}"):
+        with st.container(horizontal=True, gap="small"):
+            for label, content, ending, mime in files:
+                st.download_button(
+                    label,
+                    content,
+                    file_name=f"{export.name}.{ending}",
+                    mime=mime,
+                    on_click="ignore",
+                    key=f"export-{key}-{ending}",
+                )
+            for place, watch in enumerate(dict.fromkeys(watches)):
+                st.download_button(
+                    "Settings, YAML" if len(watches) == 1 else f"Settings of {watch.run.name}",
+                    (watch.run.path / "settings.yaml").read_bytes,
+                    file_name=f"{watch.run.name}.yaml",
+                    mime="application/yaml",
+                    on_click="ignore",
+                    key=f"export-{key}-yaml-{place}",
+                )
+        st.caption("A notebook cell that draws this picture again:")
+        st.code(export.cell, language="python")

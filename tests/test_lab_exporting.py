@@ -1,0 +1,116 @@
+"""Pictures taken away: files that open, data that is the run's, cells that draw the same again."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_run import write_run
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from lab import differences, exporting
+from lab.exporting import Export
+from lab.reading import Watch
+
+DEMO = exporting.DEMO / "digits-compression"
+
+
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    return Watch(write_run(tmp_path / "made-up"))
+
+
+EXPORTS: dict[str, Callable[[Watch], Export]] = {
+    "plan": lambda w: exporting.of_plan(w, "wcord+kd", 42),
+    "scores": lambda w: exporting.of_scores(w, "crd", 14),
+    "map": lambda w: exporting.of_map(w, "wcord", 42),
+    "curves": lambda w: exporting.of_curves(w, "test_accuracy", "test accuracy, %"),
+    "difference": lambda w: differences.export((w, "crd"), (w, "wcord"), 42),
+}
+
+
+def run_cell(cell: str) -> object:
+    """Execute a notebook cell and return the value of its last line, as a notebook shows it."""
+    tree = ast.parse(cell)
+    last = tree.body.pop()
+    assert isinstance(last, ast.Expr)
+    space: dict[str, object] = {}
+    exec(compile(tree, "cell", "exec"), space)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), space)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_the_cell_draws_the_very_picture(watch: Watch, name: str) -> None:
+    export = EXPORTS[name](watch)
+    again = run_cell(export.cell)
+    twin = Export("again", lambda: again, export.table, "")  # type: ignore[arg-type, return-value]
+    assert twin.png() == export.png()
+    assert str(watch.run.path.parent) not in export.cell  # a run of the folder goes by its name
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_files_are_what_they_are_called(watch: Watch, name: str) -> None:
+    export = EXPORTS[name](watch)
+    image = Image.open(io.BytesIO(export.png()))
+    assert image.format == "PNG" and min(image.size) > 500
+    assert ElementTree.fromstring(export.svg()).tag.endswith("svg")
+    assert export.svg() == export.svg()
+    table = pd.read_csv(io.BytesIO(export.csv()))
+    pd.testing.assert_frame_equal(table, export.table().reset_index(drop=True), check_dtype=False)
+    assert not set(export.name) & set(" /\\")
+
+
+def test_the_plans_data_can_be_put_together_again(watch: Watch) -> None:
+    table = EXPORTS["plan"](watch).table()
+    snapshot = watch.snapshot(42)
+    plan = snapshot.arm("wcord+kd").plan
+    wide = table.pivot(index="teacher_sample", columns="student_sample", values="mass")
+    np.testing.assert_array_equal(wide.to_numpy(), plan)
+    np.testing.assert_array_equal(table["student_class"][: len(plan)], snapshot.labels[: len(plan)])
+
+
+def test_a_map_holds_both_sides_of_every_sample(watch: Watch) -> None:
+    table = EXPORTS["map"](watch).table()
+    assert table.groupby("side").size().to_dict() == {"teacher": 60, "student": 60}
+    frame = watch.layout(42, "wcord").frame
+    teacher = table[table.side == "teacher"].set_index("sample")
+    np.testing.assert_array_equal(teacher[["x", "y"]].to_numpy(), frame.teacher)
+
+
+@pytest.mark.parametrize("path", [DEMO, None])
+def test_runs_elsewhere_are_named_so_that_a_notebook_finds_them(
+    watch: Watch, tmp_path_factory: pytest.TempPathFactory, path: Path | None
+) -> None:
+    path = path or write_run(tmp_path_factory.mktemp("elsewhere") / "made-up")
+    there = Watch(path)
+    step = there.newest_step()
+    assert step is not None
+    export = exporting.of_plan(there, there.arms[0], step)
+    assert Export("", lambda: run_cell(export.cell), export.table, "").png() == export.png()  # type: ignore[arg-type, return-value]
+
+
+def test_the_popover_offers_every_file_and_the_cell(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(path: str) -> None:
+        from pathlib import Path
+
+        from lab import exporting
+        from lab.reading import Watch
+
+        watch = Watch(Path(path))
+        exporting.popover(exporting.of_plan(watch, "crd", 14), watch)
+
+    app = AppTest.from_function(script, args=(str(watch.run.path),)).run()
+    assert not app.exception
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels == ["PNG", "SVG", "Data, CSV", "Settings, YAML"]
+    assert app.code[0].value == exporting.of_plan(watch, "crd", 14).cell
