@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from wcord.storage import numbered, read_json, write_json
+from wcord.storage import numbered, read_json, write_bytes, write_json
 from wcord.tables import CONTROL, ENDED, STATUS, read_settings, read_table
 
 if TYPE_CHECKING:
@@ -47,15 +47,24 @@ def list_runs(folder: Path | None = None) -> list[Run]:
     return [Run(path) for path in sorted(paths, key=_created, reverse=True)]
 
 
+def run_path(name: str, folder: Path | None = None) -> Path:
+    """Return the place inside the runs folder that a run of this name has or would have.
+
+    Raises:
+        ValueError: the name could lead outside of the folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) or ".." in name:
+        raise ValueError(f"{name!r} is no run name: letters, digits, '-', '_', '+' and '.' only")
+    return (folder or runs_folder()) / name
+
+
 def find_run(name: str, folder: Path | None = None) -> Run:
     """Return the run of this name inside the runs folder.
 
     Raises:
         ValueError: the name could lead outside of the folder, or there is no such run.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) or ".." in name:
-        raise ValueError(f"{name!r} is no run name: letters, digits, '-', '_', '+' and '.' only")
-    return Run((folder or runs_folder()) / name)
+    return Run(run_path(name, folder))
 
 
 def _created(path: Path) -> float:
@@ -346,6 +355,22 @@ class Run:
         from wcord.distillation import load_student
 
         return self.students[arm] if arm in self.students else load_student(self, arm)
+
+    @property
+    def notes(self) -> str:
+        """What people wrote about the run; it lies beside the numbers, in notes.txt."""
+        try:
+            return (self.path / "notes.txt").read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def note(self, text: str) -> None:
+        """Replace the notes about the run.
+
+        Raises:
+            wcord.storage.StorageError: they could not be written.
+        """
+        write_bytes(self.path / "notes.txt", text.encode())
 
     # -- steering --------------------------------------------------------------------------
 
