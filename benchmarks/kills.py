@@ -15,6 +15,7 @@ that a kill costs no start-up.
 from __future__ import annotations
 
 import argparse
+import mmap
 import os
 import random
 import shutil
@@ -39,6 +40,7 @@ SETTINGS: dict[str, Any] = {"epochs": 3, "teacher.epochs": 3, "probe.every": 1, 
 ARMS = ("kd", "wcord")
 PLACES = ("inside", "unflushed", "unmoved", "moved", "unpruned")
 MOST_KILLS = 8  # of one run
+WRITING = mmap.mmap(-1, 1)  # shared with children: 1 while a checkpoint is being written
 
 
 def experiment() -> wcord.Experiment:
@@ -59,10 +61,24 @@ def child(action: Callable[[], None]) -> int:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         wcord.training.CHECKPOINT_EVERY = 0.0
+        mark_checkpoints()
         action()
         code = 0
     finally:
         os._exit(code)
+
+
+def mark_checkpoints() -> None:
+    """Let WRITING say when this process is inside `checkpoint.write`, dead or alive."""
+    write = checkpoint.write
+    WRITING[0] = 0
+
+    def marked(*asked: Any) -> None:
+        WRITING[0] = 1
+        write(*asked)
+        WRITING[0] = 0
+
+    checkpoint.write = marked
 
 
 def aim(place: str, number: int) -> None:
@@ -123,7 +139,8 @@ def strike(run: Path, draw: random.Random, seconds: float) -> str | None:
         if os.WEXITSTATUS(status):
             raise RuntimeError(f"{run}: the run failed by itself")
         return None
-    return f"aimed: {place}" if aimed else "at random"
+    way = f"aimed: {place}" if aimed else "at random"
+    return f"{way}, {'in a checkpoint' if WRITING[0] else 'elsewhere'}"
 
 
 def finish(run: Path) -> float:
@@ -212,8 +229,10 @@ def main() -> None:
         f"summary equal to the bit ({time.monotonic() - began:.0f} s, seed {asked.seed}, torch "
         f"{torch.__version__}, CPU, one thread)"
     )
+    inside = sum(times for way, times in survived.items() if way.endswith("in a checkpoint"))
+    print(f"{inside} of them inside the writing of a checkpoint:")
     for way, times in sorted(survived.items()):
-        print(f"  {way:20} {times}")
+        print(f"  {way:34} {times}")
 
 
 if __name__ == "__main__":

@@ -179,6 +179,7 @@ def test_half_an_append_is_cut_off_again(tmp_path: Path) -> None:
     assert path.read_bytes() == b"before\n"
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_folder_that_vanishes_is_said(short: wcord.Experiment, tmp_path: Path) -> None:
     path = tmp_path / "run"
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import wcord
 from wcord import checkpoint
@@ -61,7 +62,27 @@ def test_a_run_says_what_it_did(finished: wcord.Run, short: wcord.Experiment) ->
     assert last == summary["arms"]["kd"]["test_accuracy"]
     assert {"teacher_loss", "teacher_test_accuracy"} <= set(frame[frame.arm == ""].name)
     assert {"total", "ce", "gckt", "lckt"} <= set(frame[frame.arm == "wcord"].name)
-    assert list(finished.path.glob("events.out.tfevents.*"))
+
+
+def test_tensorboard_reads_the_same_values(finished: wcord.Run) -> None:
+    """The mirror, through TensorBoard's own reader: every value, to float32."""
+    events = EventAccumulator(str(finished.path), size_guidance={"scalars": 0}).Reload()
+    mirrored = {
+        (tag, event.step): event.value
+        for tag in events.Tags()["scalars"]
+        for event in events.Scalars(tag)
+    }
+    frame = finished.metrics().dropna()
+    tags = [
+        f"{row.arm}/{row.name_}" if row.arm else row.name_
+        for row in frame.rename(columns={"name": "name_"}).itertuples()
+    ]
+    told = dict(zip(zip(tags, frame.step, strict=True), frame.value, strict=True))
+    assert told.keys() <= mirrored.keys() and len(told) > 100
+    assert all(
+        math.isclose(value, mirrored[place], rel_tol=1e-6, abs_tol=1e-30)
+        for place, value in told.items()
+    )
 
 
 def test_losses_written_are_means_of_the_steps_between(

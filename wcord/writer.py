@@ -8,7 +8,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -24,6 +24,9 @@ from wcord.storage import (
     write_json,
 )
 from wcord.tables import CONTROL
+
+if TYPE_CHECKING:
+    from wcord.mirror import Mirror
 
 STATUS_EVERY = 0.25  # seconds; while paused every step is said
 
@@ -59,7 +62,7 @@ class RunWriter:
         self._pending: list[str] = []
         self._metrics: Any = None
         self._length = 0
-        self._mirror: Any = None
+        self._mirror: Mirror | None = None
         self._seen_control: tuple[int, int] | None = None
         self.control = self.run.control
         self.ending = False  # set by a signal; read as a stop
@@ -108,10 +111,9 @@ class RunWriter:
         except OSError as error:
             raise StorageError(f"cannot write metrics.jsonl: {error.strerror}") from error
         if mirror:
-            from torch.utils.tensorboard import SummaryWriter
+            from wcord.mirror import Mirror  # imports TensorBoard, which readers do without
 
-            with suppress(OSError):  # a mirror: the truth is metrics.jsonl
-                self._mirror = SummaryWriter(str(self.path), flush_secs=30, max_queue=1000)
+            self._mirror = Mirror(self.path)
 
     def holds_metrics(self, length: int) -> bool:
         """Return whether metrics.jsonl is at least as long as a checkpoint says."""
@@ -126,14 +128,8 @@ class RunWriter:
         for name, value in values.items():
             line = {"step": step, "epoch": epoch, "arm": arm, "name": name, "value": value}
             self._pending.append(json.dumps(plain(line)))
-            self._reflect(f"{arm}/{name}" if arm else name, value, step)
-
-    def _reflect(self, tag: str, value: float, step: int) -> None:
         if self._mirror is not None:
-            try:
-                self._mirror.add_scalar(tag, value, step)
-            except OSError:  # its own thread met a full disk: go on without it
-                self._mirror = None
+            self._mirror.add(f"{arm}/" if arm else "", step, values)
 
     def flush(self, durable: bool = False) -> int:
         """Write what was recorded; return the length of metrics.jsonl.
@@ -152,9 +148,17 @@ class RunWriter:
                 self._length += len(content)
             if durable:
                 os.fsync(self._metrics.fileno())
-            return self._length
         except OSError as error:
             raise StorageError(sentence(error, self.path / "metrics.jsonl")) from error
+        self._reflect()
+        return self._length
+
+    def _reflect(self) -> None:
+        try:
+            if self._mirror is not None:
+                self._mirror.flush()
+        except OSError:  # a mirror: the truth is metrics.jsonl, which is written
+            self._mirror = None
 
     def snapshot(self, step: int, content: bytes, limit: int) -> None:
         """Write one snapshot and thin the others evenly to `limit`, first and last kept."""
@@ -179,9 +183,7 @@ class RunWriter:
             with suppress(OSError):
                 if self._metrics is not None:
                     self._metrics.close()
-            with suppress(Exception):  # tensorboard's; what it had to say is in metrics.jsonl
-                if self._mirror is not None:
-                    self._mirror.close()
+            self._reflect()
         finally:
             self._lock.release()
 

@@ -1,0 +1,48 @@
+"""The write-only mirror of a run's values for TensorBoard."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+
+class Mirror:
+    """An event file, `events.out.tfevents.*`, written in the caller's own thread.
+
+    TensorBoard's own writer appends from a thread, whose traceback a user would see when the
+    folder vanishes or the disk is full. Nothing is kept open between two flushes.
+
+    Args:
+        folder: the run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        moment = time.time()
+        name = f"events.out.tfevents.{int(moment):010d}.{socket.gethostname()}.{os.getpid()}"
+        self.path = folder / name
+        self._pending = [Event(wall_time=moment, file_version="brain.Event:2")]
+
+    def add(self, prefix: str, step: int, values: dict[str, float]) -> None:
+        """Take the values of one step, each under the tag `<prefix><name>`."""
+        scalars = [Summary.Value(tag=prefix + n, simple_value=v) for n, v in values.items()]
+        summary = Summary(value=scalars)
+        self._pending.append(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def flush(self) -> None:
+        """Append what was taken.
+
+        Raises:
+            OSError: the disk is full or the folder is gone; what was taken is forgotten.
+        """
+        pending, self._pending = self._pending, []
+        if pending:
+            with open(self.path, "ab") as file:
+                records = RecordWriter(file)
+                for event in pending:
+                    records.write(event.SerializeToString())
