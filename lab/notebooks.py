@@ -65,7 +65,11 @@ def execute(notebook: Any, runs: Path, quick: bool = False) -> Any:
         "PYTHONHASHSEED": "0",
     }
     client = NotebookClient(
-        notebook, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": FOLDER}}
+        notebook,
+        timeout=LIMIT,
+        kernel_name="python3",
+        resources={"metadata": {"path": FOLDER}},
+        coalesce_streams=True,
     )
     return client.execute(env=environment)
 
