@@ -45,7 +45,8 @@ class Sight:
         self.view.check(data)
         self.labels = LabelMap.parse(settings.labels, data.classes)
         self.seed = seed_of(seed, "view")
-        self.mean, self.std = statistics(self.view, data, self.seed)
+        device = data.train.images.device
+        self.mean, self.std = (v.to(device) for v in statistics(self.view, data, self.seed))
         channels, height, width = self.see(data.train.take(torch.arange(1))).shape[1:]
         self.shape: tuple[int, int, int] = (channels, height, width)
 

@@ -1,0 +1,158 @@
+"""Faster ways say the same as the plain one, and a step on an accelerator asks the host nothing.
+
+There need not be a GPU: a step is taken on torch's meta device, where every read of a number by
+the host is an error, and every copy from the host is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import wcord
+from wcord import task as tasks
+from wcord.arm import Arm
+from wcord.models import Network, build
+from wcord.objectives import TERMS
+from wcord.preparation import read_data
+from wcord.speed import hastened
+from wcord.task import Sight, Task
+
+META = torch.device("meta")
+READS = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "_unique2")
+
+
+class Watching(TorchDispatchMode):
+    """Objects to every operation for which the host would wait."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = func.overloadpacket.__name__, kwargs or {}
+        if name in ("_to_copy", "copy_") and not kwargs.get("non_blocking"):
+            places = [a.device.type for a in args if isinstance(a, Tensor)]
+            places.append(torch.device(kwargs.get("device") or places[0]).type)
+            if "meta" in places:
+                assert set(places) == {"meta"}, f"{name} from {places[0]} to {places[-1]}"
+        if any(isinstance(a, Tensor) and a.device.type == "meta" for a in args):
+            assert name not in READS, f"the host waits for {name}"
+        return func(*args, **kwargs)
+
+
+class Descent(torch.optim.Optimizer):
+    """Plain descent: fused optimizers, which run on CUDA, know no meta device."""
+
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.data.sub_(parameter.grad, alpha=group["lr"])
+
+
+@contextmanager
+def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let arms and tasks be built on a device of shapes without numbers."""
+
+    def sent(values: Tensor, device: torch.device) -> Tensor:
+        return torch.empty_like(values, device=device)  # as `placement.sent`: nobody waits
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wcord.arm.build_optimizer", lambda _, parameters: Descent(parameters, {}))
+        patch.setattr("wcord.objectives.negatives.sent", sent)
+        patch.setattr("wcord.objectives.lckt.sent", sent)
+        patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+        channels = torch.zeros(1), torch.ones(1)
+        patch.setattr(tasks, "statistics", lambda *_: channels)
+        yield
+
+
+def settings_of(terms: dict[str, Any]) -> wcord.Experiment:
+    changes = {"arms": {"it": terms}, "data.augment": "crop-flip", "teacher.scale_features": False}
+    return wcord.load("digits-compression").replace(changes)
+
+
+def networks(experiment: wcord.Experiment) -> tuple[Network, Network]:
+    teacher, student = (
+        Network(build(side.model, 1, (8, 8), 10, 0), (1, 8, 8))
+        for side in (experiment.teacher, experiment.student)
+    )
+    return teacher, student
+
+
+FREE = {
+    **{name: {name: {}} for name in TERMS if name != "ce"},
+    "nce": {"gckt": {"form": "nce", "negatives_count": 50}},
+    "crd drawn": {"crd": {"negatives_count": 50}},
+    "joint": {"gckt": {"critic": "joint"}},
+    "infonce": {"gckt": {"form": "infonce", "normalise": "after"}},
+    "debiased": {"lckt": {"debias": True}},
+    "ipot": {"lckt": {"plan": "ipot", "share": False}},
+    "shuffled": {"lckt": {"plan": "shuffled"}},
+}
+
+
+@pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
+def test_the_host_waits_for_nothing_in_a_step(
+    monkeypatch: pytest.MonkeyPatch, terms: dict[str, Any]
+) -> None:
+    """Batch, augmentation, teacher, student, objective, backward, weights, banks."""
+    experiment = settings_of({"ce": {}} | terms)
+    with on_meta(monkeypatch):
+        data = read_data(experiment).to(META)
+        sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+        teacher, student = (network.to(META) for network in networks(experiment))
+        maps = any(TERMS[name].needs_maps for name in terms)
+        task = Task(experiment, data, sights[0], sights[1], teacher, maps)
+        shapes = task.shapes(student)
+        arm = Arm("it", experiment.arms["it"], student, shapes, experiment.optimizer, 0, META)
+        arm.waits = False
+        for step in range(2):
+            task.at(step)  # an epoch begins: its order is copied to the device
+            with Watching():
+                given = task.at(step)
+                arm.step(given.batch, given.teacher, given.images, 0.1, "float32")
+    assert arm._fault is not None and arm.latest.device == META
+
+
+def test_the_watch_sees_a_wait() -> None:
+    """An oracle that never objects proves nothing."""
+    values = torch.zeros(3, device=META)
+    with Watching(), pytest.raises((AssertionError, RuntimeError)):
+        values.sum().item()
+    with Watching(), pytest.raises((AssertionError, RuntimeError, NotImplementedError)):
+        values[values > 0]
+    with Watching(), pytest.raises(AssertionError, match="from cpu to meta"):
+        torch.zeros(3).to(META)
+
+
+# -- other ways of computing a student ----------------------------------------------------
+
+
+def test_graphs_without_cuda_go_on_plainly_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    _, student = networks(settings_of({"ce": {}}))
+    before = deepcopy(student.state_dict())
+    assert hastened(student, "graphs", torch.rand(4, 1, 8, 8), False) is None
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "'graphs' cannot be had here" in said
+    assert all(torch.equal(student.state_dict()[name], value) for name, value in before.items())
+
+
+def test_a_compiled_student_says_the_same() -> None:
+    """Traced and differentiated ahead of time (no C++ compiler is asked for): within 1e-5."""
+    _, student = networks(settings_of({"ce": {}}))
+    other = deepcopy(student)
+    images = torch.rand(8, 1, 8, 8)
+    forward = hastened(other, "compile", images, False, backend="aot_eager")
+    assert forward is not None
+    for network, output in ((student, student.train()(images)), (other, forward(images))):
+        (output.logits.square().mean() + output.features.square().mean()).backward()
+        assert all(p.grad is not None for p in network.parameters())
+    for ours, theirs in zip(student.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-5)
+    for name, value in student.state_dict().items():  # running statistics moved once, both
+        torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-5, atol=1e-5)
