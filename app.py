@@ -7,14 +7,20 @@ import streamlit as st
 LAB = Path(__file__).parent / "lab"
 
 st.set_page_config(page_title="WCoRD lab", page_icon=str(LAB / "icon.svg"), layout="wide")
+PAGES = (
+    ("live", "Live", "monitoring"),
+    ("playground", "Playground", "scatter_plot"),
+    ("runs", "Runs", "list"),
+)
 st.navigation(
     [
-        st.Page(LAB / "pages/live.py", title="Live", icon=":material/monitoring:", default=True),
         st.Page(
-            LAB / "pages/playground.py",
-            title="Transport playground",
-            icon=":material/scatter_plot:",
-        ),
+            LAB / "pages" / f"{name}.py",
+            title=title,
+            icon=f":material/{icon}:",
+            default=name == "live",
+        )
+        for name, title, icon in PAGES
     ],
     position="top",
 ).run()

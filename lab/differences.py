@@ -218,13 +218,17 @@ def difference_chart(plan_a: Array, plan_b: Array, labels: Array, theme: Theme =
     there is faint here.
     """
     apart = difference(plan_a, plan_b, labels)
-    option = heat_maps.plan_chart(plan_a, labels, theme)
-    table = option["dataset"]["source"].assign(
-        share=apart.astype(np.float32).ravel(),
-        shade=np.rint(heat_maps.SHADES * np.sign(apart) * np.sqrt(np.abs(apart)))
-        .astype(np.int16)
-        .ravel(),
+    shade = np.rint(heat_maps.SHADES * np.sign(apart) * np.sqrt(np.abs(apart)))
+    teacher, student = np.nonzero(shade)  # cells of the page's own colour need not be sent
+    table = pd.DataFrame(
+        {
+            "student": student.astype(np.uint16),
+            "teacher": teacher.astype(np.uint16),
+            "share": apart[teacher, student].astype(np.float32),
+            "shade": shade[teacher, student].astype(np.int16),
+        }
     )
+    option = heat_maps.plan_chart(plan_a, labels, theme)
     scale = option["visualMap"] | {
         "min": -heat_maps.SHADES,
         "text": ["A", "B"],

@@ -25,6 +25,7 @@ from wcord.storage import read_json
 
 DEMO = Path(lab.__file__).parent / "demo"
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half
+MOST_ATTACHED = 20  # of a session
 SCHEMA = 1  # newest version of settings that is understood (wcord.experiment.SCHEMA_VERSION)
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times faster where it is
 
@@ -243,3 +244,31 @@ def delete(name: str) -> None:
     if is_locked(path) or row(path).state == "starting":
         raise ValueError(f"{name} is being written: stop it first")
     shutil.rmtree(path)
+
+
+def attached() -> list[str]:
+    """Return the runs elsewhere that this session looks at, and keep them in the address.
+
+    They come from the session and from the address (`?at=PATH`, `?run=PATH`), so that a link
+    shows them to somebody else, too.
+    """
+    asked = [*st.query_params.get_all("at"), st.query_params.get("run", "")]
+    kept = [*st.session_state.get("attached", []), *(path for path in asked if os.path.isabs(path))]
+    kept = list(dict.fromkeys(kept))[:MOST_ATTACHED]
+    st.session_state["attached"] = kept
+    if kept != st.query_params.get_all("at"):
+        st.query_params["at"] = kept
+    return kept
+
+
+def attach(text: str) -> None:
+    """Take a run elsewhere into this session, and choose it.
+
+    Raises:
+        ValueError: there is no run, in one line.
+    """
+    path = attachable(text)
+    st.query_params["run"] = name_of(path)
+    if not is_ours(path):
+        kept = [*st.session_state.get("attached", []), str(path)]
+        st.session_state["attached"] = list(dict.fromkeys(kept))[-MOST_ATTACHED:]

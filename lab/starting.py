@@ -1,4 +1,4 @@
-"""Choosing what to train and starting it: the side panel of the live page."""
+"""Choosing what to train and starting it: the live page's side panel, the editor of settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 import yaml
 
+from lab import settings_text
 from lab.steering import PACES, TALK
+from wcord.runs import run_path
 
 if TYPE_CHECKING:
     from wcord.estimation import Estimate
@@ -126,7 +128,7 @@ def panel() -> None:
     try:
         others = {"epochs": epochs, "seed": seed} | (watched(experiment) if pace else {})
         chosen = changed(experiment, arms, weights, others)
-        st.caption(_cost(chosen, pace))
+        st.caption(cost(chosen, pace))
     except ValueError as error:
         st.error(str(error))
         chosen = None
@@ -137,12 +139,76 @@ def panel() -> None:
         icon=":material/play_arrow:",
         width="stretch",
         disabled=chosen is None,
-        on_click=_start,
+        on_click=start,
         args=(chosen, pace),
     )
+    if chosen is not None:
+        with st.expander("The same on the command line"):
+            st.code(settings_text.command(name, chosen), language="bash", wrap_lines=True)
 
 
-def _cost(experiment: Experiment, pace: float) -> str:
+def editor() -> None:
+    """Show a settings file to edit or to upload, what is wrong with it, its command line, start."""
+    with st.spinner("Loading…", show_time=False):
+        from wcord import presets
+        from wcord.experiment import PRESETS
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        name = str(
+            st.selectbox("Begin with", presets(), key="base", bind="query-params", width=420)
+        )
+        with st.popover("Upload a settings file", icon=":material/upload_file:"):
+            st.file_uploader(
+                "A settings.yaml",
+                type=["yaml", "yml"],
+                key="uploaded",
+                max_upload_size=1,
+                on_change=_take_upload,
+                args=(f"settings-{name}",),
+            )
+    text = st.text_area(
+        "Settings (YAML). `extends` takes over everything that is not said here; dotted names "
+        "change one setting.",
+        (PRESETS / f"{name}.yaml").read_text("utf-8"),
+        key=f"settings-{name}",
+        height=420,
+    )
+    try:
+        chosen = settings_text.read(text)
+        run_path(chosen.name)
+    except ValueError as error:
+        st.error(str(error))
+        return
+    terms = {arm: " + ".join(terms) for arm, terms in chosen.arms.items()}
+    st.success(
+        f"{chosen.epochs} epochs, {len(terms)} arms: "
+        + ", ".join(f"**{arm}** ({said})" for arm, said in terms.items()),
+        icon=":material/check:",
+    )
+    try:
+        st.caption(cost(chosen, 0.0))
+    except (ValueError, OSError, RuntimeError) as error:
+        st.error(str(error).splitlines()[0])
+        return
+    st.markdown("The same on the command line:")
+    st.code(settings_text.command(name, chosen), language="bash", wrap_lines=True)
+    if st.button("Start", key="start-settings", type="primary", icon=":material/play_arrow:"):
+        start(chosen, 0.0)
+        if "trouble" in st.session_state:
+            st.rerun()
+        st.switch_page("lab/pages/live.py", query_params={"run": st.query_params["run"]})
+
+
+def _take_upload(key: str) -> None:
+    """Put an uploaded file's text into the editor; what is no text is said so."""
+    if (file := st.session_state.get("uploaded")) is None:
+        return
+    try:
+        st.session_state[key] = file.getvalue().decode("utf-8")
+    except UnicodeDecodeError:
+        st.session_state["trouble"] = f"{file.name} is no text file: a YAML file was expected"
+
+
+def cost(experiment: Experiment, pace: float) -> str:
     """Say what a run will take; weights and seed change nothing, so they cost no new timing."""
     from wcord.estimation import duration
 
@@ -164,12 +230,14 @@ def _estimate(settings: str) -> Estimate:
     return estimate(parse(yaml.safe_load(settings)))
 
 
-def _start(experiment: Experiment | None, pace: float) -> None:
+def start(experiment: Experiment | None, pace: float) -> None:
+    """Start a run and put its name into the address; what goes wrong is said by the next page."""
     from wcord import launch
 
     if experiment is None:
         return
     try:
+        run_path(experiment.name)  # a name with slashes would lead out of the runs folder
         run = launch(experiment)
     except (ValueError, OSError, RuntimeError) as error:
         st.session_state["trouble"] = str(error).splitlines()[0]
