@@ -16,7 +16,7 @@ FIRST_VARIANCE, LEAST_VARIANCE = 5.0, 1e-5
 
 
 class VIDSettings(TermSettings):
-    """Settings of `vid`."""
+    """Settings of `vid`; the weight is RepDistiller's."""
 
     weight: float = Field(1.0, ge=0, description="factor of this term in the total")
 
