@@ -27,6 +27,14 @@ def runs_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_workers() -> Any:
+    """Let pages under test start no worker for maps: each would compile UMAP for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lab.maps.start", lambda run: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def short() -> wcord.Experiment:
     """The first preset, three epochs long, with a pocket teacher."""
