@@ -9,6 +9,7 @@ LAB = Path(__file__).parent / "lab"
 st.set_page_config(page_title="WCoRD lab", page_icon=str(LAB / "icon.svg"), layout="wide")
 PAGES = (
     ("live", "Live", "monitoring"),
+    ("compare", "Compare", "compare"),
     ("playground", "Playground", "scatter_plot"),
     ("runs", "Runs", "list"),
 )

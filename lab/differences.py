@@ -17,7 +17,7 @@ from lab import heat_maps, palette
 from lab.arrange import class_blocks, histogram, score_groups, sorted_plan
 from lab.exporting import Export, address
 from lab.layouts import Frame, aligned
-from lab.options import Option
+from lab.options import TEXT, Option, axis, base, grid
 from lab.palette import LIGHT, Theme
 from lab.reading import Watch
 from wcord.runs import Run
@@ -320,7 +320,9 @@ def shared_scores(scores: Sequence[Array], labels: Array) -> tuple[tuple[float, 
 def on_axes(option: Option, across: tuple[float, float], up: float) -> Option:
     """Return a chart of scores with its axes fixed to limits that others have, too."""
     x, y = dict(option["xAxis"]), dict(option["yAxis"])
+    bare = {"showMinLabel": False, "showMaxLabel": False}  # the limits are no round numbers
     x |= {"min": round(across[0], 3), "max": round(across[1], 3), "scale": False}
+    x["axisLabel"] = x.get("axisLabel", {}) | bare
     y |= {"max": float(np.ceil(up / 5) * 5)}
     return option | {"xAxis": x, "yAxis": y}
 
@@ -334,3 +336,36 @@ def colours(a: Side, b: Side) -> tuple[str, str]:
     """Return the colours of the two sides' curves: the arms' own, told apart where equal."""
     of_a, of_b = (palette.arm_colours(side.watch.arms)[side.arm] for side in (a, b))
     return of_a, of_b if of_b != of_a else next(c for c in palette.SPARE if c != of_a)
+
+
+def answers_chart(paired: PairedAccuracy, name_a: str, name_b: str, theme: Theme = LIGHT) -> Option:
+    """Return four bars: samples that both students get right, only a, only b, neither."""
+    counts = {
+        "both": (paired.both, palette.EXACT),
+        f"only {name_a}": (paired.only_a, HIGH),
+        f"only {name_b}": (paired.only_b, LOW),
+        "neither": (paired.neither, palette.RAW),
+    }
+    across = axis(theme, "held-out samples", min=0, minInterval=1)
+    down = axis(theme, type="category", inverse=True, data=list(counts)) | {
+        "axisLabel": {"fontSize": TEXT, "color": theme.ink, "width": 120, "overflow": "break"},
+        "axisTick": {"show": False},
+    }
+    return base(
+        theme,
+        grid=grid(140, 40, 8, 44),
+        xAxis=across,
+        yAxis=down,
+        series=[
+            {
+                "name": "samples",
+                "type": "bar",
+                "barWidth": "60%",
+                "label": {"show": True, "position": "right", "fontSize": TEXT, "color": theme.ink},
+                "data": [
+                    {"value": count, "itemStyle": {"color": theme.lit(colour)}}
+                    for count, colour in counts.values()
+                ],
+            }
+        ],
+    )
