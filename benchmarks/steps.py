@@ -27,6 +27,7 @@ from wcord.models import Network, build
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Output, Primer, Shapes
 from wcord.placement import placed, shaped
+from wcord.speed import Forward, hastened
 
 SAMPLES, CLASSES, NEGATIVES, SHAPE = 50_000, 100, 16_384, (3, 32, 32)
 CPU = torch.device("cpu")
@@ -71,6 +72,8 @@ class Bench:
         t, s = self.teacher, self.student
         self.shapes = Shapes(t.feature_dim, s.feature_dim, CLASSES, CLASSES, True, SAMPLES)
         self.labels = labels
+        self.precision = "float32"
+        self.network: Forward = self.teacher
         self.answer = self.ask()
         self.optimizer = OptimizerSettings(name="sgd", lr=1e-3, schedule="constant")
         self.arms = {name: self.arm(terms) for name, terms in ARMS.items()}
@@ -94,13 +97,21 @@ class Bench:
     @torch.no_grad()
     def ask(self) -> Output:
         """The teacher's forward pass."""
-        return self.teacher(self.images)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision != "float32"):
+            return self.network(self.images).float()
+
+    def hasten(self) -> None:
+        """Compute teacher and students as CUDA graphs in bfloat16, as a run on a GPU may."""
+        self.precision = "bfloat16"
+        self.network = hastened(self.teacher, "graphs", self.images, True) or self.teacher
+        for arm in self.arms.values():
+            arm.hasten("graphs", self.images, self.precision)
 
     def step(self, *names: str) -> None:
         """A whole step of some arms: the teacher once, then every arm."""
         answer = self.ask()
         for name in names:
-            self.arms[name].step(self.batch, answer, self.images, 1e-3, "float32")
+            self.arms[name].step(self.batch, answer, self.images, 1e-3, self.precision)
 
     def term(self, name: str, settings: dict[str, Any]) -> Action:
         """Return forward and backward of one term alone, on given features."""
@@ -127,7 +138,8 @@ class Bench:
         optimizer = torch.optim.SGD(parameters, 1e-3, momentum=0.9)
 
         def once() -> None:
-            answer = self.ask()
+            with torch.no_grad():
+                answer = self.teacher(self.images)
             student = arm.student.train()(self.images)
             total, _ = arm.objective(self.batch, answer, student)
             draws = torch.randint(SAMPLES, (len(self.images), NEGATIVES), device=self.device)

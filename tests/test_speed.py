@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import wcord
+from wcord import speed
 from wcord import task as tasks
 from wcord.arm import Arm
 from wcord.models import Network, build
@@ -136,7 +138,9 @@ def test_the_watch_sees_a_wait() -> None:
 def test_graphs_without_cuda_go_on_plainly_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     _, student = networks(settings_of({"ce": {}}))
     before = deepcopy(student.state_dict())
-    assert hastened(student, "graphs", torch.rand(4, 1, 8, 8), False) is None
+    speed._say.cache_clear()
+    for _ in range(2):
+        assert hastened(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "'graphs' cannot be had here" in said
     assert all(torch.equal(student.state_dict()[name], value) for name, value in before.items())
@@ -147,7 +151,7 @@ def test_a_compiled_student_says_the_same() -> None:
     _, student = networks(settings_of({"ce": {}}))
     other = deepcopy(student)
     images = torch.rand(8, 1, 8, 8)
-    forward = hastened(other, "compile", images, False, backend="aot_eager")
+    forward = hastened(other.train(), "compile", images, False, backend="aot_eager")
     assert forward is not None
     for network, output in ((student, student.train()(images)), (other, forward(images))):
         (output.logits.square().mean() + output.features.square().mean()).backward()
@@ -156,3 +160,17 @@ def test_a_compiled_student_says_the_same() -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-5)
     for name, value in student.state_dict().items():  # running statistics moved once, both
         torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_a_compiled_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = settings_of({"ce": {}, "kd": {}})
+    data = read_data(experiment)
+    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    task = Task(experiment, data, sights[0], sights[1], networks(experiment)[0])
+    plain = task.at(3).teacher
+    monkeypatch.setattr(tasks, "hastened", partial(hastened, backend="aot_eager"))
+    task.hasten("compile")
+    assert task._forward is not None
+    compiled = task.at(3).teacher
+    torch.testing.assert_close(compiled.features, plain.features, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(compiled.logits, plain.logits, rtol=1e-5, atol=1e-5)

@@ -73,7 +73,7 @@ class Arm:
 
     def hasten(self, speed: str, images: Tensor, dtype: Any) -> None:
         """Compute the student in a faster way from here on (see `wcord.speed`), if there is one."""
-        self._forward = hastened(self.student, speed, images, dtype == "bfloat16")
+        self._forward = hastened(self.student.train(), speed, images, dtype == "bfloat16")
 
     def step(self, batch: Batch, teacher: Output, images: Tensor, rate: float, dtype: Any) -> None:
         """Take one training step: forward, objective, backward, move, write the banks.

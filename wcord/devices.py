@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ from wcord import parallel
 from wcord.experiment import Experiment, SettingsError
 
 SMALL = 3 * 16 * 16  # images of at most this many numbers train fastest on one thread
+MOST_THREADS = 16  # of networks as small as these: more of them wait for each other
 
 
 def choose_device(asked: str) -> torch.device:
@@ -37,14 +37,19 @@ def choose_device(asked: str) -> torch.device:
 
 
 def threads_of(experiment: Experiment) -> int:
-    """Return how many CPU threads a run of these settings takes on this machine."""
-    few = 1 if experiment.data.source == "digits" else min(os.cpu_count() or 1, 16)
-    return experiment.threads or few
+    """Return how many CPU threads a run of these settings takes on this machine.
+
+    As asked, else one for the digits, else torch's own choice, which goes by physical cores and
+    heeds OMP_NUM_THREADS.
+    """
+    if experiment.data.source == "digits":
+        return experiment.threads or 1
+    return experiment.threads or min(torch.get_num_threads(), MOST_THREADS)
 
 
 @contextmanager
 def chosen_threads(experiment: Experiment) -> Iterator[None]:
-    """Set the number of CPU threads while a run lasts: as asked, else one for the digits."""
+    """Set the number of CPU threads while a run lasts (see `threads_of`)."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads_of(experiment))
     try:

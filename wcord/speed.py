@@ -1,4 +1,4 @@
-"""Faster ways to compute a student that say the same: torch.compile and CUDA graphs.
+"""Faster ways to compute a network that say the same: torch.compile and CUDA graphs.
 
 Both are of use where a step is bound by launching kernels and not by arithmetic, as at batch 64
 on a large GPU. Neither is bit for bit what the plain way computes (kernels are fused and summed
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,10 +38,11 @@ class Straight(nn.Module):
 def hastened(
     network: Network, speed: str, images: Tensor, half: bool, **options: Any
 ) -> Forward | None:
-    """Return a faster training-mode forward pass of a network; None where there is none.
+    """Return a faster forward pass of a network; None where there is none.
 
     Args:
-        network: on its device; its weights and statistics are as before afterwards.
+        network: on its device, in the mode (training or evaluation) that the pass is for; its
+            weights and statistics are as before afterwards.
         speed: "compile", "graphs", or "plain" (None).
         images: a batch such as it will be given, (n, C, H, W); graphs take no other size.
         half: whether it runs under bfloat16 autocast.
@@ -53,13 +55,17 @@ def hastened(
         forward = (_compiled if speed == "compile" else _graphed)(network, images, half, options)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        print(
-            f"speed {speed!r} cannot be had here, going on plainly: {reason:.200}", file=sys.stderr
-        )
+        _say(f"speed {speed!r} cannot be had here, going on plainly: {reason:.200}")
         forward = None
     network.load_state_dict(before)
     network.zero_grad(set_to_none=True)
     return forward
+
+
+@cache
+def _say(line: str) -> None:
+    """Say it once, not again for every arm."""
+    print(line, file=sys.stderr)
 
 
 def _output(straight: Any) -> Forward:
@@ -71,18 +77,17 @@ def _output(straight: Any) -> Forward:
 
 
 def _compiled(network: Network, images: Tensor, half: bool, options: Any) -> Forward:
-    network.train()
     straight = torch.compile(Straight(network), dynamic=False, **options)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         features, logits = straight(images)  # compiled here, so that failing is found out here
-    (features.float().sum() + logits.float().sum()).backward()
+    if logits.requires_grad:
+        (features.float().sum() + logits.float().sum()).backward()
     return _output(straight)
 
 
 def _graphed(network: Network, images: Tensor, half: bool, options: Any) -> Forward:
     if images.device.type != "cuda":
         raise RuntimeError("CUDA graphs need a CUDA device")
-    network.train()
     # a graph replays casts with everything else: nothing may be cached outside of it
     with torch.autocast("cuda", torch.bfloat16, enabled=half, cache_enabled=False):
         straight = torch.cuda.make_graphed_callables(Straight(network), (images,))

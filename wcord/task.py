@@ -23,6 +23,7 @@ from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Output, Primer, Shapes
 from wcord.placement import shaped
 from wcord.randomness import generator, seed_of
+from wcord.speed import Forward, hastened
 from wcord.views import View, statistics
 
 KEPT_IN_MEMORY = 256 * 2**20  # bytes of prepared images or teacher outputs that are kept
@@ -108,11 +109,20 @@ class Task:
         self.group = predicted
         if experiment.same_labels:
             self.group = torch.where(data.labelled, self.labels, predicted)
+        self._forward: Forward | None = None
         self._epoch = -1
         self._order = self._offsets = self._flips = torch.empty(0)
         wide = len(data.train) * 4 * math.prod(student_sight.shape)
         kept = self.still and wide <= KEPT_IN_MEMORY
         self._images = student_sight.see_all(data.train) if kept else None
+
+    def hasten(self, speed: str) -> None:
+        """Compute the teacher in a faster way from here on (see `wcord.speed`), if there is one."""
+        if self.asks and not self.still and not self.maps:
+            own = parallel.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
+            images = shaped(self.teacher_sight.see(self.data.train.take(own)))
+            half = self.experiment.precision == "bfloat16"
+            self._forward = hastened(self.teacher, speed, images, half)
 
     @property
     def epoch_steps(self) -> int:
@@ -169,7 +179,10 @@ class Task:
         images = shaped(self.teacher_sight.see(split))
         half = self.experiment.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-            answer = self.teacher(images, maps=self.maps)
+            if self._forward is not None:
+                answer = self._forward(images)
+            else:
+                answer = self.teacher(images, maps=self.maps)
         answer = answer.float()
         return Output(answer.features * self.scale, answer.logits, answer.maps)
 

@@ -45,6 +45,7 @@ class Training:
         if self.prepared.fresh:  # a checkpoint of step 0 has counted that look already
             self.look(record=True)
         if settings.speed != "plain" and self.step < task.total:
+            task.hasten(settings.speed)
             for arm in self.arms:
                 arm.hasten(settings.speed, task.at(self.step).images, settings.precision)
         while self.step < task.total and parallel.agree(self.obey()):

@@ -1,0 +1,44 @@
+"""`make gpu-table`, two epochs of it, wherever there is no GPU: the command, not the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import wcord
+from benchmarks import table
+from wcord.runs import runs_folder
+
+
+def test_two_epochs_make_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "table.md"
+    table.main(["--small", "--out", str(out)])
+    said = capsys.readouterr().out
+    assert not out.exists()  # numbers of random images are kept nowhere
+    for arm in ("teacher", *table.ARMS):
+        assert f"| {arm} | " in said
+    assert "nothing was written" in said and "not CIFAR-100" in said
+    runs = [wcord.Run(path) for path in runs_folder().glob("gpu-table-small-*")]
+    assert len(runs) == 3  # two seeds of nine arms, and WCoRD alone
+    for run in runs:
+        assert run.status.state == "finished" and run.settings.epochs == 2
+        assert run.settings.name == "gpu-table-small"
+
+
+def test_on_a_card_it_is_the_whole_recipe() -> None:
+    """The settings that CUDA would get: the paper's pair, all epochs, bfloat16, graphs."""
+    asked = table.experiment("npz:images.npz", False, torch.device("cuda"))
+    assert (asked.epochs, asked.teacher.epochs, asked.batch) == (240, 240, 64)
+    assert (asked.teacher.model, asked.student.model) == ("resnet32x4", "resnet8x4")
+    assert (asked.precision, asked.speed) == ("bfloat16", "graphs")
+    assert list(asked.arms) == list(table.ARMS) and len(asked.arms) == 9
+    assert all("gckt" in asked.arms[name] for name in ("wcord", "wcord+kd"))
+
+
+def test_without_images_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        table.main([])
+    assert end.value.code == 2
+    assert "DATA=file.npz" in capsys.readouterr().err
