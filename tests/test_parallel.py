@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.multiprocessing as processes
 from torch import Tensor, nn
 
 import wcord
+import wcord.training
 from wcord import parallel
 from wcord.arm import Arm
 from wcord.experiment import OptimizerSettings
@@ -55,14 +59,17 @@ def network(width: int, norm: bool, seed: int) -> Network:
     return Network(Net(width, norm), SHAPE).double()
 
 
-def train(norm: bool = False, **lckt: Any) -> dict[str, Tensor]:
-    """Take a few steps of every arm, in this process's share; return all that they moved."""
+def train(norm: str = "none", **lckt: Any) -> dict[str, Tensor]:
+    """Take a few steps of every arm, in this process's share; return all that they moved.
+
+    norm: "none", or batch normalisation "per rank" or over "all ranks".
+    """
     draw = torch.Generator().manual_seed(0)
     images = torch.randn((SAMPLES, *SHAPE), generator=draw, dtype=torch.float64)
     labels = torch.randint(CLASSES, (SAMPLES,), generator=draw)
     labelled = torch.rand(SAMPLES, generator=draw) < 0.6  # unevenly over the ranks
-    teacher, student = network(10, False, 1).eval(), network(6, norm, 2)
-    if norm:
+    teacher, student = network(10, False, 1).eval(), network(6, norm != "none", 2)
+    if norm == "all ranks":
         parallel.synchronise_norms(student)
     with torch.no_grad():
         answer, first = teacher(images, maps=True), student.eval()(images, maps=True)
@@ -95,22 +102,29 @@ def train(norm: bool = False, **lckt: Any) -> dict[str, Tensor]:
     return moved
 
 
-def one_rank(place: int, folder: str, norm: bool, lckt: dict[str, Any]) -> None:
+def one_rank(place: int, folder: str, action: Callable[[int], None]) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": str(RANKS)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     store = torch.distributed.FileStore(f"{folder}/store", RANKS)
     torch.distributed.init_process_group("gloo", store=store, rank=place, world_size=RANKS)
-    torch.save(train(norm, **lckt), f"{folder}/{place}.pt")
-    assert parallel.agree(place == 0)  # the first says so, and the others believe it
-    assert parallel.said_by_first(lambda: f"rank {parallel.rank()}") == "rank 0"
+    action(place)
     torch.distributed.destroy_process_group()
 
 
-def together(folder: Path, norm: bool = False, **lckt: Any) -> list[dict[str, Tensor]]:
-    processes.start_processes(
-        one_rank, (str(folder), norm, lckt), nprocs=RANKS, start_method="fork"
-    )
+def on_ranks(folder: Path, action: Callable[[int], None]) -> None:
+    """Let two forked processes act as ranks of one group."""
+    folder.mkdir(exist_ok=True)
+    processes.start_processes(one_rank, (str(folder), action), nprocs=RANKS, start_method="fork")
+
+
+def together(folder: Path, norm: str = "none", **lckt: Any) -> list[dict[str, Tensor]]:
+    def action(place: int) -> None:
+        torch.save(train(norm, **lckt), folder / f"{place}.pt")
+        assert parallel.agree(place == 0)  # the first says so, and the others believe it
+        assert parallel.said_by_first(lambda: f"rank {parallel.rank()}") == "rank 0"
+
+    on_ranks(folder, action)
     return [torch.load(folder / f"{place}.pt", weights_only=True) for place in range(RANKS)]
 
 
@@ -122,14 +136,88 @@ def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return max(float(difference.nan_to_num(0.0).max()) for difference in apart)
 
 
-@pytest.mark.parametrize("norm", [False, True])
-def test_two_ranks_equal_one_process(tmp_path: Path, norm: bool) -> None:
+@pytest.mark.parametrize("norm", ["none", "all ranks"])
+def test_two_ranks_equal_one_process(tmp_path: Path, norm: str) -> None:
     """Weights, critics, banks, normalisers and moments; synchronised statistics with a norm."""
     alone = train(norm)
     first, second = together(tmp_path, norm)
     assert farthest(first, second) == 0.0  # identical on every rank
     assert any("bank" in key for key in alone) and any("optimizer" in key for key in alone)
     assert farthest(first, alone) < 1e-8
+
+
+def test_statistics_of_each_rank_are_others(tmp_path: Path) -> None:
+    """`norms: per rank`: ranks agree with each other, and not with the whole batch."""
+    first, second = together(tmp_path, "per rank")
+    assert farthest(first, second) == 0.0
+    assert farthest(first, train("per rank")) > 1e-4
+
+
+@pytest.mark.parametrize("wrong", ["a plain gather", "averaged gradients"])
+def test_the_two_easy_mistakes_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """A plain gather carries no gradient; averaging divides a term of the whole batch."""
+    alone, added = train(), parallel.sum_gradients
+
+    def averaged(arms: Any) -> None:
+        added(arms)
+        for student, _ in arms:
+            for parameter in student.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= RANKS
+
+    def plain(ctx: Any, gradient: Tensor) -> Tensor:
+        return torch.zeros_like(parallel.own_rows(gradient))
+
+    if wrong == "a plain gather":
+        monkeypatch.setattr(parallel._Gather, "backward", staticmethod(plain))
+    else:
+        monkeypatch.setattr(parallel, "sum_gradients", averaged)
+    first, second = together(tmp_path)
+    assert farthest(first, second) == 0.0
+    assert farthest(first, alone) > 1e-4
+
+
+def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Path) -> None:
+    """Killed on both ranks after a checkpoint, and resumed on both: the undisturbed numbers."""
+    terms = {"plain": {"ce": 1}, "wcord": {"ce": 1, "gckt": {"dim": 16}, "lckt": 0.05}}
+    settings = short.replace({"arms": terms, "norms": "all ranks", "probe.losses": 11})
+    paths = [tmp_path / "whole", tmp_path / "killed", tmp_path / "alone"]
+
+    def whole(place: int) -> None:
+        wcord.distill(settings, paths[0], progress=False)
+
+    def killed(place: int) -> None:
+        tell = wcord.training.Training.tell
+
+        def last(training: Any) -> None:
+            tell(training)
+            if training.step == 20:
+                training.save()
+                torch.distributed.barrier()
+                raise KeyboardInterrupt
+
+        wcord.training.Training.tell = last  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            wcord.distill(settings, paths[1], progress=False)
+
+    def resumed(place: int) -> None:
+        wcord.resume(paths[1], progress=False)
+
+    for number, action in enumerate((whole, killed, resumed)):
+        on_ranks(tmp_path / f"group {number}", action)
+    first, second = ((path / "metrics.jsonl").read_bytes() for path in paths[:2])
+    assert first == second
+    alone = wcord.distill(settings, paths[2], progress=False).metrics()
+    frame = wcord.Run(paths[0]).metrics()
+    assert len(list(paths[0].glob("events.out.tfevents.*"))) == 1  # one writer
+    assert wcord.Run(paths[1]).status.state == "finished"
+    keys = ["step", "arm", "name"]
+    pd.testing.assert_frame_equal(frame[keys], alone[keys])
+    early = (frame.name == "total") & (frame.step <= 5)  # float32: rounding has not grown yet
+    assert early.any()
+    np.testing.assert_allclose(frame.value[early], alone.value[early], rtol=1e-4)
 
 
 def test_a_plan_of_each_rank_is_another_loss(tmp_path: Path) -> None:
@@ -149,7 +237,7 @@ def test_alone_nothing_is_gathered() -> None:
 
 @pytest.mark.slow
 def test_torchrun_trains_one_run(tmp_path: Path, runs_of_the_session: Path) -> None:
-    """From the command line: one writer, one run directory, the accuracy of one process."""
+    """From the command line: one writer, one run directory."""
     settings = ["--epochs", "2", "--teacher.epochs", "2", "--probe.every", "1", "--threads", "1"]
     arms = ["--arms", "{plain: {ce: 1}, wcord: {ce: 1, gckt: {dim: 16}, lckt: 0.05}}"]
     run = tmp_path / "run"
