@@ -78,6 +78,17 @@ def plan_masses(
     return float(plan[same].sum() / total), float(np.trace(plan) / total if square else np.nan)
 
 
+def entropy(plan: Array) -> float:
+    """Return the entropy of a plan in nats, H(P) = −Σ P log P, with 0 log 0 = 0.
+
+    >>> round(entropy(np.full((2, 2), 0.25)), 4)
+    1.3863
+    """
+    mass = np.asarray(plan, dtype=np.float64)
+    mass = mass[mass > 0]
+    return float(-(mass * np.log(mass)).sum())
+
+
 def score_groups(scores: Array, labels: Array) -> dict[str, Array]:
     """Split the scores (n, n) of all pairs into congruent, same-class and other-class pairs.
 

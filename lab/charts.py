@@ -7,7 +7,7 @@ in words in `lab.describe`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lab import palette
 from lab.arrange import histogram, score_groups
 from lab.layouts import REACH, Frame
-from lab.options import Option, axis, base, grid, legend
+from lab.options import CLICKABLE, Option, axis, base, brushes, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
@@ -32,11 +32,13 @@ def scores_chart(
     theme: Theme = LIGHT,
     *,
     name: str = "critic's score g(teacher, student)",
+    selected: Sequence[int] = (),
 ) -> Option:
     """Return the critic's scores (n, n) as three histograms: congruent, same and other class.
 
     `name` is the title of the horizontal axis. Heights are shares of each group's own pairs; a
-    dashed line marks each group's mean.
+    dashed line marks each group's mean. Below, every sample's own (congruent) score is a tick that
+    can be clicked (series "samples") or brushed; `selected` samples are marked.
     """
     bins = histogram(score_groups(scores, labels))
     width = float(bins.edges[1] - bins.edges[0])
@@ -50,16 +52,51 @@ def scores_chart(
         _group(group, theme.lit(colour), bins.means.get(group, float("nan")), theme)
         for group, colour in palette.GROUPS.items()
     ]
+    own = np.nan_to_num(np.diag(scores)).astype(np.float32)
+    lit = [float(own[sample]) for sample in selected if sample < len(own)]
     return base(
         theme,
-        dataset={"source": table},
-        legend=legend(theme, type="scroll"),
-        grid=grid(52, 14, 34, 46),
+        dataset=[{"source": table}, {"source": pd.DataFrame({"score": own, "own": own * 0})}],
+        legend=legend(theme, type="scroll", data=list(palette.GROUPS)),
+        grid=grid(52, 14, 34, 60),
         tooltip={"trigger": "axis", "valueFormatter": "%.1f %%"},
-        xAxis=axis(theme, name, scale=True),
+        xAxis=axis(theme, name, scale=True, axisLabel={"margin": 16}) | {"nameGap": 38},
         yAxis=axis(theme, "share of pairs, %", nameGap=36, min=0),
-        series=series,
+        series=[*series, *_ticks(lit, theme)],
+        **brushes("lineX"),
     )
+
+
+def _ticks(lit: Sequence[float], theme: Theme) -> list[Option]:
+    """Return the samples' own scores as ticks under the floor, and arrows at those selected."""
+    ticks: Option = {
+        "id": "samples",
+        "name": "own score",
+        "type": "scatter",
+        "datasetIndex": 1,
+        "encode": {"x": "score", "y": "own", "tooltip": []},
+        "symbol": "rect",
+        "symbolSize": [4, 12],
+        "symbolOffset": [0, 7],
+        "clip": False,
+        "itemStyle": {"color": theme.lit(palette.GROUPS["congruent"]), "opacity": 0.45},
+        "emphasis": {"itemStyle": {"color": theme.ink, "opacity": 1}},
+        "tooltip": {"show": False},
+    } | CLICKABLE
+    arrows: Option = {
+        "name": "selected",
+        "type": "scatter",
+        "data": [[score, 0] for score in lit],
+        "symbol": "triangle",
+        "symbolRotate": 180,
+        "symbolSize": 13,
+        "symbolOffset": [0, -8],
+        "silent": True,
+        "itemStyle": {"color": theme.ink},
+        "tooltip": {"show": False},
+        "z": 6,
+    }
+    return [ticks, arrows] if lit else [ticks]
 
 
 def _group(name: str, colour: str, mean: float, theme: Theme) -> Option:
@@ -90,11 +127,13 @@ def map_chart(
     theme: Theme = LIGHT,
     *,
     moving: bool = False,
+    selected: Sequence[int] = (),
 ) -> Option:
     """Return the joint map: teacher circles, student diamonds, coloured and numbered by class.
 
     Axes are fixed and have no unit: only closeness means something. `moving` lets points glide
-    from frame to frame.
+    from frame to frame. Points can be clicked and brushed (series "teacher" and "student", in the
+    samples' order); of `selected` samples both sides are ringed and joined.
     """
     labels = np.asarray(labels)
     sources, series = [], []
@@ -104,11 +143,13 @@ def map_chart(
         sources.append({"source": table.astype({"class": np.int16})})
         series.append(_points(name, len(sources) - 1))
     series[0]["markPoint"] = _class_numbers(frame.teacher, labels, theme)
+    series += _rings(frame, selected, theme)
     names = np.unique(labels)
     colours = {
         "type": "piecewise",
         "show": False,
         "dimension": "class",
+        "seriesIndex": [0, 1],
         "categories": [str(name) for name in names],
         "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
     }
@@ -126,13 +167,42 @@ def map_chart(
                 {"name": "student", "icon": "diamond", "itemStyle": {"color": theme.ink}},
             ],
         ),
-        grid=grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
+        grid=grid(4, 4, 30, 26, show=True, borderColor=theme.faint),
         tooltip={"show": False},
         xAxis=plain,
         yAxis=plain,
         visualMap=colours,
         series=series,
+        **brushes("rect"),
     )
+
+
+def _rings(frame: Frame, selected: Sequence[int], theme: Theme) -> list[Option]:
+    """Return rings round both sides of selected samples, and lines from side to side."""
+    sides = [np.nan_to_num(side[list(selected)]).clip(-REACH, REACH).tolist() for side in frame]
+    if not selected:
+        return []
+    rings: Option = {
+        "name": "selected",
+        "type": "scatter",
+        "data": [*sides[0], *sides[1]],
+        "symbol": RING,
+        "symbolSize": 19,
+        "silent": True,
+        "itemStyle": {"color": theme.ink},
+        "z": 6,
+    }
+    pairs: Option = {
+        "name": "selected",
+        "type": "lines",
+        "coordinateSystem": "cartesian2d",
+        "data": [{"coords": list(pair)} for pair in zip(*sides, strict=True)],
+        "symbol": ["none", "none"],
+        "silent": True,
+        "lineStyle": {"color": theme.ink, "width": 1.5, "opacity": 0.8},
+        "z": 5,
+    }
+    return [pairs, rings]
 
 
 def _points(name: str, dataset: int) -> Option:
@@ -145,9 +215,8 @@ def _points(name: str, dataset: int) -> Option:
         "datasetIndex": dataset,
         "encode": {"x": "x", "y": "y"},
         "itemStyle": {"opacity": 0.85},
-        "silent": True,
         "z": 2 + dataset,
-    }
+    } | CLICKABLE
 
 
 def _class_numbers(points: Array, labels: Array, theme: Theme) -> Option:
@@ -181,6 +250,7 @@ def curves_chart(
     percent: bool = False,
     bold: str | None = None,
     last: float | None = None,
+    at: float | None = None,
 ) -> Option:
     """Return curves over time, one column an arm, in the arms' colours.
 
@@ -192,8 +262,9 @@ def curves_chart(
         percent: fix the vertical axis to 0-100.
         bold: the curve to draw thicker (the arm chosen on the page).
         last: where the horizontal axis ends, so that a run fills it; else with the data.
+        at: the time that the other pictures show, marked by a line.
     """
-    series = [
+    series: list[Option] = [
         {
             "name": arm,
             "type": "line",
@@ -207,6 +278,14 @@ def curves_chart(
         for arm, colour in colours.items()
         if arm in curves
     ]
+    if at is not None and series:
+        series[0]["markLine"] = {
+            "silent": True,
+            "symbol": "none",
+            "label": {"show": False},
+            "lineStyle": {"color": theme.ink, "type": "solid", "width": 1.5},
+            "data": [{"xAxis": at}],
+        }
     limits: Option = {"min": 0, "max": 100} if percent else {"scale": True}
     return base(
         theme,

@@ -1,11 +1,13 @@
 """Heat maps of the pages: plans sorted by class, plans between clouds, a critic's landscape.
 
 Pure functions from data to ECharts options. A heat map must set `progressive` to 0: by default
-some frames miss rows.
+some frames miss rows. Cells cost the browser most of a tick, so those that would be painted in
+the page's own colour are not sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import Blocks, class_blocks, sorted_plan
+from lab.arrange import Blocks, class_blocks, class_order, sorted_plan
 from lab.options import TEXT, Option, axis, base, grid, legend
 from lab.palette import LIGHT, Theme
 
@@ -28,17 +30,12 @@ def _hidden_axes(size_x: float, size_y: float) -> tuple[Option, Option]:
     return plain | {"max": size_x}, plain | {"max": size_y, "inverse": True}
 
 
-def _boundaries(blocks: Blocks, theme: Theme, *, series: str) -> Option:
+def _boundaries(blocks: Blocks, theme: Theme) -> Option:
     """Return a series that draws the lines between classes on the second pair of axes."""
     cuts = blocks.starts[1:]
     lines = [{"xAxis": cut} for cut in cuts] + [{"yAxis": cut} for cut in cuts]
-    return {
-        "name": series,
-        "type": "scatter",
+    return _on_hidden_axes("classes") | {
         "data": [],
-        "xAxisIndex": 1,
-        "yAxisIndex": 1,
-        "silent": True,
         "markLine": {
             "silent": True,
             "symbol": "none",
@@ -46,6 +43,52 @@ def _boundaries(blocks: Blocks, theme: Theme, *, series: str) -> Option:
             "lineStyle": {"color": theme.ink, "opacity": 0.35, "width": 1, "type": "solid"},
             "data": lines,
         },
+    }
+
+
+def _on_hidden_axes(name: str) -> Option:
+    return {"name": name, "type": "scatter", "xAxisIndex": 1, "yAxisIndex": 1, "silent": True}
+
+
+def _lit(places: Sequence[int], size: int, theme: Theme) -> list[Option]:
+    """Return what lights up rows and columns of a plan: the other rows dim, arrows point."""
+    edges = [0, *(edge for place in sorted(places) for edge in (place, place + 1)), size]
+    gaps = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+    arrows = [{"value": [0, r + 0.5], "symbolRotate": -90, "symbolOffset": [-7, 0]} for r in places]
+    arrows += [{"value": [r + 0.5, size], "symbolOffset": [0, 7]} for r in places]
+    dimmed = {
+        "silent": True,
+        "z": 4,
+        "itemStyle": {"color": theme.paper, "opacity": 0.65},
+        "data": [[{"yAxis": a}, {"yAxis": b}] for a, b in gaps],
+    }
+    pointing: Option = {
+        "data": arrows,
+        "symbol": "triangle",
+        "symbolSize": 10,
+        "clip": False,
+        "itemStyle": {"color": theme.ink, "opacity": 1},
+        "markArea": dimmed,
+        "z": 4,
+    }
+    return [_on_hidden_axes("selected") | pointing] if places else []
+
+
+def _rows(size: int, theme: Theme) -> Option:
+    """Return one invisible bar a row, to be pointed at and clicked: far cheaper than live cells."""
+    return {
+        "id": "rows",
+        "name": "row",
+        "type": "bar",
+        "data": [size] * size,
+        "xAxisIndex": 1,
+        "yAxisIndex": 0,
+        "barWidth": "100%",
+        "selectedMode": "single",
+        "itemStyle": {"color": "rgba(0,0,0,0)"},
+        "emphasis": {"itemStyle": {"borderColor": theme.ink, "borderWidth": 1}},
+        "select": {"itemStyle": {"color": "rgba(0,0,0,0)", "borderWidth": 0}},
+        "z": 3,
     }
 
 
@@ -69,20 +112,23 @@ def _sample_axis(
 
 
 def plan_table(share: Array) -> pd.DataFrame:
-    """Return the cells of a plan as a table: student, teacher, share, shade (n·m rows).
+    """Return the cells of a plan that are seen, as a table: student, teacher, share, shade.
 
-    `shade` is 255 √share, the place on the colour ramp: the root lets a confused plan, whose
-    shares are 1/n, be seen beside a sharp one on the same fixed scale.
+    `shade` is 255 √share, rounded, the place on the colour ramp: the root lets a confused plan,
+    whose shares are 1/n, be seen beside a sharp one on the same fixed scale. Shade 0 is the page's
+    own colour, so cells of that shade are left out (a plan of nothing keeps its first). Shares of
+    a difference of plans, in [−1, 1], keep their sign.
     """
-    n, m = share.shape
-    small = np.uint8 if max(n, m) <= 256 else np.uint16
-    clean = np.nan_to_num(share)
+    small = np.uint8 if max(share.shape) <= 256 else np.uint16
+    clean = np.nan_to_num(share).clip(-1, 1)
+    shade = np.rint(SHADES * np.sign(clean) * np.sqrt(np.abs(clean))).astype(np.int16)
+    teacher, student = np.nonzero(shade) if shade.any() else (np.zeros(1, int), np.zeros(1, int))
     return pd.DataFrame(
         {
-            "student": np.tile(np.arange(m, dtype=small), n),
-            "teacher": np.repeat(np.arange(n, dtype=small), m),
-            "share": clean.astype(np.float32).ravel(),
-            "shade": np.rint(SHADES * np.sqrt(clean.clip(0, 1))).astype(np.uint8).ravel(),
+            "student": student.astype(small),
+            "teacher": teacher.astype(small),
+            "share": clean[teacher, student].astype(np.float32),
+            "shade": shade[teacher, student],
         }
     )
 
@@ -94,14 +140,24 @@ def plan_chart(
     *,
     rows: str = "teacher samples, by class",
     columns: str = "student samples, by class",
+    selected: Sequence[int] = (),
 ) -> Option:
     """Return the heat map of a square plan (n, n) with both sides sorted by class.
 
     Colour is the share of a teacher sample's mass, from 0 to 1, on a square-root scale that is
-    the same for every arm and step.
+    the same for every arm and step. Rows can be clicked (series "rows", in sorted order).
+    `selected` are samples, counted before sorting, whose rows light up.
     """
-    blocks = class_blocks(labels)
-    return _heat_map(sorted_plan(plan, labels), blocks, blocks, theme, rows, columns, classes=True)
+    blocks, n = class_blocks(labels), len(labels)
+    option = _heat_map(
+        sorted_plan(plan, labels), blocks, blocks, theme, rows, columns, classes=True
+    )
+    option["series"][0] |= {"silent": True, "emphasis": {"disabled": True}}
+    option["tooltip"] = {"show": False}
+    places = np.argsort(class_order(labels))
+    inside = [int(places[sample]) for sample in selected if sample < n]
+    option["series"] += [_rows(n, theme), *_lit(inside, n, theme)]
+    return option
 
 
 def cloud_plan_chart(plan: Array, theme: Theme = LIGHT) -> Option:
@@ -167,7 +223,7 @@ def _heat_map(
                 "itemStyle": {"borderWidth": 0},
                 "emphasis": {"itemStyle": {"borderColor": theme.ink, "borderWidth": 1}},
             },
-            _boundaries(rows, theme, series="classes"),
+            _boundaries(rows, theme),
         ],
     )
 

@@ -43,3 +43,39 @@ def legend(theme: Theme, **more: Any) -> Option:
         "itemWidth": 16,
         "textStyle": {"fontSize": TEXT, "color": theme.ink},
     } | more
+
+
+# What is selected is drawn by series of its own, the same in every picture of a page.
+CLICKABLE: Option = {"selectedMode": "single", "select": {"disabled": True}, "cursor": "pointer"}
+
+
+def brushes(kind: str) -> Option:
+    """Return the parts of an option that let people draw a region: "rect" or "lineX"."""
+    words = {"rect": "Draw a box round points", "lineX": "Draw a range", "clear": "Clear"}
+    tools = {"type": [kind, "clear"], "title": words}
+    axes: Option = {"xAxisIndex": 0} | ({"yAxisIndex": 0} if kind == "rect" else {})
+    looks: Option = {"outOfBrush": {}, "brushMode": "single", "transformable": False}
+    return {
+        "brush": axes | looks,
+        "toolbox": {"left": 0, "bottom": 0, "itemSize": 16, "feature": {"brush": tools}},
+    }
+
+
+_SIZES = {
+    "fontSize", "symbolSize", "width", "itemWidth", "itemHeight", "itemSize", "itemGap", "nameGap",
+    "margin", "left", "right", "top", "bottom", "borderWidth", "textBorderWidth", "symbolOffset",
+}  # fmt: skip
+
+
+def enlarged(option: Option, scale: float) -> Option:
+    """Return an option with type, lines, symbols and margins `scale` times as large."""
+
+    def grown(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {inner: grown(inner, part) for inner, part in value.items()}
+        if isinstance(value, list):
+            return [grown(key if key in _SIZES else "", part) for part in value]
+        is_size = key in _SIZES and isinstance(value, (int, float)) and not isinstance(value, bool)
+        return value * scale if is_size else value
+
+    return {key: grown(key, part) for key, part in option.items()}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
+from bisect import bisect_right
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +21,9 @@ import pandas as pd
 from lab import maps
 from lab.arrange import spread_evenly
 from lab.layouts import Frame, aligned, pca
-from wcord.runs import ArmPicture, Run, Snapshot
+from wcord.runs import ArmPicture, Run, Snapshot, Status
 
+KNOWN_SCHEMA = 1  # `wcord.experiment.SCHEMA_VERSION`, which waits for torch
 MOST_POINTS = 400  # of a curve on a page
 KEPT_SNAPSHOTS = 4
 KEPT_PICTURES = 48
@@ -106,10 +109,27 @@ class Metrics:
         table.insert(0, "epoch", [epochs[step] for step in table.index])
         return table.reset_index(drop=True)
 
-    def latest(self, arm: str, name: str) -> float:
-        """Return the last value of a metric, NaN where there is none."""
-        series = self.series.get((arm, name))
-        return series.values[-1] if series and series.values else float("nan")
+    def value_at(self, arm: str, name: str, step: int) -> float:
+        """Return the last value of a metric up to a step, NaN where there is none."""
+        series = self.series.get((arm, name), Series([], [], []))
+        place = bisect_right(series.steps, step)
+        return series.values[place - 1] if place else float("nan")
+
+
+def read_prediction(path: Path, arm: str) -> tuple[float, np.ndarray]:
+    """Return epoch and predicted classes (m,) of an arm, without reading the rest of a snapshot.
+
+    Raises:
+        ValueError: the file is gone or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads(file.metadata()["snapshot"])
+            return float(header["epoch"]), file.get_tensor(f"{arm}/prediction").astype(np.int64)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"snapshot {path.name} cannot be read") from error
 
 
 class Layout(NamedTuple):
@@ -137,10 +157,18 @@ class Watch:
             self.arms: list[str] = list(self.settings["arms"])
         except Exception as error:
             raise ValueError(f"the settings of {path.name} cannot be read: {error}") from error
+        schema = self.settings.get("schema_version", KNOWN_SCHEMA)
+        if not isinstance(schema, int) or schema > KNOWN_SCHEMA:
+            raise ValueError(
+                f"{path.name} was written by a newer version of the lab (schema {schema}, this one "
+                f"reads up to {KNOWN_SCHEMA}): update it to look at this run"
+            )
         self.metrics = Metrics(path / "metrics.jsonl")
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._pictures: OrderedDict[Any, Any] = OrderedDict()
         self._flat: dict[str, Frame] = {}
+        self._answers: dict[str, dict[int, tuple[float, np.ndarray]]] = {}
+        self._pulses: deque[tuple[float, float]] = deque(maxlen=10)
         self._lock = threading.RLock()
 
     @property
@@ -151,6 +179,38 @@ class Watch:
     def terms(self, arm: str) -> dict[str, dict[str, Any]]:
         """Return the terms of an arm with their settings."""
         return dict(self.settings["arms"][arm])
+
+    def speed(self, status: Status) -> float | None:
+        """Return epochs a second over the last few seconds of looking; None while unknown."""
+        with self._lock:
+            now = (status["heartbeat"] or 0.0, status["epoch"])
+            if not self._pulses or now[0] > self._pulses[-1][0]:
+                self._pulses.append(now)
+            seconds, epochs = (
+                b - a for a, b in zip(self._pulses[0], self._pulses[-1], strict=True)
+            )
+            return epochs / seconds if seconds > 0.2 and epochs > 0 else None
+
+    def predictions(self, arm: str) -> tuple[list[float], np.ndarray]:
+        """Return epochs (k,) and classes (k, m) that an arm's student answered at each picture.
+
+        Pictures are read once; one that cannot be read is left out.
+        """
+        with self._lock:
+            known = self._answers.setdefault(arm, {})
+            steps = self.run.steps
+            for step in set(known) - set(steps):
+                del known[step]
+            for step in steps:
+                if step not in known:
+                    with suppress(ValueError):
+                        known[step] = read_prediction(
+                            self.run.path / "snapshots" / f"{step}.safetensors", arm
+                        )
+            found = [known[step] for step in steps if step in known]
+            shape = {answer.shape for _, answer in found}
+            table = np.stack([a for _, a in found]) if len(shape) == 1 else np.empty((0, 0), int)
+            return [epoch for epoch, _ in found] if len(table) else [], table
 
     def newest_step(self) -> int | None:
         """Return the step of the newest snapshot, None where there is none yet."""
@@ -196,6 +256,12 @@ class Watch:
             return version, self.kept(
                 ("curves", name, version), lambda: self.metrics.curves(name, self.arms)
             )
+
+    def value_at(self, arm: str, name: str, step: int) -> float:
+        """Return the last value of a metric of an arm up to a step, NaN where there is none."""
+        with self._lock:
+            self.metrics.poll()
+            return self.metrics.value_at(arm, name, step)
 
     def layout(self, step: int, arm: str) -> Layout:
         """Return the map of an arm: the newest UMAP frame up to this step, else PCA at once."""

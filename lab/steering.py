@@ -106,18 +106,49 @@ def controls(watch: Watch, status: Status, *, steerable: bool = True) -> None:
                 enabled=alive and count > 0,
             )
         _button("Stop", "stop", "stop", run.stop, "End the run, with a checkpoint.", enabled=alive)
-        key = f"pace-{run.name}"
-        st.select_slider(
-            "Pace",
-            PACES,
-            value=_pace_now(watch, status),
-            format_func=lambda s: f"{s:g} s an epoch" if s else "full speed",
-            key=key,
-            disabled=not alive,
-            on_change=lambda: attempt(lambda: set_pace(watch, st.session_state[key])),
-            help="The least time that an epoch takes. The run itself is the same at any pace.",
-            width=200,
-        )
+        pace(watch, status, steerable=steerable)
+
+
+def pace(watch: Watch, status: Status, *, steerable: bool = True) -> None:
+    """Show the slider of the least time that an epoch takes."""
+    key = f"pace-{watch.run.name}"
+    st.select_slider(
+        "Pace",
+        PACES,
+        value=_pace_now(watch, status),
+        format_func=said,
+        key=key,
+        disabled=not steerable or phase(status) in ("over", "broken"),
+        on_change=lambda: attempt(lambda: set_pace(watch, st.session_state[key])),
+        help="The least time that an epoch takes. The run itself is the same at any pace.",
+        width=200,
+    )
+
+
+def said(seconds: float) -> str:
+    """Return a pace in words, from seconds an epoch.
+
+    >>> said(0.0), said(0.5), said(1.0), said(30.0)
+    ('full speed', '2 epochs a second', '1 s an epoch', '30 s an epoch')
+    """
+    if not seconds:
+        return "full speed"
+    return f"{1 / seconds:g} epochs a second" if seconds < 1 else f"{seconds:g} s an epoch"
+
+
+def words(watch: Watch, status: Status) -> str:
+    """Return how far a run is, and how fast it goes, in one line."""
+    speed = watch.speed(status) if phase(status) == "running" else None
+    epoch = f" · epoch {status['epoch']:.1f} of {watch.epochs}" if status["total"] else ""
+    return f"{status.sentence}{epoch}{f' · {speed:.2g} epochs a second' if speed else ''}"
+
+
+def progress(watch: Watch, status: Status) -> None:
+    """Show how far a run is, and what went wrong where anything did."""
+    share = min(max(status["step"] / status["total"], 0.0), 1.0) if status["total"] else 0.0
+    st.progress(share, text=words(watch, status))
+    if status["error"]:
+        st.error(status["error"])
 
 
 def _pace_now(watch: Watch, status: Status) -> float:

@@ -12,6 +12,7 @@ import pytest
 from lab import charts, cloud_charts, describe, heat_maps, palette
 from lab.arrange import class_order, heaviest, sorted_plan
 from lab.layouts import REACH, Frame
+from lab.options import enlarged
 from lab.palette import DARK, LIGHT
 
 rng = np.random.default_rng(0)
@@ -30,17 +31,40 @@ def without_tables(option: dict[str, Any]) -> str:
     return json.dumps({key: part for key, part in option.items() if key != "dataset"})
 
 
-def test_plan_table_has_every_cell_in_class_order() -> None:
-    option = heat_maps.plan_chart(PLAN, LABELS)
+def test_plan_table_has_every_cell_that_is_seen_in_class_order() -> None:
+    sharp = PLAN**12
+    option = heat_maps.plan_chart(sharp, LABELS)
     (table,) = tables(option)
-    assert len(table) == 400
-    order = class_order(LABELS)
+    order, shares = class_order(LABELS), sharp / sharp.sum(1, keepdims=True)
     for _, cell in table.sample(60, random_state=0).iterrows():
         row, column = order[int(cell["teacher"])], order[int(cell["student"])]
-        assert cell["share"] == pytest.approx(PLAN[row, column] / PLAN[row].sum(), rel=1e-5)
-        assert cell["shade"] == round(255 * cell["share"] ** 0.5)
+        assert cell["share"] == pytest.approx(shares[row, column], rel=1e-5)
+        assert cell["shade"] == round(255 * cell["share"] ** 0.5) > 0
+    shades = np.rint(255 * np.sqrt(shares))  # of shade 0 is the page's own colour
+    assert len(table) == np.count_nonzero(shades) < 400
     heat = option["series"][0]
     assert heat["type"] == "heatmap" and heat["progressive"] == 0
+
+
+def test_a_difference_of_plans_keeps_its_sign() -> None:
+    table = heat_maps.plan_table(np.array([[0.25, -0.25], [0.0, -1.0]]))
+    assert table["shade"].tolist() == [128, -128, -255]
+    assert table[["teacher", "student"]].to_numpy().tolist() == [[0, 0], [0, 1], [1, 1]]
+
+
+def test_rows_can_be_clicked_and_the_others_dim_when_one_is_selected() -> None:
+    plain = heat_maps.plan_chart(PLAN, LABELS)["series"]
+    rows = next(s for s in plain if s.get("id") == "rows")
+    assert len(rows["data"]) == 20 and rows["selectedMode"] == "single"
+    assert "selected" not in [s["name"] for s in plain]
+    lit = heat_maps.plan_chart(PLAN, LABELS, selected=(3, 7, 99))["series"][-1]
+    order = class_order(LABELS).tolist()
+    places = {order.index(3), order.index(7)}
+    dimmed: set[int] = set()
+    for low, high in lit["markArea"]["data"]:
+        dimmed |= set(range(low["yAxis"], high["yAxis"]))
+    assert dimmed == set(range(20)) - places
+    assert {point["value"][1] - 0.5 for point in lit["data"][:2]} == places
 
 
 def test_plan_labels_and_boundaries_stand_where_classes_change() -> None:
@@ -58,7 +82,10 @@ def test_plan_with_nan_or_an_empty_row_draws_nothing_there() -> None:
     broken = PLAN.copy()
     broken[0], broken[1, 1] = 0.0, np.nan
     table = heat_maps.plan_table(sorted_plan(broken, LABELS))
-    assert np.isfinite(table["share"]).all() and len(table) == 400
+    assert np.isfinite(table["share"]).all()
+    first = class_order(LABELS).tolist().index(0)
+    assert first not in set(table["teacher"])
+    assert len(heat_maps.plan_table(np.zeros((3, 3)))) == 1
 
 
 def test_a_large_plan_keeps_its_places() -> None:
@@ -68,11 +95,14 @@ def test_a_large_plan_keeps_its_places() -> None:
 
 def test_scores_are_shares_of_each_group() -> None:
     option = charts.scores_chart(PLAN, LABELS)
-    (table,) = tables(option)
+    table, own = tables(option)
     for group in palette.GROUPS:
         assert table[group].sum() == pytest.approx(100, rel=1e-4)
-    means = [s["markLine"]["data"][0]["xAxis"] for s in option["series"]]
+    means = [s["markLine"]["data"][0]["xAxis"] for s in option["series"] if "markLine" in s]
     assert means[0] == pytest.approx(np.diag(PLAN).mean())
+    np.testing.assert_allclose(own["score"], np.diag(PLAN), rtol=1e-6)
+    lit = charts.scores_chart(PLAN, LABELS, selected=(4, 50))["series"][-1]
+    assert lit["data"] == [[pytest.approx(PLAN[4, 4]), 0]]
 
 
 def test_map_holds_both_sides_in_order_and_keeps_strays_on_the_rim() -> None:
@@ -85,6 +115,11 @@ def test_map_holds_both_sides_in_order_and_keeps_strays_on_the_rim() -> None:
     numbers = option["series"][0]["markPoint"]["data"]
     assert [mark["name"] for mark in numbers] == ["0", "1", "2", "3"]
     assert option["visualMap"]["categories"] == ["0", "1", "2", "3"]
+    lines, rings = charts.map_chart(frame, LABELS, selected=(2,))["series"][2:]
+    ends = [frame.teacher[2].clip(-REACH, REACH), frame.student[2].clip(-REACH, REACH)]
+    np.testing.assert_allclose(rings["data"], ends)
+    np.testing.assert_allclose(lines["data"][0]["coords"], ends)
+    assert option["visualMap"]["seriesIndex"] == [0, 1]  # rings keep their ink
     assert not option["animation"] and charts.map_chart(frame, LABELS, moving=True)["animation"]
 
 
@@ -97,6 +132,22 @@ def test_curves_keep_each_arms_colour_and_thicken_the_chosen_one() -> None:
     assert [s["lineStyle"]["width"] for s in option["series"]] == [2, 4]
     assert option["series"][1]["itemStyle"]["color"] == palette.ARMS["wcord"]
     assert tables(option)[0].equals(table)
+    marked = charts.curves_chart(table, colours, at=0.5)["series"][0]["markLine"]
+    assert marked["data"] == [{"xAxis": 0.5}] and "markLine" not in option["series"][0]
+    charts.curves_chart(pd.DataFrame({"epoch": []}), colours, at=0.5)
+
+
+def test_what_is_enlarged_keeps_its_data() -> None:
+    frame = Frame(rng.normal(size=(20, 2)), rng.normal(size=(20, 2)))
+    option = charts.map_chart(frame, LABELS, selected=(1,))
+    large = enlarged(option, 2.0)
+    assert large["series"][0]["symbolSize"] == 2 * option["series"][0]["symbolSize"]
+    assert large["textStyle"]["fontSize"] == 2 * option["textStyle"]["fontSize"]
+    assert large["grid"]["top"] == 2 * option["grid"]["top"]
+    assert large["series"][3]["data"] == option["series"][3]["data"]
+    assert large["xAxis"]["min"] == option["xAxis"]["min"]
+    for part, other in zip(tables(large), tables(option), strict=True):
+        assert part is other
 
 
 def test_lines_join_the_points_of_the_heaviest_entries() -> None:

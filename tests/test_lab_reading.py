@@ -56,7 +56,7 @@ def test_a_resumed_run_that_was_cut_back_is_read_anew(made_up: Path) -> None:
     longer = [line_of(99, 9.0, "plain", "total", -1.0)] * 400
     path.write_text("".join(kept + longer))  # longer than before, so size tells nothing
     assert metrics.poll() > before
-    assert metrics.latest("plain", "total") == -1.0
+    assert metrics.value_at("plain", "total", 10**9) == -1.0
     assert sum(len(s.steps) for s in metrics.series.values()) == 420
 
 
@@ -66,8 +66,8 @@ def test_damaged_lines_cost_only_themselves(made_up: Path) -> None:
         file.write('{"step": 1}\nnot json\n[]\n' + line_of(70, 5.0, "crd", "total", None))
     metrics = Metrics(path)
     metrics.poll()
-    assert np.isnan(metrics.latest("crd", "total"))
-    assert np.isnan(metrics.latest("crd", "no such name"))
+    assert np.isnan(metrics.value_at("crd", "total", 10**9))
+    assert np.isnan(metrics.value_at("crd", "no such name", 10**9))
     assert Metrics(made_up / "absent.jsonl").poll() == 1
 
 

@@ -1,4 +1,4 @@
-"""The live page: start a run, steer it, and watch every panel move.
+"""The live page: start a run, steer it, scrub through its time, and follow samples through it.
 
 The page only reads the run directory and writes its control.json; training is another process,
 which goes on when the browser is closed.
@@ -6,19 +6,24 @@ which goes on when the browser is closed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 import lab
-from lab import maps, panels, starting, steering, timeline
-from lab.panels import View
+from lab import maps, panels, presenting, sample, selection, starting, steering, timeline
+from lab.panels import Place, View
+from lab.pictures import MEASURES, NAMES, PANELS, objective
 from lab.reading import Watch
 from wcord.runs import find_run, list_runs
 
 DEMO = Path(lab.__file__).parent / "demo"
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
+LIT = ["pictures", "pick", "card"]  # what is drawn anew when the selection changes
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -60,6 +65,8 @@ def run_chooser(current: Path | None) -> None:
 
     def choose() -> None:
         st.query_params["run"] = st.session_state["run"]
+        selection.choose([])
+        st.session_state[timeline.KEY] = timeline.NEWEST
 
     st.selectbox("Run", names, key="run", on_change=choose)
 
@@ -86,8 +93,8 @@ def choose_curves(watch: Watch) -> tuple[str, str]:
         loss = choose("loss", losses, "total", "Loss drawn for every arm")
         measure = st.selectbox(
             "Measure drawn for every arm",
-            panels.MEASURES,
-            format_func=lambda name: panels.NAMES[name],
+            MEASURES,
+            format_func=lambda name: NAMES[name],
             key="measure",
             bind="query-params",
             width=330,
@@ -95,34 +102,76 @@ def choose_curves(watch: Watch) -> tuple[str, str]:
     return loss, str(measure)
 
 
-def tick(watch: Watch, arm: str, drawn_in: str) -> None:
+def view_of(watch: Watch, arm: str, phase: str, loss: str = "total", measure: str = "") -> View:
+    """Return what the page shows now.
+
+    Raises:
+        ValueError: there is no picture yet, or the newest cannot be read.
+    """
+    step = timeline.shown(watch)
+    if step is None:
+        raise ValueError("no picture has been taken yet")
+    return View(
+        watch,
+        arm,
+        step,
+        panels.page_theme(),
+        selection.chosen(len(watch.snapshot(step).labels)),
+        loss,
+        measure or MEASURES[0],
+        follow=timeline.asked() is None and not timeline.is_playing(),
+        moving=phase == "running" or timeline.is_playing(),
+    )
+
+
+def tick(watch: Watch, arm: str, drawn_in: str, strip: Any, places: list[Place]) -> None:
     """Read the run and draw its pictures; ask for a whole new page when its state has changed."""
+    if not (watch.run.path / "settings.yaml").is_file():
+        st.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
+        return
     status = watch.run.status
     if steering.phase(status) != drawn_in:
         st.rerun()
     steering.keep_promised_pace(watch, status)
-    share = min(max(status["step"] / status["total"], 0.0), 1.0) if status["total"] else 0.0
-    epoch = f" · epoch {status['epoch']:.1f} of {watch.epochs}" if status["total"] else ""
-    st.progress(share, text=f"{status.sentence}{epoch}")
-    if status["error"]:
-        st.error(status["error"])
-    step = timeline.shown(watch)
-    if step is None:
+    steering.progress(watch, status)
+    if timeline.shown(watch) is None:
         st.info(waiting(status["state"]), icon=":material/hourglass_top:")
         return
+    if not places:
+        st.rerun()  # the first picture: now there is something to lay out
     try:
-        draw(View(watch, arm, step, panels.page_theme()), moving=drawn_in == "running")
+        view = view_of(watch, arm, drawn_in)
+        line = objective(view)
+        strip.latex(line.latex, help=line.words)
+        for place in places:
+            place.draw(view, LIT)
     except ValueError as error:
         st.error(str(error))
 
 
-def tick_curves(watch: Watch, arm: str, curves: tuple[str, str]) -> None:
+def tick_curves(
+    watch: Watch, arm: str, phase: str, curves: tuple[str, str], places: list[Place]
+) -> None:
     """Draw accuracy, the loss and the measure chosen, of every arm."""
-    theme = panels.page_theme()
-    names = (("accuracy", "test_accuracy"), ("losses", curves[0]), ("measures", curves[1]))
-    for column, (key, name) in zip(st.columns(3, gap="small"), names, strict=True):
-        with column.container(border=True):
-            panels.curves(watch, arm, name, theme, key=key)
+    with suppress(ValueError):  # said above the pictures
+        view = view_of(watch, arm, phase, *curves)
+        for place in places:
+            place.draw(view, LIT)
+
+
+def pick(watch: Watch, arm: str, phase: str) -> None:
+    """Show which samples are selected, and let a number be typed."""
+    with suppress(ValueError):  # said above the pictures
+        view = view_of(watch, arm, phase)
+        selection.controls(len(watch.snapshot(view.step).labels), LIT)
+
+
+def tick_card(watch: Watch, arm: str, phase: str) -> None:
+    """Show the card of what is selected."""
+    with suppress(ValueError):
+        view = view_of(watch, arm, phase)
+        if view.selected:
+            sample.card(view)
 
 
 def waiting(state: str) -> str:
@@ -133,17 +182,13 @@ def waiting(state: str) -> str:
     }.get(state, "No picture has been taken yet.")
 
 
-def draw(view: View, *, moving: bool) -> None:
-    """Lay out the equation and the three pictures."""
-    with st.container(border=True):
-        panels.objective(view)
-    columns = st.columns(3, gap="small")
-    with columns[0].container(border=True, height="stretch"):
-        panels.plan(view)
-    with columns[1].container(border=True, height="stretch"):
-        panels.scores(view)
-    with columns[2].container(border=True, height="stretch"):
-        panels.joint_map(view, moving=moving)
+def lay_out(names: Sequence[str]) -> list[Place]:
+    """Lay out empty panels side by side."""
+    places = []
+    for column, name in zip(st.columns(len(names), gap="small"), names, strict=True):
+        with column:
+            places.append(Place.made(PANELS[name], presenting.begin))
+    return places
 
 
 def tick_every(watch: Watch, phase: str) -> float | None:
@@ -156,42 +201,73 @@ def tick_every(watch: Watch, phase: str) -> float | None:
 def page() -> None:
     """Draw the page; what needs torch comes last, so that the run is seen first."""
     st.html(panels.WIDE)
-    side = st.sidebar.container()
     if trouble := st.session_state.pop("trouble", None):
         st.error(trouble)
     path = chosen_run()
-    with side:
+    watch = None
+    try:
+        if path is not None:
+            watch = watch_of(str(path), (path / "settings.yaml").stat().st_mtime)
+    except (ValueError, OSError) as error:
+        st.error(str(error))
+    if watch is not None and presenting.asked():
+        present(watch)
+        return
+    with st.sidebar:
         run_chooser(path)
     if path is None:
         st.info("No run yet: choose a preset on the left and press Start.")
-    else:
-        try:
-            watch = watch_of(str(path), (path / "settings.yaml").stat().st_mtime)
-        except (ValueError, OSError) as error:
-            st.error(str(error))
-        else:
-            show(watch, is_demo=DEMO in path.parents)
+    elif watch is not None:
+        show(watch, is_demo=DEMO in path.parents)
     with st.sidebar:
         starting.panel()
 
 
-def show(watch: Watch, *, is_demo: bool) -> None:
-    """Show one run: its controls, the choosers, and the part that ticks."""
-    status = watch.run.status
-    phase = steering.phase(status)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        arm = choose("arm", watch.arms, favourite(watch.arms), "Arm, in every panel")
-        steering.controls(watch, status, steerable=not is_demo)
+def draw_maps(watch: Watch, arm: str, *, is_demo: bool) -> None:
+    """See to it that a worker draws the maps that are missing, those of this arm first."""
     if not is_demo and not maps.all_drawn(watch.run, watch.arms):
         maps.want(watch.run.path, arm)
         if not maps.is_working(watch.run.path):
             maps.start(watch.run.path)
+
+
+def show(watch: Watch, *, is_demo: bool) -> None:
+    """Show one run: its controls, its time, its pictures, what is selected, its curves."""
+    phase = steering.phase(watch.run.status)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        arm = choose("arm", watch.arms, favourite(watch.arms), "Arm, in every panel")
+        steering.controls(watch, watch.run.status, steerable=not is_demo)
+    draw_maps(watch, arm, is_demo=is_demo)
     every = tick_every(watch, phase)
-    timeline.controls(watch, redraws=("pictures",), moving=phase == "running")
-    st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase)
-    if watch.newest_step() is not None:
+    has_pictures = watch.newest_step() is not None
+    redraws = [*LIT, "curves"] if has_pictures else ["pictures"]
+    timeline.controls(watch, redraws=redraws, moving=phase == "running")
+    top, strip, places = st.container(), st.container(border=has_pictures), []
+    if has_pictures:
+        places = lay_out(("plan", "scores", "map"))
+    with top:
+        st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase, strip, places)
+    if has_pictures:
+        st.fragment(pick, key="pick")(watch, arm, phase)
+        st.fragment(tick_card, run_every=every, key="card")(watch, arm, phase)
         curves = choose_curves(watch)
-        st.fragment(tick_curves, run_every=every, key="curves")(watch, arm, curves)
+        rows = lay_out(("accuracy", "losses", "measures"))
+        st.fragment(tick_curves, run_every=every, key="curves")(watch, arm, phase, curves, rows)
+
+
+def present(watch: Watch) -> None:
+    """Show one panel on the full screen."""
+    phase = steering.phase(watch.run.status)
+    arm = st.query_params.get("arm", "")
+    arm = arm if arm in watch.arms else favourite(watch.arms)
+    every = tick_every(watch, phase)
+    loss, measure = (st.query_params.get(name, "") for name in ("loss", "measure"))
+    names = {words: name for name, words in NAMES.items()}
+    presenting.stage(
+        watch,
+        every,
+        lambda: view_of(watch, arm, phase, loss or "total", names.get(measure, measure)),
+    )
 
 
 page()

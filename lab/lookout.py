@@ -1,0 +1,77 @@
+"""What to look for now: one sentence a picture, said from its numbers.
+
+Pure functions; they compare with chance and with the teacher, and never name a winner: one run
+of one seed cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+CLEAR = 1.5  # times chance before mass inside classes is called more than chance
+SHRUNK = 0.6  # variance ratio below which classes are called shrunk
+COLLAPSED = 1e-2  # plan cost below which all directions are nearly one
+STILL = 0.02  # relative change over the last tenth of a curve that is called none
+
+
+def at_plan(values: Mapping[str, float], chance: float) -> str:
+    """Say what the plan shows now; `chance` is the mass that a uniform plan keeps in class."""
+    mass, ratio = (values.get(key, np.nan) for key in ("same_class_mass", "variance_ratio"))
+    cost = values.get("plan_cost", np.nan)
+    if not np.isfinite(mass):
+        return "The plan is not defined here: the student's features are not finite."
+    if cost < COLLAPSED and mass < CLEAR * chance:
+        return "Collapse: carrying costs nothing because all features point one way."
+    if mass < CLEAR * chance:
+        return f"Close to chance ({mass:.2f} in class, {chance:.2f} by chance): no squares yet."
+    if ratio < SHRUNK:
+        return (
+            f"Beware: each class has shrunk to {ratio:.2f} of the teacher's spread, which makes "
+            "the plan look better than the student is."
+        )
+    diagonal = values.get("diagonal_mass", np.nan)
+    if mass > 0.8 and diagonal < mass / 2:
+        return "Mass finds its class, but not its own sample: blocks, not yet a diagonal."
+    return "See the squares on the diagonal fill: mass finds its class" + (
+        ", and more and more its own sample." if diagonal >= mass / 2 else "."
+    )
+
+
+def at_scores(values: Mapping[str, float]) -> str:
+    """Say how much of the exact dependency the critic certifies now."""
+    exact, bound = (values.get(key, np.nan) for key in ("exact_iw", "certified_iw"))
+    if not np.isfinite(bound):
+        return "No critic here: compare how far these cosines part with an arm that has one."
+    if not exact > 0:
+        return "There is no dependency to certify yet."
+    share = max(bound, 0.0) / exact
+    reach = "most" if share > 0.8 else "part" if share > 0.3 else "little"
+    return f"The critic certifies {share:.0%} of the exact dependency: {reach} of it.".replace(
+        "%", " %"
+    )
+
+
+def at_map(values: Mapping[str, float]) -> str:
+    """Say whether nearness on the map can be trusted now."""
+    distance, overlap = (values.get(k, np.nan) for k in ("feature_distance", "neighbour_overlap"))
+    if not np.isfinite(distance):
+        return "The features are not finite here."
+    if distance < 0.7 and overlap < 0.4:
+        return "Near does not mean alike: the sides are close, yet their neighbours differ."
+    if overlap >= 0.6:
+        return "Diamonds sit on their circles, and neighbours mostly agree."
+    return "Watch diamonds move to the circles of their own colour; overlap follows later."
+
+
+def at_curve(table: pd.DataFrame, arm: str, name: str) -> str:
+    """Say where an arm's curve goes, over its last tenth."""
+    values = table[arm].dropna().to_numpy() if arm in table else np.empty(0)
+    if not len(values):
+        return f"The arm {arm} has no {name}."
+    now, before = values[-1], values[max(len(values) - 1 - max(len(values) // 10, 1), 0)]
+    span = max(np.ptp(values), 1e-12)
+    way = "flat" if abs(now - before) < STILL * span else "rising" if now > before else "falling"
+    return f"{arm} stands at {now:.3g} and is {way}."

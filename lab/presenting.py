@@ -1,0 +1,138 @@
+"""Lecture mode: one panel and its equation on the full screen, `?present=plan`.
+
+The arrow keys go through time, H hides the picture until it is revealed, Escape leads back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import streamlit as st
+
+from lab import panels, steering, timeline
+from lab.panels import Panel, View
+from lab.pictures import PANELS, objective
+from lab.reading import Watch
+
+KEY = "present"
+SCALE = 1.5  # of type and lines on a projector
+STAGE = "stage"
+# Only what is presented is seen: the page's header and the tools of the charts go.
+LOOK = """<style>
+[data-testid=stHeader], [data-testid=stSidebar], [data-testid=stSidebarCollapsedControl],
+[data-testid=stElementToolbar] {display: none}
+[data-testid=stMainBlockContainer] {padding: .5rem 2rem}
+.st-key-stage .katex {font-size: 1.75rem}
+.st-key-stage [data-testid=stCaptionContainer] p {font-size: 1.35rem}
+.st-key-stage [data-testid=stMetricValue] {font-size: 2.2rem}
+.st-key-stage [data-testid=stMetricLabel] p {font-size: 1.15rem}
+.st-key-stage-picture :is([data-testid=stElementContainer], [data-testid=stFullScreenFrame],
+  [data-testid=stEChartsChart]) {height: max(calc(100vh - 14.2rem), 22rem) !important}
+@media (max-width: 640px) {
+  [data-testid=stMainBlockContainer] {padding: .6rem}
+  .st-key-stage .katex {font-size: 1.2rem}
+}
+</style>"""
+
+
+def asked() -> str | None:
+    """Return the panel that the address asks to present, None where it asks for none."""
+    name = st.query_params.get(KEY, "")
+    return name if name in (*PANELS, "objective") else None
+
+
+def begin(name: str) -> None:
+    """Present a panel (a callback)."""
+    st.query_params[KEY] = name
+
+
+def _end() -> None:
+    st.query_params.pop(KEY, None)
+
+
+def _step(watch: Watch, by: int) -> None:
+    """Go to another picture; past the last the page follows."""
+    steps, now = watch.run.steps, timeline.shown(watch)
+    place = steps.index(now) + by if now in steps else 0
+    inside = 0 <= place < len(steps) - (by > 0)
+    if inside or by < 0:
+        st.session_state[timeline.KEY] = str(steps[max(place, 0)])
+    else:
+        st.session_state[timeline.KEY] = timeline.NEWEST
+
+
+def stage(watch: Watch, every: float | None, look: Callable[[], View]) -> None:
+    """Show the panel asked for, large, with its time; `look` says what is shown now."""
+    st.html(LOOK)
+    name = asked() or "plan"
+    hidden = controls(watch, name)
+    st.fragment(_stage, run_every=every, key=STAGE)(watch, name, look, hidden)
+    timeline.controls(watch, redraws=(STAGE,), moving=every is not None)
+
+
+def controls(watch: Watch, name: str) -> bool:
+    """Show the way back, the panels to choose from, steps, pace; return whether to hide."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Back", key="back", icon=":material/close_fullscreen:", on_click=_end,
+                  shortcut="Escape", help="Back to all panels.")  # fmt: skip
+        st.session_state["presented"] = name
+        st.selectbox(
+            "Panel",
+            [*PANELS, "objective"],
+            key="presented",
+            label_visibility="collapsed",
+            width=170,
+            on_change=lambda: begin(st.session_state["presented"]),
+        )
+        st.button("", key="earlier", icon=":material/chevron_left:", shortcut="Left",
+                  on_click=_step, args=(watch, -1), help="The picture before.")  # fmt: skip
+        st.button("", key="later", icon=":material/chevron_right:", shortcut="Right",
+                  on_click=_step, args=(watch, 1), help="The next picture.")  # fmt: skip
+        hidden = st.session_state.setdefault("hidden", False)
+        st.button(
+            "Reveal" if hidden else "Hide",
+            key="hide",
+            icon=":material/visibility:" if hidden else ":material/visibility_off:",
+            shortcut="H",
+            on_click=lambda: st.session_state.update(hidden=not hidden),
+            help="Hide the picture, let people say what they expect, then reveal it.",
+        )
+        with st.container(width="stretch"):
+            st.space("small")
+        steering.pace(watch, watch.run.status)
+    return bool(hidden)
+
+
+def _stage(watch: Watch, name: str, look: Callable[[], View], hidden: bool) -> None:
+    status = watch.run.status
+    steering.keep_promised_pace(watch, status)
+    try:
+        view = replace(look(), scale=SCALE)
+        with st.container(key=STAGE):
+            st.markdown(f"{heading(name, view)} · step {view.step} · "
+                        f"{steering.words(watch, status)}")  # fmt: skip
+            if hidden:
+                st.header("What do you expect to see?")
+            elif name == "objective":
+                st.latex(objective(view).latex)
+                st.caption(objective(view).words)
+            else:
+                _panel(PANELS[name], view)
+    except ValueError as error:
+        st.error(str(error))
+
+
+def heading(name: str, view: View) -> str:
+    """Return what stands over the picture."""
+    return f"**Objective** · {view.arm}" if name == "objective" else PANELS[name].title(view)
+
+
+def _panel(panel: Panel, view: View) -> None:
+    left, right = st.columns([1.7, 1], gap="large", vertical_alignment="center")
+    with left, st.container(key="stage-picture"):
+        panels.chart(panel, view, [STAGE], height=640)
+    with right:
+        panels.equation(panel, view)
+        st.caption(panel.look(view))
+        panels.facts(panel.facts(view))

@@ -1,0 +1,72 @@
+"""Why a picture is as it is: the section of a notebook that derives it, read on the page.
+
+The page needs no Jupyter for it: prose and formulas are shown, cells of code are left to the
+notebook.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+import lab
+from wcord.storage import read_json
+
+FOLDER = Path(lab.__file__).parents[1] / "notebooks"
+
+
+class Section(NamedTuple):
+    """A section of a notebook, by file and heading."""
+
+    notebook: str
+    heading: str
+
+
+def markdown_of(section: Section, folder: Path = FOLDER) -> str:
+    """Return a section's text, from its heading to the next of the same or a higher level.
+
+    Raises:
+        ValueError: there is no such notebook or no such section.
+    """
+    said = read_json(folder / section.notebook, {}) or {}
+    lines: list[str] = []
+    level, fenced = 0, False
+    for cell in said.get("cells", []):
+        if cell["cell_type"] != "markdown":
+            continue
+        for line in [*"".join(cell["source"]).splitlines(), ""]:
+            fenced ^= line.startswith("```")
+            heading = None if fenced else re.match(r"(#+) +(.*)", line)
+            if heading and level and len(heading[1]) <= level:
+                return "\n".join(lines).strip()
+            if heading and not level and heading[2].strip() == section.heading:
+                level = len(heading[1])
+            elif level:
+                lines.append(line)
+    if not level:
+        raise ValueError(
+            f"notebooks/{section.notebook} with its section “{section.heading}” is not here: the "
+            "notebooks come with the repository"
+        )
+    return "\n".join(lines).strip()
+
+
+def show(section: Section) -> None:
+    """Open a section over the page."""
+
+    @st.dialog(section.heading, width="large")
+    def opened() -> None:
+        try:
+            st.markdown(markdown_of(section))
+        except ValueError as error:
+            st.warning(str(error))
+            return
+        st.caption(
+            f"From `notebooks/{section.notebook}`, section “{section.heading}”, which goes on "
+            "with cells to run and change: `make lab`."
+        )
+
+    opened()
