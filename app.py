@@ -10,6 +10,7 @@ st.set_page_config(page_title="WCoRD lab", page_icon=str(LAB / "icon.svg"), layo
 PAGES = (
     ("live", "Live", "monitoring"),
     ("compare", "Compare", "compare"),
+    ("laboratory", "Laboratory", "science"),
     ("playground", "Playground", "scatter_plot"),
     ("runs", "Runs", "list"),
 )

@@ -1,0 +1,176 @@
+"""The laboratory: turn a knob of an arm, train it anew from the same start, compare the two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from lab import laboratory, panels, registry, starting
+from lab.laboratory import Knob
+from lab.reading import Watch
+from lab.steering import PACES, TALK
+from wcord.storage import StorageError
+
+if TYPE_CHECKING:
+    from wcord.experiment import Experiment
+
+GRID = (0.005, 0.01, 0.02, 0.05, 0.07, 0.1, 0.2, 0.5, 1.0)
+
+
+def page() -> None:
+    """Draw the page: which arm to begin from, its knobs, and the button that starts the new one."""
+    st.html(panels.WIDE)
+    if trouble := st.session_state.pop("trouble", None):
+        st.error(trouble)
+    st.markdown(
+        "Turn a knob and train the arm anew, **paired** with the old one: same seed, same teacher, "
+        "same batches in the same order, same first weights. What differs afterwards comes from "
+        "what you turned."
+    )
+    if (chosen := choose()) is None:
+        return
+    watch, arm = chosen
+    with st.spinner("Loading the settings…", show_time=False):
+        try:
+            experiment = watch.run.settings
+            stood = laboratory.settings_of(experiment, arm)
+        except (ValueError, OSError) as error:
+            st.error(str(error))
+            return
+    turned = knobs(watch, arm, experiment, stood)
+    begin(watch, arm, experiment, turned)
+
+
+def choose() -> tuple[Watch, str] | None:
+    """Show which run and arm to begin from; both are part of the address."""
+    names = [row.name for row in registry.rows(registry.attached()) if not row.trouble]
+    if not names:
+        st.info("No run yet: start one on the live page.")
+        return None
+    name = st.query_params.get("run", "") or names[0]
+    try:
+        watch = registry.watch_of(registry.find(name))
+    except ValueError as error:
+        st.error(str(error))
+        return None
+    asked = st.query_params.get("arm", "")
+    st.session_state["begin-run"] = name
+    st.session_state["begin-arm"] = asked if asked in watch.arms else favourite(watch.arms)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        options = names if name in names else [name, *names]
+        for label, key, what, known, width in (
+            ("Begin from run", "begin-run", "run", options, 420),
+            ("and arm", "begin-arm", "arm", watch.arms, 240),
+        ):
+            st.selectbox(
+                label, known, key=key, on_change=_to_address, args=(what, key), width=width
+            )
+    return watch, str(st.session_state["begin-arm"])
+
+
+def favourite(arms: list[str]) -> str:
+    """Return the arm to begin from: the one the lab is about, else the last."""
+    return "wcord" if "wcord" in arms else arms[-1]
+
+
+def _to_address(what: str, key: str) -> None:
+    st.query_params[what] = st.session_state[key]
+
+
+def knobs(watch: Watch, arm: str, experiment: Experiment, stood: dict[str, Any]) -> dict[str, Any]:
+    """Show the knobs, global term left and local term right; return where they stand now."""
+    turned: dict[str, Any] = {}
+    columns = dict(zip(("gckt", "lckt"), st.columns(2, gap="medium"), strict=True))
+    titles = {
+        "gckt": ("Global term, GCKT", "dual form: pays for dependence"),
+        "lckt": ("Local term, LCKT", "primal form: cost of moving a batch"),
+    }
+    for term, column in columns.items():
+        with column.container(border=True, height="stretch"):
+            panels.title(*titles[term], "Where the arm has no such term, its weight is 0.")
+            for knob in laboratory.KNOBS:
+                if knob.term == term:
+                    absent = term not in experiment.arms[arm] and not turned.get(f"{term}.weight")
+                    off = absent and knob.setting != "weight"
+                    key = f"{knob.key}-{watch.run.name}-{arm}"
+                    turned[knob.key] = control(knob, stood[knob.key], key, disabled=off)
+    return turned
+
+
+def control(knob: Knob, stood: Any, key: str, *, disabled: bool) -> Any:
+    """Show one knob where the arm has it, and return where it stands now."""
+    if knob.kind == "choice":
+        return st.segmented_control(
+            knob.label,
+            laboratory.options(knob),
+            default=stood,
+            required=True,
+            key=key,
+            help=knob.words,
+            disabled=disabled,
+        )
+    if knob.kind == "weight":
+        return st.slider(
+            knob.label,
+            knob.least,
+            max(knob.most, float(stood)),
+            float(stood),
+            step=0.05,
+            key=key,
+            help=knob.words,
+            disabled=disabled,
+        )
+    grid = sorted({value for value in GRID if knob.least <= value <= knob.most} | {float(stood)})
+    return st.select_slider(
+        knob.label,
+        grid,
+        value=float(stood),
+        format_func=lambda value: f"{value:g}",
+        key=key,
+        help=knob.words,
+        disabled=disabled,
+    )
+
+
+def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]) -> None:
+    """Say what will be trained and what it costs, start it, and go on to compare the two."""
+    try:
+        new = laboratory.variant(experiment, arm, turned)
+    except ValueError as error:
+        changed = laboratory.changed(experiment, arm, turned)
+        (st.error if changed else st.info)(str(error)[0].upper() + str(error)[1:])
+        return
+    name = next(iter(new.arms))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        pace = st.select_slider(
+            "Pace",
+            PACES,
+            value=TALK if experiment.data.source == "digits" else 0.0,
+            format_func=lambda s: f"{s:g} s an epoch" if s else "full speed",
+            key="begin-pace",
+            width=260,
+        )
+        pressed = st.button(
+            "Train the paired arm, then compare",
+            key="begin",
+            type="primary",
+            icon=":material/play_arrow:",
+        )
+    st.markdown(f"New arm: **{name}**, {experiment.epochs} epochs, seed {experiment.seed}.")
+    try:
+        st.caption(starting.cost(new, pace))
+        if pressed:
+            run, name = laboratory.start(watch.run, arm, turned)
+            if steps := watch.run.status["total"] // experiment.epochs:  # the new epochs are as long
+                run.pace(pace / steps)
+            old = registry.name_of(watch.run.path)
+            st.switch_page(
+                "lab/pages/compare.py",
+                query_params={"a": old, "arm_a": arm, "b": run.name, "arm_b": name},
+            )
+    except (ValueError, OSError, RuntimeError, StorageError) as error:
+        st.error(str(error).splitlines()[0])
+
+
+page()

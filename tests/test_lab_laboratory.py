@@ -1,0 +1,228 @@
+"""The laboratory: a changed arm is paired with the old one, and the page that turns the knobs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_run import write_run
+from streamlit.testing.v1 import AppTest
+
+import wcord
+import wcord.distillation
+import wcord.estimation
+from lab import laboratory
+from lab.laboratory import KNOBS
+from wcord.estimation import Estimate
+from wcord.objectives import TERMS
+from wcord.runs import Run
+
+APP = str(Path(__file__).parents[1] / "app.py")
+
+
+@pytest.fixture
+def experiment() -> wcord.Experiment:
+    return wcord.load("digits-compression")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: wcord.Experiment) -> Path:
+    """A folder with a made-up run that has real settings."""
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    monkeypatch.setattr(
+        wcord.estimation, "estimate", lambda e: Estimate(2.0, 9.0, 2**25, "cpu", 440)
+    )
+    path = write_run(tmp_path / "made-up")
+    (path / "settings.yaml").write_text(experiment.replace({"arms.kd": None}).yaml())
+    return tmp_path
+
+
+# ---------------------------------------------------------------------------------- pure parts
+
+
+def test_knobs_stand_where_the_arm_has_them(experiment: wcord.Experiment) -> None:
+    stood = laboratory.settings_of(experiment, "wcord")
+    assert stood["gckt.weight"] == 5 and stood["lckt.weight"] == 0.05
+    assert stood["lckt.epsilon"] == experiment.arms["wcord"]["lckt"].epsilon  # type: ignore[attr-defined]
+    plain = laboratory.settings_of(experiment, "plain")
+    assert plain["gckt.weight"] == plain["lckt.weight"] == 0
+    assert set(stood) == {knob.key for knob in KNOBS}
+    with pytest.raises(ValueError, match="no arm 'none'"):
+        laboratory.settings_of(experiment, "none")
+
+
+def test_every_choice_of_a_knob_is_one_that_the_term_takes(experiment: wcord.Experiment) -> None:
+    for knob in KNOBS:
+        assert knob.setting in TERMS[knob.term].Settings.model_fields
+        if knob.kind == "choice":
+            assert len(laboratory.options(knob)) > 1
+            for value in laboratory.options(knob):
+                TERMS[knob.term].Settings.model_validate({knob.setting: value})
+
+
+def test_nothing_but_what_was_turned_is_changed(experiment: wcord.Experiment) -> None:
+    stood = laboratory.settings_of(experiment, "wcord")
+    new = laboratory.variant(experiment, "wcord", stood | {"gckt.weight": 1.0})
+    (name,) = new.arms
+    assert name == "wcord gckt.weight=1"
+    expected = experiment.replace({"arms.wcord.gckt.weight": 1.0}).arms["wcord"]
+    assert new.arms[name] == expected
+    assert new.replace({"arms": experiment.arms}) == experiment
+
+
+def test_a_term_that_the_arm_lacks_comes_with_its_weight_only(experiment: wcord.Experiment) -> None:
+    stood = laboratory.settings_of(experiment, "plain")
+    new = laboratory.variant(experiment, "plain", stood | {"lckt.weight": 0.5, "gckt.form": "nce"})
+    (terms,) = new.arms.values()
+    assert list(terms) == ["ce", "lckt"] and terms["lckt"].weight == 0.5
+    for turned in (stood, stood | {"gckt.form": "nce"}):  # form of a term of weight 0
+        with pytest.raises(ValueError, match="nothing was turned"):
+            laboratory.variant(experiment, "plain", turned)
+
+
+def test_what_the_validator_refuses_is_one_line(experiment: wcord.Experiment) -> None:
+    stood = laboratory.settings_of(experiment, "wcord")
+    with pytest.raises(ValueError) as refused:
+        laboratory.variant(experiment, "wcord", stood | {"lckt.epsilon": -1.0})
+    assert "epsilon" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_names_are_names_of_arms(experiment: wcord.Experiment) -> None:
+    everything = {knob.key: knob.setting for knob in KNOBS}
+    name = laboratory.name_of("wcord", everything)
+    assert len(name) <= 64
+    assert name in experiment.replace({"arms": {name: {"ce": 1}}}).arms
+
+
+def test_the_new_arm_is_paired_step_by_step(
+    tmp_path: Path, short: wcord.Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another name and alone, an unchanged arm gives the very numbers; a changed one not."""
+    arms: Any = {key: short.arms[key] for key in ("plain", "wcord")}
+    short = short.replace({"epochs": 1, "probe.losses": 20, "arms": arms})
+    old = wcord.distill(short, tmp_path / "old", progress=False)
+    stood = laboratory.settings_of(short, "wcord")
+    changed = laboratory.variant(short, "wcord", stood | {"gckt.weight": 1.0})
+    (name,) = changed.arms
+    same = changed.replace({"arms": {name: short.arms["wcord"]}})
+    twin = wcord.distill(same, tmp_path / "twin", progress=False)
+    new = wcord.distill(changed, tmp_path / "new", progress=False)
+
+    def values(run: Run, arm: str) -> list[tuple[int, str, float]]:
+        metrics = run.metrics()
+        of = metrics[metrics["arm"] == arm].sort_values(["step", "name"])
+        return list(zip(of["step"], of["name"], of["value"], strict=True))
+
+    assert values(twin, name) == values(old, "wcord")
+    first = dict.fromkeys(("ce", "lckt"))
+    for metric in first:  # one batch, one student: the first losses are equal, later ones differ
+        before, after = (
+            [v for s, n, v in values(run, arm) if n == metric]
+            for run, arm in ((old, "wcord"), (new, name))
+        )
+        assert before[0] == after[0] and before[-1] != after[-1]
+
+
+# ------------------------------------------------------------------------------------ the page
+
+
+def page(**address: str) -> AppTest:
+    """Open the laboratory, without any exception."""
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    for name, value in address.items():
+        app.query_params[name] = value
+    app.switch_page("lab/pages/laboratory.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def rerun(app: AppTest) -> None:
+    app.run()
+    assert not app.exception, app.exception
+
+
+def control(app: AppTest, key: str) -> Any:
+    return app.get_by_key(key)
+
+
+def key(setting: str) -> str:
+    return f"{setting}-made-up-wcord"
+
+
+def test_nothing_can_be_started_before_something_is_turned(folder: Path) -> None:
+    app = page()
+    assert app.selectbox(key="begin-run").value == "made-up"
+    assert "Nothing was turned" in app.info[0].value
+    assert not [button for button in app.button if button.key == "begin"]
+
+
+VALUES: dict[str, Any] = {
+    "gckt.weight": 1.0,
+    "lckt.weight": 0.5,
+    "lckt.epsilon": 0.2,
+    "lckt.plan": "identity",
+    "gckt.form": "nce",
+    "gckt.critic": "joint",
+    "gckt.temperature": 0.5,
+    "gckt.negatives": "other_class",
+}
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.key)
+def test_every_knob_makes_an_arm(folder: Path, knob: laboratory.Knob) -> None:
+    app = page()
+    control(app, key(knob.key)).set_value(VALUES[knob.key])
+    rerun(app)
+    assert not app.error and not app.info
+    name = laboratory.name_of("wcord", {knob.key: VALUES[knob.key]})
+    assert any(f"New arm: **{name}**" in text.value for text in app.markdown)
+
+
+def test_an_arm_is_started_and_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[wcord.Experiment] = []
+
+    def launch(experiment: wcord.Experiment) -> Run:
+        started.append(experiment)
+        run = Run(write_run(folder / "started", upto=0, state="running"))
+        (run.path / "settings.yaml").write_text(experiment.yaml())
+        return run
+
+    monkeypatch.setattr(wcord.distillation, "launch", launch)
+    app = page(run="made-up", arm="wcord")
+    control(app, key("lckt.plan")).set_value("identity")
+    rerun(app)
+    app.button(key="begin").click()
+    rerun(app)
+    (experiment,) = started
+    assert list(experiment.arms) == ["wcord lckt.plan=identity"]
+    assert "made-up, arm wcord" in Run(folder / "started").notes
+    said = json.loads((folder / "started" / "control.json").read_text())
+    assert said["delay"] == pytest.approx(1.0 / (42 // 40))  # a second an epoch
+    assert app.selectbox(key="a").value == "made-up"  # the compare page
+    assert app.selectbox(key="b").value == "started"
+    assert app.selectbox(key="arm_b").value == "wcord lckt.plan=identity"
+
+
+def test_choices_go_into_the_address(folder: Path) -> None:
+    app = page()
+    app.selectbox(key="begin-arm").set_value("plain")
+    rerun(app)
+    assert app.query_params["arm"] in ("plain", ["plain"])
+    assert control(app, "gckt.weight-made-up-plain").value == 0
+    assert control(app, "gckt.form-made-up-plain").disabled
+
+
+@pytest.mark.parametrize("name", ["../made-up", "absent", "a/b"])
+def test_an_address_that_is_no_run_is_one_line(folder: Path, name: str) -> None:
+    (error,) = page(run=name).error
+    assert "\n" not in error.value
+
+
+def test_settings_that_cannot_be_run_are_one_line(folder: Path) -> None:
+    write_run(folder / "other", epochs=1)
+    path = folder / "other" / "settings.yaml"
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: -1"))
+    (error,) = page(run="other").error
+    assert "epochs" in error.value and "\n" not in error.value
