@@ -7,6 +7,7 @@ to a thousand for maps. Labels of the held-out part colour the pictures and reac
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors.numpy import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.arm import Arm
+from wcord.arm import Arm, widened
 from wcord.data import order
 from wcord.dual import certified_bound, dependency
 from wcord.evaluation import (
@@ -32,6 +33,7 @@ from wcord.evaluation import (
 from wcord.experiment import ProbeSettings
 from wcord.objectives.term import Output
 from wcord.randomness import generator
+from wcord.task import Given
 from wcord.transport import cosine_cost, sinkhorn
 
 DRAWN_TO = 1e-3  # marginal error to which plans are converged before they are drawn
@@ -202,6 +204,33 @@ def _similarity(
         "neighbour_overlap": neighbour_overlap(probe.neighbours, h_s),
         "cka": linear_cka(h_t, h_s),
     }
+
+
+def gradient_norms(arm: Arm, given: Given) -> dict[str, float]:
+    """Return how hard each term pulls at the student's features, and all of them together.
+
+        ‖∂(w_k L_k) / ∂h_S‖_F,   h_S (n, dim) of one batch, the classifier's gradient included
+
+    Args:
+        arm: looked at on a copy, in training mode; nothing of it changes.
+        given: batch, teacher's output and student's images of a training step.
+
+    Returns:
+        By term, and "total"; 0 for a term of weight 0 or without a path to the features.
+    """
+    student, objective = deepcopy((arm.student, arm.objective))
+    output = widened(student.train()(given.images, maps=arm.maps))
+    total, losses = objective(given.batch, given.teacher, output)
+    pulls = {term: objective.weights[term] * loss for term, loss in losses.items()}
+    norms = {}
+    for name, pull in (pulls | {"total": total}).items():
+        gradient = None
+        if pull.requires_grad:
+            (gradient,) = torch.autograd.grad(
+                pull, output.features, retain_graph=True, allow_unused=True
+            )
+        norms[name] = 0.0 if gradient is None else gradient.norm().item()
+    return norms
 
 
 def ridge_map(source: Tensor, target: Tensor, strength: float = 1e-2) -> Tensor:

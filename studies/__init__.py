@@ -1,0 +1,1 @@
+"""The measurements of results/: `python -m studies NAME`, declared in studies.yaml."""
