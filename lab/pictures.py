@@ -311,7 +311,7 @@ PANELS = {
             MEANINGS["test_accuracy"],
             Section("01_start_here.ipynb", "What you may conclude, and what not"),
         ),
-        _curves("losses", "One curve an arm.", Section("06_wcord.ipynb", "The pieces")),
+        _curves("losses", "One curve an arm.", Section("06_wcord.ipynb", "One step by hand")),
         _curves(
             "measures",
             "One curve an arm. " + MEANINGS["same_class_mass"],

@@ -62,16 +62,18 @@ def _step(watch: Watch, by: int) -> None:
         st.session_state[timeline.KEY] = timeline.NEWEST
 
 
-def stage(watch: Watch, every: float | None, look: Callable[[], View]) -> None:
+def stage(
+    watch: Watch, every: float | None, look: Callable[[], View], *, steerable: bool = True
+) -> None:
     """Show the panel asked for, large, with its time; `look` says what is shown now."""
     st.html(LOOK)
     name = asked() or "plan"
-    hidden = controls(watch, name)
+    hidden = controls(watch, name, steerable=steerable)
     st.fragment(_stage, run_every=every, key=STAGE)(watch, name, look, hidden)
     timeline.controls(watch, redraws=(STAGE,), moving=every is not None)
 
 
-def controls(watch: Watch, name: str) -> bool:
+def controls(watch: Watch, name: str, *, steerable: bool) -> bool:
     """Show the way back, the panels to choose from, steps, pace; return whether to hide."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Back", key="back", icon=":material/close_fullscreen:", on_click=_end,
@@ -100,7 +102,7 @@ def controls(watch: Watch, name: str) -> bool:
         )
         with st.container(width="stretch"):
             st.space("small")
-        steering.pace(watch, watch.run.status)
+        steering.pace(watch, watch.run.status, steerable=steerable)
     return bool(hidden)
 
 

@@ -116,8 +116,7 @@ def _rows(view: View, sample: int) -> None:
     inside = float(row[labels == labels[sample]].sum())
     words = (
         f"Of the mass of teacher sample {sample}, {inside:.0%} goes to students of its class and "
-        f"{row[sample]:.0%} to its own; its own score is {picture.scores[sample, sample]:.2f}, "
-        f"the mean of its row {np.nanmean(picture.scores[sample]):.2f}."
+        f"{row[sample]:.0%} to its own; its own score is {picture.scores[sample, sample]:.2f}."
     )
     st.echarts_chart(option, height=HEIGHT, key="sample-rows", alt=words)
 

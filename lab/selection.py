@@ -6,6 +6,7 @@ is the truth (`?samples=3,17`); clicks and brushes in a picture only change it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,11 +22,12 @@ Event = dict[str, Any]
 KEY = "samples"
 MOST = 100  # samples that are selected at once; of more, an even choice
 CHARTS = ("plan", "scores", "map")
+SIDES = ("teacher", "student")  # series of the map
 
 
 def chosen(count: int) -> tuple[int, ...]:
     """Return the samples that the address names, of `count` there are; nonsense is passed over."""
-    said = [part for part in st.query_params.get(KEY, "").split(",") if part.strip().isdecimal()]
+    said = re.findall(r"(?<![^,])[0-9]{1,9}(?![^,])", st.query_params.get(KEY, ""))
     return tuple(dict.fromkeys(int(part) for part in said if int(part) < count))[:MOST]
 
 
@@ -42,9 +44,6 @@ def in_map(event: Event) -> list[int]:
     """Return the samples of points that were clicked or brushed, on either side."""
     groups = [g["data_indices"] for g in event["selected"] if g["series_id"] in SIDES]
     return sorted({place for group in groups for place in group})
-
-
-SIDES = ("teacher", "student")
 
 
 def in_plan(event: Event, labels: Array) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,95 @@ def test_a_damaged_snapshot_and_damaged_settings_are_one_line(folder: Path) -> N
     assert "cannot be read" in page().error[0].value
     (path / "settings.yaml").write_text("arms: [")
     assert "cannot be read" in page().error[0].value
+
+
+def one_line(app: AppTest, *words: str) -> None:
+    """Check that the page says what is wrong in one line, once."""
+    assert len(app.error) == 1 and len(app.error[0].value.splitlines()) == 1
+    assert all(word in app.error[0].value for word in words), app.error[0].value
+
+
+def test_a_run_of_a_newer_version_is_one_line(folder: Path) -> None:
+    path = write_run(folder / "made-up")
+    newer = "schema_version: 99\n" + (path / "settings.yaml").read_text()
+    (path / "settings.yaml").write_text(newer)
+    one_line(page(), "made-up", "99", "update")
+
+
+def test_the_schema_known_without_torch_is_the_one_that_is_written() -> None:
+    from lab.reading import KNOWN_SCHEMA
+    from wcord.experiment import SCHEMA_VERSION
+
+    assert KNOWN_SCHEMA == SCHEMA_VERSION
+
+
+def test_a_run_deleted_under_the_page_is_one_line(folder: Path) -> None:
+    path = write_run(folder / "made-up")
+    write_run(folder / "other")
+    app = page(run="made-up")
+    shutil.rmtree(path)
+    rerun(app)
+    one_line(app, "made-up")
+
+
+def test_a_snapshot_deleted_under_the_page_leaves_the_one_before(folder: Path) -> None:
+    path = write_run(folder / "made-up")
+    app = page()
+    (path / "snapshots" / "42.safetensors").unlink()
+    rerun(app)
+    assert not app.error and set(charts(app)) == PANELS
+
+
+@pytest.mark.parametrize("kept", ["settings.yaml", "settings.yaml status.json"])
+def test_a_run_copied_by_half_says_what_it_waits_for(folder: Path, kept: str) -> None:
+    path = write_run(folder / "made-up")
+    for part in path.iterdir():
+        if part.name not in kept.split():
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+    app = page(step="14", samples="3")
+    assert not charts(app) and len(app.info) == 1 and not app.error
+
+
+def test_half_a_snapshot_and_half_a_line_of_metrics(folder: Path) -> None:
+    path = write_run(folder / "made-up")
+    snapshot = path / "snapshots" / "42.safetensors"
+    snapshot.write_bytes(snapshot.read_bytes()[:-1000])
+    metrics = path / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-20])
+    one_line(page(), "42.safetensors")
+    assert set(charts(page(step="28"))) == PANELS  # what is whole can be looked at
+
+
+def test_nan_in_a_snapshot_draws_what_is_left(folder: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import load, save
+
+    path = write_run(folder / "made-up")
+    file = path / "snapshots" / "42.safetensors"
+    length = int.from_bytes(file.read_bytes()[:8], "little")
+    header = json.loads(file.read_bytes()[8 : 8 + length])["__metadata__"]
+    arrays = load(file.read_bytes())
+    for part in ("plan", "cost", "scores", "teacher", "student"):
+        arrays[f"crd/{part}"][:] = np.nan
+        arrays[f"wcord/{part}"][3] = np.nan
+    told = json.loads(header["snapshot"])
+    told["values"]["crd"] = dict.fromkeys(told["values"]["crd"])
+    file.write_bytes(save(arrays, {"snapshot": json.dumps(told)}))
+    for arm in ("crd", "wcord"):
+        app = page(arm=arm, samples="3")
+        assert set(charts(app)) >= PANELS and not app.error
+        assert not any("nan" in metric.value for metric in app.metric)
+
+
+def test_a_steps_address_survives_a_run_that_has_no_pictures(folder: Path) -> None:
+    path = write_run(folder / "new", epochs=4, upto=1, state="running")
+    with FileLock(path / "lock"):
+        shutil.rmtree(path / "snapshots")
+        app = page(step="14", samples="3")
+        write_run(path, epochs=4, upto=2, state="running")
+        rerun(app)
+        rerun(app)
+    assert set(charts(app)) >= PANELS
 
 
 def test_the_newest_run_comes_first_and_another_can_be_chosen(folder: Path) -> None:

@@ -13,55 +13,40 @@ from typing import Any
 
 import streamlit as st
 
-import lab
-from lab import maps, panels, presenting, sample, selection, starting, steering, timeline
+from lab import maps, panels, presenting, registry, sample, selection, starting, steering, timeline
 from lab.panels import Place, View
 from lab.pictures import MEASURES, NAMES, PANELS, objective
 from lab.reading import Watch
-from wcord.runs import find_run, list_runs
+from wcord.runs import list_runs
 
-DEMO = Path(lab.__file__).parent / "demo"
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
+MOST = 100  # runs to choose from here; the page of runs has them all
 LIT = ["pictures", "pick", "card"]  # what is drawn anew when the selection changes
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def watch_of(path: str, made: float) -> Watch:
-    """Return the one watch of a run; `made` tells a new run from an old one of the same name."""
-    return Watch(Path(path))
-
-
-def demo_runs() -> dict[str, Path]:
-    """Return the finished runs that ship with the project, by the name shown."""
-    return {f"demo: {path.parent.name}": path.parent for path in DEMO.glob("*/settings.yaml")}
 
 
 def chosen_run() -> Path | None:
     """Return the run that the address names, else the newest, else the demo."""
-    asked = st.query_params.get("run", "")
-    demos = demo_runs()
-    if asked in demos:
-        return demos[asked]
-    if asked:
+    if asked := st.query_params.get("run", ""):
         try:
-            return find_run(asked).path
+            return registry.find(asked)
         except ValueError as error:
             st.error(str(error))
     newest = list_runs()
-    return newest[0].path if newest else next(iter(demos.values()), None)
+    return newest[0].path if newest else next(iter(registry.demo_runs().values()), None)
 
 
 def run_chooser(current: Path | None) -> None:
     """Let another run be looked at; the choice is part of the address."""
-    names = [run.name for run in list_runs()[:100]] + list(demo_runs())
-    shown = "" if current is None else current.name
-    if current is not None and DEMO in current.parents:
-        shown = f"demo: {shown}"
+    names = [run.name for run in list_runs()[:MOST]]
+    names += [*registry.attached(), *registry.demo_runs()]
+    shown = "" if current is None else registry.name_of(current)
+    if shown and shown not in names:
+        names.append(shown)
     if not names:
         return
     # The address is the truth: the widget follows it, and changes it when somebody chooses.
-    st.session_state["run"] = shown if shown in names else names[0]
+    st.session_state["run"] = shown or names[0]
 
     def choose() -> None:
         st.query_params["run"] = st.session_state["run"]
@@ -207,8 +192,8 @@ def page() -> None:
     watch = None
     try:
         if path is not None:
-            watch = watch_of(str(path), (path / "settings.yaml").stat().st_mtime)
-    except (ValueError, OSError) as error:
+            watch = registry.watch_of(path)
+    except ValueError as error:
         st.error(str(error))
     if watch is not None and presenting.asked():
         present(watch)
@@ -218,26 +203,30 @@ def page() -> None:
     if path is None:
         st.info("No run yet: choose a preset on the left and press Start.")
     elif watch is not None:
-        show(watch, is_demo=DEMO in path.parents)
+        show(watch, ours=registry.is_ours(path))
     with st.sidebar:
         starting.panel()
 
 
-def draw_maps(watch: Watch, arm: str, *, is_demo: bool) -> None:
+def draw_maps(watch: Watch, arm: str) -> None:
     """See to it that a worker draws the maps that are missing, those of this arm first."""
-    if not is_demo and not maps.all_drawn(watch.run, watch.arms):
+    if not maps.all_drawn(watch.run, watch.arms):
         maps.want(watch.run.path, arm)
         if not maps.is_working(watch.run.path):
             maps.start(watch.run.path)
 
 
-def show(watch: Watch, *, is_demo: bool) -> None:
-    """Show one run: its controls, its time, its pictures, what is selected, its curves."""
+def show(watch: Watch, *, ours: bool) -> None:
+    """Show one run: its controls, its time, its pictures, what is selected, its curves.
+
+    Of what lies outside of the runs folder nothing is changed, not even maps are added.
+    """
     phase = steering.phase(watch.run.status)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         arm = choose("arm", watch.arms, favourite(watch.arms), "Arm, in every panel")
-        steering.controls(watch, watch.run.status, steerable=not is_demo)
-    draw_maps(watch, arm, is_demo=is_demo)
+        steering.controls(watch, watch.run.status, steerable=ours)
+    if ours:
+        draw_maps(watch, arm)
     every = tick_every(watch, phase)
     has_pictures = watch.newest_step() is not None
     redraws = [*LIT, "curves"] if has_pictures else ["pictures"]
@@ -267,6 +256,7 @@ def present(watch: Watch) -> None:
         watch,
         every,
         lambda: view_of(watch, arm, phase, loss or "total", names.get(measure, measure)),
+        steerable=registry.is_ours(watch.run.path),
     )
 
 
