@@ -12,6 +12,7 @@ PAGES = (
     ("compare", "Compare", "compare"),
     ("laboratory", "Laboratory", "science"),
     ("playground", "Playground", "scatter_plot"),
+    ("tour", "Tour", "school"),
     ("runs", "Runs", "list"),
 )
 st.navigation(

@@ -327,6 +327,11 @@ def on_axes(option: Option, across: tuple[float, float], up: float) -> Option:
     return option | {"xAxis": x, "yAxis": y}
 
 
+def still(option: Option) -> Option:
+    """Return a chart without the tools to pick samples, for pages that pick none."""
+    return {key: part for key, part in option.items() if key not in ("brush", "toolbox")}
+
+
 def facing(a: Frame, b: Frame) -> Frame:
     """Return the map b turned onto the map a by their teacher's points, so that they compare."""
     return aligned(b, a)

@@ -281,7 +281,9 @@ def scores(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
         kind = "Critic" if critics[place] else "Cosines: no critic"
         panels.title(kind, f"{key.upper()}, {side.arm}", SCORES)
         name = "critic's score g(teacher, student)" if critics[place] else "cosine of the pair"
-        option = charts.scores_chart(pictures[place].scores, labels, theme, name=name)
+        option = differences.still(
+            charts.scores_chart(pictures[place].scores, labels, theme, name=name)
+        )
         if critics[0] == critics[1]:
             option = differences.on_axes(option, *limits)
         words = describe.of_scores(pictures[place].scores, labels)
@@ -318,7 +320,7 @@ def maps(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
 
     def drawn(key: str, side: Side, frame: Frame) -> None:
         panels.title("Map", f"{key.upper()}, {side.arm}, {method}", MAP)
-        option = charts.map_chart(frame, labels, theme)
+        option = differences.still(charts.map_chart(frame, labels, theme))
         values = side.watch.snapshot(step).values(side.arm)
         words = describe.of_map(labels, values, method)
         st.echarts_chart(option, height=HEIGHT, key=f"map-{key}", alt=words)

@@ -1,0 +1,108 @@
+"""Teacher and student samples joined by their plan, in the colours of the true classes.
+
+The page's half of "same cost, different student"; its printed twin is `lab.figures.same_cost`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lab import palette
+from lab.arrange import heaviest
+from lab.charts import RING
+from lab.layouts import REACH, Frame
+from lab.options import Option, base, grid, legend
+from lab.palette import LIGHT, Theme
+
+Array = NDArray[Any]
+
+APART = 3.4  # the student's map stands this far to the right of the teacher's
+MOST = 220  # lines
+
+
+def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT) -> Option:
+    """Return teacher points left, student points right, and the plan's heaviest entries as lines.
+
+    Args:
+        frame: places (m, 2) of both sides; the first n of them are the plan's samples.
+        plan: masses (n, n).
+        labels: true classes (n,); a line has its teacher sample's colour, and is dashed where it
+            ends in another class.
+        theme: of the page.
+    """
+    n = len(plan)
+    sides = [
+        np.nan_to_num(side[:n]).clip(-REACH, REACH) + np.array([shift, 0.0])
+        for side, shift in zip(frame, (-APART / 2, APART / 2), strict=True)
+    ]
+    lines = heaviest(plan, MOST)
+    data = []
+    for i, j, mass in zip(lines.rows, lines.columns, lines.mass, strict=True):
+        data.append(
+            {
+                "coords": [sides[0][i].tolist(), sides[1][j].tolist()],
+                "lineStyle": {
+                    "color": palette.class_colour(int(labels[i])),
+                    "type": "solid" if labels[i] == labels[j] else "dashed",
+                    "width": 0.8 + 2.2 * min(float(mass) * n, 1.0),
+                    "opacity": 0.25 + 0.6 * min(float(mass) * n, 1.0),
+                },
+            }
+        )
+    names = np.unique(labels)
+    points = [
+        {
+            "name": name,
+            "type": "scatter",
+            "datasetIndex": place,
+            "encode": {"x": "x", "y": "y"},
+            "symbol": RING if name == "teacher" else "diamond",
+            "symbolSize": 9,
+            "silent": True,
+            "z": 4,
+        }
+        for place, name in enumerate(("teacher", "student"))
+    ]
+    reach = REACH + APART / 2
+    plain = {"type": "value", "show": False}
+    return base(
+        theme,
+        dataset=[
+            {"source": pd.DataFrame({"x": side[:, 0], "y": side[:, 1], "class": labels})}
+            for side in sides
+        ],
+        legend=legend(
+            theme,
+            data=[
+                {"name": "teacher", "icon": RING, "itemStyle": {"color": theme.ink}},
+                {"name": "student", "icon": "diamond", "itemStyle": {"color": theme.ink}},
+            ],
+            selectedMode=False,
+        ),
+        grid=grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
+        xAxis=plain | {"min": -reach, "max": reach},
+        yAxis=plain | {"min": -REACH, "max": REACH},
+        visualMap={
+            "type": "piecewise",
+            "show": False,
+            "dimension": "class",
+            "seriesIndex": [0, 1],
+            "categories": [str(name) for name in names],
+            "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
+        },
+        series=[
+            *points,
+            {
+                "name": "mass moved",
+                "type": "lines",
+                "coordinateSystem": "cartesian2d",
+                "data": data,
+                "silent": True,
+                "symbol": ["none", "none"],
+            },
+        ],
+    )
