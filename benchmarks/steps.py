@@ -113,6 +113,12 @@ class Bench:
         for name in names:
             self.arms[name].step(self.batch, answer, self.images, 1e-3, self.precision)
 
+    def halved(self) -> None:
+        """A whole step of WCoRD, its networks in bfloat16."""
+        self.precision = "bfloat16"
+        self.step("wcord")
+        self.precision = "float32"
+
     def term(self, name: str, settings: dict[str, Any]) -> Action:
         """Return forward and backward of one term alone, on given features."""
         arm = self.arm({name: settings})
@@ -231,8 +237,10 @@ def main() -> None:
     whole: dict[str, Action] = {f"teacher + {name}": partial(bench.step, name) for name in ARMS}
     if bench.shapes.teacher_dim == bench.shapes.student_dim == 256:
         whole["teacher + published WCoRD, gathered"] = bench.eager()
-    whole["teacher + all eight arms"] = lambda: bench.step(*ARMS)
+    for count in (2, 4, 8):
+        whole[f"teacher + first {count} arms"] = partial(bench.step, *list(ARMS)[:count])
     whole["teacher alone"] = bench.ask
+    whole["teacher + wcord, bfloat16"] = bench.halved
     taken = rounds(whole, asked.rounds)
     _print("whole steps", taken)
     print()
@@ -241,11 +249,12 @@ def main() -> None:
     if "teacher + published WCoRD, gathered" in taken:
         published = taken["teacher + published WCoRD, gathered"]
         print(f"published form / WCoRD step: {ratio(published, wcord)}")
+    print(f"bfloat16 / float32: {ratio(taken['teacher + wcord, bfloat16'], wcord)}")
     _eight(taken)
 
 
 def _eight(taken: dict[str, list[float]]) -> None:
-    teacher, eight = taken["teacher alone"], taken["teacher + all eight arms"]
+    teacher, eight = taken["teacher alone"], taken["teacher + first 8 arms"]
     students = [
         [taken[f"teacher + {name}"][r] - teacher[r] for name in ARMS] for r in range(len(teacher))
     ]

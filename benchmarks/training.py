@@ -49,6 +49,7 @@ def bare(training: Training, steps: int) -> None:
 def written(training: Training, steps: int) -> None:
     """Take steps as a run does, with all that it writes."""
     for _ in range(steps):
+        training.obey()
         bare(training, 1)
         training.tell()
         training.dawdle(time.monotonic())

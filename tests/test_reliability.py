@@ -286,6 +286,24 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
     assert (path / "metrics.jsonl").read_bytes() == (finished.path / "metrics.jsonl").read_bytes()
 
 
+def test_half_precision_resumes_to_the_bit_on_a_cpu(
+    short: wcord.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wcord.training.CHECKPOINT_EVERY", 0.0)
+    arms = {"wcord": short.plain()["arms"]["wcord"]}
+    asked = short.replace({"arms": arms, "epochs": 1, "precision": "bfloat16"})
+    run = wcord.distill(asked, tmp_path / "run", progress=False)
+    whole = (run.path / "metrics.jsonl").read_bytes()
+    newest = checkpoint.steps(run.path / "checkpoints")[-1]
+    (run.path / "checkpoints" / f"{newest}.safetensors").unlink()
+    (run.path / "summary.json").unlink()
+    again = wcord.resume(run.path, progress=False)
+    assert (run.path / "metrics.jsonl").read_bytes() == whole
+    weights = run.student("wcord").state_dict()
+    for name, value in again.student("wcord").state_dict().items():
+        assert torch.equal(weights[name], value)
+
+
 def test_nothing_is_ever_unpickled_and_yaml_is_plain_data() -> None:
     sources = [*(ROOT / "wcord").rglob("*.py"), *(ROOT / "lab").rglob("*.py")]
     forbidden = re.compile(

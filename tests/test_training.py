@@ -322,7 +322,7 @@ def test_multistep_and_cosine() -> None:
 def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
     short: wcord.Experiment, tmp_path: Path
 ) -> None:
-    """A file-size limit stands in for a full disk: writing fails with an OSError all the same."""
+    """Moving a file into place fails as it does where the disk is full."""
     code = (
         "import resource, sys, wcord\n"
         "import wcord.training as t; t.CHECKPOINT_EVERY = 0\n"

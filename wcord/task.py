@@ -147,7 +147,7 @@ class Task:
         )  # fmt: skip
         own = parallel.own_rows(index)  # all of them, unless there are other ranks
         if self._images is not None and not self.maps:
-            return Given(batch, self._answer(index), self._images[own])
+            return Given(batch, self._answer(index), shaped(self._images[own]))
         split = self._moved(own)
         if not self.asks or (self.still and not self.maps):
             answer = self._answer(index)
