@@ -63,7 +63,7 @@ def scores_chart(
         xAxis=axis(theme, name, scale=True, axisLabel={"margin": 16}) | {"nameGap": 38},
         yAxis=axis(theme, "share of pairs, %", nameGap=36, min=0),
         series=[*series, *_ticks(lit, theme)],
-        **brushes("lineX"),
+        **brushes("lineX", theme),
     )
 
 
@@ -173,7 +173,7 @@ def map_chart(
         yAxis=plain,
         visualMap=colours,
         series=series,
-        **brushes("rect"),
+        **brushes("rect", theme),
     )
 
 
@@ -187,7 +187,7 @@ def _rings(frame: Frame, selected: Sequence[int], theme: Theme) -> list[Option]:
         "type": "scatter",
         "data": [*sides[0], *sides[1]],
         "symbol": RING,
-        "symbolSize": 19,
+        "symbolSize": 19 if len(selected) <= 12 else 12,
         "silent": True,
         "itemStyle": {"color": theme.ink},
         "z": 6,

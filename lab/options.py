@@ -49,15 +49,21 @@ def legend(theme: Theme, **more: Any) -> Option:
 CLICKABLE: Option = {"selectedMode": "single", "select": {"disabled": True}, "cursor": "pointer"}
 
 
-def brushes(kind: str) -> Option:
+def brushes(kind: str, theme: Theme) -> Option:
     """Return the parts of an option that let people draw a region: "rect" or "lineX"."""
     words = {"rect": "Draw a box round points", "lineX": "Draw a range", "clear": "Clear"}
-    tools = {"type": [kind, "clear"], "title": words}
+    tools = {"type": [kind, "clear"], "title": words, "iconStyle": {"borderColor": theme.ink}}
     axes: Option = {"xAxisIndex": 0} | ({"yAxisIndex": 0} if kind == "rect" else {})
     looks: Option = {"outOfBrush": {}, "brushMode": "single", "transformable": False}
     return {
         "brush": axes | looks,
-        "toolbox": {"left": 0, "bottom": 0, "itemSize": 16, "feature": {"brush": tools}},
+        "toolbox": {
+            "left": 0,
+            "bottom": 0,
+            "padding": 2,
+            "itemSize": 16,
+            "feature": {"brush": tools},
+        },
     }
 
 

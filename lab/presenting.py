@@ -52,14 +52,12 @@ def _end() -> None:
 
 
 def _step(watch: Watch, by: int) -> None:
-    """Go to another picture; past the last the page follows."""
+    """Go to another picture; from the last on the page follows (a callback)."""
     steps, now = watch.run.steps, timeline.shown(watch)
-    place = steps.index(now) + by if now in steps else 0
-    inside = 0 <= place < len(steps) - (by > 0)
-    if inside or by < 0:
-        st.session_state[timeline.KEY] = str(steps[max(place, 0)])
-    else:
-        st.session_state[timeline.KEY] = timeline.NEWEST
+    if now is None:
+        return
+    place = steps.index(now) + by
+    timeline.ask(None if by > 0 and place >= len(steps) - 1 else steps[max(place, 0)])
 
 
 def stage(

@@ -1,7 +1,7 @@
 """Which samples are selected: the same in every picture, and part of the address.
 
 A sample is known by its place in the snapshots of its run, the same at every step. The address
-is the truth (`?samples=3,17`); clicks and brushes in a picture only change it.
+names them (`?samples=3,17`); clicks and brushes in a picture only change it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from lab import address
 from lab.arrange import class_order, spread_evenly
 
 Array = NDArray[Any]
@@ -27,17 +28,14 @@ SIDES = ("teacher", "student")  # series of the map
 
 def chosen(count: int) -> tuple[int, ...]:
     """Return the samples that the address names, of `count` there are; nonsense is passed over."""
-    said = re.findall(r"(?<![^,])[0-9]{1,9}(?![^,])", st.query_params.get(KEY, ""))
+    said = re.findall(r"(?<![^,])[0-9]{1,9}(?![^,])", address.read(KEY))
     return tuple(dict.fromkeys(int(part) for part in said if int(part) < count))[:MOST]
 
 
 def choose(samples: Sequence[int]) -> None:
     """Select samples; none clears the selection."""
     kept = [int(samples[place]) for place in spread_evenly(len(samples), MOST)]
-    if kept:
-        st.query_params[KEY] = ",".join(map(str, kept))
-    else:
-        st.query_params.pop(KEY, None)
+    address.write(KEY, ",".join(map(str, kept)))
 
 
 def in_map(event: Event) -> list[int]:
@@ -112,7 +110,8 @@ def controls(count: int, scope: str | list[str]) -> None:
             width=190,
         )
         if samples:
-            others = f" and {len(samples) - 1} others" if len(samples) > 1 else ""
+            more = len(samples) - 1
+            others = f" and {more} other{'s' * (more > 1)}" if more else ""
             st.markdown(f"Sample **{samples[0]}**{others} selected", width="content")
             st.button("Clear", key="clear", icon=":material/close:", on_click=clear)
         else:

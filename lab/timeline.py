@@ -3,9 +3,9 @@
     timeline.controls(watch, redraws=("pictures",))   # once a page, outside of what ticks
     step = timeline.shown(watch)                      # inside of what ticks, at every tick
 
-The step is part of the address: `?step=149`; without it a page follows the newest picture. The
-slider stands in a small fragment of its own, so that it keeps its place, and a finger on it is
-not disturbed, while training goes on.
+The step is part of the address: `?step=149`; without it a page follows the newest picture.
+Elsewhere `timeline.ask(149)` leads there. The slider stands in a small fragment of its own, so
+that it keeps its place, and a finger on it is not disturbed, while training goes on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from lab import address
 from lab.reading import Watch
 
 NEWEST = "newest"
@@ -43,9 +44,14 @@ def latest(steps: Sequence[int], asked: int | None) -> int | None:
 
 
 def asked() -> int | None:
-    """Return the step that the slider or the address asks for; None where the page follows."""
-    said = str(st.session_state.get(KEY, st.query_params.get(KEY, NEWEST)))
+    """Return the step that the address asks for; None where the page follows the newest."""
+    said = address.read(KEY)
     return int(said) if said.isdecimal() and said.isascii() else None
+
+
+def ask(step: int | None) -> None:
+    """Go to a step; None follows the newest."""
+    address.write(KEY, "" if step is None else str(step))
 
 
 def is_playing() -> bool:
@@ -83,7 +89,8 @@ def controls(*watches: Watch, redraws: Sequence[str] = (), moving: bool = True) 
     """
     steps = steps_of(watches)
     if is_playing() and played(steps) is None:
-        st.session_state["playing"], st.session_state[KEY] = False, NEWEST
+        st.session_state["playing"] = False
+    address.show(KEY)
     scope = [FRAGMENT, *redraws] if redraws else "app"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.toggle(
@@ -108,18 +115,17 @@ def controls(*watches: Watch, redraws: Sequence[str] = (), moving: bool = True) 
 
 def _slider(watches: Sequence[Watch], scope: str | list[str]) -> None:
     steps = steps_of(watches)
-    if is_playing():
-        if (step := played(steps)) is None:
-            st.rerun()  # at the end: the toggle goes back
-        st.session_state[KEY] = str(step)
-    elif (step := asked()) is not None and step not in steps:
-        st.session_state[KEY] = str(found) if (found := latest(steps, step)) is not None else NEWEST
+    step = played(steps) if is_playing() else asked()
+    if is_playing() and step is None:
+        st.rerun()  # at the end: the toggle goes back
+    found = None if step is None else latest(steps, step)
+    place = NEWEST if found is None else str(found)
+    if st.session_state.get(KEY) != place:  # else a thumb that is being dragged would jump
+        st.session_state[KEY] = place
     st.select_slider(
         "Step shown",
         [*(str(step) for step in steps), NEWEST],
-        value=NEWEST,
         key=KEY,
-        bind="query-params",
         on_change=_moved,
         args=(steps, scope),
         disabled=not steps,
@@ -129,13 +135,19 @@ def _slider(watches: Sequence[Watch], scope: str | list[str]) -> None:
 
 
 def _begin(steps: Sequence[int]) -> None:
-    """Start the clock of playing at the step shown, else at the first."""
+    """Start the clock of playing at the step shown, else at the first; or stay where it came to."""
+    if not is_playing():
+        ask(played(steps))
+        return
     step = asked()
     place = 0 if step is None else max(bisect_right(steps, step) - 1, 0)
     st.session_state["played_from"] = (time.monotonic(), place)
+    ask(None)  # once it has played to the end, the page follows
 
 
 def _moved(steps: Sequence[int], scope: str | list[str]) -> None:
+    place = st.session_state[KEY]
+    ask(None if place == NEWEST else int(place))
     if is_playing():
         _begin(steps)
     st.rerun(scope)
@@ -144,5 +156,5 @@ def _moved(steps: Sequence[int], scope: str | list[str]) -> None:
 def _follow(scope: str | list[str]) -> None:
     if is_playing():
         st.session_state["playing"], scope = False, "app"
-    st.session_state[KEY] = NEWEST
+    ask(None)
     st.rerun(scope)

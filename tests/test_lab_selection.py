@@ -65,7 +65,7 @@ def test_the_address_lights_up_the_same_samples_everywhere(folder: Path) -> None
     app = page(samples="3,17")
     assert selected_in(app) == {"plan": 2, "scores": 2, "map": 2}
     assert app.number_input(key="sample").value == 3
-    assert any("**3** and 1 others selected" in text.value for text in app.markdown)
+    assert any("**3** and 1 other selected" in text.value for text in app.markdown)
     assert any("**Sample 3** · class 3" in text.value for text in app.markdown)
 
 

@@ -13,7 +13,18 @@ from typing import Any
 
 import streamlit as st
 
-from lab import maps, panels, presenting, registry, sample, selection, starting, steering, timeline
+from lab import (
+    address,
+    maps,
+    panels,
+    presenting,
+    registry,
+    sample,
+    selection,
+    starting,
+    steering,
+    timeline,
+)
 from lab.panels import Place, View
 from lab.pictures import MEASURES, NAMES, PANELS, objective
 from lab.reading import Watch
@@ -50,8 +61,8 @@ def run_chooser(current: Path | None) -> None:
 
     def choose() -> None:
         st.query_params["run"] = st.session_state["run"]
+        timeline.ask(None)
         selection.choose([])
-        st.session_state[timeline.KEY] = timeline.NEWEST
 
     st.selectbox("Run", names, key="run", on_change=choose)
 
@@ -195,6 +206,9 @@ def page() -> None:
             watch = registry.watch_of(path)
     except ValueError as error:
         st.error(str(error))
+    if st.session_state.setdefault("looked_at", path) != path:  # a link to another run
+        st.session_state["looked_at"] = path
+        address.forget(timeline.KEY, selection.KEY)
     if watch is not None and presenting.asked():
         present(watch)
         return
