@@ -20,7 +20,7 @@ from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
 
-APART = 3.4  # the student's map stands this far to the right of the teacher's
+APART = 0.85  # how far each side is moved from the middle, in units of the map's reach
 MOST = 220  # lines
 
 
@@ -35,10 +35,10 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
         theme: of the page.
     """
     n = len(plan)
-    sides = [
-        np.nan_to_num(side[:n]).clip(-REACH, REACH) + np.array([shift, 0.0])
-        for side, shift in zip(frame, (-APART / 2, APART / 2), strict=True)
-    ]
+    points = [np.nan_to_num(side[:n]) for side in frame]
+    reach = max(REACH, 1.05 * float(np.abs(points).max()))  # wider where a student strays far
+    shift = reach * APART
+    sides = [points[0] - [shift, 0.0], points[1] + np.array([shift, 0.0])]
     lines = heaviest(plan, MOST)
     data = []
     for i, j, mass in zip(lines.rows, lines.columns, lines.mass, strict=True):
@@ -54,7 +54,7 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
             }
         )
     names = np.unique(labels)
-    points = [
+    clouds = [
         {
             "name": name,
             "type": "scatter",
@@ -67,7 +67,6 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
         }
         for place, name in enumerate(("teacher", "student"))
     ]
-    reach = REACH + APART / 2
     plain = {"type": "value", "show": False}
     return base(
         theme,
@@ -84,8 +83,8 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
             selectedMode=False,
         ),
         grid=grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
-        xAxis=plain | {"min": -reach, "max": reach},
-        yAxis=plain | {"min": -REACH, "max": REACH},
+        xAxis=plain | {"min": -reach - shift, "max": reach + shift},
+        yAxis=plain | {"min": -reach, "max": reach},
         visualMap={
             "type": "piecewise",
             "show": False,
@@ -95,7 +94,7 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
             "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
         },
         series=[
-            *points,
+            *clouds,
             {
                 "name": "mass moved",
                 "type": "lines",

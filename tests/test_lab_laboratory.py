@@ -130,10 +130,10 @@ def test_the_new_arm_is_paired_step_by_step(
 
 def page(**address: str) -> AppTest:
     """Open the laboratory, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60).run()
+    app = AppTest.from_file(APP, default_timeout=60)
     for name, value in address.items():
         app.query_params[name] = value
-    app.switch_page("lab/pages/laboratory.py").run()
+    app.run().switch_page("lab/pages/laboratory.py").run()
     assert not app.exception, app.exception
     return app
 
@@ -190,7 +190,7 @@ def test_an_arm_is_started_and_compared(folder: Path, monkeypatch: pytest.Monkey
         return run
 
     monkeypatch.setattr(wcord.distillation, "launch", launch)
-    app = page(run="made-up", arm="wcord")
+    app = page(run="made-up", take="wcord@42")
     control(app, key("lckt.plan")).set_value("identity")
     rerun(app)
     app.button(key="begin").click()
@@ -207,7 +207,7 @@ def test_an_arm_is_started_and_compared(folder: Path, monkeypatch: pytest.Monkey
 
 def test_choices_go_into_the_address(folder: Path) -> None:
     app = page()
-    app.selectbox(key="begin-arm").set_value("plain")
+    app.selectbox(key="arm").set_value("plain")
     rerun(app)
     assert app.query_params["arm"] in ("plain", ["plain"])
     assert control(app, "gckt.weight-made-up-plain").value == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ot
@@ -10,13 +11,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_run import write_run
 from scipy.stats import wasserstein_distance
 from streamlit.testing.v1 import AppTest
 
 from lab import critics, drawing, shapes
+from lab.arrange import plan_masses
 from lab.transporting import COSTS, SOLVERS, exact_distance, line_of, solve
 from wcord.dual import CONSTRAINTS, CloudCritic
-from wcord.transport import sinkhorn, squared_euclidean_cost
+from wcord.runs import Run
+from wcord.transport import cosine_cost, sinkhorn, squared_euclidean_cost
 
 APP = str(Path(__file__).parents[1] / "app.py")
 PAGE = "lab/pages/playground.py"
@@ -24,10 +28,10 @@ PAGE = "lab/pages/playground.py"
 
 def page(**address: str) -> AppTest:
     """Open the playground, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60).run()
+    app = AppTest.from_file(APP, default_timeout=60)
     for name, value in address.items():
         app.query_params[name] = value
-    app.switch_page(PAGE).run()
+    app.run().switch_page(PAGE).run()
     assert not app.exception
     return app
 
@@ -261,3 +265,69 @@ def test_a_click_adds_a_point_and_a_click_on_a_point_removes_it() -> None:
     app.button[2].click().run()
     assert app.session_state["trouble"] == "the source needs at least one point"
     assert not app.exception
+
+
+# ------------------------------------------------------------------------------ a run's batch
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    return Run(write_run(tmp_path / "made-up", batch=24))
+
+
+def option_of(app: AppTest, key: str) -> Any:
+    element: Any = next(e for e in app.get("echarts_chart") if e.proto.id.endswith(key))
+    return element.proto
+
+
+def test_a_runs_batch_is_solved_to_the_numbers_of_its_features(run: Run) -> None:
+    app = page(run="made-up", take="crd@28")
+    picture, labels = run.snapshot(28).arm("crd"), run.snapshot(28).labels[:24]
+    teacher, student = (
+        torch.from_numpy(z[:24]).double() for z in (picture.teacher, picture.student)
+    )
+    cost = cosine_cost(teacher, student)
+    expected = sinkhorn(cost, 0.05, iterations=100)  # the run's own cost and ε
+    shown = numbers(app)
+    assert shown["cost ⟨P, C⟩"] == pytest.approx(float(expected.value), abs=6e-5)
+    assert shown["exact cost"] == pytest.approx(ot.emd2([], [], cost.numpy()), abs=6e-5)
+    same, _ = plan_masses(expected.plan.numpy(), labels)
+    assert any(f"in class {same:.2f}" in text.value for text in app.markdown)
+    assert all(option_of(app, key).alt for key in ("batch-lines", "batch-plan", "landscape"))
+
+
+def test_run_arm_and_step_of_a_batch_are_chosen_and_in_the_address(run: Run) -> None:
+    app = page(run="made-up")
+    assert app.get_by_key("space").value == playground_batch(app)  # type: ignore[union-attr]
+    seen = [numbers(app)["cost ⟨P, C⟩"]]
+    for key, value in (("arm", "plain"), ("batch-step", 0)):
+        control: Any = app.get_by_key(key)
+        control.set_value(value)
+        seen.append(rerun(app)["cost ⟨P, C⟩"])
+    assert len(set(seen)) == 3
+    assert app.query_params["arm"] in ("plain", ["plain"])
+    assert app.query_params["step"] in ("0", ["0"])
+    control = app.get_by_key("space")
+    control.set_value("plane")
+    rerun(app)
+    assert app.slider(key="points").value == 24
+
+
+def playground_batch(app: AppTest) -> str:
+    control: Any = app.get_by_key("space")
+    return str(control.options[-1])
+
+
+@pytest.mark.parametrize("name", ["../made-up", "absent"])
+def test_a_batch_of_no_run_is_one_line(run: Run, name: str) -> None:
+    app = page(run=name)
+    assert len(app.error) == 1 and "\n" not in app.error[0].value
+
+
+def test_a_damaged_snapshot_and_none_at_all_are_one_line(run: Run) -> None:
+    (run.path / "snapshots" / "42.safetensors").write_bytes(b"half")
+    assert "cannot be read" in page(run="made-up").error[0].value
+    for file in (run.path / "snapshots").iterdir():
+        file.unlink()
+    assert "No picture" in page(run="made-up").info[0].value

@@ -116,9 +116,12 @@ def test_joined_lines_carry_the_plans_mass_in_the_teachers_colour() -> None:
     rng = np.random.default_rng(0)
     labels = np.array([0, 0, 1, 1])
     plan = np.eye(4)[[0, 2, 1, 3]] / 4
-    frame = Frame(rng.normal(size=(6, 2)), rng.normal(size=(6, 2)))  # of more samples
+    frame = Frame(rng.normal(size=(6, 2)), 4 * rng.normal(size=(6, 2)))  # of more samples
     option = joined.joined_chart(frame, plan, labels, palette.DARK)
-    lines, shift = option["series"][-1]["data"], np.array([joined.APART / 2, 0])
+    lines = option["series"][-1]["data"]
+    reach = option["yAxis"]["max"]
+    shift = np.array([reach * joined.APART, 0])
+    assert reach >= max(np.abs(frame.teacher[:4]).max(), np.abs(frame.student[:4]).max())
     assert len(lines) == 4
     for line in lines:
         start, end = np.array(line["coords"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from lab import laboratory, panels, registry, starting
+from lab.batches import arm_chooser, take_over
 from lab.laboratory import Knob
 from lab.reading import Watch
 from lab.steering import PACES, TALK
@@ -54,28 +55,18 @@ def choose() -> tuple[Watch, str] | None:
     except ValueError as error:
         st.error(str(error))
         return None
-    asked = st.query_params.get("arm", "")
     st.session_state["begin-run"] = name
-    st.session_state["begin-arm"] = asked if asked in watch.arms else favourite(watch.arms)
+    take_over()
+
+    def to_address() -> None:
+        st.query_params["run"] = st.session_state["begin-run"]
+
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         options = names if name in names else [name, *names]
-        for label, key, what, known, width in (
-            ("Begin from run", "begin-run", "run", options, 420),
-            ("and arm", "begin-arm", "arm", watch.arms, 240),
-        ):
-            st.selectbox(
-                label, known, key=key, on_change=_to_address, args=(what, key), width=width
-            )
-    return watch, str(st.session_state["begin-arm"])
-
-
-def favourite(arms: list[str]) -> str:
-    """Return the arm to begin from: the one the lab is about, else the last."""
-    return "wcord" if "wcord" in arms else arms[-1]
-
-
-def _to_address(what: str, key: str) -> None:
-    st.query_params[what] = st.session_state[key]
+        st.selectbox("Begin from run", options, key="begin-run", on_change=to_address, width=420)
+        with st.container(width=240):
+            arm = arm_chooser("and arm", watch.arms)
+    return watch, arm
 
 
 def knobs(watch: Watch, arm: str, experiment: Experiment, stood: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +153,9 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
         st.caption(starting.cost(new, pace))
         if pressed:
             run, name = laboratory.start(watch.run, arm, turned)
-            if steps := watch.run.status["total"] // experiment.epochs:  # the new epochs are as long
+            if (
+                steps := watch.run.status["total"] // experiment.epochs
+            ):  # the new epochs are as long
                 run.pace(pace / steps)
             old = registry.name_of(watch.run.path)
             st.switch_page(

@@ -1,4 +1,7 @@
-"""The transport playground: two clouds, a plan between them, a critic; no training of networks."""
+"""The transport playground: two clouds, a plan between them, a critic; no training of networks.
+
+The clouds are drawn by hand, or are the batch of a run: `?run=NAME&arm=ARM&step=STEP`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from lab import cloud_charts, describe, drawing, heat_maps, panels
-from lab.arrange import heaviest
+from lab import batches, cloud_charts, describe, drawing, heat_maps, joined, panels
+from lab.arrange import heaviest, plan_masses
+from lab.batches import Batch
 from lab.options import Option
 from lab.palette import Theme
 from lab.shapes import SIDE
@@ -19,33 +23,54 @@ if TYPE_CHECKING:
 EPSILONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 ITERATIONS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 HEIGHT = 430
+BATCH = "a run's batch"
 LIFT = 1.2  # how far apart the clouds of the line are drawn
 
 
-def choices() -> tuple[bool, int, int]:
-    """Show the choices of the clouds; return whether they lie on a line, their size, the seed."""
+def choose_space() -> str:
+    """Show where the clouds come from: drawn in the plane, on a line, or the batch of a run."""
     st.subheader("Two clouds")
-    space = st.segmented_control(
-        "Space",
-        ["plane", "line"],
-        default="plane",
-        required=True,
-        key="space",
-        bind="query-params",
+    if "space" not in st.session_state and "space" not in st.query_params and batches.asked_for():
+        st.session_state["space"] = BATCH
+    return str(
+        st.segmented_control(
+            "Space",
+            ["plane", "line", BATCH],
+            default="plane",
+            required=True,
+            key="space",
+            bind="query-params",
+        )
     )
+
+
+def choices(*, flat: bool) -> tuple[int, int]:
+    """Show the choices of the clouds; return their size and the seed."""
     count = st.slider("Points in each", 2, 64, 24, key="points", bind="query-params")
     for cloud in drawing.CLOUDS:
-        drawing.cloud_controls(cloud, flat=space == "line")
+        drawing.cloud_controls(cloud, flat=flat)
     seed = st.number_input("Seed", 0, 9999, 0, key="cloud-seed", bind="query-params")
-    return space == "line", int(count), int(seed)
+    return int(count), int(seed)
 
 
-def solver_choices() -> tuple[str, str, float, int]:
-    """Show cost, solver, ε and iterations in a row; return the four."""
+def solver_choices(batch: Batch | None = None) -> tuple[str, str, float, int]:
+    """Show cost, solver, ε and iterations in a row; return the four.
+
+    A batch begins with the cost and the ε of its run's own plan.
+    """
     from lab.transporting import COSTS, SOLVERS
 
+    costs, mark = list(COSTS), "" if batch is None else "-batch"
+    first = min(EPSILONS, key=lambda e: abs(e - (0.1 if batch is None else batch.epsilon)))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        cost = st.selectbox("Cost C", list(COSTS), key="cost", bind="query-params", width=200)
+        cost = st.selectbox(
+            "Cost C",
+            costs,
+            index=0 if batch is None else costs.index("1 − cosine"),
+            key=f"cost{mark}",
+            bind="query-params",
+            width=200,
+        )
         solver = st.segmented_control(
             "Solver",
             list(SOLVERS),
@@ -57,8 +82,8 @@ def solver_choices() -> tuple[str, str, float, int]:
         epsilon = st.select_slider(
             "β, strength of a step" if solver == "ipot" else "ε, strength of the entropy",
             EPSILONS,
-            value=0.1,
-            key="epsilon",
+            value=first,
+            key=f"epsilon{mark}",
             disabled=solver == "exact",
             bind="query-params",
             width=280,
@@ -193,10 +218,31 @@ def page() -> None:
     if trouble := st.session_state.pop("trouble", None):
         st.error(trouble)
     with st.sidebar:
-        flat, count, seed = choices()
+        space = choose_space()
+    if space == BATCH:
+        with st.sidebar:
+            batch = batches.choose()
+        if batch is not None:
+            of_batch(batch)
+        return
+    with st.sidebar:
+        count, seed = choices(flat=space == "line")
+    of_clouds(count, seed, flat=space == "line")
+
+
+def load() -> None:
+    """Import what solves, with a word for who waits."""
     with st.spinner("Loading the solvers…", show_time=False):
-        from lab import critics
-        from lab.transporting import solve
+        import lab.critics
+        import lab.transporting  # noqa: F401
+
+
+def of_clouds(count: int, seed: int, *, flat: bool) -> None:
+    """Show the clouds that were drawn, and everything about them."""
+    load()
+    from lab import critics
+    from lab.transporting import solve
+
     source, target = (drawing.points_of(cloud, count, seed, flat=flat) for cloud in drawing.CLOUDS)
     st.subheader("The primal form: a plan carries one cloud onto the other")
     cost, solver, epsilon, iterations = solver_choices()
@@ -228,6 +274,49 @@ def page() -> None:
         ):
             with column:
                 drawing.table(cloud, points, flat=flat)
+
+
+def of_batch(batch: Batch) -> None:
+    """Show transport of a run's batch: solved in full dimension, drawn in two."""
+    load()
+    from lab import critics
+    from lab.transporting import solve
+
+    st.subheader("The primal form: a plan carries the teacher's features onto the student's")
+    cost, solver, epsilon, iterations = solver_choices(batch)
+    try:
+        solved = solve(batch.teacher, batch.student, cost, solver, epsilon, iterations)
+    except ValueError as error:
+        st.error(str(error))
+        return
+    numbers(solved)
+    theme = panels.page_theme()
+    words = describe.of_plan(solved.plan, batch.labels)
+    same, diagonal = plan_masses(solved.plan, batch.labels)
+    columns = st.columns([1.2, 1, 1], gap="small")
+    with columns[0].container(border=True, height="stretch"):
+        panels.title(
+            "Teacher and student",
+            batch.name,
+            "Teacher samples left, student samples right, at their first two principal "
+            "components; the plan is solved in full dimension. Lines have the colour of the "
+            "teacher sample's class, and are dashed where they end in another one.",
+        )
+        option = joined.joined_chart(batch.frame, solved.plan, batch.labels, theme)
+        st.echarts_chart(option, height=HEIGHT, key="batch-lines", alt=words)
+    with columns[1].container(border=True, height="stretch"):
+        panels.title(
+            "Plan P",
+            f"in class {same:.2f}, diagonal {diagonal:.2f}",
+            "Both sides sorted by class. At the run's own cost and ε, with enough iterations, it "
+            "is the plan of the live page.",
+        )
+        option = heat_maps.plan_chart(solved.plan, batch.labels, theme)
+        st.echarts_chart(option, height=HEIGHT, key="batch-plan", alt=words)
+    with columns[2].container(border=True, height="stretch"):
+        potential_picture(batch.teacher, batch.student, solved, flat=False)
+    st.caption("The critic below learns on the two principal components, not in full dimension.")
+    critics.panel(batch.frame.teacher, batch.frame.student)
 
 
 page()

@@ -78,8 +78,7 @@ def where() -> tuple[int, int]:
 def go(number: int, phase: int) -> None:
     """Put a stop and a phase into the address; a new stop begins at its newest picture."""
     if STOPS[number].key != st.query_params.get("stop", STOPS[0].key):
-        st.query_params.pop(timeline.KEY, None)
-        st.session_state.pop(timeline.KEY, None)
+        timeline.ask(None)
     st.query_params["stop"] = STOPS[number].key
     st.query_params["phase"] = PHASES[phase].lower()
 
