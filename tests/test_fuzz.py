@@ -97,6 +97,9 @@ def test_any_tree_is_an_experiment_or_one_line(tree: Any) -> None:
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=10), anything, max_size=3))
 @example({"name": {"\n": None}, ".": None})
 @example({"arms": {"a\nb": {"ce": -1}}})
+@example({"arms": None, "arms.plain": None})
+@example({"arms": 5, "arms.plain": 1})
+@example({"teacher": None, "teacher.epochs": 1})
 def test_any_change_is_an_experiment_or_one_line(changes: dict[str, Any]) -> None:
     try:
         round_trip(wcord.load("digits-compression").replace(changes))

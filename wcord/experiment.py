@@ -312,7 +312,8 @@ def _path(tree: dict[str, Any], key: str) -> list[str]:
     head, _, rest = key.partition(".")
     if head != "arms" or not rest:
         return key.split(".")
-    names = [arm for arm in tree["arms"] if f"{rest}.".startswith(f"{arm}.")]
+    arms = tree["arms"] if isinstance(tree["arms"], dict) else {}
+    names = [arm for arm in arms if f"{rest}.".startswith(f"{arm}.")]
     arm = max(names, key=len, default=rest.partition(".")[0])
     tail = rest.removeprefix(arm).removeprefix(".")
     return ["arms", arm, *tail.split(".")] if tail else ["arms", arm]
