@@ -2,8 +2,8 @@
 
     python -m benchmarks.growth
 
-Forward, backward and bank writing of a term on given features (256 a side), one thread, float32,
-thread time, median of interleaved rounds. A slope is that of log time against log size between
+Forward, backward and bank writing of a term on given features, one thread, float32, thread time,
+median of interleaved rounds. A slope is that of log time against log size between
 the two largest sizes, where fixed costs weigh least. Memory is what the term keeps between steps
 (banks, tables) in MiB, counted from its tensors.
 """
@@ -35,6 +35,7 @@ class Size:
     negatives: int | None = NEGATIVES
     batch: int = BATCH
     dim: int = DIM
+    features: int = FEATURES
     arms: int = 1
 
 
@@ -60,15 +61,16 @@ SWEEPS = (
     Sweep("negatives", "gckt", {"form": "nce"}, "negatives", (4096, 16384, 49152), "1", "0"),
     Sweep("negatives", "gckt", {}, "negatives", (4096, 16384, 49152), "below 1", "0"),
     Sweep("batch", "gckt", {"form": "nce"}, "batch", (64, 128, 256), "1", "0"),
-    Sweep("batch", "lckt", {"iterations": 50}, "batch", (64, 256, 1024), "2", "0"),
-    Sweep("dimension", "gckt", {"form": "nce"}, "dim", (64, 128, 256), "below 1", "1"),
+    Sweep("batch", "lckt", {"iterations": 50}, "batch", (64, 512, 2048), "2", "0"),
+    Sweep("embedding", "gckt", {"form": "nce"}, "dim", (64, 128, 256), "below 1", "1"),
+    Sweep("features", "gckt", {}, "features", (256, 1024, 4096), "1", "0"),
     Sweep("arms", "gckt", {"form": "nce"}, "arms", (1, 4, 8), "1", "1"),
 )
 
 
 def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
     """Return one training step of the term(s) and the MiB they keep."""
-    shapes = Shapes(FEATURES, FEATURES, CLASSES, CLASSES, True, size.samples)
+    shapes = Shapes(size.features, size.features, CLASSES, CLASSES, True, size.samples)
     asked = dict(sweep.settings)
     fields = TERMS[sweep.term].Settings.model_fields
     if "negatives_count" in fields:
@@ -82,7 +84,9 @@ def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
 
     def passes() -> Iterator[Primer]:
         for index in torch.arange(size.samples).split(8192):
-            sides = [torch.randn(len(index), FEATURES, generator=draw).relu() for _ in range(2)]
+            sides = [
+                torch.randn(len(index), size.features, generator=draw).relu() for _ in range(2)
+            ]
             blank = torch.zeros(len(index), 1)
             outputs = [Output(side, blank) for side in sides]
             yield Primer(index, labels[index], outputs[0], outputs[1])
@@ -92,7 +96,7 @@ def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
     index = torch.randperm(size.samples, generator=draw)[: size.batch]
     whole = torch.ones(size.batch, dtype=torch.bool)
     batch = Batch(index, labels[index], whole, labels[index], 0, 0)
-    t, s = (torch.randn(size.batch, FEATURES, generator=draw).relu() for _ in range(2))
+    t, s = (torch.randn(size.batch, size.features, generator=draw).relu() for _ in range(2))
     logits = torch.zeros(size.batch, CLASSES)
 
     def step() -> None:
@@ -131,8 +135,9 @@ def main() -> None:
     parser.parse_args()
     torch.set_num_threads(1)
     print(
-        f"Unless they grow: {SAMPLES:,} samples, {NEGATIVES:,} negatives, batch {BATCH}, dimension "
-        f"{DIM}, one arm. torch {torch.__version__}, one thread, {ROUNDS} rounds.\n"
+        f"Unless they grow: {SAMPLES:,} samples, {NEGATIVES:,} negatives, batch {BATCH}, "
+        f"embeddings of {DIM}, features of {FEATURES}, one arm. "
+        f"torch {torch.__version__}, one thread, {ROUNDS} rounds.\n"
     )
     print("| grows | term | sizes | ms | slope | expected | MiB kept | slope | expected |")
     print("|---|---|---|---|---|---|---|---|---|")
