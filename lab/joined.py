@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from lab import palette
 from lab.arrange import heaviest
 from lab.charts import RING
-from lab.layouts import REACH, Frame
+from lab.layouts import Frame
 from lab.options import Option, base, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
 
-APART = 0.85  # how far each side is moved from the middle, in units of the map's reach
 MOST = 220  # lines
 
 
@@ -36,9 +35,10 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
     """
     n = len(plan)
     points = [np.nan_to_num(side[:n]) for side in frame]
-    reach = max(REACH, 1.05 * float(np.abs(points).max()))  # wider where a student strays far
-    shift = reach * APART
-    sides = [points[0] - [shift, 0.0], points[1] + np.array([shift, 0.0])]
+    # Each side stands in the middle of its half; both keep one scale, so that spread compares.
+    points = [side - (side.min(axis=0) + side.max(axis=0)) / 2 for side in points]
+    across, up = 1.08 * np.maximum(np.abs(np.concatenate(points)).max(axis=0), 1e-6)
+    sides = [points[0] - [across, 0.0], points[1] + np.array([across, 0.0])]
     lines = heaviest(plan, MOST)
     data = []
     for i, j, mass in zip(lines.rows, lines.columns, lines.mass, strict=True):
@@ -83,8 +83,8 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
             selectedMode=False,
         ),
         grid=grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
-        xAxis=plain | {"min": -reach - shift, "max": reach + shift},
-        yAxis=plain | {"min": -reach, "max": reach},
+        xAxis=plain | {"min": -2 * float(across), "max": 2 * float(across)},
+        yAxis=plain | {"min": -float(up), "max": float(up)},
         visualMap={
             "type": "piecewise",
             "show": False,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wcord.estimation import Estimate
     from wcord.experiment import Experiment
 
+MONOSPACE = "<style>[class*=st-key-settings-] textarea{font-family:monospace}</style>"
 SYMBOLS = {"gckt": "λ1 · GCKT", "lckt": "λ2 · LCKT", "ce": "CE", "kd": "KD", "crd": "CRD"}
 
 
@@ -152,6 +153,7 @@ def editor() -> None:
     with st.spinner("Loading…", show_time=False):
         from wcord import presets
         from wcord.experiment import PRESETS
+    st.html(MONOSPACE)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         name = str(
             st.selectbox("Begin with", presets(), key="base", bind="query-params", width=420)
@@ -179,23 +181,22 @@ def editor() -> None:
         st.error(str(error))
         return
     terms = {arm: " + ".join(terms) for arm, terms in chosen.arms.items()}
-    st.success(
-        f"{chosen.epochs} epochs, {len(terms)} arms: "
-        + ", ".join(f"**{arm}** ({said})" for arm, said in terms.items()),
-        icon=":material/check:",
+    st.markdown(
+        f":material/check: {chosen.epochs} epochs, {len(terms)} arms: "
+        + ", ".join(f"**{arm}** ({said})" for arm, said in terms.items())
     )
-    try:
-        st.caption(cost(chosen, 0.0))
-    except (ValueError, OSError, RuntimeError) as error:
-        st.error(str(error).splitlines()[0])
-        return
-    st.markdown("The same on the command line:")
+    pressed = st.button("Start", key="start-settings", type="primary", icon=":material/play_arrow:")
+    st.caption("The same on the command line:")
     st.code(settings_text.command(name, chosen), language="bash", wrap_lines=True)
-    if st.button("Start", key="start-settings", type="primary", icon=":material/play_arrow:"):
+    if pressed:
         start(chosen, 0.0)
         if "trouble" in st.session_state:
             st.rerun()
         st.switch_page("lab/pages/live.py", query_params={"run": st.query_params["run"]})
+    try:
+        st.caption(cost(chosen, 0.0))
+    except (ValueError, OSError, RuntimeError) as error:
+        st.error(str(error).splitlines()[0])
 
 
 def _take_upload(key: str) -> None:

@@ -119,14 +119,17 @@ def test_joined_lines_carry_the_plans_mass_in_the_teachers_colour() -> None:
     frame = Frame(rng.normal(size=(6, 2)), 4 * rng.normal(size=(6, 2)))  # of more samples
     option = joined.joined_chart(frame, plan, labels, palette.DARK)
     lines = option["series"][-1]["data"]
-    reach = option["yAxis"]["max"]
-    shift = np.array([reach * joined.APART, 0])
-    assert reach >= max(np.abs(frame.teacher[:4]).max(), np.abs(frame.student[:4]).max())
+    sides = [table["source"][["x", "y"]].to_numpy() for table in option["dataset"]]
+    for side, points, sign in zip(sides, frame, (-1, 1), strict=True):
+        np.testing.assert_allclose(side - side.mean(0), points[:4] - points[:4].mean(0))
+        assert (sign * side[:, 0] > 0).all()  # teacher left, student right
+    assert np.abs(np.concatenate(sides)[:, 1]).max() < option["yAxis"]["max"]
+    assert np.abs(np.concatenate(sides)[:, 0]).max() < option["xAxis"]["max"]
     assert len(lines) == 4
     for line in lines:
         start, end = np.array(line["coords"])
-        source = np.abs(frame.teacher[:4] - shift - start).sum(1).argmin()
-        target = np.abs(frame.student[:4] + shift - end).sum(1).argmin()
+        source = np.abs(sides[0] - start).sum(1).argmin()
+        target = np.abs(sides[1] - end).sum(1).argmin()
         assert plan[source, target] > 0
         style = line["lineStyle"]
         assert style["color"] == palette.class_colour(int(labels[source]))
@@ -163,8 +166,14 @@ def text(app: AppTest) -> str:
 
 
 def place_of(app: AppTest) -> tuple[str, str]:
-    control: Any = app.get_by_key
-    return control("stop-shown").value, control("phase-shown").value
+    """Return the stop and the phase whose signposts have a frame."""
+    here = [
+        str(button.key)
+        for button in app.button
+        if str(button.key).startswith(("stop-", "phase-")) and button.proto.type == "secondary"
+    ]
+    stop, phase = here
+    return stop.removeprefix("stop-"), phase.removeprefix("phase-")
 
 
 def test_next_and_back_go_through_every_phase_and_the_address_follows(folder: Path) -> None:
@@ -202,8 +211,7 @@ def test_every_phase_shows_its_panels(folder: Path, stop: Stop) -> None:
 def test_nothing_is_told_before_it_is_asked(folder: Path) -> None:
     write_tour_run(folder, STOPS[0])
     app = page(phase="watch")
-    control: Any = app.get_by_key
-    control("guess-unpaired").set_value("it rises towards 1")
+    app.button(key="guess-unpaired-0").click()
     rerun(app)
     assert "what happens" not in text(app)
     app.button(key="next").click()
@@ -215,11 +223,10 @@ def test_nothing_is_told_before_it_is_asked(folder: Path) -> None:
 
 def test_the_stop_can_be_chosen_and_begins_with_its_question(folder: Path) -> None:
     app = page(stop="unpaired", phase="watch")
-    control: Any = app.get_by_key
-    control("stop-shown").set_value("3 · Shrinking")
+    app.button(key="stop-shrunk").click()
     rerun(app)
-    assert place_of(app) == ("3 · Shrinking", "Predict")
-    control("phase-shown").set_value("Watch")
+    assert place_of(app) == ("shrunk", "predict")
+    app.button(key="phase-watch").click()
     rerun(app)
     assert app.query_params["phase"] in ("watch", ["watch"])
 
@@ -265,7 +272,7 @@ def test_a_broken_run_and_a_nonsense_address_are_one_line(folder: Path) -> None:
     (path / "settings.yaml").write_text("arms: [")
     (error,) = page(phase="watch").error
     assert "page of runs" in error.value and "\n" not in error.value
-    assert place_of(page(stop="../x", phase="\0")) == ("1 · Blind to the pairing", "Predict")
+    assert place_of(page(stop="../x", phase="\0")) == ("unpaired", "predict")
 
 
 def test_failing_to_start_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,12 @@ def details(row: Row) -> None:
 def actions(row: Row) -> None:
     """Show the ways to other pages, and the buttons that make sense for this run."""
     if not row.trouble:
-        for label, icon, name, key in (("Watch", "monitoring", "live", "run"),):
+        for label, icon, name, key in (
+            ("Watch", "monitoring", "live", "run"),
+            ("Compare", "compare", "compare", "a"),
+            ("Laboratory", "science", "laboratory", "run"),
+            ("Playground", "scatter_plot", "playground", "run"),
+        ):
             st.page_link(
                 f"lab/pages/{name}.py",
                 label=label,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -85,13 +86,6 @@ def go(number: int, phase: int) -> None:
 
 def signposts(number: int, phase: int) -> None:
     """Show back, the stops, the phases, next; the arrow keys go back and on."""
-    titles = [f"{place + 1} · {stop.title}" for place, stop in enumerate(STOPS)]
-    st.session_state["stop-shown"], st.session_state["phase-shown"] = titles[number], PHASES[phase]
-
-    def chosen() -> None:
-        now = titles.index(st.session_state["stop-shown"])
-        go(now, PHASES.index(st.session_state["phase-shown"]) if now == number else PREDICT)
-
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for label, step, key, icon in (
             ("Back", -1, "Left", "arrow_back"),
@@ -107,33 +101,40 @@ def signposts(number: int, phase: int) -> None:
                 on_click=go,
                 args=place(number, phase, step),
             )
-        for key, options in (("stop-shown", titles), ("phase-shown", list(PHASES))):
-            st.segmented_control(
-                key,
-                options,
-                required=True,
-                key=key,
-                on_change=chosen,
-                label_visibility="collapsed",
-            )
+        # Buttons: in a row of radio buttons the arrow keys would go from one to the next.
+        for there, stop in enumerate(STOPS):
+            is_here = there == number
+            label = f"{there + 1} · {stop.title}"
+            post(label, f"stop-{stop.key}", (there, phase if is_here else PREDICT), is_here)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for there, label in enumerate(PHASES):
+            post(label, f"phase-{label.lower()}", (number, there), there == phase)
+
+
+def post(label: str, key: str, target: tuple[int, int], is_here: bool) -> None:
+    """Show one signpost; the one where one stands has a frame."""
+    kind: Literal["secondary", "tertiary"] = "secondary" if is_here else "tertiary"
+    st.button(label, key=key, type=kind, on_click=go, args=target)
 
 
 def guess(stop: Stop) -> None:
     """Show the question and take a prediction; it can be changed until all is explained."""
     st.markdown(f"**Predict.** {stop.question}")
-    st.session_state[f"guess-{stop.key}"] = st.session_state.get(f"said-{stop.key}")
 
-    def keep() -> None:
-        # What a widget holds is forgotten where the widget is not shown; this is not.
-        st.session_state[f"said-{stop.key}"] = st.session_state[f"guess-{stop.key}"]
+    def predict(said: str) -> None:
+        st.session_state[f"said-{stop.key}"] = said
 
-    st.segmented_control(
-        stop.question,
-        stop.answers,
-        key=f"guess-{stop.key}",
-        on_change=keep,
-        label_visibility="collapsed",
-    )
+    made = st.session_state.get(f"said-{stop.key}")
+    with st.container(horizontal=True, gap="small"):
+        for number, said in enumerate(stop.answers):
+            icon = "radio_button_checked" if said == made else "radio_button_unchecked"
+            st.button(
+                said,
+                key=f"guess-{stop.key}-{number}",
+                icon=f":material/{icon}:",
+                on_click=predict,
+                args=(said,),
+            )
 
 
 def answer(stop: Stop) -> str:
