@@ -22,6 +22,7 @@ from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
 
+PALE = 0.4  # opacity of a teacher's circle, under its student's diamond
 # A circle with a hole: the empty circle that is built in is white inside, on dark pages too.
 RING = "path://M0,-10A10,10,0,1,1,0,10A10,10,0,1,1,0,-10ZM0,-7A7,7,0,1,0,0,7A7,7,0,1,0,0,-7Z"
 
@@ -163,7 +164,11 @@ def map_chart(
         legend=legend(
             theme,
             data=[
-                {"name": "teacher", "icon": RING, "itemStyle": {"color": theme.ink}},
+                {
+                    "name": "teacher",
+                    "icon": "circle",
+                    "itemStyle": {"color": theme.ink, "opacity": PALE},
+                },
                 {"name": "student", "icon": "diamond", "itemStyle": {"color": theme.ink}},
             ],
         ),
@@ -210,11 +215,12 @@ def _points(name: str, dataset: int) -> Option:
         "id": name,
         "name": name,
         "type": "scatter",
-        "symbol": RING if name == "teacher" else "diamond",
-        "symbolSize": 8,
+        "symbol": "circle" if name == "teacher" else "diamond",
+        "symbolSize": 9,
         "datasetIndex": dataset,
         "encode": {"x": "x", "y": "y"},
-        "itemStyle": {"opacity": 0.85},
+        # Pale, not hollow: through a hole a click would go astray.
+        "itemStyle": {"opacity": PALE if name == "teacher" else 0.9},
         "z": 2 + dataset,
     } | CLICKABLE
 

@@ -28,6 +28,8 @@ WIDE = """<style>
 [class*=st-key-equation-] .katex {font-size: 1.08em}
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] {padding-left: .6rem; padding-right: .6rem}
+  .katex {font-size: .95em !important}
+  .katex-display {overflow: auto hidden}
 }
 </style>"""
 

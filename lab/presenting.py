@@ -24,14 +24,16 @@ LOOK = """<style>
 [data-testid=stElementToolbar] {display: none}
 [data-testid=stMainBlockContainer] {padding: .5rem 2rem}
 .st-key-stage .katex {font-size: 1.75rem}
+.st-key-stage-objective .katex {font-size: 2.6rem}
 .st-key-stage [data-testid=stCaptionContainer] p {font-size: 1.35rem}
 .st-key-stage [data-testid=stMetricValue] {font-size: 2.2rem}
 .st-key-stage [data-testid=stMetricLabel] p {font-size: 1.15rem}
 .st-key-stage-picture :is([data-testid=stElementContainer], [data-testid=stFullScreenFrame],
-  [data-testid=stEChartsChart]) {height: max(calc(100vh - 14.2rem), 22rem) !important}
+  [data-testid=stEChartsChart]) {height: max(calc(100vh - 14.2rem), 18rem) !important;
+  min-height: 0 !important; flex: none !important}
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] {padding: .6rem}
-  .st-key-stage .katex {font-size: 1.2rem}
+  .st-key-stage .katex {font-size: 1.2rem !important}
 }
 </style>"""
 
@@ -58,6 +60,7 @@ def _step(watch: Watch, by: int) -> None:
         return
     place = steps.index(now) + by
     timeline.ask(None if by > 0 and place >= len(steps) - 1 else steps[max(place, 0)])
+    st.rerun([STAGE, timeline.FRAGMENT])
 
 
 def stage(
@@ -115,7 +118,8 @@ def _stage(watch: Watch, name: str, look: Callable[[], View], hidden: bool) -> N
             if hidden:
                 st.header("What do you expect to see?")
             elif name == "objective":
-                st.latex(objective(view).latex)
+                with st.container(key="stage-objective"):
+                    st.latex(objective(view).latex)
                 st.caption(objective(view).words)
             else:
                 _panel(PANELS[name], view)

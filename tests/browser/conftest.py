@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.server import Served, serving
 
-ROOT = Path(__file__).parents[2]
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,51 +29,12 @@ def chromium() -> str | None:
     return None
 
 
-@dataclass
-class Served:
-    """A running server: its address, its folder of runs, what it printed."""
-
-    url: str
-    runs: Path
-    log: Path
-
-
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve the app on a free port with an empty folder of runs."""
     folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    runs, log = folder / "runs", folder / "server.log"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
-    with open(log, "wb") as file:
-        server = subprocess.Popen(
-            [*command, f"--server.port={port}"],
-            cwd=ROOT,
-            env=os.environ | {"WCORD_RUNS": str(runs), "OMP_NUM_THREADS": "1"},
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    url = f"http://localhost:{port}"
-    try:
-        _wait_for(f"{url}/_stcore/health", server)
-        yield Served(url, runs, log)
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError("the server did not start")
+    with serving(folder / "runs", folder / "server.log") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

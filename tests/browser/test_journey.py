@@ -1,4 +1,4 @@
-"""The whole journey in a real browser: start, watch, pause, step, resume, stop, come back.
+"""The whole journey in a real browser: start, watch, scrub, pause, step, resume, stop, come back.
 
 With WCORD_SCREENSHOT=PATH a second run is photographed for the README.
 """
@@ -16,10 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser.server import serving
 from PIL import Image
 
-from lab import palette
-from lab.arrange import sorted_plan
+import lab
+import wcord
+from lab import maps, palette
+from lab.arrange import class_order, sorted_plan
+from lab.layouts import REACH
 from wcord.runs import Run
 
 pytestmark = pytest.mark.browser
@@ -33,6 +37,8 @@ COUNT_BLANKS = """keys => {
     }, 20);
 }"""
 EDGES = {"left": 52, "right": 50, "top": 8, "bottom": 46}  # of the heat map, in CSS pixels
+MAP_EDGES = {"left": 4, "right": 4, "top": 30, "bottom": 26}
+DEMO = Path(lab.__file__).parent / "demo" / "digits-compression"
 
 
 def until(said: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
@@ -56,13 +62,30 @@ def sentence(page: Any) -> str:
     return bar.inner_text() if bar.count() else ""
 
 
+def slider(page: Any) -> Any:
+    """Return the thumb of the step slider."""
+    return page.locator(".st-key-step input[type=range]")
+
+
+def shown_step(page: Any) -> int | None:
+    """Return the step that the address asks for, None where the page follows."""
+    found = re.search(r"[?&]step=(\d+)", address(page))
+    return int(found[1]) if found else None
+
+
+def still(page: Any) -> None:
+    """Wait until the page has drawn all that it was asked to."""
+    time.sleep(0.3)
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+
+
 def step_of(page: Any) -> int:
     """Return the step that the page says the run is at."""
     found = re.search(r"step (\d+)", sentence(page))
     return int(found[1]) if found else -1
 
 
-def picture(page: Any, key: str) -> np.ndarray:
+def picture_pixels(page: Any, key: str) -> np.ndarray:
     """Return the pixels (h, w, 3) that a chart's canvases hold, one over the other, on white."""
     canvases = page.locator(f".st-key-{key} canvas")
     canvases.first.wait_for()
@@ -108,7 +131,7 @@ def assert_shows(page: Any, run: Run, step: int, arm: str) -> None:
     expected = np.sqrt(sorted_plan(plan, snapshot.labels[: len(plan)]).clip(0, 1))
 
     def agrees() -> bool:
-        read = shades(picture(page, "plan"), len(plan), scale=2)
+        read = shades(picture_pixels(page, "plan"), len(plan), scale=2)
         close = np.abs(read - expected) < 0.06
         # no row and no column may be missing
         return bool(min(close.mean(0).min(), close.mean(1).min()) > 0.95)
@@ -138,14 +161,14 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
         page.locator(f".st-key-{key} canvas").first.wait_for()
     time.sleep(2)
     assert run.status["error"] is None
-    before = {key: picture(page, key) for key in PANELS}
+    before = {key: picture_pixels(page, key) for key in PANELS}
     page.evaluate(COUNT_BLANKS, PANELS)
     equation = page.locator(".katex").first.inner_text()
     waiting = set(PANELS)
 
     def all_moved() -> bool:
         for key in sorted(waiting):
-            now = picture(page, key)
+            now = picture_pixels(page, key)
             if now.shape != before[key].shape or (now != before[key]).any():
                 waiting.discard(key)
         return not waiting
@@ -154,6 +177,23 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
     looks, blanks = page.evaluate("[window.looks, window.blanks]")
     assert looks > 20 and blanks == 0  # no chart ever vanishes between two ticks
     assert page.locator(".katex").first.inner_text() != equation
+
+    # back in time while training goes on: the slider stays, and so do the pictures
+    slider(page).focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    until(lambda: shown_step(page) is not None, "the address names the step", seconds=15)
+    time.sleep(1)
+    back = shown_step(page)
+    assert_shows(page, run, back, "wcord")
+    taken = len(run.steps)
+    until(lambda: len(run.steps) > taken + 3, "training goes on", seconds=30)
+    time.sleep(1.5)
+    assert shown_step(page) == back and slider(page).get_attribute("value") is not None
+    assert str(back) in page.locator(".st-key-step").inner_text().split()
+    assert_shows(page, run, back, "wcord")
+    page.get_by_role("button", name="Follow").click()
+    until(lambda: shown_step(page) is None, "the page follows again", seconds=15)
 
     # pause, then exactly one step, ten, an epoch
     page.get_by_role("button", name="Pause").click()
@@ -195,6 +235,113 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
     assert page.get_by_role("button", name="Resume").is_enabled()
     assert strangers == []
     assert "Traceback" not in served.log.read_text()
+
+
+def on_canvas(
+    page: Any, key: str, edges: dict[str, int], x: float, y: float
+) -> tuple[float, float]:
+    """Return where a place (x, y), as shares of a plot from its upper left corner, is on screen."""
+    box = page.locator(f".st-key-{key} canvas").first.bounding_box()
+    width = box["width"] - edges["left"] - edges["right"]
+    height = box["height"] - edges["top"] - edges["bottom"]
+    return box["x"] + edges["left"] + x * width, box["y"] + edges["top"] + y * height
+
+
+def test_a_click_in_the_map_lights_up_its_row_and_the_address_finds_it_again(
+    page: Any, served: Any
+) -> None:
+    step, arm = 248, "wcord"
+    link = f"{served.url}/?run=demo%3A+digits-compression&step={step}&arm={arm}"
+    page.goto(link)
+    page.locator(".st-key-map canvas").first.wait_for(timeout=90_000)
+    page.get_by_role("button", name="Start").wait_for()  # all of the page is there
+
+    # the sample that stands most alone on the map, so that the click can mean no other
+    snapshot, frame = Run(DEMO).snapshot(step), maps.read_frame(DEMO, arm, step)
+    picture = snapshot.arm(arm)
+    n = len(picture.plan)
+    points = np.concatenate(frame)
+    apart = np.linalg.norm(points[:n, None] - points[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    sample = int(apart.min(1).argmax())
+    x, y = (frame.teacher[sample] / REACH + 1) / 2
+    page.mouse.click(*on_canvas(page, "map", MAP_EDGES, float(x), 1 - float(y)))
+    until(lambda: f"samples={sample}" in address(page), "the address names the sample", seconds=20)
+    page.get_by_text(f"Sample {sample} · class {snapshot.labels[sample]}").wait_for()
+
+    def row_is_lit() -> bool:
+        labels = snapshot.labels[:n]
+        expected = np.sqrt(sorted_plan(picture.plan, labels).clip(0, 1))
+        row = int(np.flatnonzero(class_order(labels) == sample)[0])
+        read = shades(picture_pixels(page, "plan"), n, scale=2)
+        others = np.delete(np.arange(n), row)
+        own = np.abs(read[row] - expected[row]) < 0.08
+        dimmed = read[others] < expected[others] - 0.1
+        return bool(own.mean() > 0.9 and dimmed[expected[others] > 0.3].mean() > 0.9)
+
+    until(row_is_lit, "its row stands out in the plan", seconds=15)
+
+    # the same view in another visit
+    found = address(page)
+    page.goto("about:blank")
+    page.goto(found)
+    page.get_by_text(f"Sample {sample} · class {snapshot.labels[sample]}").wait_for(timeout=60_000)
+    until(row_is_lit, "the row is lit again", seconds=15)
+    assert str(step) in page.locator(".st-key-step").inner_text().split()
+
+    # a row of the plan takes over from the map
+    row = 30
+    other = int(class_order(snapshot.labels[:n])[row])
+    page.mouse.click(*on_canvas(page, "plan", EDGES, 0.3, (row + 0.5) / n))
+    until(lambda: f"samples={other}" in address(page), "the row's sample is selected", seconds=20)
+
+
+def test_the_arrow_keys_go_through_time_in_a_lecture(page: Any, served: Any) -> None:
+    page.goto(f"{served.url}/?run=demo%3A+digits-compression&step=248&present=plan")
+    page.locator(".st-key-plan canvas").first.wait_for(timeout=90_000)
+    assert page.locator(".st-key-scores").count() == 0
+    still(page)
+    steps = Run(DEMO).steps
+    place = steps.index(248)
+    for key, by in (("ArrowLeft", -1), ("ArrowLeft", -1), ("ArrowRight", 1)):
+        page.keyboard.press(key)
+        place += by
+        wanted = steps[place]
+        until(lambda wanted=wanted: shown_step(page) == wanted, f"{key} leads to {wanted}")
+        still(page)  # two strokes within one redraw count as one
+    slider(page).focus()  # a key is taken once, by the slider or by the page
+    page.keyboard.press("ArrowLeft")
+    until(lambda: shown_step(page) == steps[place - 1], "the slider answers", seconds=15)
+    time.sleep(1)
+    assert shown_step(page) == steps[place - 1]
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("h")
+    page.get_by_text("What do you expect to see?").wait_for()
+    assert page.locator(".st-key-plan canvas").count() == 0
+    still(page)
+    page.keyboard.press("h")
+    page.locator(".st-key-plan canvas").first.wait_for()
+    still(page)
+    page.keyboard.press("Escape")
+    page.locator(".st-key-scores canvas").first.wait_for()
+
+
+def test_a_run_outlives_the_server_and_the_page_finds_both_again(page: Any, tmp_path: Path) -> None:
+    runs, log = tmp_path / "runs", tmp_path / "server.log"
+    experiment = wcord.load("digits-compression").replace({"epochs": 500, "teacher.epochs": 2})
+    run = wcord.launch(experiment, runs / "going")
+    run.pace(0.02)
+    try:
+        with serving(runs, log) as server:
+            page.goto(f"{server.url}/?run=going")
+            until(lambda: step_of(page) > 5, "training", seconds=90)
+        left_at, port = run.status["step"], int(server.url.rsplit(":", 1)[1])
+        until(lambda: run.status["step"] > left_at + 20, "training goes on without a server")
+        with serving(runs, log, port):
+            until(lambda: step_of(page) > left_at + 20, "the open page is back by itself")
+    finally:
+        run.stop()
+    assert run.wait(timeout=30)["state"] == "stopped"
 
 
 @pytest.mark.skipif("WCORD_SCREENSHOT" not in os.environ, reason="no picture was asked for")
@@ -247,7 +394,7 @@ def test_pages_follow_the_browsers_colours(browser: Any, served: Any, scheme: st
     theme = palette.DARK if scheme == "dark" else palette.LIGHT
 
     def fits() -> bool:
-        corner = picture(page, "cloud-plan")
+        corner = picture_pixels(page, "cloud-plan")
         paper = np.array([int(theme.paper[k : k + 2], 16) for k in (1, 3, 5)])
         back = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))[500, 1396]
         return bool(np.abs(back - paper).max() < 8 and corner.size)
