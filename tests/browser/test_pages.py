@@ -28,6 +28,8 @@ BROAD = {"width": 1600, "height": 1100}
 def people(browser: Any) -> Iterator[list[Any]]:
     """Three people: three browsers that share nothing but the server."""
     contexts = [browser.new_context(viewport=BROAD) for _ in range(3)]
+    for context in contexts:
+        context.set_default_timeout(120_000)
     yield [context.new_page() for context in contexts]
     for context in contexts:
         context.close()
@@ -71,9 +73,8 @@ def test_three_people_steer_three_runs_and_nothing_leaks(people: list[Any], serv
         assert [run.control["stop"] for run in runs] == [False, False, True]
         people[0].locator(".st-key-arm").get_by_text("crd", exact=True).click()
         until(lambda: "arm=crd" in address(people[0]), "the first chose another arm")
-        for person in people:
-            person.reload()
-            person.get_by_role("button", name="10 steps").wait_for()
+        people[0].reload()
+        people[0].get_by_role("button", name="10 steps").wait_for()
         shown = [
             person.locator(".st-key-arm [aria-checked=true]").inner_text().strip()
             for person in people
@@ -86,8 +87,8 @@ def test_three_people_steer_three_runs_and_nothing_leaks(people: list[Any], serv
             at_rest(person)
         assert people[1].get_by_label("Search").input_value() == ""
         assert people[0].get_by_label("Search").input_value() == "person-0"
-        people[1].get_by_label("Notes").fill("mine")
-        people[1].get_by_label("Notes").blur()
+        people[1].get_by_role("textbox", name="Notes").fill("mine")
+        people[1].get_by_role("textbox", name="Notes").blur()
         until(lambda: runs[1].notes == "mine", "the note is kept")
         assert [run.notes for run in runs] == ["", "mine", ""]
     finally:
