@@ -61,7 +61,7 @@ def few_images(path: Path) -> str:
     """Write a file of a few random images and return it as a source."""
     draw = np.random.default_rng(0)
     arrays = {}
-    for part, count in (("train", 96), ("test", 32)):
+    for part, count in (("train", 60), ("test", 24)):
         arrays[f"images_{part}"] = draw.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
         arrays[f"labels_{part}"] = np.arange(count) % 4
     np.savez(path, **arrays)

@@ -238,7 +238,7 @@ def test_alone_nothing_is_gathered() -> None:
 @pytest.mark.slow
 def test_torchrun_trains_one_run(tmp_path: Path, runs_of_the_session: Path) -> None:
     """From the command line: one writer, one run directory."""
-    settings = ["--epochs", "2", "--teacher.epochs", "2", "--probe.every", "1", "--threads", "1"]
+    settings = ["--epochs", "1", "--teacher.epochs", "1", "--threads", "1"]
     arms = ["--arms", "{plain: {ce: 1}, wcord: {ce: 1, gckt: {dim: 16}, lckt: 0.05}}"]
     run = tmp_path / "run"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
