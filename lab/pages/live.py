@@ -6,6 +6,9 @@ which goes on when the browser is closed.
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -195,7 +198,7 @@ def tick_every(watch: Watch, phase: str) -> float | None:
 
 
 def page() -> None:
-    """Draw the page; what needs torch comes last, so that the run is seen first."""
+    """Draw the page; what needs torch is not waited for."""
     st.html(panels.WIDE)
     if trouble := st.session_state.pop("trouble", None):
         st.error(trouble)
@@ -219,7 +222,45 @@ def page() -> None:
     elif watch is not None:
         show(watch, ours=registry.is_ours(path))
     with st.sidebar:
-        starting.panel()
+        if is_loaded():
+            starting.panel()
+        else:
+            st.fragment(await_torch, run_every=TICK)()
+
+
+@st.cache_resource(show_spinner=False)
+def loading() -> threading.Thread | None:
+    """Load what starting a run needs beside the pages, which go on meanwhile; once a server."""
+    if "wcord.estimation" in sys.modules:
+        return None
+    thread = threading.Thread(target=load_what_starting_needs, daemon=True)
+    thread.start()
+    return thread
+
+
+def load_what_starting_needs() -> None:
+    """Import torch, and time the steps of the preset that is offered first."""
+    from wcord import presets
+
+    # Streamlit warns of what is cached outside of a page, which is meant here.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils").setLevel(logging.ERROR)
+
+    experiment = starting.preset(presets()[0])
+    with suppress(ValueError, OSError, RuntimeError):  # the panel will say it
+        starting.cost(experiment.replace(starting.watched(experiment)), 0.0)
+
+
+def is_loaded() -> bool:
+    """Return whether a run can be started without the page waiting."""
+    thread = loading()
+    return thread is None or not thread.is_alive()
+
+
+def await_torch() -> None:
+    """Say that more is to come; then draw the whole page."""
+    st.caption("Loading torch; then a run can be started here.")
+    if is_loaded():
+        st.rerun()
 
 
 def draw_maps(watch: Watch, arm: str) -> None:

@@ -235,6 +235,8 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str], browser
     assert page.get_by_role("button", name="Resume").is_enabled()
     assert strangers == []
     assert "Traceback" not in served.log.read_text()
+    page.goto("about:blank")
+    run.delete()  # its worker of maps ends
 
 
 def on_canvas(
@@ -328,7 +330,8 @@ def test_the_arrow_keys_go_through_time_in_a_lecture(page: Any, served: Any) -> 
 
 def test_a_run_outlives_the_server_and_the_page_finds_both_again(page: Any, tmp_path: Path) -> None:
     runs, log = tmp_path / "runs", tmp_path / "server.log"
-    experiment = wcord.load("digits-compression").replace({"epochs": 500, "teacher.epochs": 2})
+    few = {"epochs": 500, "teacher.epochs": 2, "arms": {"plain": {"ce": {}}}}
+    experiment = wcord.load("digits-compression").replace(few)
     run = wcord.launch(experiment, runs / "going")
     run.pace(0.02)
     try:
@@ -342,6 +345,7 @@ def test_a_run_outlives_the_server_and_the_page_finds_both_again(page: Any, tmp_
     finally:
         run.stop()
     assert run.wait(timeout=30)["state"] == "stopped"
+    run.delete()  # its worker of maps ends
 
 
 @pytest.mark.skipif("WCORD_SCREENSHOT" not in os.environ, reason="no picture was asked for")
