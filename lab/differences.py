@@ -29,6 +29,7 @@ Array = NDArray[Any]
 
 LEVEL = 0.95
 LOW, HIGH = "#0072b2", "#d55e00"  # of the diverging scale
+ANSWERING = ("ce", "kd", "dkd", "dist", "wkd_l")  # terms that train logits; others do not answer
 SAMPLING = ("source", "train_size", "held_out", "drop_gray")  # what decides who is held out
 
 
@@ -42,6 +43,11 @@ class Side(NamedTuple):
     def name(self) -> str:
         """How the side is called beside another one."""
         return f"{self.arm} of {self.watch.run.name}"
+
+    @property
+    def answers(self) -> bool:
+        """Whether any of the arm's terms trains the student to answer, not its features only."""
+        return not set(ANSWERING).isdisjoint(self.watch.terms(self.arm))
 
 
 def names(a: Side, b: Side) -> tuple[str, str]:

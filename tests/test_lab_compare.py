@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +296,27 @@ def test_a_damaged_snapshot_and_a_run_without_any_are_one_line(folder: Path) -> 
     assert "No picture" in page(a="one").info[0].value
 
 
+def test_students_that_answer_nothing_are_not_compared_by_their_answers(folder: Path) -> None:
+    path = folder / "one"
+    change(path, arms={arm: {"lckt": {"weight": 1.0}} for arm in ARMS})
+    summary = {arm: {"linear_probe_accuracy": 80.0 + k} for k, arm in enumerate(ARMS)}
+    for seed in (0, 1):
+        other = write_run(folder / f"seed-{seed}")
+        change(other, arms={arm: {"lckt": {"weight": 1.0}} for arm in ARMS}, seed=seed)
+        (other / "summary.json").write_text(json.dumps({"seed": seed, "arms": summary}))
+    app = page(a="one")
+    assert "neither student was trained to answer" in text(app)
+    assert "points** of accuracy" not in text(app)
+    assert "+2.0 points of linear probe accuracy" in text(app)
+
+
+def test_the_terms_that_train_answers_are_those_that_see_logits() -> None:
+    from wcord.objectives import TERMS
+
+    seen = {name for name, term in TERMS.items() if term.needs_logits}
+    assert seen | {"ce"} == set(differences.ANSWERING)
+
+
 def test_seeds_are_told_on_the_page(folder: Path) -> None:
     for seed, gain in enumerate((2.0, 2.1, 1.9)):
         path = write_run(folder / f"seed-{seed}")
@@ -301,3 +324,16 @@ def test_seeds_are_told_on_the_page(folder: Path) -> None:
     assert "Over 3 seeds: +2.0 points" in text(page(a="seed-1"))
     write_run(folder / "longer", epochs=4)
     assert "Over seeds nothing is known" in text(page(a="longer"))
+
+
+@pytest.mark.parametrize("name", ["compare", "tour"])
+def test_the_first_picture_does_not_wait_for_torch(folder: Path, name: str) -> None:
+    path = str(Path(APP).parent / "lab" / "pages" / f"{name}.py")
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest; "
+        f"app = AppTest.from_file({path!r}, default_timeout=60).run(); "
+        "assert not app.exception; "
+        "sys.exit(', '.join({'torch', 'ot', 'umap', 'sklearn'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -80,7 +80,7 @@ def choose(key: str, names: list[str], before: list[Side | None]) -> Side | None
         key=arm_key,
         on_change=_to_address,
         args=(arm_key,),
-        width=180,
+        width=270,
     )
     return Side(watch, arm)
 
@@ -168,6 +168,11 @@ def sentence(a: Side, b: Side, paired: PairedAccuracy, step: int) -> str:
     name_a, name_b = differences.names(a, b)
     n = paired.both + paired.only_a + paired.only_b + paired.neither
     apart = paired.only_a + paired.only_b
+    if not (a.answers or b.answers):
+        return (
+            f"**{name_a}** and **{name_b}**: neither student was trained to answer, so their "
+            "answers say nothing; compare plans and maps, or linear probes at the end."
+        )
     if not apart:
         return f"**{name_a}** and **{name_b}** are right on the same of {n} held-out samples."
     return (
@@ -194,7 +199,8 @@ def said(verdict: str) -> str:
 
 def seeds_sentence(a: Side, b: Side) -> str:
     """Return in words how two arms differ over the seeds that both were finished with."""
-    table = differences.over_seeds(a, b)
+    metric = "test_accuracy" if a.answers or b.answers else "linear_probe_accuracy"
+    table = differences.over_seeds(a, b, metric)
     if len(table) < 2:
         return (
             "Over seeds nothing is known: fewer than two finished runs differ from these in the "
@@ -202,8 +208,8 @@ def seeds_sentence(a: Side, b: Side) -> str:
         )
     found = comparison.compare(table, "b")["a"]
     return (
-        f"Over {len(table)} seeds: {signed(found.difference)} points of test accuracy, 95 % "
-        f"interval {signed(found.low)} to {signed(found.high)}, correlation of the two "
+        f"Over {len(table)} seeds: {signed(found.difference)} points of "
+        f"{metric.replace('_', ' ')}, 95 % interval {signed(found.low)} to {signed(found.high)}, correlation of the two "
         f"{panels.number(found.correlation).replace('-', '−')}: {said(found.verdict)}."
     )
 

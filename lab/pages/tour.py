@@ -106,7 +106,7 @@ def signposts(number: int, phase: int) -> None:
             is_here = there == number
             label = f"{there + 1} · {stop.title}"
             post(label, f"stop-{stop.key}", (there, phase if is_here else PREDICT), is_here)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(":gray[|]", width="content")
         for there, label in enumerate(PHASES):
             post(label, f"phase-{label.lower()}", (number, there), there == phase)
 
