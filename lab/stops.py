@@ -103,8 +103,10 @@ STOPS = (
         explanation=r"""
 Permute the student's samples: the columns of the cost are permuted, and so may be the plan.
 
-$$ \mathrm{LCKT}(z_T,\ z_S\circ\pi) = \mathrm{LCKT}(z_T,\ z_S)
-\qquad\text{for every permutation }\pi $$
+$$
+\mathrm{LCKT}(z_T,\ z_S\circ\pi) = \mathrm{LCKT}(z_T,\ z_S)
+\qquad\text{for every permutation }\pi
+$$
 
 The loss compares two **sets** of features. That teacher and student saw the *same image* is not
 in it. So the student learns to lay its cloud over the teacher's, and pairs its images with the
@@ -132,8 +134,10 @@ wrong ones; cheap and sharp is not the same as right.""",
 The cheapest pair of projections maps **everything to one point**. Then all cosines are 1 and all
 costs 0, every plan is optimal, and the entropy picks the uniform one:
 
-$$ C_{ij} = 1-\cos(z_{T,i}, z_{S,j}) = 0 \ \ \forall i,j
-\quad\Rightarrow\quad P^* = \tfrac1{n^2}\mathbf 1\mathbf 1^\top $$
+$$
+C_{ij} = 1-\cos(z_{T,i}, z_{S,j}) = 0 \ \ \forall i,j
+\quad\Rightarrow\quad P^* = \tfrac1{n^2}\mathbf 1\mathbf 1^\top
+$$
 
 A loss that falls to nothing and stays there should worry you.""",
         cure="With the teacher's side **fixed** its features stay where they are, and the cost "
@@ -160,7 +164,9 @@ A loss that falls to nothing and stays there should worry you.""",
 With entropy each teacher sample sends its mass to *several* student samples. Under such a plan
 the best place of a student sample is the **average** of the teacher samples that send to it:
 
-$$ s_j^* = \frac{\sum_i P_{ij}\,t_i}{\sum_i P_{ij}} $$
+$$
+s_j^* = \frac{\sum_i P_{ij}\,t_i}{\sum_i P_{ij}}
+$$
 
 So every step averages inside the class. The classes stay apart, the plan looks perfect; what the
 teacher knew beyond the class is gone.""",

@@ -69,6 +69,7 @@ def test_a_stop_names_what_there_is(stop: Stop) -> None:
     assert 0 <= stop.right < len(stop.answers) == len(set(stop.answers))
     assert set(stop.curves) <= set(NAMES)
     assert len(why.markdown_of(stop.section)) > 100
+    assert all(line == "$$" for line in stop.explanation.splitlines() if "$$" in line)
     assert stops.experiment(stop).replace({"probe": wcord.load(stop.preset).probe}) == wcord.load(
         stop.preset
     )

@@ -209,7 +209,8 @@ def seeds_sentence(a: Side, b: Side) -> str:
     found = comparison.compare(table, "b")["a"]
     return (
         f"Over {len(table)} seeds: {signed(found.difference)} points of "
-        f"{metric.replace('_', ' ')}, 95 % interval {signed(found.low)} to {signed(found.high)}, correlation of the two "
+        f"{metric.replace('_', ' ')}, 95 % interval {signed(found.low)} to "
+        f"{signed(found.high)}, correlation of the two "
         f"{panels.number(found.correlation).replace('-', '−')}: {said(found.verdict)}."
     )
 
