@@ -17,9 +17,9 @@ from made_up_run import ARMS, write_run
 from scipy.stats import beta, binom, ttest_rel
 from streamlit.testing.v1 import AppTest
 
-from lab import differences, layouts, palette
+from lab import differences, layouts, pairing, palette
 from lab.arrange import sorted_plan
-from lab.differences import Side, paired_accuracy
+from lab.pairing import Side, paired_accuracy
 from lab.reading import Watch
 from wcord import comparison
 
@@ -103,13 +103,13 @@ def test_seeds_are_paired_and_other_experiments_left_out(folder: Path) -> None:
     other = write_run(folder / "longer", epochs=4)
     summarise(other, 9, plain=0.0, crd=99.0)
     watch = Watch(folder / "seed-2")
-    table = differences.over_seeds(Side(watch, "crd"), Side(watch, "plain"))
+    table = pairing.over_seeds(Side(watch, "crd"), Side(watch, "plain"))
     assert list(table.index) == [0, 1, 2, 3]
     np.testing.assert_allclose(table[["b", "a"]].to_numpy(), values)
     interval = ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
     found = comparison.compare(table, "b")["a"]
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert len(differences.over_seeds(Side(watch, "wcord"), Side(watch, "plain"))) == 0
+    assert len(pairing.over_seeds(Side(watch, "wcord"), Side(watch, "plain"))) == 0
 
 
 # ---------------------------------------------------------------------------------- pictures
@@ -164,8 +164,8 @@ def test_maps_face_one_another() -> None:
 def test_sides_of_one_name_are_called_by_their_runs(folder: Path) -> None:
     write_run(folder / "two")
     one, two = (Watch(folder / name) for name in ("one", "two"))
-    assert differences.names(Side(one, "crd"), Side(two, "plain")) == ("crd", "plain")
-    names = differences.names(Side(one, "crd"), Side(two, "crd"))
+    assert pairing.names(Side(one, "crd"), Side(two, "plain")) == ("crd", "plain")
+    names = pairing.names(Side(one, "crd"), Side(two, "crd"))
     assert names == ("crd of one", "crd of two")
     colours = differences.colours(Side(one, "crd"), Side(two, "crd"))
     assert colours[0] != colours[1]
@@ -314,7 +314,7 @@ def test_the_terms_that_train_answers_are_those_that_see_logits() -> None:
     from wcord.objectives import TERMS
 
     seen = {name for name, term in TERMS.items() if term.needs_logits}
-    assert seen | {"ce"} == set(differences.ANSWERING)
+    assert seen | {"ce"} == set(pairing.ANSWERING)
 
 
 def test_seeds_are_told_on_the_page(folder: Path) -> None:

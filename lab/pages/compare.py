@@ -14,12 +14,13 @@ from lab import (
     exporting,
     heat_maps,
     layouts,
+    pairing,
     panels,
     registry,
     timeline,
 )
-from lab.differences import PairedAccuracy, Side
 from lab.layouts import Frame
+from lab.pairing import PairedAccuracy, Side
 from lab.palette import Theme
 from wcord import comparison
 
@@ -115,13 +116,13 @@ def tick(a: Side, b: Side, drawn_in: tuple[str, ...]) -> None:
     if trouble := next((row.trouble for row in rows if row.trouble), ""):
         st.error(trouble)
         return
-    common = differences.common_steps(a, b)
+    common = pairing.common_steps(a, b)
     step = timeline.latest(common, timeline.shown(a.watch, b.watch))
     if step is None:
         st.info(_no_common_step(a, b), icon=":material/hourglass_top:")
         return
     try:
-        differences.check_pairing(a, b, step)
+        pairing.check_pairing(a, b, step)
         draw(a, b, step)
     except ValueError as error:
         st.error(str(error))
@@ -146,7 +147,7 @@ def draw(a: Side, b: Side, step: int) -> None:
 
 def verdict(a: Side, b: Side, step: int) -> None:
     """Say how the accuracies differ, sample by sample and over seeds, each with its interval."""
-    paired = differences.accuracy_of(a, b, step)
+    paired = pairing.accuracy_of(a, b, step)
     with st.container(border=True):
         st.markdown(
             sentence(a, b, paired, step),
@@ -165,7 +166,7 @@ def verdict(a: Side, b: Side, step: int) -> None:
 
 def sentence(a: Side, b: Side, paired: PairedAccuracy, step: int) -> str:
     """Return the paired accuracy of two students in words."""
-    name_a, name_b = differences.names(a, b)
+    name_a, name_b = pairing.names(a, b)
     n = paired.both + paired.only_a + paired.only_b + paired.neither
     apart = paired.only_a + paired.only_b
     if not (a.answers or b.answers):
@@ -200,7 +201,7 @@ def said(verdict: str) -> str:
 def seeds_sentence(a: Side, b: Side) -> str:
     """Return in words how two arms differ over the seeds that both were finished with."""
     metric = "test_accuracy" if a.answers or b.answers else "linear_probe_accuracy"
-    table = differences.over_seeds(a, b, metric)
+    table = pairing.over_seeds(a, b, metric)
     if len(table) < 2:
         return (
             "Over seeds nothing is known: fewer than two finished runs differ from these in the "
@@ -297,9 +298,9 @@ def scores(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
         st.echarts_chart(option, height=HEIGHT, key=f"scores-{key}", alt=words)
 
     def answers() -> None:
-        paired = differences.accuracy_of(a, b, step)
+        paired = pairing.accuracy_of(a, b, step)
         panels.title("Who is right", f"{a.arm} and {b.arm}", ANSWERS)
-        option = differences.answers_chart(paired, *differences.names(a, b), theme)
+        option = differences.answers_chart(paired, *pairing.names(a, b), theme)
         words = (
             f"Both right on {paired.both} samples, only A on {paired.only_a}, only B on "
             f"{paired.only_b}, neither on {paired.neither}."
@@ -349,7 +350,7 @@ def maps(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
 
     def accuracy() -> None:
         panels.title("Test accuracy", "A and B", "At every look; the last epoch is what counts.")
-        names = differences.names(a, b)
+        names = pairing.names(a, b)
         table = pd.concat(
             [
                 side.watch.curves("test_accuracy")[1]
