@@ -41,9 +41,10 @@ def conditions(name: str, study: Study, table: pd.DataFrame) -> str:
         for program in ("Python", "torch")
         for version in sorted(table[program.lower()].unique())
     )
+    when = "last epoch" if study.measure != "gradients" else f"after epochs {study.epochs}"
     presets = ", ".join(f"`{preset}`" for preset in study.presets)
     return (
-        f"`python -m studies {name}` · {presets} · seeds {said} · last epoch · one thread of a "
+        f"`python -m studies {name}` · {presets} · seeds {said} · {when} · one thread of a "
         f"machine with two CPU cores, float32, {ran_by}. Every value: `{name}.csv`; every setting: "
         f"`studies/studies.yaml`, entry `{name}`."
     )
