@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from wcord.runs import Run, run_path
+from wcord.runs import Run
 
 if TYPE_CHECKING:
     from wcord.experiment import Experiment
@@ -142,7 +142,6 @@ def start(run: Run, arm: str, turned: Mapping[str, Any]) -> tuple[Run, str]:
     from wcord import launch
 
     experiment = variant(run.settings, arm, turned)
-    run_path(experiment.name)  # a name with slashes would lead out of the runs folder
     new = launch(experiment)
     new.note(f"From {run.name}, arm {arm}, paired with it: same seed, data, teacher and batches.")
     return new, next(iter(experiment.arms))

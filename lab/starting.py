@@ -10,7 +10,6 @@ import yaml
 
 from lab import settings_text
 from lab.steering import PACES, TALK
-from wcord.runs import run_path
 
 if TYPE_CHECKING:
     from wcord.estimation import Estimate
@@ -176,7 +175,6 @@ def editor() -> None:
     )
     try:
         chosen = settings_text.read(text)
-        run_path(chosen.name)
     except ValueError as error:
         st.error(str(error))
         return
@@ -238,7 +236,6 @@ def start(experiment: Experiment | None, pace: float) -> None:
     if experiment is None:
         return
     try:
-        run_path(experiment.name)  # a name with slashes would lead out of the runs folder
         run = launch(experiment)
     except (ValueError, OSError, RuntimeError) as error:
         st.session_state["trouble"] = str(error).splitlines()[0]

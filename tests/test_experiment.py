@@ -69,6 +69,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"epochs": 0}, "epochs"),
     ({"epochs": "many"}, "epochs"),
     ({"optimizer.lr": -1}, "optimizer.lr"),
+    ({"name": "../outside"}, "is no run name"),
+    ({"name": "a/b"}, "is no run name"),
     ({"schema_version": 99}, "newer than"),
     ({"data.source": "digit"}, "digits"),
     ({"student.labels": {"modulo": 5}}, "arm 'kd': kd compares logits"),

@@ -28,6 +28,7 @@ from wcord.data import DataSettings, check_source
 from wcord.models import check_model
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
+from wcord.runs import run_path
 from wcord.tables import read_settings
 from wcord.views import View
 
@@ -176,6 +177,12 @@ class Experiment(Settings):
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
     probe: ProbeSettings = ProbeSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
+
+    @field_validator("name")
+    @classmethod
+    def _inside_the_runs_folder(cls, name: str) -> str:
+        run_path(name)
+        return name
 
     @field_validator("schema_version")
     @classmethod

@@ -53,7 +53,7 @@ def run_path(name: str, folder: Path | None = None) -> Path:
     Raises:
         ValueError: the name could lead outside of the folder.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) or ".." in name:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{,199}", name) or ".." in name:
         raise ValueError(f"{name!r} is no run name: letters, digits, '-', '_', '+' and '.' only")
     return (folder or runs_folder()) / name
 
