@@ -184,6 +184,11 @@ class Place:
                 )
             return Place(panel, head, st.container())
 
+    def blank(self) -> None:
+        """Draw nothing: what ticks must write to each of its places on every run of the page."""
+        self.head.empty()
+        self.body.empty()
+
     def draw(self, view: View, scope: str | list[str]) -> None:
         """Fill the place: title, equation, chart, numbers."""
         with self.head:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -36,7 +36,7 @@ from wcord.runs import list_runs
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
 MOST = 100  # runs to choose from here; the page of runs has them all
-LIT = ["pictures", "pick", "card"]  # what is drawn anew when the selection changes
+LIT = ["pictures", "pick"]  # what is drawn anew when time or the selection changes
 
 
 def chosen_run() -> Path | None:
@@ -123,39 +123,60 @@ def view_of(watch: Watch, arm: str, phase: str, loss: str = "total", measure: st
     )
 
 
-def tick(watch: Watch, arm: str, drawn_in: str, strip: Any, places: list[Place]) -> None:
+class Places(NamedTuple):
+    """Where the part of the page that ticks writes; nothing is laid out before the first picture.
+
+    `curves` are the loss and the measure chosen, `loaded` whether the side panel stands.
+    """
+
+    top: Any
+    strip: Any
+    pictures: list[Place]
+    card: Any
+    rows: list[Place]
+    curves: tuple[str, str]
+    loaded: bool
+
+
+def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
     """Read the run and draw its pictures; ask for a whole new page when its state has changed."""
     if not (watch.run.path / "settings.yaml").is_file():
-        st.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
+        places.top.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
         return
     status = watch.run.status
-    if steering.phase(status) != drawn_in:
+    if steering.phase(status) != drawn_in or is_loaded() != places.loaded:
         st.rerun()
     steering.keep_promised_pace(watch, status)
-    steering.progress(watch, status)
-    if timeline.shown(watch) is None:
-        st.info(waiting(status["state"]), icon=":material/hourglass_top:")
-        return
-    if not places:
+    with places.top:
+        steering.progress(watch, status)
+        if timeline.shown(watch) is None:
+            st.info(waiting(status["state"]), icon=":material/hourglass_top:")
+            return
+    if not places.pictures:
         st.rerun()  # the first picture: now there is something to lay out
     try:
-        view = view_of(watch, arm, drawn_in)
-        line = objective(view)
-        strip.latex(line.latex, help=line.words)
-        for place in places:
-            place.draw(view, LIT)
+        view = view_of(watch, arm, drawn_in, *places.curves)
+        view.watch.picture(view.step, arm)  # all or nothing
     except ValueError as error:
-        st.error(str(error))
+        places.top.error(str(error))
+        for empty in (places.strip, places.card):
+            empty.empty()
+        for place in (*places.pictures, *places.rows):
+            place.blank()
+    else:
+        draw(view, places)
 
 
-def tick_curves(
-    watch: Watch, arm: str, phase: str, curves: tuple[str, str], places: list[Place]
-) -> None:
-    """Draw accuracy, the loss and the measure chosen, of every arm."""
-    with suppress(ValueError):  # said above the pictures
-        view = view_of(watch, arm, phase, *curves)
-        for place in places:
-            place.draw(view, LIT)
+def draw(view: View, places: Places) -> None:
+    """Draw the objective, the pictures, the card of what is selected, and the curves."""
+    line = objective(view)
+    places.strip.latex(line.latex, help=line.words)
+    for place in places.pictures:
+        place.draw(view, LIT)
+    with places.card:
+        sample.card(view) if view.selected else st.empty()
+    for place in places.rows:
+        place.draw(view, LIT)
 
 
 def pick(watch: Watch, arm: str, phase: str) -> None:
@@ -163,14 +184,6 @@ def pick(watch: Watch, arm: str, phase: str) -> None:
     with suppress(ValueError):  # said above the pictures
         view = view_of(watch, arm, phase)
         selection.controls(len(watch.snapshot(view.step).labels), LIT)
-
-
-def tick_card(watch: Watch, arm: str, phase: str) -> None:
-    """Show the card of what is selected."""
-    with suppress(ValueError):
-        view = view_of(watch, arm, phase)
-        if view.selected:
-            sample.card(view)
 
 
 def waiting(state: str) -> str:
@@ -192,7 +205,8 @@ def lay_out(names: Sequence[str]) -> list[Place]:
 
 def tick_every(watch: Watch, phase: str) -> float | None:
     """Return how often to look: not at all once nothing can change any more."""
-    if phase in ("preparing", "running", "paused") or timeline.is_playing():
+    moving = phase in ("preparing", "running", "paused") or timeline.is_playing()
+    if moving or not is_loaded():
         return TICK
     return WAITING if maps.is_working(watch.run.path) else None
 
@@ -225,7 +239,9 @@ def page() -> None:
         if is_loaded():
             starting.panel()
         else:
-            st.fragment(await_torch, run_every=TICK)()
+            st.caption("Loading torch; then a run can be started here.")
+    if watch is None and not is_loaded():
+        st.fragment(await_torch, run_every=TICK)()
 
 
 @st.cache_resource(show_spinner=False)
@@ -257,8 +273,7 @@ def is_loaded() -> bool:
 
 
 def await_torch() -> None:
-    """Say that more is to come; then draw the whole page."""
-    st.caption("Loading torch; then a run can be started here.")
+    """Draw the whole page once a run can be started."""
     if is_loaded():
         st.rerun()
 
@@ -282,21 +297,18 @@ def show(watch: Watch, *, ours: bool) -> None:
         steering.controls(watch, watch.run.status, steerable=ours)
     if ours:
         draw_maps(watch, arm)
-    every = tick_every(watch, phase)
+    every, loaded = tick_every(watch, phase), is_loaded()
     has_pictures = watch.newest_step() is not None
-    redraws = [*LIT, "curves"] if has_pictures else ["pictures"]
-    timeline.controls(watch, redraws=redraws, moving=phase == "running")
-    top, strip, places = st.container(), st.container(border=has_pictures), []
+    timeline.controls(watch, redraws=LIT if has_pictures else [], moving=phase == "running")
+    top, strip = st.container(), st.container(border=has_pictures)
+    places = Places(top, strip, [], None, [], ("total", MEASURES[0]), loaded)
     if has_pictures:
-        places = lay_out(("plan", "scores", "map"))
-    with top:
-        st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase, strip, places)
-    if has_pictures:
+        pictures = lay_out(("plan", "scores", "map"))
         st.fragment(pick, key="pick")(watch, arm, phase)
-        st.fragment(tick_card, run_every=every, key="card")(watch, arm, phase)
-        curves = choose_curves(watch)
+        card, curves = st.container(), choose_curves(watch)
         rows = lay_out(("accuracy", "losses", "measures"))
-        st.fragment(tick_curves, run_every=every, key="curves")(watch, arm, phase, curves, rows)
+        places = Places(top, strip, pictures, card, rows, curves, loaded)
+    st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase, places)
 
 
 def present(watch: Watch) -> None:
