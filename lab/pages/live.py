@@ -6,6 +6,7 @@ which goes on when the browser is closed.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
@@ -264,6 +265,9 @@ def load_what_starting_needs() -> None:
     experiment = starting.preset(presets()[0])
     with suppress(ValueError, OSError, RuntimeError):  # the panel will say it
         starting.cost(experiment.replace(starting.watched(experiment)), 0.0)
+    # After every tick Streamlit searches all objects for garbage; torch's many would take 0.3 s.
+    gc.collect()
+    gc.freeze()
 
 
 def is_loaded() -> bool:
