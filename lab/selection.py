@@ -107,7 +107,7 @@ def controls(count: int, scope: str | list[str]) -> None:
             on_change=typed,
             placeholder=f"Sample, 0 to {count - 1}",
             label_visibility="collapsed",
-            width=190,
+            width=230,
         )
         if samples:
             more = len(samples) - 1

@@ -77,6 +77,7 @@ def test_a_finished_run_shows_every_panel_with_words(folder: Path) -> None:
     write_run(folder / "made-up")
     app = page()
     assert set(charts(app)) == PANELS
+    assert not app.get("help")  # an expression on a line of its own would print itself
     assert all(element.proto.alt for element in app.get("echarts_chart"))
     assert "finished at step 42 of 42 · epoch 3.0 of 3" in app.get("progress")[0].text
     assert r"\underbrace{\mathcal{L}}_{1.000}" in app.get("latex")[0].value

@@ -175,7 +175,10 @@ def draw(view: View, places: Places) -> None:
     for place in places.pictures:
         place.draw(view, LIT)
     with places.card:
-        sample.card(view) if view.selected else st.empty()
+        if view.selected:
+            sample.card(view)
+        else:
+            st.empty()  # every place is written to on every run
     for place in places.rows:
         place.draw(view, LIT)
 
