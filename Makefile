@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test lint bench gpu-table notebooks lock
+.PHONY: app lab test lint bench results gpu-table notebooks lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -24,6 +24,9 @@ bench: .venv/ready ## ratios against the published form and against POT, in one 
 
 gpu-table: .venv/ready ## nine arms over 240 epochs, DATA=file.npz; SMALL=1 only tries the command
 	$(BIN)/python -m benchmarks.table $(if $(SMALL),--small) $(if $(DATA),--data $(DATA))
+
+results: .venv/ready ## run every study of results/ again (hours on two cores)
+	$(OFFLINE) $(BIN)/python -m studies all
 
 notebooks: .venv/ready ## run every notebook again, in place
 	$(OFFLINE) $(BIN)/python -m lab.notebooks

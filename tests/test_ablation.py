@@ -112,8 +112,15 @@ def test_a_wrong_grid_is_refused_before_anything_trains(
     assert not list(tmp_path.iterdir())
 
 
+def test_seeds_are_no_setting_to_vary(quick: wcord.Experiment) -> None:
+    with pytest.raises(ValueError, match="takes its seeds from"):
+        plan(quick, {"seed": [1, 2]}, 1)
+    with pytest.raises(ValueError, match="a number from 1 to"):
+        plan(quick, {}, 10**12)
+
+
 def test_no_seeds_and_unknown_backends_are_refused(quick: wcord.Experiment) -> None:
-    with pytest.raises(ValueError, match="at least one seed"):
+    with pytest.raises(ValueError, match="a number from 1 to"):
         wcord.sweep(quick, {}, seeds=0)
     with pytest.raises(ValueError, match="unknown backend 'cloud'"):
         wcord.sweep(quick, {}, backend="cloud")
@@ -145,6 +152,7 @@ def test_a_run_that_is_told_to_stop_ends_the_sweep_which_then_goes_on(
 def test_columns_of_a_report_name_what_was_varied(quick: wcord.Experiment, tmp_path: Path) -> None:
     table = wcord.sweep(quick, GRID, seeds=2, folder=tmp_path, progress=False)
     values = by_seed(table, GRID)
+    assert set(ablation.columns(quick, GRID)) == set(values)  # known before anything was run
     assert list(values.index) == [0, 1]
     assert set(values) == {
         f"{arm}data.labels_per_class={labels})"

@@ -29,7 +29,7 @@ WRONG = [
     (["runs", "--all"], "unknown option '--all'"),
     (["sweep", "digits-compression", "--seeds", "few"], "--seeds: a number (10) or a list"),
     (["sweep", "digits-compression", "--seeds", "1,1"], "a seed twice"),
-    (["sweep", "digits-compression", "--seeds", "0"], "at least one seed"),
+    (["sweep", "digits-compression", "--seeds", "0"], "a number from 1 to"),
     (["sweep", "digits-compression", "--over", "epochs"], "SETTING=a,b,c"),
     (["sweep", "digits-compression", "--over", "epochs=[]"], "needs a list of values"),
     (["sweep", "digits-compression", "--over", "epoch=1"], "did you mean 'epochs'"),

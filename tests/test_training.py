@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 import wcord
 from wcord import checkpoint
@@ -346,3 +347,39 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
     assert checkpoint.steps(run.path / "checkpoints")
     assert not list(run.path.rglob("*.tmp"))
     assert wcord.resume(run.path, progress=False).status.state == "finished"
+
+
+def test_networks_that_explode_freeze_and_the_run_goes_to_its_end(tmp_path: Path) -> None:
+    """One huge step: weights stay finite, features do not, and probes must not stumble on them."""
+    experiment = wcord.load("digits-compression").replace(
+        {"epochs": 1, "teacher.epochs": 1, "optimizer.lr": 1e30}
+    )
+    run = wcord.distill(experiment, tmp_path / "run", progress=False)
+    assert run.status["state"] == "failed" and "froze at step" in run.status["error"]
+    assert run.status["step"] == run.status["total"] and run.summary is not None
+    assert np.isnan(run.snapshot().values("wcord")["exact_iw"])
+
+
+OWN: list[tuple[dict[str, Any], str]] = [
+    ({"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))}, "10 classes"),
+    ({"teacher": nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))}, "10 classes"),
+    ({"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()}, "float32 images"),
+    ({"student": nn.Sequential(nn.Flatten(), nn.Linear(3, 10))}, "float32 images"),
+    ({"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False)}, "can move"),
+    ({"student": "a name"}, "torch.nn.Module is needed"),
+]
+
+
+@pytest.mark.parametrize(("own", "words"), OWN)
+def test_own_networks_that_cannot_serve_are_refused_in_one_line(
+    own: dict[str, Any], words: str, short: wcord.Experiment, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        wcord.distill(short, tmp_path / "run", progress=False, **own)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_stops_a_launched_run_at_once_is_said(short: wcord.Experiment, tmp_path: Path) -> None:
+    run = wcord.launch(short.replace({"device": "tpu"}), tmp_path / "run")
+    assert run.wait(120)["state"] == "failed"
+    assert "'tpu' cannot be used here" in run.status["error"]

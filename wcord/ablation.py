@@ -17,8 +17,10 @@ import pandas as pd
 from wcord.data import data_root
 from wcord.devices import threads_of
 from wcord.distillation import distill, resume
-from wcord.experiment import Experiment, SettingsError
+from wcord.experiment import Experiment, SettingsError, load
 from wcord.runs import Run, runs_folder
+
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Cell:
 
 
 def sweep(
-    experiment: Experiment,
+    experiment: Experiment | str,
     over: Mapping[str, Sequence[Any]],
     seeds: int | Sequence[int] = 3,
     backend: str = "local",
@@ -59,7 +61,7 @@ def sweep(
     (`data.subset_seed`, `teacher.seed`).
 
     Args:
-        experiment: what is varied.
+        experiment: what is varied: settings, or the name of a preset.
         over: dotted setting -> its values, such as {"arms.wcord.lckt.epsilon": [0.02, 0.05]}.
         seeds: how many (0, 1, ...), or which.
         backend: "local", or "ray" (extra `wcord[ray]`): a run a task, on one machine or many.
@@ -74,6 +76,7 @@ def sweep(
         SettingsError: an unknown setting, a value out of range or an empty list, before anything
             trains; Ray asked for and not installed.
     """
+    experiment = load(experiment) if isinstance(experiment, str) else experiment
     cells = plan(experiment, over, seeds)
     if folder is None:
         grid = json.dumps([experiment.plain(), {k: list(v) for k, v in over.items()}], default=str)
@@ -95,9 +98,14 @@ def plan(
     for setting, values in over.items():
         if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not len(values):
             raise SettingsError(f"{setting}: a sweep needs a list of values, not {values!r}")
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not chosen:
-        raise SettingsError("a sweep needs at least one seed")
+    if "seed" in over:
+        raise SettingsError("seed: a sweep takes its seeds from `seeds`, and varies other settings")
+    if isinstance(seeds, int) and 0 < seeds <= MOST_SEEDS:
+        chosen = list(range(seeds))
+    elif isinstance(seeds, (int, float, str)) or not len(seeds):
+        raise SettingsError(f"seeds: a number from 1 to {MOST_SEEDS} or a list, not {seeds!r}")
+    else:
+        chosen = list(seeds)
     of_run = {key: list(v) for key, v in over.items() if not key.startswith("arms.")}
     of_arms = {key: list(v) for key, v in over.items() if key.startswith("arms.")}
     cells = []
@@ -160,6 +168,34 @@ def _written(value: Any) -> str:
     return str(value)
 
 
+def column(arm: str, values: Mapping[Any, Any], over: Mapping[str, Sequence[Any]]) -> str:
+    """Return an arm's name with what was varied in it, without its own part of the keys.
+
+    >>> column("wcord", {"arms.wcord.lckt.epsilon": 0.1}, {"arms.wcord.lckt.epsilon": [0.1, 0.2]})
+    'wcord (lckt.epsilon=0.1)'
+    """
+    own = f"arms.{arm}."
+    said = [
+        f"{key.removeprefix(own)}={_written(values[key])}"
+        for key in over
+        if key.startswith(own) or not key.startswith("arms.")
+    ]
+    return f"{arm} ({', '.join(said)})" if said else arm
+
+
+def columns(experiment: Experiment, over: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the columns that `by_seed` will have, before anything is run.
+
+    Raises:
+        SettingsError: as `sweep`.
+    """
+    return [
+        column(arm, cell.varied | values, over)
+        for cell in plan(experiment, over, 1)
+        for arm, values in cell.variants.values()
+    ]
+
+
 def by_seed(
     table: pd.DataFrame, over: Mapping[str, Sequence[Any]], metric: str = "test_accuracy"
 ) -> pd.DataFrame:
@@ -181,17 +217,7 @@ def by_seed(
         known = ", ".join(str(c) for c in sound if "accuracy" in str(c))
         raise SettingsError(f"nobody measured {metric!r}; there are {known}")
 
-    def column(row: pd.Series) -> str:
-        """Name an arm by what was varied in it, without the arm's own part of the key."""
-        own = f"arms.{row['arm']}."
-        said = [
-            f"{key.removeprefix(own)}={_written(row[key])}"
-            for key in over
-            if key.startswith(own) or not key.startswith("arms.")
-        ]
-        return f"{row['arm']} ({', '.join(said)})" if said else str(row["arm"])
-
-    names = sound.apply(column, axis=1)
+    names = [column(str(row["arm"]), row.to_dict(), over) for _, row in sound.iterrows()]
     once = sound.assign(column=names).drop_duplicates(["seed", "column"])
     spread = once.pivot(index="seed", columns="column", values=metric)
     return spread[list(dict.fromkeys(names))].rename_axis(columns=None)

@@ -191,12 +191,17 @@ def _report(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def _sweep(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.ablation import by_seed, sweep
+    from wcord.ablation import by_seed, columns, sweep
     from wcord.comparison import tabulate
     from wcord.experiment import load
 
     experiment = load(asked.preset).replace(changes)
-    over = dict(values_of(text) for text in asked.over)
+    over: dict[str, list[Any]] = {}
+    for setting, listed in map(values_of, asked.over):
+        over[setting] = over.get(setting, []) + listed
+    known = columns(experiment, over)
+    if asked.against not in (None, *known):
+        raise ValueError(f"--against: no arm {asked.against!r}; there are {', '.join(known)}")
     table = sweep(experiment, over, seeds_of(asked.seeds), asked.backend, asked.folder)
     values = by_seed(table, over, asked.metric)
     if asked.format == "csv":

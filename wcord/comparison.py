@@ -106,9 +106,13 @@ class Report:
         head = f"| arm | {self.metric} | against {self.against} | 95 % interval | r | |"
         lines = [head, "|---|---|---|---|---|---|"]
         for arm, row in self.frame.iterrows():
-            cells = [str(arm), f"{row['mean']:.2f} ± {row['std']:.2f}"]
+            one = np.isnan(row["std"])
+            spread = "" if one else f" ± {row['std']:.2f}"
+            cells = [str(arm), f"{row['mean']:.2f}{spread}"]
             if arm == self.against or np.isnan(row["difference"]):
                 cells += ["", "", "", ""]
+            elif np.isnan(row["low"]):
+                cells += [f"{row['difference']:+.2f}", "", "", "needs two seeds"]
             else:
                 cells += [
                     f"{row['difference']:+.2f}",
@@ -118,6 +122,9 @@ class Report:
                 ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
+        if self.seeds < 2:
+            lines.append("One seed, last epoch: neither a spread nor an interval is known.")
+            return "\n".join(lines)
         lines.append(
             f"Mean ± standard deviation over {self.seeds} seeds, last epoch. Differences are "
             f"paired by seed; the 95 % intervals are corrected for {len(self.frame) - 1} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,12 +40,14 @@ def choose_device(asked: str) -> torch.device:
 def threads_of(experiment: Experiment) -> int:
     """Return how many CPU threads a run of these settings takes on this machine.
 
-    As asked, else one for the digits, else torch's own choice, which goes by physical cores and
-    heeds OMP_NUM_THREADS.
+    As asked, but no more than there are cores; else one for the digits, else torch's own choice,
+    which goes by physical cores and heeds OMP_NUM_THREADS.
     """
+    if experiment.threads:
+        return min(experiment.threads, os.cpu_count() or 1)
     if experiment.data.source == "digits":
-        return experiment.threads or 1
-    return experiment.threads or min(torch.get_num_threads(), MOST_THREADS)
+        return 1
+    return min(torch.get_num_threads(), MOST_THREADS)
 
 
 @contextmanager

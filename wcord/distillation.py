@@ -172,11 +172,11 @@ def _directory(experiment: Experiment, run_dir: str | os.PathLike[str] | None) -
 
 def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Run:
     """Train a run that has its directory, from its newest checkpoint or from the start."""
-    device = choose_device(experiment.device)
     with parallel.first_alone():
         writer: RunWriter = Listener(run) if parallel.rank() else RunWriter(run)
     try:
         writer.say(now=True)
+        device = choose_device(experiment.device)
         with chosen_threads(experiment), _ending_gently(writer):
             prepared = prepare(experiment, writer, device, own, progress and not parallel.rank())
             training = Training(prepared, writer, progress and not parallel.rank())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,8 +164,8 @@ def _teacher(
     first: bool,
     progress: bool,
 ) -> Network:
-    if own.teacher is not None:
-        return placed(Network(own.teacher, sight.shape), device)
+    if own.teacher is not None:  # a copy: the caller's own keeps its mode and its gradients
+        return placed(_own(deepcopy(own.teacher), sight, "teacher"), device)
     total = len(data.train) // experiment.batch * experiment.epochs
     bar = tqdm(desc="teacher", leave=False, disable=not progress)
 
@@ -179,9 +180,8 @@ def _teacher(
             writer.record(step, epoch, arm, values)
 
     copy = writer.path / "teacher.safetensors"
-    network = teachers.obtain(experiment, data, sight, device, copy, record, go_on)
-    bar.close()
-    return network
+    with bar:
+        return teachers.obtain(experiment, data, sight, device, copy, record, go_on)
 
 
 def _student(
@@ -190,7 +190,7 @@ def _student(
     channels, height, width = sight.shape
     built = {"channels": channels, "size": [height, width], "classes": sight.labels.classes}
     if own.student is not None:
-        return Network(own.student, sight.shape), built | {"own": True}
+        return _own(own.student, sight, "student"), built | {"own": True}
     network = build_student(experiment, built)
     if experiment.norms == "all ranks":
         parallel.synchronise_norms(network)
@@ -202,6 +202,33 @@ def _student(
                 "student.init is 'teacher', but their models differ: use one model for both"
             ) from error
     return network, built
+
+
+def _own(module: nn.Module, sight: Sight, side: str) -> Network:
+    """Return a user's module as a network, once it was seen to answer in the side's classes."""
+    if not isinstance(module, nn.Module):
+        raise SettingsError(f"{side}: a torch.nn.Module is needed, not {type(module).__name__}")
+    training = module.training
+    try:
+        network = module if isinstance(module, Network) else Network(module, sight.shape)
+        with torch.no_grad():
+            answer = network.eval()(torch.zeros(2, *sight.shape)).logits
+    except Exception as error:  # whatever a user's code may raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SettingsError(
+            f"{side}: your network does not take float32 images (n, *{sight.shape}): {reason}"
+        ) from error
+    network.train(training)
+    if answer.shape != (2, sight.labels.classes):
+        raise SettingsError(
+            f"{side}: your network answers {tuple(answer.shape[1:])} numbers an image, but its "
+            f"label set has {sight.labels.classes} classes"
+        )
+    if side == "student" and not any(weight.requires_grad for weight in network.parameters()):
+        raise SettingsError(
+            "student: no weight of your network has requires_grad, so none can move"
+        )
+    return network
 
 
 def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:

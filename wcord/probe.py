@@ -7,6 +7,7 @@ to a thousand for maps. Labels of the held-out part colour the pictures and reac
 from __future__ import annotations
 
 import json
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,8 @@ def _scores(
 ) -> tuple[Tensor, dict[str, float]]:
     """The critic's score of every pair (the cosine where an arm has none), and the gap.
 
-    The exact dependency lives on centred unit features, the same ground space for every arm.
+    The exact dependency lives on centred unit features, the same ground space for every arm. It
+    is NaN where the student's features are not finite: that arm has broken, the others have not.
     """
     critic: Any = arm.objective.critic
     few = slice(DEPENDENCY)
@@ -181,9 +183,12 @@ def _scores(
     s = F.normalize(h_s - h_s.mean(0), dim=1)
     if critic is None:
         scores = F.normalize(z_t, dim=1) @ F.normalize(z_s, dim=1).T
-        return scores, {"exact_iw": float(dependency(t[few], s[few]))}
+        sound = bool(s[few].isfinite().all())
+        return scores, {"exact_iw": float(dependency(t[few], s[few])) if sound else math.nan}
     t, s = critic.on_sphere(h_t, critic.teacher_mean), critic.on_sphere(h_s, critic.student_mean)
     scores = critic.scores(h_t, h_s)
+    if not (s[few].isfinite().all() and scores[few, few].isfinite().all()):
+        return scores, dict.fromkeys(("exact_iw", "certified_iw", "raw_iw", "slope"), math.nan)
     gap = certified_bound(scores[few, few], t[few], s[few])
     return scores, {
         "exact_iw": float(dependency(t[few], s[few])),

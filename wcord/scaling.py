@@ -237,6 +237,8 @@ def _window(u: Tensor, v: Tensor, size: int, tolerance: float | None) -> int:
     if u.device.type == "cpu":
         logs = torch.cat((u.flatten(), v.flatten())).log_().abs_()
         step = float(logs.masked_fill_(logs.isinf(), 0).max())
+        if math.isnan(step):  # so is the cost, and the plan: that is for the caller to see
+            return 1
         updates = limit / max(step, 1e-3)
     else:
         updates = limit / math.log(max(2, size))

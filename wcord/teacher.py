@@ -78,6 +78,8 @@ def obtain(
 def _load_weights(network: Network, path: Path) -> Network:
     try:
         network.load_state_dict(load(path.read_bytes()))
+    except OSError as error:
+        raise SettingsError(f"teacher.weights: {path} cannot be read: {error.strerror}") from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise SettingsError(f"teacher.weights: {path} does not fit the model: {reason}") from error

@@ -67,6 +67,12 @@ def from_arrays(arrays: Arrays, name: str = "the arrays") -> Raw:
         )
     parts = ["train", "test"] if "images_test" in found else ["train"]
     names = found.get("class_names", found.get("classes"))
+    if names is not None and names.ndim != 1:
+        raise ValueError(f"{name}: class_names must be one name a class, of shape (K,)")
+    for key in (f"{extra}_{part}" for extra in ("boxes", "depth", "gray") for part in parts):
+        values = found.get(key, np.zeros(1))
+        if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+            raise ValueError(f"{name}: {key} must hold finite numbers")
     keep: dict[str, np.ndarray] = {}
     if "labels_train" in found:
         for part in parts:
