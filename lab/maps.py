@@ -9,6 +9,7 @@ then the older ones. It ends when the run has ended and every map exists, or the
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ Array = NDArray[Any]
 Fit = Callable[[Array, Array, "Frame | None"], Frame]
 
 NEIGHBOURS = 15
+LONGEST_NAME = 200  # of a folder; file systems take 255
 MIN_DIST = 0.5  # wide enough that circles and diamonds of one class do not hide one another
 EPOCHS_COLD, EPOCHS_WARM = 200, 50
 SILENT_AFTER = 60.0  # seconds without a sign from another machine's run
@@ -41,10 +43,13 @@ SILENT_AFTER = 60.0  # seconds without a sign from another machine's run
 def folder_name(arm: str) -> str:
     """Return a folder name for an arm that is safe on every file system and unlike any other's.
 
-    >>> folder_name("wcord+kd"), folder_name("..")
-    ('wcord%2Bkd', '%2E%2E')
+    >>> folder_name("wcord+kd"), folder_name(".."), len(folder_name("λ" * 128))
+    ('wcord%2Bkd', '%2E%2E', 197)
     """
-    return quote(arm, safe="").replace(".", "%2E").replace("~", "%7E")
+    name = quote(arm, safe="").replace(".", "%2E").replace("~", "%7E")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 20]}~{hashlib.blake2b(arm.encode(), digest_size=8).hexdigest()}"
 
 
 def frame_path(run: Path, arm: str, step: int) -> Path:

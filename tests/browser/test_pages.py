@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ from browser.test_journey import address, picture_pixels, until
 from made_up_run import write_run
 from PIL import Image
 
+import wcord
 from lab import palette
 from lab.reading import Watch
+from lab.stops import STOPS, experiment, run_name
 from wcord.runs import Run
 
 pytestmark = pytest.mark.browser
@@ -200,3 +205,27 @@ def test_pages_fit_a_narrow_window(browser: Any, served: Any, scheme: str) -> No
         width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert width <= 600, path
     page.close()
+
+
+@pytest.mark.skipif("WCORD_SCREENSHOT" not in os.environ, reason="no picture was asked for")
+def test_photographs(page: Any, served: Any) -> None:
+    """Take the README's pictures of two pages, beside that of the live page."""
+    folder = Path(os.environ["WCORD_SCREENSHOT"]).parent
+    demo = "a=demo%3A+digits-compression&b=demo%3A+digits-compression"
+    page.set_viewport_size({"width": 1600, "height": 1400})
+    page.goto(f"{served.url}/compare?{demo}&arm_a=wcord&arm_b=plain")
+    page.locator(".st-key-difference canvas").first.wait_for()
+    take(page, folder / "compare.png")
+    last = STOPS[-1]
+    wcord.distill(experiment(last), served.runs / run_name(last), progress=False)
+    page.goto(f"{served.url}/tour?stop={last.key}&phase=cure")
+    page.locator("canvas").nth(3).wait_for()
+    take(page, folder / "tour.png")
+
+
+def take(page: Any, path: Path) -> None:
+    """Write what is on the page, once all of it is drawn."""
+    at_rest(page)
+    time.sleep(2)
+    content = page.screenshot(scale="css")
+    Image.open(io.BytesIO(content)).convert("RGB").save(path, optimize=True)
