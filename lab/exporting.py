@@ -9,7 +9,7 @@ Each `of_…` function returns an `Export`: pure, and drawn or tabulated only wh
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -232,30 +232,45 @@ def popover(export: Export, *watches: Watch, key: str | None = None) -> None:
         key: tells popovers of one page apart; the picture's name where None.
     """
     key = key or export.name
+    with st.popover("Export", icon=":material/download:", type="tertiary", key=f"export-{key}"):
+        _ways(export, watches, key)
+
+
+def dialog(export: Export, *watches: Watch) -> None:
+    """Open the same ways over the page."""
+
+    @st.dialog("Export")
+    def opened() -> None:
+        _ways(export, watches, export.name)
+
+    opened()
+
+
+def _ways(export: Export, watches: Sequence[Watch], key: str) -> None:
+    """Show a button for each kind of file, and the cell."""
     files: list[tuple[str, Callable[[], bytes], str, str]] = [
         ("PNG", export.png, "png", "image/png"),
         ("SVG", export.svg, "svg", "image/svg+xml"),
         ("Data, CSV", export.csv, "csv", "text/csv"),
     ]
-    with st.popover("Export", icon=":material/download:", type="tertiary", key=f"export-{key}"):
-        with st.container(horizontal=True, gap="small"):
-            for label, content, ending, mime in files:
-                st.download_button(
-                    label,
-                    content,
-                    file_name=f"{export.name}.{ending}",
-                    mime=mime,
-                    on_click="ignore",
-                    key=f"export-{key}-{ending}",
-                )
-            for place, watch in enumerate(dict.fromkeys(watches)):
-                st.download_button(
-                    "Settings, YAML" if len(watches) == 1 else f"Settings of {watch.run.name}",
-                    (watch.run.path / "settings.yaml").read_bytes,
-                    file_name=f"{watch.run.name}.yaml",
-                    mime="application/yaml",
-                    on_click="ignore",
-                    key=f"export-{key}-yaml-{place}",
-                )
-        st.caption("A notebook cell that draws this picture again:")
-        st.code(export.cell, language="python")
+    with st.container(horizontal=True, gap="small"):
+        for label, content, ending, mime in files:
+            st.download_button(
+                label,
+                content,
+                file_name=f"{export.name}.{ending}",
+                mime=mime,
+                on_click="ignore",
+                key=f"export-{key}-{ending}",
+            )
+        for place, watch in enumerate(dict.fromkeys(watches)):
+            st.download_button(
+                "Settings, YAML" if len(watches) == 1 else f"Settings of {watch.run.name}",
+                (watch.run.path / "settings.yaml").read_bytes,
+                file_name=f"{watch.run.name}.yaml",
+                mime="application/yaml",
+                on_click="ignore",
+                key=f"export-{key}-yaml-{place}",
+            )
+    st.caption("A notebook cell that draws this picture again:")
+    st.code(export.cell, language="python")

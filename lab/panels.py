@@ -160,7 +160,7 @@ class Place:
     body: Any
 
     @staticmethod
-    def made(panel: Panel, present: Callable[[str], None]) -> Place:
+    def made(panel: Panel, present: Callable[[str], None], export: Callable[[str], None]) -> Place:
         """Lay out an empty panel here, with its buttons."""
         with st.container(border=True, height="stretch"):
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -173,6 +173,14 @@ class Place:
                     help=f"The section “{panel.why.heading}” of notebooks/{panel.why.notebook}",
                 ):
                     why.show(panel.why)
+                if st.button(
+                    "",
+                    key=f"take-{panel.name}",
+                    icon=":material/download:",
+                    type="tertiary",
+                    help="Take this picture away: figure, data, settings, notebook cell.",
+                ):
+                    export(panel.name)
                 st.button(
                     "",
                     key=f"present-{panel.name}",

@@ -428,3 +428,16 @@ def test_settings_of_the_server_keep_it_at_home() -> None:
 
 def test_made_up_arms_have_names_that_folders_must_survive() -> None:
     assert "wcord+kd" in ARMS
+
+
+@pytest.mark.parametrize("name", sorted(PANELS))
+def test_a_picture_can_be_taken_away_as_it_is_shown(name: str, folder: Path) -> None:
+    write_run(folder / "over")
+    app = page(run="over", step="28")
+    app.button(key=f"take-{name}").click()
+    rerun(app)
+    (cell,) = [code.value for code in app.code if "from lab import figures" in code.value]
+    assert "Run('over')" in cell
+    assert ("snapshot(28)" in cell) == (name in ("plan", "scores", "map"))
+    labels = {button.proto.label for button in app.get("download_button")}
+    assert {"PNG", "SVG", "Data, CSV", "Settings, YAML"} <= labels

@@ -10,7 +10,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import streamlit as st
 
 from lab import (
     address,
+    exporting,
     maps,
     panels,
     presenting,
@@ -198,13 +199,35 @@ def waiting(state: str) -> str:
     }.get(state, "No picture has been taken yet.")
 
 
-def lay_out(names: Sequence[str]) -> list[Place]:
+def lay_out(names: Sequence[str], export: Callable[[str], None]) -> list[Place]:
     """Lay out empty panels side by side."""
     places = []
     for column, name in zip(st.columns(len(names), gap="small"), names, strict=True):
         with column:
-            places.append(Place.made(PANELS[name], presenting.begin))
+            places.append(Place.made(PANELS[name], presenting.begin, export))
     return places
+
+
+def exporter(watch: Watch, arm: str, curves: tuple[str, str]) -> Callable[[str], None]:
+    """Return what lets a panel's picture be taken away, as it is when that is asked for."""
+    pictures = {
+        "plan": exporting.of_plan,
+        "scores": exporting.of_scores,
+        "map": exporting.of_map,
+    }
+    metrics = {"accuracy": "test_accuracy", "losses": curves[0], "measures": curves[1]}
+
+    def export(name: str) -> None:
+        step = timeline.shown(watch)
+        if step is None:
+            return
+        if name in pictures:
+            exporting.dialog(pictures[name](watch, arm, step), watch)
+        else:
+            metric = metrics[name]
+            exporting.dialog(exporting.of_curves(watch, metric, NAMES.get(metric, metric)), watch)
+
+    return export
 
 
 def tick_every(watch: Watch, phase: str) -> float | None:
@@ -310,10 +333,10 @@ def show(watch: Watch, *, ours: bool) -> None:
     top, strip = st.container(), st.container(border=has_pictures)
     places = Places(top, strip, [], None, [], ("total", MEASURES[0]), loaded)
     if has_pictures:
-        pictures = lay_out(("plan", "scores", "map"))
+        pictures = lay_out(("plan", "scores", "map"), exporter(watch, arm, places.curves))
         st.fragment(pick, key="pick")(watch, arm, phase)
         card, curves = st.container(), choose_curves(watch)
-        rows = lay_out(("accuracy", "losses", "measures"))
+        rows = lay_out(("accuracy", "losses", "measures"), exporter(watch, arm, curves))
         places = Places(top, strip, pictures, card, rows, curves, loaded)
     st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase, places)
 
