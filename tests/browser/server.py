@@ -48,7 +48,11 @@ def serving(runs: Path, log: Path, port: int | None = None) -> Iterator[Served]:
         yield Served(url, runs, log)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # a thread in the midst of importing torch, say
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(20)
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
