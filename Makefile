@@ -33,7 +33,7 @@ notebooks: .venv/ready ## run every notebook again, in place
 
 lock: .venv/uv ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --universal \
-	    --no-annotate --no-header --no-emit-index-url -o requirements.lock
+	    --no-annotate --no-header -o requirements.lock
 
 .venv/uv:
 	$(PYTHON) -m venv .venv

@@ -272,6 +272,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
     parser.add_argument("--ticks", type=int, default=7200, help="of memory: an hour has 7,200")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends as well
     with tempfile.TemporaryDirectory() as name:
         runs = Path(name)
         os.environ["WCORD_RUNS"] = name

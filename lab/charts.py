@@ -145,15 +145,6 @@ def map_chart(
         series.append(_points(name, len(sources) - 1))
     series[0]["markPoint"] = _class_numbers(frame.teacher, labels, theme)
     series += _rings(frame, selected, theme)
-    names = np.unique(labels)
-    colours = {
-        "type": "piecewise",
-        "show": False,
-        "dimension": "class",
-        "seriesIndex": [0, 1],
-        "categories": [str(name) for name in names],
-        "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
-    }
     plain = {"type": "value", "min": -REACH, "max": REACH, "show": False}
     return base(
         theme,
@@ -176,7 +167,7 @@ def map_chart(
         tooltip={"show": False},
         xAxis=plain,
         yAxis=plain,
-        visualMap=colours,
+        visualMap=class_colours(labels),
         series=series,
         **brushes("rect", theme),
     )
@@ -208,6 +199,19 @@ def _rings(frame: Frame, selected: Sequence[int], theme: Theme) -> list[Option]:
         "z": 5,
     }
     return [pairs, rings]
+
+
+def class_colours(labels: Array) -> Option:
+    """Return what gives the points of the first two series, teacher and student, their colours."""
+    names = np.unique(labels)
+    return {
+        "type": "piecewise",
+        "show": False,
+        "dimension": "class",
+        "seriesIndex": [0, 1],
+        "categories": [str(name) for name in names],
+        "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
+    }
 
 
 def _points(name: str, dataset: int) -> Option:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import heaviest
-from lab.charts import RING
+from lab.charts import RING, class_colours
 from lab.layouts import Frame
 from lab.options import Option, base, grid, legend
 from lab.palette import LIGHT, Theme
@@ -53,7 +53,6 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
                 },
             }
         )
-    names = np.unique(labels)
     clouds = [
         {
             "name": name,
@@ -85,14 +84,7 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
         grid=grid(4, 4, 30, 4, show=True, borderColor=theme.faint),
         xAxis=plain | {"min": -2 * float(across), "max": 2 * float(across)},
         yAxis=plain | {"min": -float(up), "max": float(up)},
-        visualMap={
-            "type": "piecewise",
-            "show": False,
-            "dimension": "class",
-            "seriesIndex": [0, 1],
-            "categories": [str(name) for name in names],
-            "inRange": {"color": [palette.class_colour(int(name)) for name in names]},
-        },
+        visualMap=class_colours(labels),
         series=[
             *clouds,
             {

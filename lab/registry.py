@@ -19,14 +19,13 @@ import streamlit as st
 import yaml
 
 import lab
-from lab.reading import Watch
+from lab.reading import KNOWN_SCHEMA, Watch
 from wcord.runs import ENDED, Run, Status, find_run, is_locked, run_path, runs_folder
 from wcord.storage import read_json
 
 DEMO = Path(lab.__file__).parent / "demo"
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half
 MOST_ATTACHED = 20  # of a session
-SCHEMA = 1  # newest version of settings that is understood (wcord.experiment.SCHEMA_VERSION)
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times faster where it is
 
 
@@ -224,9 +223,9 @@ def _read(file: str, changed: int, size: int) -> tuple[dict[str, Any], str]:
         return {}, f"settings.yaml cannot be read: {' '.join(str(error).split()):.160}"
     if not isinstance(tree, dict) or not isinstance(tree.get("arms"), dict):
         return {}, "settings.yaml names no arms: it is damaged, or of another program"
-    version = tree.get("schema_version", SCHEMA)
-    if isinstance(version, int) and version > SCHEMA:
-        return tree, f"its settings have version {version}, newer than {SCHEMA}: update wcord"
+    version = tree.get("schema_version", KNOWN_SCHEMA)
+    if isinstance(version, int) and version > KNOWN_SCHEMA:
+        return tree, f"its settings have version {version}, newer than {KNOWN_SCHEMA}: update wcord"
     return tree, ""
 
 
