@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from lab.redrawing import whole_page
+
 LAB = Path(__file__).parent / "lab"
 
 st.set_page_config(page_title="WCoRD lab", page_icon=str(LAB / "icon.svg"), layout="wide")
@@ -15,7 +17,7 @@ PAGES = (
     ("tour", "Tour", "school"),
     ("runs", "Runs", "list"),
 )
-st.navigation(
+page = st.navigation(
     [
         st.Page(
             LAB / "pages" / f"{name}.py",
@@ -26,4 +28,6 @@ st.navigation(
         for name, title, icon in PAGES
     ],
     position="top",
-).run()
+)
+with whole_page():
+    page.run()

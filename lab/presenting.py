@@ -14,6 +14,7 @@ from lab import panels, steering, timeline
 from lab.panels import Panel, View
 from lab.pictures import PANELS, objective
 from lab.reading import Watch
+from lab.redrawing import redraw
 
 KEY = "present"
 SCALE = 1.5  # of type and lines on a projector
@@ -60,7 +61,7 @@ def _step(watch: Watch, by: int) -> None:
         return
     place = steps.index(now) + by
     timeline.ask(None if by > 0 and place >= len(steps) - 1 else steps[max(place, 0)])
-    st.rerun([STAGE, timeline.FRAGMENT])
+    redraw([STAGE, timeline.FRAGMENT])
 
 
 def stage(

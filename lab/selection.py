@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lab import address
 from lab.arrange import class_order, spread_evenly
+from lab.redrawing import redraw
 
 Array = NDArray[Any]
 Event = dict[str, Any]
@@ -78,7 +79,7 @@ def taken(chart: str, read: Callable[[Event], Sequence[int]], scope: str | list[
     """Take over what was picked in a chart, and redraw (a callback)."""
     choose(read(st.session_state[key(chart)]["selection"]))
     renew([other for other in CHARTS if other != chart])
-    st.rerun(scope)
+    redraw(scope)
 
 
 def controls(count: int, scope: str | list[str]) -> None:
@@ -90,7 +91,7 @@ def controls(count: int, scope: str | list[str]) -> None:
         number = st.session_state["sample"]
         choose([] if number is None else [number])
         renew(CHARTS)
-        st.rerun(scope)
+        redraw(scope)
 
     def clear() -> None:
         st.session_state["sample"] = None

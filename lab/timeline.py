@@ -18,6 +18,7 @@ import streamlit as st
 
 from lab import address
 from lab.reading import Watch
+from lab.redrawing import redraw
 
 NEWEST = "newest"
 KEY, FRAGMENT = "step", "time"
@@ -150,11 +151,11 @@ def _moved(steps: Sequence[int], scope: str | list[str]) -> None:
     ask(None if place == NEWEST else int(place))
     if is_playing():
         _begin(steps)
-    st.rerun(scope)
+    redraw(scope)
 
 
 def _follow(scope: str | list[str]) -> None:
     if is_playing():
         st.session_state["playing"], scope = False, "app"
     ask(None)
-    st.rerun(scope)
+    redraw(scope)

@@ -1,0 +1,27 @@
+"""Drawing parts of a page anew: only where the whole page stands, else all of it.
+
+A click stops the drawing that is under way. If only some parts were drawn after it, the rest of
+the page would stay half drawn, and the parts would have no place to be written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+STANDS = "the whole page stands"
+
+
+@contextmanager
+def whole_page() -> Iterator[None]:
+    """Draw the whole page within this block."""
+    st.session_state[STANDS] = False
+    yield
+    st.session_state[STANDS] = True
+
+
+def redraw(scope: str | list[str]) -> None:
+    """Draw anew what `st.rerun` calls `scope`; the whole page where it does not stand yet."""
+    st.rerun(scope if st.session_state.get(STANDS, True) else "app")
