@@ -4,7 +4,8 @@
 
 A made-up run of one arm (plan and scores of 128 samples, maps of 1,000 samples on both sides, 2,000
 points) grows by a snapshot, a map and a line of metrics every half second, so that every tick of
-the live page has all of its pictures to draw anew. A chromium watches it. Memory: the page's
+the live page has all of its pictures to draw anew; then without the metrics, so that it has three
+(plan, scores, map). A chromium watches it. Memory: the page's
 script is run as often as an hour of ticks would, in one process. Training: steps a second of a run
 on the digits, alone and with its page open, in turns.
 """
@@ -36,8 +37,9 @@ from filelock import FileLock
 from safetensors.numpy import save
 
 import wcord
-from lab import maps
+from lab import maps, timing
 from lab.layouts import Frame
+from wcord.estimation import Estimate
 from wcord.storage import write_bytes, write_json
 from wcord.transport import sinkhorn
 
@@ -70,6 +72,7 @@ class Growing:
 
     def __init__(self, path: Path) -> None:
         self.path, self.step, self.written = path, 0, {0: time.time()}
+        self.measures = True
         (path / "snapshots").mkdir(parents=True)
         (path / "maps").mkdir()
         terms = {"ce": {"weight": 1.0}, "gckt": {"weight": 5.0}, "lckt": {"weight": 0.5}}
@@ -93,7 +96,7 @@ class Growing:
         content = save(self.kinds[self.step // 10 % KINDS], {"snapshot": json.dumps(header)})
         maps.write_frame(self.path, ARM, self.step, self.frames[self.step // 10 % KINDS])
         with open(self.path / "metrics.jsonl", "a") as file:
-            for name, value in values.items():
+            for name, value in values.items() if self.measures else ():
                 line = {"step": self.step, "epoch": self.step / 10, "arm": ARM, "name": name}
                 file.write(json.dumps(line | {"value": value}) + "\n")
         status = {"state": "running", "step": self.step, "total": 10**6, "epoch": self.step / 10}
@@ -218,12 +221,8 @@ def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
     """Return MB of this process after a warm-up of ticks, and after all of them."""
     from streamlit.testing.v1 import AppTest
 
-    import wcord.estimation
-
-    def estimate(experiment: wcord.Experiment) -> wcord.estimation.Estimate:
-        return wcord.estimation.Estimate(2.0, 9.0, 2**25, "cpu", 440)  # its timing is not asked for
-
-    wcord.estimation.estimate = estimate
+    answer = Estimate(2.0, 9.0, 2**25, "cpu", 440)
+    timing.Stopwatch.ask = lambda *_: answer  # type: ignore[method-assign]  # no process beside
     run = Growing(path)
     with FileLock(path / "lock"), FileLock(path / "maps" / "lock"):
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
@@ -273,15 +272,20 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=7200, help="of memory: an hour has 7,200")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends as well
-    with tempfile.TemporaryDirectory() as name:
-        runs = Path(name)
-        os.environ["WCORD_RUNS"] = name
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder)
+        os.environ["WCORD_RUNS"] = folder
         with growing(runs / "watched") as run, served(runs) as (url, pid):
-            for panel in ("", "&present=map"):
-                print("one panel on the full screen" if panel else "the live page, six charts")
+            for what, panel in (
+                ("the live page, six charts", ""),
+                ("the live page, three of them: plan, scores, map", ""),
+                ("one panel on the full screen", "&present=map"),
+            ):
+                run.measures = "three" not in what
+                print(what)
                 costs = tick_costs(f"{url}/?run=watched{panel}", pid, run, asked.seconds)
-                for what, value in costs.items():
-                    print(f"  {what:26} {value:8.2f}")
+                for name, value in costs.items():
+                    print(f"  {name:26} {value:8.2f}")
         alone, beside = training_pace(runs, asked.seconds)
         print(f"training, steps a second: {alone:.1f} alone, {beside:.1f} beside an open page "
               f"({beside / alone - 1:+.1%})")  # fmt: skip

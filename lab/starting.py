@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-import yaml
 
-from lab import settings_text
+from lab import settings_text, timing
 from lab.steering import PACES, TALK
 
 if TYPE_CHECKING:
-    from wcord.estimation import Estimate
     from wcord.experiment import Experiment
 
+TICK = 0.5  # seconds between looks for what a run will take
 MONOSPACE = "<style>[class*=st-key-settings-] textarea{font-family:monospace}</style>"
 SYMBOLS = {"gckt": "λ1 · GCKT", "lckt": "λ2 · LCKT", "ce": "CE", "kd": "KD", "crd": "CRD"}
 
@@ -128,7 +128,7 @@ def panel() -> None:
     try:
         others = {"epochs": epochs, "seed": seed} | (watched(experiment) if pace else {})
         chosen = changed(experiment, arms, weights, others)
-        st.caption(cost(chosen, pace))
+        show_cost(chosen, pace)
     except ValueError as error:
         st.error(str(error))
         chosen = None
@@ -192,9 +192,9 @@ def editor() -> None:
             st.rerun()
         st.switch_page("lab/pages/live.py", query_params={"run": st.query_params["run"]})
     try:
-        st.caption(cost(chosen, 0.0))
-    except (ValueError, OSError, RuntimeError) as error:
-        st.error(str(error).splitlines()[0])
+        show_cost(chosen, 0.0)
+    except ValueError as error:
+        st.error(str(error))
 
 
 def _take_upload(key: str) -> None:
@@ -207,12 +207,20 @@ def _take_upload(key: str) -> None:
         st.session_state["trouble"] = f"{file.name} is no text file: a YAML file was expected"
 
 
-def cost(experiment: Experiment, pace: float) -> str:
-    """Say what a run will take; weights and seed change nothing, so they cost no new timing."""
+def cost(experiment: Experiment, pace: float) -> str | None:
+    """Say what a run will take; None while its first steps are timed.
+
+    Weights and seed change nothing, so they cost no new timing.
+
+    Raises:
+        ValueError: the run cannot be run.
+    """
     from wcord.estimation import duration
 
     same = {f"arms.{arm}.{t}.weight": 1.0 for arm in experiment.arms for t in experiment.arms[arm]}
-    timed = _estimate(experiment.replace(same | {"seed": 0, "title": "", "description": ""}).yaml())
+    plain = experiment.replace(same | {"seed": 0, "title": "", "description": ""})
+    if (timed := timing.stopwatch().ask(plain.yaml())) is None:
+        return None
     slowed = max(timed.student_seconds, pace * experiment.epochs)
     teacher = f", and {duration(timed.teacher_seconds)} for a teacher that is not kept yet"
     return (
@@ -221,12 +229,24 @@ def cost(experiment: Experiment, pace: float) -> str:
     )
 
 
-@st.cache_data(max_entries=64, show_spinner="Timing a few steps…")
-def _estimate(settings: str) -> Estimate:
-    from wcord import estimate
-    from wcord.experiment import parse
+def show_cost(experiment: Experiment, pace: float) -> None:
+    """Show what a run will take, now or as soon as it is known.
 
-    return estimate(parse(yaml.safe_load(settings)))
+    Raises:
+        ValueError: the run cannot be run.
+    """
+    if said := cost(experiment, pace):
+        st.caption(said)
+    else:
+        st.fragment(_await_cost, run_every=TICK, key="cost")(experiment, pace)
+
+
+def _await_cost(experiment: Experiment, pace: float) -> None:
+    with suppress(ValueError):  # said by the page
+        if cost(experiment, pace) is None:
+            st.caption(":material/timer: Timing a few steps…")
+            return
+    st.rerun()
 
 
 def start(experiment: Experiment | None, pace: float) -> None:

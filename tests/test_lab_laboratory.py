@@ -12,8 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.distillation
-import wcord.estimation
-from lab import laboratory
+from lab import laboratory, timing
 from lab.laboratory import KNOBS
 from wcord.estimation import Estimate
 from wcord.objectives import TERMS
@@ -31,9 +30,7 @@ def experiment() -> wcord.Experiment:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: wcord.Experiment) -> Path:
     """A folder with a made-up run that has real settings."""
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    monkeypatch.setattr(
-        wcord.estimation, "estimate", lambda e: Estimate(2.0, 9.0, 2**25, "cpu", 440)
-    )
+    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     path = write_run(tmp_path / "made-up")
     (path / "settings.yaml").write_text(experiment.replace({"arms.kd": None}).yaml())
     return tmp_path

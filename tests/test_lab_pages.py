@@ -16,8 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.distillation
-import wcord.estimation
-from lab import maps, starting, steering
+from lab import maps, starting, steering, timing
 from wcord.estimation import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -29,9 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the page an empty folder of runs, and no worker, and a quick estimate."""
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
     monkeypatch.setattr(maps, "start", lambda path: None)
-    monkeypatch.setattr(
-        wcord.estimation, "estimate", lambda e: Estimate(2.0, 9.0, 2**25, "cpu", 440)
-    )
+    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     return tmp_path
 
 

@@ -19,8 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.distillation
-import wcord.estimation
-from lab import maps, registry, settings_text
+from lab import maps, registry, settings_text, timing
 from wcord.cli import dotted
 from wcord.estimation import Estimate
 from wcord.experiment import SCHEMA_VERSION
@@ -38,9 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_run(tmp_path / "outside", epochs=1)
     monkeypatch.setenv("WCORD_RUNS", str(inside))
     monkeypatch.setattr(maps, "start", lambda path: None)
-    monkeypatch.setattr(
-        wcord.estimation, "estimate", lambda e: Estimate(2.0, 9.0, 2**25, "cpu", 440)
-    )
+    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     return inside
 
 

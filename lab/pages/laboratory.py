@@ -150,7 +150,7 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
         )
     st.markdown(f"New arm: **{name}**, {experiment.epochs} epochs, seed {experiment.seed}.")
     try:
-        st.caption(starting.cost(new, pace))
+        starting.show_cost(new, pace)
         if pressed:
             run, name = laboratory.start(watch.run, arm, turned)
             if (
