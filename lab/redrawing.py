@@ -22,11 +22,6 @@ def whole_page() -> Iterator[None]:
     st.session_state[STANDS] = True
 
 
-def stands() -> bool:
-    """Return whether the whole page has been drawn, so that parts can be drawn anew."""
-    return bool(st.session_state.get(STANDS, True))
-
-
 def redraw(scope: str | list[str]) -> None:
-    """Draw anew what `st.rerun` calls `scope`; the whole page where it does not stand yet."""
-    st.rerun(scope if stands() else "app")
+    """Draw anew what `st.rerun` calls `scope`; all where it does not stand (a callback)."""
+    st.rerun(scope if st.session_state.get(STANDS, True) else "app")

@@ -33,15 +33,12 @@ from lab import (
 from lab.panels import Place, View
 from lab.pictures import MEASURES, NAMES, PANELS, objective
 from lab.reading import Watch
-from lab.redrawing import redraw, stands
 from wcord.runs import list_runs
 
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
 MOST = 100  # runs to choose from here; the page of runs has them all
-PARTS = ["pictures", "curves"]  # each is drawn anew by itself
-PICKED = ["pictures", "pick"]  # what is drawn anew when samples are selected
-TIMED = [*PARTS, "pick"]  # what is drawn anew when another step is shown
+LIT = ["pictures", "pick"]  # what is drawn anew when time or the selection changes
 
 
 def chosen_run() -> Path | None:
@@ -129,102 +126,69 @@ def view_of(watch: Watch, arm: str, phase: str, loss: str = "total", measure: st
 
 
 class Places(NamedTuple):
-    """Where the parts of the page that are drawn anew write to.
+    """Where the part of the page that ticks writes; nothing is laid out before the first picture.
 
-    `curves` are the loss and the measure chosen.
+    `curves` are the loss and the measure chosen, `loaded` whether the side panel stands.
     """
 
+    top: Any
     strip: Any
     pictures: list[Place]
     card: Any
     rows: list[Place]
     curves: tuple[str, str]
+    loaded: bool
 
 
-def pulse(watch: Watch, arm: str, drawn_in: str, loaded: bool, places: Places | None) -> None:
-    """Say how far the run is, and have drawn anew what has changed since it was drawn.
-
-    Without places there was no picture yet. The whole page is asked for when the run's state has
-    changed.
-    """
+def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
+    """Read the run and draw its pictures; ask for a whole new page when its state has changed."""
     if not (watch.run.path / "settings.yaml").is_file():
-        st.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
+        places.top.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
         return
     status = watch.run.status
-    has_pictures = watch.newest_step() is not None
-    changed = (steering.phase(status), is_loaded(), has_pictures)
-    if changed != (drawn_in, loaded, places is not None):
+    if steering.phase(status) != drawn_in or is_loaded() != places.loaded:
         st.rerun()
     steering.keep_promised_pace(watch, status)
-    steering.progress(watch, status)
-    if places is None:
-        st.info(waiting(status["state"]), icon=":material/hourglass_top:")
-        return
-    drawn = st.session_state.get("drawn", {})
-    now = signs(watch, arm, drawn_in, places.curves)
-    outdated = [part for part in now if now[part] != drawn.get(part)]
-    if outdated and stands():
-        redraw(outdated)
-
-
-def signs(watch: Watch, arm: str, phase: str, curves: tuple[str, str]) -> dict[str, Any]:
-    """Return what each part of the page is drawn from: once it differs, the part is outdated."""
+    with places.top:
+        steering.progress(watch, status)
+        if timeline.shown(watch) is None:
+            st.info(waiting(status["state"]), icon=":material/hourglass_top:")
+            return
+    if not places.pictures:
+        st.rerun()  # the first picture: now there is something to lay out
     try:
-        view = view_of(watch, arm, phase, *curves)
-        layout = watch.layout(view.step, arm)
-    except ValueError as error:
-        return dict.fromkeys(PARTS, str(error))
-    time = (view.step, view.theme.name, view.follow)
-    history = watch.newest_step() if view.selected else None
-    return {
-        "pictures": (*time, view.moving, view.selected, history, layout.method, layout.step),
-        "curves": (*time, watch.metrics.poll()),
-    }
-
-
-def draw_pictures(watch: Watch, arm: str, phase: str, places: Places) -> None:
-    """Draw the objective, the three pictures and the card of what is selected."""
-    drawn = st.session_state.setdefault("drawn", {})
-    drawn["pictures"] = signs(watch, arm, phase, places.curves)["pictures"]
-    try:
-        view = view_of(watch, arm, phase, *places.curves)
+        view = view_of(watch, arm, drawn_in, *places.curves)
         view.watch.picture(view.step, arm)  # all or nothing
     except ValueError as error:
-        places.strip.error(str(error))
-        for place in places.pictures:
+        places.top.error(str(error))
+        for empty in (places.strip, places.card):
+            empty.empty()
+        for place in (*places.pictures, *places.rows):
             place.blank()
-        places.card.empty()
-        return
+    else:
+        draw(view, places)
+
+
+def draw(view: View, places: Places) -> None:
+    """Draw the objective, the pictures, the card of what is selected, and the curves."""
     line = objective(view)
     places.strip.latex(line.latex, help=line.words)
     for place in places.pictures:
-        place.draw(view, PICKED)
+        place.draw(view, LIT)
     with places.card:
         if view.selected:
             sample.card(view)
         else:
             st.empty()  # every place is written to on every run
-
-
-def draw_curves(watch: Watch, arm: str, phase: str, places: Places) -> None:
-    """Draw how accuracy, a loss and a measure went."""
-    drawn = st.session_state.setdefault("drawn", {})
-    drawn["curves"] = signs(watch, arm, phase, places.curves)["curves"]
-    try:
-        view = view_of(watch, arm, phase, *places.curves)
-    except ValueError:  # said above the pictures
-        for place in places.rows:
-            place.blank()
-        return
     for place in places.rows:
-        place.draw(view, PICKED)
+        place.draw(view, LIT)
 
 
 def pick(watch: Watch, arm: str, phase: str) -> None:
     """Show which samples are selected, and let a number be typed."""
     with suppress(ValueError):  # said above the pictures
         view = view_of(watch, arm, phase)
-        selection.controls(len(watch.snapshot(view.step).labels), PICKED)
+        selection.controls(len(watch.snapshot(view.step).labels), LIT)
 
 
 def waiting(state: str) -> str:
@@ -363,21 +327,18 @@ def show(watch: Watch, *, ours: bool) -> None:
         steering.controls(watch, watch.run.status, steerable=ours)
     if ours:
         draw_maps(watch, arm)
-    has_pictures, loaded, places = watch.newest_step() is not None, is_loaded(), None
-    timeline.controls(watch, redraws=TIMED if has_pictures else [], moving=phase == "running")
-    top = st.container()
+    every, loaded = tick_every(watch, phase), is_loaded()
+    has_pictures = watch.newest_step() is not None
+    timeline.controls(watch, redraws=LIT if has_pictures else [], moving=phase == "running")
+    top, strip = st.container(), st.container(border=has_pictures)
+    places = Places(top, strip, [], None, [], ("total", MEASURES[0]), loaded)
     if has_pictures:
-        strip = st.container(border=True)
-        pictures = lay_out(("plan", "scores", "map"), exporter(watch, arm, ("total", MEASURES[0])))
+        pictures = lay_out(("plan", "scores", "map"), exporter(watch, arm, places.curves))
         st.fragment(pick, key="pick")(watch, arm, phase)
         card, curves = st.container(), choose_curves(watch)
         rows = lay_out(("accuracy", "losses", "measures"), exporter(watch, arm, curves))
-        places = Places(strip, pictures, card, rows, curves)
-        st.fragment(draw_pictures, key="pictures")(watch, arm, phase, places)
-        st.fragment(draw_curves, key="curves")(watch, arm, phase, places)
-    with top:
-        every = tick_every(watch, phase)
-        st.fragment(pulse, run_every=every, key="pulse")(watch, arm, phase, loaded, places)
+        places = Places(top, strip, pictures, card, rows, curves, loaded)
+    st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase, places)
 
 
 def present(watch: Watch) -> None:
