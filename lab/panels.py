@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,11 @@ HEIGHT = 340
 # window has none to spare.
 WIDE = """<style>
 [data-testid=stMainBlockContainer] {padding-left: 2rem; padding-right: 2rem}
-[class*=st-key-equation-] {min-height: 4.6rem; justify-content: center; align-items: center}
-[class*=st-key-equation-] .katex {font-size: 1.08em}
+[data-testid=stElementContainer]:has(> .stMarkdown .katex-display) {min-height: 4.6rem}
+.facts {display: flex; gap: .5rem}
+.facts div {flex: 1; min-width: 0}
+.facts small {display: block; font-size: .875rem; opacity: .75}
+.facts b {font-size: 1.55rem; font-weight: 400; line-height: 1.3}
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] {padding-left: .6rem; padding-right: .6rem}
   .katex {font-size: .95em !important}
@@ -116,6 +120,16 @@ def facts(shown: Sequence[tuple[str, str, str]]) -> None:
             st.metric(name, value, help=meaning, width="stretch")
 
 
+def fact_row(shown: Sequence[tuple[str, str, str]]) -> None:
+    """Show a row of numbers as `facts` does, their meanings on pointing: cheap, for what ticks."""
+    cells = (
+        f'<div title="{escape(meaning)}"><small>{escape(name)}</small><b>{escape(value)}</b></div>'
+        for name, value, meaning in shown
+    )
+    if shown:
+        st.html(f'<div class="facts">{"".join(cells)}</div>')
+
+
 def title(name: str, note: str, what: str) -> None:
     """Show a panel's name, a short note, and what it is behind a question mark."""
     st.markdown(f"**{name}** · {note}" if note else f"**{name}**", help=what)
@@ -126,26 +140,23 @@ def chart(panel: Panel, view: View, scope: str | list[str], *, height: int = HEI
     option, words = panel.picture(view)
     if view.scale != 1:
         option = enlarged(option, view.scale)
-    # The container carries the panel's name for style and tests; the chart's own key may change.
-    with st.container(key=panel.name):
-        if panel.picked is None:
-            st.echarts_chart(option, height=height, key=f"{panel.name}-0", alt=words)
-            return
-        read = panel.picked(view)
-        st.echarts_chart(
-            option,
-            height=height,
-            key=selection.key(panel.name),
-            alt=words,
-            on_select=lambda: selection.taken(panel.name, read, scope),
-        )
+    if panel.picked is None:
+        st.echarts_chart(option, height=height, key=f"{panel.name}-0", alt=words)
+        return
+    read = panel.picked(view)
+    st.echarts_chart(
+        option,
+        height=height,
+        key=selection.key(panel.name),
+        alt=words,
+        on_select=lambda: selection.taken(panel.name, read, scope),
+    )
 
 
 def equation(panel: Panel, view: View) -> None:
     """Show a panel's equation with live values."""
     line = panel.equation(view)
-    with st.container(key=f"equation-{panel.name}"):
-        st.latex(line.latex, help=line.words, width="content")
+    st.latex(line.latex, help=line.words)
 
 
 @dataclass
@@ -190,7 +201,7 @@ class Place:
                     on_click=present,
                     args=(panel.name,),
                 )
-            return Place(panel, head, st.container())
+            return Place(panel, head, st.container(key=panel.name))
 
     def blank(self) -> None:
         """Draw nothing: what ticks must write to each of its places on every run of the page."""
@@ -204,5 +215,5 @@ class Place:
         with self.body:
             equation(self.panel, view)
             chart(self.panel, view, scope)
-            facts(self.panel.facts(view))
+            fact_row(self.panel.facts(view))
             st.caption(self.panel.look(view))

@@ -135,7 +135,7 @@ def heading(name: str, view: View) -> str:
 
 def _panel(panel: Panel, view: View) -> None:
     left, right = st.columns([1.7, 1], gap="large", vertical_alignment="center")
-    with left, st.container(key="stage-picture"):
+    with left, st.container(key="stage-picture"), st.container(key=panel.name):
         panels.chart(panel, view, [STAGE], height=640)
     with right:
         panels.equation(panel, view)

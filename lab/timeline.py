@@ -22,7 +22,7 @@ from lab.redrawing import redraw
 
 NEWEST = "newest"
 KEY, FRAGMENT = "step", "time"
-TICK = 1.0  # seconds between looks for new pictures
+TICK = 2.0  # seconds between looks for new pictures: the slider alone needs them
 FRAME = 0.5  # seconds a picture while playing
 LONGEST = 30.0  # seconds that playing a whole run lasts: of a long one pictures are skipped
 

@@ -172,6 +172,8 @@ def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
 def draw(view: View, places: Places) -> None:
     """Draw the objective, the pictures, the card of what is selected, and the curves."""
     line = objective(view)
+    for place in (*places.pictures, *places.rows):
+        place.panel.picture(view)  # kept; now all is sent at once, which the browser draws at once
     places.strip.latex(line.latex, help=line.words)
     for place in places.pictures:
         place.draw(view, LIT)
