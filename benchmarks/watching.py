@@ -158,14 +158,18 @@ def served(runs: Path) -> Iterator[tuple[str, int]]:
         server.wait(20)
 
 
+def chromium() -> str | None:
+    """Return the browser to measure with."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
 @contextmanager
 def opened(url: str) -> Iterator[Any]:
     """Open a page in chromium."""
     from playwright.sync_api import sync_playwright
 
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.goto(url)
         page.locator("canvas").first.wait_for(timeout=120_000)
@@ -259,6 +263,25 @@ def tick_costs(url: str, pid: int, run: Growing, seconds: float) -> dict[str, fl
         }
 
 
+def first_picture(runs: Path, rounds: int = 3) -> float:
+    """Return the seconds from a server that answers to the first picture, the median of rounds."""
+    from playwright.sync_api import sync_playwright
+
+    waits = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        for _ in range(rounds):
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            with served(runs) as (url, _):
+                began = time.monotonic()
+                page.goto(f"{url}/?run=watched")
+                page.locator("canvas").first.wait_for(timeout=60_000)
+                waits.append(time.monotonic() - began)
+                page.close()
+        browser.close()
+    return statistics.median(waits)
+
+
 def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
     """Return MB of this process after a warm-up of ticks, and after all of them."""
     from streamlit.testing.v1 import AppTest
@@ -333,6 +356,7 @@ def main() -> None:
                 costs = tick_costs(f"{url}/?run=watched{panel}", pid, run, asked.seconds)
                 for name, value in costs.items():
                     print(f"  {name:26} {value:8.2f}")
+        print(f"first picture {first_picture(runs):.1f} s after the server answers")
         paces = training_paces(runs, asked.seconds)
         for who, pace in paces.items():
             print(f"training {who}: {pace:.1f} steps a second ({pace / paces['alone'] - 1:+.1%})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -19,7 +20,7 @@ MONOSPACE = "<style>[class*=st-key-settings-] textarea{font-family:monospace}</s
 SYMBOLS = {"gckt": "λ1 · GCKT", "lckt": "λ2 · LCKT", "ce": "CE", "kd": "KD", "crd": "CRD"}
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@lru_cache(maxsize=32)
 def preset(name: str) -> Experiment:
     """Return a preset's experiment, read once."""
     from wcord import load

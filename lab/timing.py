@@ -11,9 +11,8 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING
-
-import streamlit as st
 
 if TYPE_CHECKING:
     from wcord.estimation import Estimate
@@ -75,7 +74,7 @@ def timed(settings: str) -> Estimate | str:
     return Estimate(**json.loads(done.stdout.splitlines()[-1]))
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def stopwatch() -> Stopwatch:
     """Return the server's one stopwatch."""
     return Stopwatch()

@@ -7,7 +7,6 @@ which goes on when the browser is closed.
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -286,9 +285,6 @@ def loading() -> threading.Thread | None:
 def load_what_starting_needs() -> None:
     """Import torch, and have the preset timed that is offered first."""
     from wcord import presets
-
-    # Streamlit warns of what is cached outside of a page, which is meant here.
-    logging.getLogger("streamlit.runtime.scriptrunner_utils").setLevel(logging.ERROR)
 
     experiment = starting.preset(presets()[0])
     with suppress(ValueError):  # the panel will say it
