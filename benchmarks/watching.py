@@ -245,19 +245,24 @@ def tick_costs(url: str, pid: int, run: Growing, seconds: float) -> dict[str, fl
             return float(next(m["value"] for m in told if m["name"] == "TaskDuration"))
 
         said = page.get_by_text("UMAP of step").first
-        seen, ages = set(), []
-        cpu, task, end = cpu_of(pid), busy(), time.time() + seconds
-        while time.time() < end:
-            step = int(said.inner_text().rsplit("step ", 1)[1].split()[0])
-            seen.add(step)
+
+        def step_shown() -> int:
+            return int(said.inner_text().rsplit("step ", 1)[1].split()[0])
+
+        first, cpu, task = step_shown(), cpu_of(pid), busy()
+        time.sleep(seconds)
+        cpu, task = cpu_of(pid) - cpu, busy() - task
+        ticks = max((step_shown() - first) // 10, 1)
+        ages, end = [], time.time() + seconds
+        while time.time() < end:  # only now: to ask the page costs it time
+            step = step_shown()
             newer = [at for other, at in list(run.written.items()) if other > step]
             ages.append(time.time() - min(newer) if newer else 0.0)
             time.sleep(0.05)
-        ticks = max(len(seen) - 1, 1)
         return {
             "ticks": ticks,
-            "server, ms a tick": 1e3 * (cpu_of(pid) - cpu) / ticks,
-            "browser, ms a tick": 1e3 * (busy() - task) / ticks,
+            "server, ms a tick": 1e3 * cpu / ticks,
+            "browser, ms a tick": 1e3 * task / ticks,
             "age on screen, s, mean": statistics.mean(ages),
             "age on screen, s, most": max(ages),
         }

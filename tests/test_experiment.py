@@ -105,3 +105,9 @@ def test_a_file_may_extend_a_preset(tmp_path: Any) -> None:
     mine = wcord.load(path)
     assert mine.name == "mine"
     assert mine.arms["wcord"]["gckt"].form == "infonce"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("changes", ["epochs=3", {3: 4}, None])
+def test_changes_are_a_table(changes: object) -> None:
+    with pytest.raises(SettingsError, match="changes are a table"):
+        wcord.load("digits-compression").replace(changes)  # type: ignore[arg-type]

@@ -58,7 +58,9 @@ def dotted(rest: Sequence[str]) -> dict[str, Any]:
                 raise ValueError(f"--{name} needs a value")
             text = words.pop(0)
         try:
-            changes[name] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
+            is_text = isinstance(value, dict) and not text.lstrip().startswith("{")  # such as npz:
+            changes[name] = text if is_text else value
         except yaml.YAMLError as error:
             raise ValueError(f"--{name}: {text!r} is no YAML value") from error
     return changes

@@ -30,7 +30,7 @@ def choose_device(asked: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(asked)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # such as meta can hold nothing
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SettingsError(f"device {asked!r} cannot be used here: {reason}") from error

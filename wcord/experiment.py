@@ -245,8 +245,10 @@ class Experiment(Settings):
                 of an arm or a term removes it.
 
         Raises:
-            SettingsError: unknown keys (the nearest is named), values out of range.
+            SettingsError: unknown keys (the nearest is named), values out of range, no mapping.
         """
+        if not isinstance(changes, Mapping) or not all(isinstance(key, str) for key in changes):
+            raise SettingsError(f'changes are a table such as {{"epochs": 3}}, not {changes!r:.60}')
         tree = self.plain()
         for key, value in changes.items():
             _set(tree, key, plain_value(value))
@@ -350,7 +352,7 @@ def parse(tree: Mapping[str, Any]) -> Experiment:
 def _sentence(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
     """Say the first error of a validation in one line that names the setting."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
+    place = [str(part) for part in first["loc"] if "constrained" not in str(part)]
     where = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
         known = _fields(model, place[:-1])
@@ -358,6 +360,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], prefix: str) -> st
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
         return text if not place or place == ["arms"] else f"{where}: {text}"
+    if first["type"] == "too_short":
+        return f"{where}: at least one is needed"
     text = first["msg"][0].lower() + first["msg"][1:]
     got = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
     return f"{where}: {text}{got}" if where else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,7 @@ from wcord.runs import list_runs
 
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
+HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
 MOST = 100  # runs to choose from here; the page of runs has them all
 LIT = ["pictures", "pick"]  # what is drawn anew when time or the selection changes
 
@@ -284,6 +286,7 @@ def loading() -> threading.Thread | None:
 
 def load_what_starting_needs() -> None:
     """Import torch, and have the preset timed that is offered first."""
+    time.sleep(HEAD_START)
     from wcord import presets
 
     experiment = starting.preset(presets()[0])
