@@ -29,6 +29,7 @@ WIDE = """<style>
 .facts {display: flex; gap: .5rem}
 .facts div {flex: 1; min-width: 0}
 .facts small {display: block; font-size: .875rem; opacity: .75}
+.look {font-size: .875rem; opacity: .65; margin: .5rem 0 0}
 .facts b {font-size: 1.55rem; font-weight: 400; line-height: 1.3}
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] {padding-left: .6rem; padding-right: .6rem}
@@ -120,14 +121,17 @@ def facts(shown: Sequence[tuple[str, str, str]]) -> None:
             st.metric(name, value, help=meaning, width="stretch")
 
 
-def fact_row(shown: Sequence[tuple[str, str, str]]) -> None:
-    """Show a row of numbers as `facts` does, their meanings on pointing: cheap, for what ticks."""
-    cells = (
+def told(shown: Sequence[Fact], look: str) -> str:
+    """Return numbers and what to look for as one piece of HTML: cheap, for what ticks.
+
+    The meaning of a number is shown on pointing.
+    """
+    cells = "".join(
         f'<div title="{escape(meaning)}"><small>{escape(name)}</small><b>{escape(value)}</b></div>'
         for name, value, meaning in shown
     )
-    if shown:
-        st.html(f'<div class="facts">{"".join(cells)}</div>')
+    numbers = f'<div class="facts">{cells}</div>' if cells else ""
+    return f'{numbers}<p class="look">{escape(look)}</p>'
 
 
 def title(name: str, note: str, what: str) -> None:
@@ -215,5 +219,4 @@ class Place:
         with self.body:
             equation(self.panel, view)
             chart(self.panel, view, scope)
-            fact_row(self.panel.facts(view))
-            st.caption(self.panel.look(view))
+            st.html(told(self.panel.facts(view), self.panel.look(view)))
