@@ -28,7 +28,7 @@ from safetensors.numpy import load, save
 
 from lab.layouts import Frame, aligned, on_sphere, pca
 from wcord.runs import ENDED, Run
-from wcord.storage import StorageError, read_json, write_bytes, write_json
+from wcord.storage import StorageError, numbered, read_json, write_bytes, write_json
 
 Array = NDArray[Any]
 Fit = Callable[[Array, Array, "Frame | None"], Frame]
@@ -78,8 +78,7 @@ def write_frame(run: Path, arm: str, step: int, frame: Frame) -> None:
 
 def drawn_steps(run: Path, arm: str) -> list[int]:
     """Return the steps of an arm that have a map, ascending."""
-    folder = run / "maps" / folder_name(arm)
-    return sorted(int(p.stem) for p in folder.glob("*.safetensors") if p.stem.isdigit())
+    return numbered(run / "maps" / folder_name(arm), ".safetensors")
 
 
 def knn(points: Array, neighbours: int) -> tuple[Array, Array]:
