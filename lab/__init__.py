@@ -6,9 +6,9 @@
   `equations`, `lookout`.
 - A run that is looked at: `reading`, `registry`, `maps`, `sightings`, `pairing`, `batches`.
 - Parts of pages: of the live page `panels`, `pictures`, `timeline`, `selection`, `sample`, `why`,
-  `presenting`, `steering`, `starting`, `timing`, `settings_text`; of the others `exporting`,
-  `laboratory`, `stops` (the tour), `transporting`, `critics`, `drawing` (the playground); of all
-  `address`, `redrawing`.
+  `presenting`, `steering`, `starting`, `timing`, `loading`, `settings_text`; of the others
+  `exporting`, `laboratory`, `stops` (the tour), `transporting`, `critics`, `drawing` (the
+  playground); of all `address`, `redrawing`.
 - Pages: `pages`, put together by `app.py`.
 - Notebooks: `lesson`, `widgets`, `exercises`, and the tool that runs them, `notebooks`.
 - Made once: `head_picture`, `make_demo`.

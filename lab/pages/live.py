@@ -6,10 +6,6 @@ which goes on when the browser is closed.
 
 from __future__ import annotations
 
-import gc
-import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +26,7 @@ from lab import (
     steering,
     timeline,
 )
+from lab.loading import is_loaded
 from lab.panels import Place, View
 from lab.pictures import MEASURES, NAMES, PANELS, objective
 from lab.reading import Watch
@@ -37,7 +34,6 @@ from wcord.runs import list_runs
 
 TICK = 0.5  # seconds between looks at a run that moves
 WAITING = 2.0  # seconds between looks while only a map is awaited
-HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
 MOST = 100  # runs to choose from here; the page of runs has them all
 LIT = ["pictures", "pick"]  # what is drawn anew when time or the selection changes
 
@@ -272,35 +268,6 @@ def page() -> None:
             st.caption("Loading torch; then a run can be started here.")
     if watch is None and not is_loaded():
         st.fragment(await_torch, run_every=TICK)()
-
-
-@st.cache_resource(show_spinner=False)
-def loading() -> threading.Thread | None:
-    """Load what starting a run needs beside the pages, which go on meanwhile; once a server."""
-    if "wcord.estimation" in sys.modules:
-        return None
-    thread = threading.Thread(target=load_what_starting_needs, daemon=True)
-    thread.start()
-    return thread
-
-
-def load_what_starting_needs() -> None:
-    """Import torch, and have the preset timed that is offered first."""
-    time.sleep(HEAD_START)
-    from wcord import presets
-
-    experiment = starting.preset(presets()[0])
-    with suppress(ValueError):  # the panel will say it
-        starting.cost(experiment.replace(starting.watched(experiment)), 0.0)
-    # After every tick Streamlit searches all objects for garbage; torch's many would take 0.3 s.
-    gc.collect()
-    gc.freeze()
-
-
-def is_loaded() -> bool:
-    """Return whether a run can be started without the page waiting."""
-    thread = loading()
-    return thread is None or not thread.is_alive()
 
 
 def await_torch() -> None:

@@ -1,0 +1,43 @@
+"""Loading torch beside the pages, which can show a run without it but not start one."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+
+from lab import starting
+
+HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
+
+
+def is_loaded() -> bool:
+    """Return whether a run can be started without the page waiting."""
+    thread = _loading()
+    return thread is None or not thread.is_alive()
+
+
+@cache
+def _loading() -> threading.Thread | None:
+    """Start to load, once a server; None where all is there already."""
+    if "wcord.estimation" in sys.modules:
+        return None
+    thread = threading.Thread(target=_load, daemon=True)
+    thread.start()
+    return thread
+
+
+def _load() -> None:
+    """Import torch, and have the preset timed that is offered first."""
+    time.sleep(HEAD_START)
+    from wcord import presets
+
+    experiment = starting.preset(presets()[0])
+    with suppress(ValueError):  # the panel will say it
+        starting.cost(experiment.replace(starting.watched(experiment)), 0.0)
+    # After every tick Streamlit searches all objects for garbage; torch's many would take 0.3 s.
+    gc.collect()
+    gc.freeze()
