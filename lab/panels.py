@@ -26,6 +26,9 @@ HEIGHT = 340
 WIDE = """<style>
 [data-testid=stMainBlockContainer] {padding-left: 2rem; padding-right: 2rem}
 [data-testid=stElementContainer]:has(> .stMarkdown .katex-display) {min-height: 4.6rem}
+:is(.st-key-plan, .st-key-scores, .st-key-map) {container-type: inline-size}
+:is(.st-key-plan, .st-key-scores, .st-key-map) .katex {
+  font-size: min(1.08em, (100cqi - 1.8rem) / 17)}
 .facts {display: flex; gap: .5rem}
 .facts div {flex: 1; min-width: 0}
 .facts small {display: block; font-size: .875rem; opacity: .75}
