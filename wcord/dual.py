@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import ot
 import torch
 from torch import Tensor
 
@@ -25,7 +24,7 @@ from wcord.clouds import (
     clouds,
     fit_critic,
 )
-from wcord.transport import exact
+from wcord.transport import exact, network_simplex
 
 __all__ = [
     "CLOUDS",
@@ -168,15 +167,15 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
     n = len(across_t)
     cost = (across_t[:, :, None] + across_s[:, None, :]).reshape(n, n * n)
     joint, product = np.full(n, 1 / n), np.full(n * n, 1 / n**2)
-    plan, log = ot.emd(joint, product, cost, numItermax=10_000_000, log=True, check_marginals=False)
-    if log["warning"] is not None:
-        raise RuntimeError(f"the network simplex stopped early: {log['warning']}")
+    plan, f, g, trouble = network_simplex(joint, product, cost)
+    if trouble is not None:
+        raise RuntimeError(f"the network simplex stopped early: {trouble}")
     return Dependency(
-        value=float(log["cost"]),
+        value=float((plan * cost).sum()),
         most=float(min(across_t.mean(), across_s.mean())),
         plan=torch.from_numpy(plan).view(n, n, n),
-        joint=torch.from_numpy(log["u"]),
-        product=torch.from_numpy(log["v"]).view(n, n),
+        joint=torch.from_numpy(f),
+        product=torch.from_numpy(g).view(n, n),
     )
 
 

@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import ot
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from wcord.scaling import Scaled, log_form, proximal_steps, solve
+
+Array = NDArray[np.float64]
 
 MASS_ERROR = 1e-5  # how far from 1 a sum of masses may be
 MOST_UPDATES = 20_000  # of the last projection of IPOT
@@ -349,7 +351,7 @@ def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None =
     a, b = _masses(cost.detach(), source, target)
     batch, (n, m) = cost.shape[:-2], cost.shape[-2:]
     solved = [
-        _simplex(*problem)
+        _optimal(*problem)
         for problem in zip(
             a.reshape(-1, n).double().cpu().numpy(),
             b.reshape(-1, m).double().cpu().numpy(),
@@ -365,10 +367,18 @@ def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None =
     return replace(result, objective=result.value, converged=optimal.to(a.device).reshape(batch))
 
 
-def _simplex(a: Any, b: Any, cost: Any) -> tuple[Any, Any, Any, bool]:
+def _optimal(a: Any, b: Any, cost: Any) -> tuple[Any, Any, Any, bool]:
     b = b * (a.sum() / b.sum())  # masses given in float32 agree to 1e-7 only
+    plan, f, g, trouble = network_simplex(a, b, cost)
+    return plan, f, g, trouble is None
+
+
+def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Array, str | None]:
+    """Return plan (n, m), potentials (n,) and (m,), and what kept POT from the optimum, if any."""
+    import ot  # three seconds, for what most training steps never need
+
     plan, log = ot.emd(a, b, cost, numItermax=10_000_000, log=True, check_marginals=False)
-    return plan, log["u"], log["v"], log["warning"] is None
+    return plan, log["u"], log["v"], log["warning"]
 
 
 # -------------------------------------------------------------------- gradients and evidence
