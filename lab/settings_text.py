@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from wcord.tables import as_yaml
+
 if TYPE_CHECKING:
     from wcord.experiment import Experiment
 
@@ -129,6 +131,6 @@ def command(preset: str, wanted: Experiment) -> str:
 
     words = ["wcord", "train", preset]
     for name, value in changes(load(preset), wanted).items():
-        text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9)
+        text = as_yaml(value, default_flow_style=True, width=10**9)
         words += [f"--{name}", text.removesuffix("\n").removesuffix("\n...").strip()]
     return shlex.join(words)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from filelock import FileLock
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as hs
 from made_up_run import write_run
 from streamlit.testing.v1 import AppTest
@@ -232,6 +232,7 @@ CHANGES: dict[str, hs.SearchStrategy[Any]] = {
 
 @settings(max_examples=40)
 @given(hs.fixed_dictionaries({}, optional=CHANGES))
+@example({"title": "a\x85b"})
 def test_the_command_line_says_the_same(asked: dict[str, Any]) -> None:
     preset = wcord.load("digits-half")
     if "arms" in asked:  # the whole table replaces what is said of single arms

@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -29,7 +28,7 @@ from wcord.models import check_model
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
 from wcord.runs import run_path
-from wcord.tables import read_settings
+from wcord.tables import as_yaml, read_settings
 from wcord.views import View
 
 PRESETS = Path(__file__).parent / "presets"
@@ -260,7 +259,7 @@ class Experiment(Settings):
 
     def yaml(self) -> str:
         """Return the settings as YAML, complete: `load` reads it back."""
-        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+        return as_yaml(self.plain())
 
 
 def plain_value(value: Any) -> Any:

@@ -67,6 +67,14 @@ def read_table(path: Path, blank: dict[str, tuple[Any, Sound]]) -> dict[str, Any
     }
 
 
+def as_yaml(value: Any, **style: Any) -> str:
+    """Return plain data as YAML that reads back the same; `style` is given to PyYAML."""
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
+    if "\x85" in text:  # PyYAML takes it for a line break, and reads a blank
+        return yaml.safe_dump(value, sort_keys=False, **style)
+    return text
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Return a settings file as plain data: YAML of nothing but tables, lists, texts and numbers.
 
