@@ -1,4 +1,4 @@
-"""What every test stands on: one thread, runs in a temporary folder, a run to look at."""
+"""What every test stands on: one thread, no clock, runs in a temporary folder, a run to look at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 import wcord
+
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 SHORT: dict[str, Any] = {"epochs": 3, "teacher.epochs": 4}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -12,7 +12,6 @@ from wcord.bank import FeatureBank
 from wcord.critic import DotCritic
 
 
-@settings(deadline=None)
 @given(momentum=st.floats(0, 0.99), normalise=st.booleans(), seed=st.integers(0, 2**31))
 def test_write_mixes_rows_one_by_one(momentum: float, normalise: bool, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
@@ -72,7 +71,6 @@ def test_refuses_nonsense_in_one_line(size: int, dim: int, momentum: float) -> N
         FeatureBank(size, dim, momentum)
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 9), seed=st.integers(0, 2**31))
 def test_mean_of_drawn_others(count: int, seed: int) -> None:
     """Repeats count, the own row does not; one by one."""

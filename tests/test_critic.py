@@ -32,7 +32,6 @@ def norm(matrix: Tensor) -> float:
 # ------------------------------------------------------------------ the constraint on weights
 
 
-@settings(deadline=None)
 @given(rows=sizes, columns=sizes, seed=seeds, scale=st.sampled_from([1e-20, 1e-3, 1, 377, 1e15]))
 def test_norm_never_exceeds_one(rows: int, columns: int, seed: int, scale: float) -> None:
     matrix = non_expansive(draw(seed, rows, columns) * scale)
@@ -45,7 +44,6 @@ def test_norm_of_degenerate_matrices(matrix: Tensor) -> None:
     assert constrained.isfinite().all() and norm(constrained) <= 1 + 1e-6
 
 
-@settings(deadline=None)
 @given(rows=sizes, columns=sizes, seed=seeds)
 def test_starts_semi_orthogonal(rows: int, columns: int, seed: int) -> None:
     torch.manual_seed(seed)
@@ -110,7 +108,7 @@ def test_gradient_against_finite_differences(start: str) -> None:
 
 
 @given(seed=seeds, dim=st.integers(1, 24), tau=st.floats(0.02, 2))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_dot_critic_is_lipschitz_on_the_sphere(seed: int, dim: int, tau: float) -> None:
     torch.manual_seed(seed)
     critic = DotCritic(10, 6, dim, tau)
@@ -121,7 +119,7 @@ def test_dot_critic_is_lipschitz_on_the_sphere(seed: int, dim: int, tau: float) 
 
 
 @given(seed=seeds, scale=st.sampled_from([0.01, 1.0, 50.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_joint_critic_is_lipschitz_in_the_raw_pair(seed: int, scale: float) -> None:
     torch.manual_seed(seed)
     critic = JointCritic(7, 4, width=16, depth=3)
@@ -227,7 +225,6 @@ def sort_pairs(x: Tensor) -> Tensor:
     return torch.tensor([v for k in range(0, len(flat), 2) for v in sorted(flat[k : k + 2])])
 
 
-@settings(deadline=None)
 @given(seed=seeds)
 def test_group_sort(seed: int) -> None:
     x, y = draw(seed, 10), draw(seed + 1, 10)

@@ -55,7 +55,7 @@ def dual_programme(cost: Tensor, a: Tensor, b: Tensor) -> float:
 # ------------------------------------------------------------------------- linear programmes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(1, 8), m=st.integers(1, 8), seed=st.integers(0, 1000), zeros=st.booleans())
 def test_kantorovich_solves_the_dual_programme(n: int, m: int, seed: int, zeros: bool) -> None:
     cost = draw(n, m, seed=seed)
@@ -161,7 +161,7 @@ def test_dependency_and_certificate_are_fast_enough_for_a_probe() -> None:
         assert time.perf_counter() - started < 0.5  # about 5 ms on an idle machine
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(1, 9),
     seed=st.integers(0, 1000),

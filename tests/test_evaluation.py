@@ -28,7 +28,7 @@ def features(seed: int, n: int = 40, d: int = 5) -> torch.Tensor:
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_cka_is_the_ratio_of_gram_matrices(seed: int) -> None:
     """Oracle: HSIC of centred n × n kernels, from which the feature form is derived."""
     x, y = features(seed, d=5).double(), features(seed + 1, d=3).double()
@@ -41,7 +41,7 @@ def test_cka_is_the_ratio_of_gram_matrices(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_neighbour_overlap_by_scikit_learn(seed: int) -> None:
     x, y = features(seed), features(seed + 1)
     near = [
@@ -54,7 +54,7 @@ def test_neighbour_overlap_by_scikit_learn(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_variance_and_masses_by_loops(seed: int) -> None:
     x = features(seed)
     labels = torch.randint(0, 4, (40,), generator=torch.Generator().manual_seed(seed))

@@ -29,7 +29,7 @@ def wide(run: Run, name: str) -> pd.DataFrame:
 
 
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_pieces_add_up_to_the_whole(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
 ) -> None:

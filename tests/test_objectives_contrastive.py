@@ -27,7 +27,7 @@ from wcord.objectives.term import Batch, Output, Primer, Shapes
 N, TEACHER, STUDENT, CLASSES, BATCH = 40, 7, 5, 4, 6
 SHAPES = Shapes(TEACHER, STUDENT, CLASSES, CLASSES, True, N)
 seeds = st.integers(0, 2**31)
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 def draw(seed: int, *shape: int) -> Tensor:

@@ -22,7 +22,7 @@ N, TEACHER, STUDENT, CLASSES = 7, 6, 4, 5
 MAPS_T, MAPS_S = ((3, 8, 8), (6, 4, 4)), ((2, 8, 8), (4, 4, 4), (5, 2, 2))
 SHAPES = Shapes(TEACHER, STUDENT, CLASSES, CLASSES, True, 40, MAPS_T, MAPS_S)
 seeds = st.integers(0, 2**31)
-quick = settings(deadline=None, max_examples=15)
+quick = settings(max_examples=15)
 
 
 def draw(seed: int, *shape: int) -> Tensor:

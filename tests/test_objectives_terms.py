@@ -19,7 +19,7 @@ from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Output, Primer, Shapes, Term
 
 seeds = st.integers(0, 2**31)
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 SHAPES = Shapes(6, 4, 3, 3, True, 50)
 
 

@@ -246,7 +246,7 @@ LOGITS = [name for name, term in TERMS.items() if term.needs_logits]
     st.sampled_from([{"modulo": 5}, {"groups": [[0, 1], [2]]}, [0, 1, 1], {"modulo": 2}]),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_terms_on_logits_are_refused_when_label_sets_differ(
     term: str, labels: Any, of_teacher: bool
 ) -> None:
@@ -288,7 +288,7 @@ def task_of(experiment: Experiment, data: Data, classes: int) -> Task:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_negatives_of_other_classes_go_by_the_teacher_where_label_sets_differ(seed: int) -> None:
     """With unlike label sets by the teacher's classes, with one set by the label where known."""
     data = made_up(seed=seed)
@@ -415,7 +415,7 @@ def digits() -> Data:
 
 
 @given(st.lists(STEPS, min_size=1, max_size=3), LABELS, seeds)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_view_and_label_map_work_or_are_refused_in_one_line(
     view: list[Any], labels: Any, seed: int
 ) -> None:

@@ -132,7 +132,7 @@ def test_pot_keeps_its_parts_of_the_interface() -> None:
     assert {"cost", "u", "v", "warning"} <= set(log) and log["warning"] is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 12),
     m=st.integers(1, 12),
