@@ -11,6 +11,7 @@ from dataclasses import replace
 import streamlit as st
 
 from lab import panels, steering, timeline
+from lab.echoes import moved
 from lab.panels import Panel, View
 from lab.pictures import PANELS, objective
 from lab.reading import Watch
@@ -80,14 +81,12 @@ def controls(watch: Watch, name: str, *, steerable: bool) -> bool:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Back", key="back", icon=":material/close_fullscreen:", on_click=_end,
                   shortcut="Escape", help="Back to all panels.")  # fmt: skip
-        st.session_state["presented"] = name
         st.selectbox(
             "Panel",
             [*PANELS, "objective"],
-            key="presented",
             label_visibility="collapsed",
             width=170,
-            on_change=lambda: begin(st.session_state["presented"]),
+            **moved("presented", name, taken=begin),
         )
         st.button("", key="earlier", icon=":material/chevron_left:", shortcut="Left",
                   on_click=_step, args=(watch, -1), help="The picture before.")  # fmt: skip

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lab import address
 from lab.arrange import class_order, spread_evenly
+from lab.echoes import moved
 from lab.redrawing import redraw
 
 Array = NDArray[Any]
@@ -85,17 +86,11 @@ def taken(chart: str, read: Callable[[Event], Sequence[int]], scope: str | list[
 def controls(count: int, scope: str | list[str]) -> None:
     """Show the selection in words, and as a number for those who use the keyboard."""
     samples = chosen(count)
-    st.session_state["sample"] = samples[0] if samples else None
 
-    def typed() -> None:
-        number = st.session_state["sample"]
+    def take(number: int | None) -> None:
         choose([] if number is None else [number])
         renew(CHARTS)
         redraw(scope)
-
-    def clear() -> None:
-        st.session_state["sample"] = None
-        typed()
 
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.number_input(
@@ -104,17 +99,16 @@ def controls(count: int, scope: str | list[str]) -> None:
             max_value=count - 1,
             value=None,
             step=1,
-            key="sample",
-            on_change=typed,
             placeholder=f"Sample, 0 to {count - 1}",
             label_visibility="collapsed",
             width=230,
+            **moved("sample", samples[0] if samples else None, taken=take),
         )
         if samples:
             more = len(samples) - 1
             others = f" and {more} other{'s' * (more > 1)}" if more else ""
             st.markdown(f"Sample **{samples[0]}**{others} selected", width="content")
-            st.button("Clear", key="clear", icon=":material/close:", on_click=clear)
+            st.button("Clear", key="clear", icon=":material/close:", on_click=take, args=(None,))
         else:
             st.caption(
                 "Click a row of the plan, a tick under the scores or a point of the map, or draw a "

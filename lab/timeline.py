@@ -13,10 +13,12 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from lab import address
+from lab.echoes import moved
 from lab.reading import Watch
 from lab.redrawing import redraw
 
@@ -96,10 +98,8 @@ def controls(*watches: Watch, redraws: Sequence[str] = (), moving: bool = True) 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.toggle(
             "Play",
-            key="playing",
-            on_change=_begin,
-            args=(steps,),
             help="Go through the pictures taken so far, from the step shown, else from the first.",
+            **moved("play", is_playing(), taken=partial(_play, steps)),
         )
         every = FRAME if is_playing() else TICK if moving else None
         with st.container(width="stretch"):
@@ -121,33 +121,35 @@ def _slider(watches: Sequence[Watch], scope: str | list[str]) -> None:
         st.rerun()  # at the end: the toggle goes back
     found = None if step is None else latest(steps, step)
     place = NEWEST if found is None else str(found)
-    if st.session_state.get(KEY) != place:  # else a thumb that is being dragged would jump
-        st.session_state[KEY] = place
-    st.select_slider(
-        "Step shown",
-        [*(str(step) for step in steps), NEWEST],
-        key=KEY,
-        on_change=_moved,
-        args=(steps, scope),
-        disabled=not steps,
-        help="Moves every picture of the page. The arrow keys go from picture to picture; at the "
-        "right end the page follows the training.",
-    )
+    with st.container(key=KEY):
+        st.select_slider(
+            "Step shown",
+            [*(str(step) for step in steps), NEWEST],
+            disabled=not steps,
+            help="Moves every picture of the page. The arrow keys go from picture to picture; at "
+            "the right end the page follows the training.",
+            **moved("slider", place, taken=partial(_go, steps, scope)),
+        )
+
+
+def _play(steps: Sequence[int], wanted: bool) -> None:
+    """Begin to play, or stay at the step that playing has come to."""
+    if wanted:
+        _begin(steps)
+    else:
+        ask(played(steps))
+    st.session_state["playing"] = wanted
 
 
 def _begin(steps: Sequence[int]) -> None:
-    """Start the clock of playing at the step shown, else at the first; or stay where it came to."""
-    if not is_playing():
-        ask(played(steps))
-        return
+    """Start the clock of playing at the step shown, else at the first."""
     step = asked()
     place = 0 if step is None else max(bisect_right(steps, step) - 1, 0)
     st.session_state["played_from"] = (time.monotonic(), place)
     ask(None)  # once it has played to the end, the page follows
 
 
-def _moved(steps: Sequence[int], scope: str | list[str]) -> None:
-    place = st.session_state[KEY]
+def _go(steps: Sequence[int], scope: str | list[str], place: str) -> None:
     ask(None if place == NEWEST else int(place))
     if is_playing():
         _begin(steps)

@@ -15,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as hs
 from made_up_run import ARMS, write_run
 from scipy.stats import beta, binom, ttest_rel
+from shown import shown
 from streamlit.testing.v1 import AppTest
 
 from lab import differences, layouts, pairing, palette
@@ -207,23 +208,26 @@ def test_two_arms_of_a_run_side_by_side(folder: Path) -> None:
     assert all(f"-{key}" in ids for key in CHARTS)
     assert not app.error
     assert "right on the same of 60 held-out samples" in text(app)  # the made-up run is perfect
-    assert app.selectbox(key="b").value == "one"
+    assert shown(app.selectbox, "b").value == "one"
 
 
 def test_choices_go_into_the_address_and_come_from_it(folder: Path) -> None:
     write_run(folder / "two", seed=1)
     app = page(a="one")
-    assert (app.selectbox(key="arm_a").value, app.selectbox(key="arm_b").value) == (
+    assert (shown(app.selectbox, "arm_a").value, shown(app.selectbox, "arm_b").value) == (
         "wcord",
         "plain",
     )
-    app.selectbox(key="b").set_value("two")
+    shown(app.selectbox, "b").set_value("two")
     rerun(app)
-    app.selectbox(key="arm_b").set_value("crd")
+    shown(app.selectbox, "arm_b").set_value("crd")
     rerun(app)
     assert all(said(app, key) == value for key, value in (("b", "two"), ("arm_b", "crd")))
     again = page(a="one", b="two", arm_b="crd")
-    assert again.selectbox(key="b").value == "two" and again.selectbox(key="arm_b").value == "crd"
+    assert (
+        shown(again.selectbox, "b").value == "two"
+        and shown(again.selectbox, "arm_b").value == "crd"
+    )
 
 
 def test_one_step_for_both(folder: Path) -> None:
@@ -284,7 +288,7 @@ def test_an_address_that_is_no_run_is_one_line(folder: Path, name: str) -> None:
 
 def test_an_unknown_arm_is_forgotten(folder: Path) -> None:
     app = page(a="one", arm_a="nonsense")
-    assert app.selectbox(key="arm_a").value in ARMS
+    assert shown(app.selectbox, "arm_a").value in ARMS
 
 
 def test_a_damaged_snapshot_and_a_run_without_any_are_one_line(folder: Path) -> None:

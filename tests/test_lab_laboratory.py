@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from made_up_run import write_run
+from shown import shown
 from streamlit.testing.v1 import AppTest
 
 import wcord
@@ -197,9 +198,9 @@ def test_an_arm_is_started_and_compared(folder: Path, monkeypatch: pytest.Monkey
     assert "made-up, arm wcord" in Run(folder / "started").notes
     said = json.loads((folder / "started" / "control.json").read_text())
     assert said["delay"] == pytest.approx(1.0 / (42 // 40))  # a second an epoch
-    assert app.selectbox(key="a").value == "made-up"  # the compare page
-    assert app.selectbox(key="b").value == "started"
-    assert app.selectbox(key="arm_b").value == "wcord lckt.plan=identity"
+    assert shown(app.selectbox, "a").value == "made-up"  # the compare page
+    assert shown(app.selectbox, "b").value == "started"
+    assert shown(app.selectbox, "arm_b").value == "wcord lckt.plan=identity"
 
 
 def test_choices_go_into_the_address(folder: Path) -> None:

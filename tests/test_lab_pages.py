@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from made_up_run import ARMS, write_run
+from shown import shown
 from streamlit.testing.v1 import AppTest
 
 import wcord
@@ -200,7 +201,7 @@ def test_addresses_that_are_no_run_are_one_line_and_lead_nowhere(folder: Path, n
     write_run(folder / "made-up")
     app = page(run=name)
     assert len(app.error) == 1 and len(app.error[0].value.splitlines()) == 1
-    assert app.selectbox(key="run").value == "made-up"
+    assert shown(app.selectbox, "run").value == "made-up"
 
 
 def test_a_damaged_snapshot_and_damaged_settings_are_one_line(folder: Path) -> None:
@@ -307,11 +308,11 @@ def test_the_newest_run_comes_first_and_another_can_be_chosen(folder: Path) -> N
         path = write_run(folder / name)
         os.utime(path / "settings.yaml", (place, place))
     app = page()
-    assert app.selectbox(key="run").value == "new"
-    app.selectbox(key="run").set_value("old")
+    assert shown(app.selectbox, "run").value == "new"
+    shown(app.selectbox, "run").set_value("old")
     rerun(app)
     assert app.query_params["run"] == "old"
-    assert app.selectbox(key="run").value == "old"
+    assert shown(app.selectbox, "run").value == "old"
 
 
 def test_start_launches_what_was_chosen_and_goes_there(

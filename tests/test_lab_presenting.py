@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from made_up_run import write_run
+from shown import shown
 from test_lab_pages import charts, control, folder, page, rerun
 
 from lab import presenting, timeline
@@ -22,7 +23,7 @@ def test_every_panel_can_be_presented_alone(folder: Path, name: str) -> None:
     assert set(charts(app)) == ({name} if name != "objective" else set())
     assert len(app.get("latex")) == 1
     assert not any(button.key == "start" for button in app.button)
-    assert app.select_slider(key="step").value == "14"
+    assert shown(app.select_slider, "slider").value == "14"
 
 
 def test_type_is_larger_than_on_the_page(folder: Path) -> None:
@@ -49,12 +50,12 @@ def test_keys_go_through_time_and_back_leads_home(folder: Path) -> None:
         app.button(key=key).click()
         rerun(app)
         rerun(app)  # a click redraws parts of the page only
-        seen.append(app.select_slider(key="step").value)
+        seen.append(shown(app.select_slider, "slider").value)
     assert seen == ["28", "14", "28", "14", "0", "0", "14", "28"]
     app.button(key="later").click()
     rerun(app)
     rerun(app)
-    assert app.select_slider(key="step").value == timeline.NEWEST
+    assert shown(app.select_slider, "slider").value == timeline.NEWEST
     app.button(key="back").click()
     rerun(app)
     assert set(charts(app)) == set(PANELS) and "present" not in app.query_params
@@ -66,7 +67,7 @@ def test_the_present_button_leads_there_and_another_panel_can_be_chosen(folder: 
     app.button(key="present-scores").click()
     rerun(app)
     assert set(charts(app)) == {"scores"}
-    app.selectbox(key="presented").set_value("losses")
+    shown(app.selectbox, "presented").set_value("losses")
     rerun(app)
     assert set(charts(app)) == {"losses"}
 

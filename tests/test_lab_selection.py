@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_up_run import write_run
+from shown import shown
 from streamlit.testing.v1 import AppTest
 from test_lab_pages import charts, folder, page, rerun
 
@@ -64,7 +65,7 @@ def test_the_address_lights_up_the_same_samples_everywhere(folder: Path) -> None
     write_run(folder / "made-up")
     app = page(samples="3,17")
     assert selected_in(app) == {"plan": 2, "scores": 2, "map": 2}
-    assert app.number_input(key="sample").value == 3
+    assert shown(app.number_input, "sample").value == 3
     assert any("**3** and 1 other selected" in text.value for text in app.markdown)
     assert any("**Sample 3** · class 3" in text.value for text in app.markdown)
 
@@ -87,7 +88,7 @@ def test_a_sample_outside_of_the_batch_lights_up_in_the_map_alone(folder: Path) 
 def test_a_number_selects_and_clear_forgets(folder: Path) -> None:
     write_run(folder / "made-up")
     app = page()
-    app.number_input(key="sample").set_value(5)
+    shown(app.number_input, "sample").set_value(5)
     rerun(app)
     rerun(app)
     assert app.query_params["samples"] in ("5", ["5"])

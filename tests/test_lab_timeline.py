@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_up_run import write_run
+from shown import shown
 from streamlit.testing.v1 import AppTest
 
 from lab import timeline
@@ -101,7 +102,7 @@ def test_playing_goes_through_all_pictures_and_ends_at_the_newest(
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(timeline, "FRAME", 2.0)
     app = opened(run)
-    app.toggle(key="playing").set_value(True)
+    shown(app.toggle, "play").set_value(True)
     seen = []
     for _ in range(3):
         seen.append(again(app).text[0].value)
@@ -109,7 +110,7 @@ def test_playing_goes_through_all_pictures_and_ends_at_the_newest(
         now[0] += 2.0
     assert seen == ["0", "14", "28"]
     again(app)
-    assert app.toggle(key="playing").value is False
+    assert shown(app.toggle, "play").value is False
     assert (app.text[0].value, app.select_slider[0].value) == ("42", timeline.NEWEST)
 
 
@@ -118,12 +119,12 @@ def test_playing_starts_where_the_slider_stands_and_follow_ends_it(
 ) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     app = opened(run, step="14")
-    app.toggle(key="playing").set_value(True)
+    shown(app.toggle, "play").set_value(True)
     assert again(app).text[0].value == "14"
     app.select_slider[0].set_value("28")
-    assert again(app).text[0].value == "28" and app.toggle(key="playing").value
+    assert again(app).text[0].value == "28" and shown(app.toggle, "play").value
     app.button(key="follow").click()
-    assert again(app).text[0].value == "42" and not app.toggle(key="playing").value
+    assert again(app).text[0].value == "42" and not shown(app.toggle, "play").value
 
 
 def test_a_run_without_pictures_has_no_time_yet(run: Path) -> None:

@@ -19,6 +19,7 @@ from lab import (
     registry,
     timeline,
 )
+from lab.echoes import moved
 from lab.layouts import Frame
 from lab.pairing import PairedAccuracy, Side
 from lab.palette import Theme
@@ -65,25 +66,24 @@ def choose(key: str, names: list[str], before: list[Side | None]) -> Side | None
         watch = registry.watch_of(registry.find(fallback))
         name = fallback
     options = names if name in names else [name, *names]
-    st.session_state[key] = name
-    st.selectbox(
-        f"{key.upper()}: run", options, key=key, on_change=_to_address, args=(key,), width=330
-    )
+    _chooser(key, "run", options, name, width=330)
     taken = first.arm if first is not None and watch is first.watch else None
     arms = [arm for arm in watch.arms if arm != taken]
     arm_key = f"arm_{key}"
     wanted = st.query_params.get(arm_key, "")
     arm = wanted if wanted in watch.arms else _default(key, arms or watch.arms, first)
-    st.session_state[arm_key] = arm
-    st.selectbox(
-        f"{key.upper()}: arm",
-        watch.arms,
-        key=arm_key,
-        on_change=_to_address,
-        args=(arm_key,),
-        width=270,
-    )
+    _chooser(arm_key, "arm", watch.arms, arm, width=270)
     return Side(watch, arm)
+
+
+def _chooser(part: str, what: str, options: list[str], chosen: str, *, width: int) -> None:
+    """Show a choice that is a part of the address."""
+
+    def take(name: str) -> None:
+        st.query_params[part] = name
+
+    label = f"{part[-1].upper()}: {what}"
+    st.selectbox(label, options, width=width, **moved(part, chosen, taken=take))
 
 
 def _default(key: str, arms: list[str], first: Side | None) -> str:
@@ -92,10 +92,6 @@ def _default(key: str, arms: list[str], first: Side | None) -> str:
         return first.arm
     wanted = "wcord" if key == "a" else "plain"
     return wanted if wanted in arms else arms[0]
-
-
-def _to_address(key: str) -> None:
-    st.query_params[key] = st.session_state[key]
 
 
 def show(a: Side, b: Side) -> None:

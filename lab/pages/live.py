@@ -26,6 +26,7 @@ from lab import (
     steering,
     timeline,
 )
+from lab.echoes import moved
 from lab.loading import is_loaded
 from lab.panels import Place, View
 from lab.pictures import MEASURES, NAMES, PANELS, objective
@@ -59,14 +60,13 @@ def run_chooser(current: Path | None) -> None:
     if not names:
         return
     # The address is the truth: the widget follows it, and changes it when somebody chooses.
-    st.session_state["run"] = shown or names[0]
 
-    def choose() -> None:
-        st.query_params["run"] = st.session_state["run"]
+    def take(name: str) -> None:
+        st.query_params["run"] = name
         timeline.ask(None)
         selection.choose([])
 
-    st.selectbox("Run", names, key="run", on_change=choose)
+    st.selectbox("Run", names, **moved("run", shown or names[0], taken=take))
 
 
 def favourite(arms: list[str]) -> str:
@@ -125,7 +125,7 @@ def view_of(watch: Watch, arm: str, phase: str, loss: str = "total", measure: st
 class Places(NamedTuple):
     """Where the part of the page that ticks writes; nothing is laid out before the first picture.
 
-    `curves` are the loss and the measure chosen, `loaded` whether the side panel stands.
+    `curves` are the loss and the measure chosen.
     """
 
     top: Any
@@ -134,7 +134,6 @@ class Places(NamedTuple):
     card: Any
     rows: list[Place]
     curves: tuple[str, str]
-    loaded: bool
 
 
 def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
@@ -143,7 +142,7 @@ def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
         places.top.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
         return
     status = watch.run.status
-    if steering.phase(status) != drawn_in or is_loaded() != places.loaded:
+    if steering.phase(status) != drawn_in:
         st.rerun()
     steering.keep_promised_pace(watch, status)
     with places.top:
@@ -231,8 +230,7 @@ def exporter(watch: Watch, arm: str, curves: tuple[str, str]) -> Callable[[str],
 
 def tick_every(watch: Watch, phase: str) -> float | None:
     """Return how often to look: not at all once nothing can change any more."""
-    moving = phase in ("preparing", "running", "paused") or timeline.is_playing()
-    if moving or not is_loaded():
+    if phase in ("preparing", "running", "paused") or timeline.is_playing():
         return TICK
     return WAITING if maps.is_working(watch.run.path) else None
 
@@ -265,15 +263,14 @@ def page() -> None:
         if is_loaded():
             starting.panel()
         else:
-            st.caption("Loading torch; then a run can be started here.")
-    if watch is None and not is_loaded():
-        st.fragment(await_torch, run_every=TICK)()
+            st.fragment(await_torch, run_every=TICK, key="torch")()
 
 
 def await_torch() -> None:
     """Draw the whole page once a run can be started."""
     if is_loaded():
         st.rerun()
+    st.caption("Loading torch; then a run can be started here.")
 
 
 def draw_maps(watch: Watch, arm: str) -> None:
@@ -295,17 +292,17 @@ def show(watch: Watch, *, ours: bool) -> None:
         steering.controls(watch, watch.run.status, steerable=ours)
     if ours:
         draw_maps(watch, arm)
-    every, loaded = tick_every(watch, phase), is_loaded()
     has_pictures = watch.newest_step() is not None
     timeline.controls(watch, redraws=LIT if has_pictures else [], moving=phase == "running")
     top, strip = st.container(), st.container(border=has_pictures)
-    places = Places(top, strip, [], None, [], ("total", MEASURES[0]), loaded)
+    places = Places(top, strip, [], None, [], ("total", MEASURES[0]))
     if has_pictures:
         pictures = lay_out(("plan", "scores", "map"), exporter(watch, arm, places.curves))
         st.fragment(pick, key="pick")(watch, arm, phase)
         card, curves = st.container(), choose_curves(watch)
         rows = lay_out(("accuracy", "losses", "measures"), exporter(watch, arm, curves))
-        places = Places(top, strip, pictures, card, rows, curves, loaded)
+        places = Places(top, strip, pictures, card, rows, curves)
+    every = tick_every(watch, phase)
     st.fragment(tick, run_every=every, key="pictures")(watch, arm, phase, places)
 
 
