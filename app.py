@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from lab import ahead
 from lab.redrawing import whole_page
 
 LAB = Path(__file__).parent / "lab"
@@ -29,5 +30,5 @@ page = st.navigation(
     ],
     position="top",
 )
-with whole_page():
+with ahead.of_the_page(), whole_page():
     page.run()
