@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lab import palette
 from lab.arrange import histogram, score_groups
 from lab.layouts import REACH, Frame
-from lab.options import CLICKABLE, Option, axis, base, brushes, grid, legend
+from lab.options import CLICKABLE, Option, axis, base, brushes, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
@@ -48,7 +48,6 @@ def scores_chart(
     columns = {"score": np.concatenate([ends[0], bins.centres, ends[1]])}
     for group, share in bins.shares.items():
         columns[group] = np.concatenate([zero, 100 * share, zero])
-    table = pd.DataFrame(columns, dtype=np.float32)
     series = [
         _group(group, theme.lit(colour), bins.means.get(group, float("nan")), theme)
         for group, colour in palette.GROUPS.items()
@@ -57,7 +56,10 @@ def scores_chart(
     lit = [float(own[sample]) for sample in selected if sample < len(own)]
     return base(
         theme,
-        dataset=[{"source": table}, {"source": pd.DataFrame({"score": own, "own": own * 0})}],
+        dataset=[
+            dataset({group: column.astype(np.float32) for group, column in columns.items()}),
+            dataset({"score": own, "own": own * 0}),
+        ],
         legend=legend(theme, type="scroll", data=list(palette.GROUPS)),
         grid=grid(52, 14, 34, 60),
         tooltip={"trigger": "axis", "valueFormatter": "%.1f %%"},
@@ -140,8 +142,8 @@ def map_chart(
     sources, series = [], []
     for name, side in frame._asdict().items():
         points = np.nan_to_num(side).clip(-REACH, REACH).astype(np.float32)  # strays on the rim
-        table = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "class": labels})
-        sources.append({"source": table.astype({"class": np.int16})})
+        classes = labels.astype(np.int16)
+        sources.append(dataset({"x": points[:, 0], "y": points[:, 1], "class": classes}))
         series.append(_points(name, len(sources) - 1))
     series[0]["markPoint"] = _class_numbers(frame.teacher, labels, theme)
     series += _rings(frame, selected, theme)
@@ -299,7 +301,7 @@ def curves_chart(
     limits: Option = {"min": 0, "max": 100} if percent else {"scale": True}
     return base(
         theme,
-        dataset={"source": curves},
+        dataset=dataset(curves),
         legend=legend(theme, type="scroll"),
         grid=grid(56, 14, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3g"},

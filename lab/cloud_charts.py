@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import Lines
-from lab.options import TEXT, Option, axis, base, grid, legend
+from lab.options import TEXT, Option, axis, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
@@ -75,7 +74,7 @@ def lines_chart(
             }
             | ({"selectedMode": "single", "select": {"disabled": False}} if net is not None else {})
         )
-    clouds_data = [{"source": pd.DataFrame(p, columns=["x", "y"])} for p in (source, target)]
+    clouds_data = [dataset({"x": p[:, 0], "y": p[:, 1]}) for p in (source, target)]
     limits: Option = {"min": -reach, "max": reach, "splitNumber": 6}
     return base(
         theme,
@@ -126,9 +125,8 @@ def potentials_chart(
         name: title of the vertical axis, with its unit.
         slopes: guides (x, y, slope), dashed, through (x, y).
     """
-    table = pd.DataFrame({"x": across} | dict(functions)).astype(np.float32)
     colours = (theme.ink, theme.lit(palette.EXACT), palette.SPARE[0], palette.SPARE[3])
-    finite = table.drop(columns="x").to_numpy()
+    finite = np.concatenate([np.ravel(values) for values in functions.values()])
     finite = finite[np.isfinite(finite)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     room = 0.12 * max(high - low, 1e-6)
@@ -156,7 +154,7 @@ def potentials_chart(
     series.append(_slope_guides(slopes, theme))
     return base(
         theme,
-        dataset={"source": table},
+        dataset=dataset({"x": across} | dict(functions)),
         legend=legend(theme, data=[*functions, "source", "target"]),
         grid=grid(56, 26, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3f"},
@@ -214,8 +212,8 @@ def agreement_chart(pairs: Mapping[str, tuple[Array, Array]], theme: Theme = LIG
     sources, series = [], []
     for place, (name, (exact, entropic)) in enumerate(pairs.items()):
         symbol, colour = styles[place % 2]
-        table = pd.DataFrame({"exact": exact, "entropic": entropic}).astype(np.float32)
-        sources.append({"source": table})
+        columns = {"exact": exact, "entropic": entropic}
+        sources.append(dataset({n: c.astype(np.float32) for n, c in columns.items()}))
         series.append(
             {
                 "name": name,
@@ -262,7 +260,6 @@ def progress_chart(
     theme: Theme = LIGHT,
 ) -> Option:
     """Return a critic's raw value and certified bound over its steps, under the exact W1."""
-    table = pd.DataFrame({"step": steps, "raw value": raw, "certified bound": bound})
     last = max(int(steps[-1]) if len(steps) else 0, 1)
     series = [
         {
@@ -290,7 +287,7 @@ def progress_chart(
     )
     return base(
         theme,
-        dataset={"source": table.astype(np.float32)},
+        dataset=dataset({"step": steps, "raw value": raw, "certified bound": bound}),
         legend=legend(theme),
         grid=grid(56, 26, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3f"},

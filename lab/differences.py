@@ -13,7 +13,7 @@ from lab import heat_maps, palette
 from lab.arrange import class_blocks, histogram, score_groups, sorted_plan
 from lab.exporting import Export, address, pairs
 from lab.layouts import Frame, aligned
-from lab.options import TEXT, Option, axis, base, grid
+from lab.options import TEXT, Option, axis, base, dataset, grid
 from lab.pairing import PairedAccuracy, Side, names
 from lab.palette import LIGHT, Theme
 from lab.reading import Watch
@@ -44,21 +44,19 @@ def difference_chart(plan_a: Array, plan_b: Array, labels: Array, theme: Theme =
     apart = difference(plan_a, plan_b, labels)
     shade = np.rint(heat_maps.SHADES * np.sign(apart) * np.sqrt(np.abs(apart)))
     teacher, student = np.nonzero(shade)  # cells of the page's own colour need not be sent
-    table = pd.DataFrame(
-        {
-            "student": student.astype(np.uint16),
-            "teacher": teacher.astype(np.uint16),
-            "share": apart[teacher, student].astype(np.float32),
-            "shade": shade[teacher, student].astype(np.int16),
-        }
-    )
+    cells = {
+        "student": student.astype(np.uint16),
+        "teacher": teacher.astype(np.uint16),
+        "share": apart[teacher, student].astype(np.float32),
+        "shade": shade[teacher, student].astype(np.int16),
+    }
     option = heat_maps.plan_chart(plan_a, labels, theme)
     scale = option["visualMap"] | {
         "min": -heat_maps.SHADES,
         "text": ["A", "B"],
         "inRange": {"color": [theme.lit(LOW), theme.paper, theme.lit(HIGH)]},
     }
-    return option | {"dataset": {"source": table}, "visualMap": scale}
+    return option | {"dataset": dataset(cells), "visualMap": scale}
 
 
 def difference_figure(

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import Blocks, class_blocks, class_order, sorted_plan
-from lab.options import TEXT, Option, axis, base, grid, legend
+from lab.options import TEXT, Option, axis, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
@@ -111,8 +110,8 @@ def _sample_axis(
     } | more
 
 
-def plan_table(share: Array) -> pd.DataFrame:
-    """Return the cells of a plan that are seen, as a table: student, teacher, share, shade.
+def plan_cells(share: Array) -> dict[str, Array]:
+    """Return the cells of a plan that are seen, as columns: student, teacher, share, shade.
 
     `shade` is 255 √share, rounded, the place on the colour ramp: the root lets a confused plan,
     whose shares are 1/n, be seen beside a sharp one on the same fixed scale. Shade 0 is the page's
@@ -123,14 +122,12 @@ def plan_table(share: Array) -> pd.DataFrame:
     clean = np.nan_to_num(share).clip(-1, 1)
     shade = np.rint(SHADES * np.sign(clean) * np.sqrt(np.abs(clean))).astype(np.int16)
     teacher, student = np.nonzero(shade) if shade.any() else (np.zeros(1, int), np.zeros(1, int))
-    return pd.DataFrame(
-        {
-            "student": student.astype(small),
-            "teacher": teacher.astype(small),
-            "share": clean[teacher, student].astype(np.float32),
-            "shade": shade[teacher, student],
-        }
-    )
+    return {
+        "student": student.astype(small),
+        "teacher": teacher.astype(small),
+        "share": clean[teacher, student].astype(np.float32),
+        "shade": shade[teacher, student],
+    }
 
 
 def plan_chart(
@@ -203,7 +200,7 @@ def _heat_map(
     }
     return base(
         theme,
-        dataset={"source": plan_table(share)},
+        dataset=dataset(plan_cells(share)),
         grid=grid(52, 50, 8, 46),
         tooltip={"valueFormatter": "%.3f", "textStyle": {"fontSize": TEXT}},
         xAxis=[across, hidden_x],
@@ -238,7 +235,6 @@ def field_chart(
     k = len(field)
     columns, rows = np.meshgrid(np.arange(k, dtype=np.uint8), np.arange(k, dtype=np.uint8))
     finite = np.nan_to_num(np.asarray(field, dtype=np.float32))
-    table = pd.DataFrame({"x": columns.ravel(), "y": rows.ravel(), "g": finite.ravel()})
     cells: Option = {
         "type": "category",
         "data": [str(place) for place in range(k)],
@@ -264,7 +260,7 @@ def field_chart(
     plane = axis(theme, min=-reach, max=reach, splitLine={"show": False})
     return base(
         theme,
-        dataset={"source": table},
+        dataset=dataset({"x": columns.ravel(), "y": rows.ravel(), "g": finite.ravel()}),
         legend=legend(theme, data=["source", "target"]),
         grid=grid(34, 62, 32, 28),
         xAxis=[cells, plane | {"position": "bottom"}],

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import heaviest
 from lab.charts import RING, class_colours
 from lab.layouts import Frame
-from lab.options import Option, base, grid, legend
+from lab.options import Option, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
@@ -69,10 +68,7 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
     plain = {"type": "value", "show": False}
     return base(
         theme,
-        dataset=[
-            {"source": pd.DataFrame({"x": side[:, 0], "y": side[:, 1], "class": labels})}
-            for side in sides
-        ],
+        dataset=[dataset({"x": s[:, 0], "y": s[:, 1], "class": labels}) for s in sides],
         legend=legend(
             theme,
             data=[

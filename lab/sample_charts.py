@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import class_blocks, class_order
 from lab.charts import RING
-from lab.options import TEXT, Option, axis, base, grid
+from lab.options import TEXT, Option, axis, base, dataset, grid
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
@@ -43,7 +42,7 @@ def rows_chart(
     order, blocks, n = class_order(labels), class_blocks(labels), len(labels)
     kind = np.where(labels == labels[sample], "class", "other")
     kind[sample] = "own"
-    table = pd.DataFrame({"place": np.arange(n, dtype=np.uint16)})
+    columns = {"place": np.arange(n, dtype=np.uint16)}
     looks = {"other": theme.faint, "class": palette.class_colour(int(labels[sample]))}
     looks |= {"own": theme.ink}
     series: list[Option] = []
@@ -51,7 +50,7 @@ def rows_chart(
         for group, colour in looks.items():
             column = f"{part}, {group}"
             chosen = np.where(kind[order] == group, np.nan_to_num(row[order]), np.nan)
-            table[column] = chosen.astype(np.float32)
+            columns[column] = chosen.astype(np.float32)
             series.append(_bars(column, colour, below=part == "score"))
     names = [""] * n
     for label, middle in zip(blocks.names, blocks.middles, strict=True):
@@ -61,7 +60,7 @@ def rows_chart(
     words = {"interval": 0, "fontSize": TEXT, "color": theme.ink}
     return base(
         theme,
-        dataset={"source": table},
+        dataset=dataset(columns),
         grid=[grid(58, 8, 12, 0, height=96), grid(58, 8, 140, 0, height=96)],
         xAxis=[
             across | {"gridIndex": 0, "axisLabel": {"show": False}},

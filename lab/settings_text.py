@@ -132,5 +132,5 @@ def command(preset: str, wanted: Experiment) -> str:
     words = ["wcord", "train", preset]
     for name, value in changes(load(preset), wanted).items():
         text = as_yaml(value, default_flow_style=True, width=10**9)
-        words += [f"--{name}", text.removesuffix("\n").removesuffix("\n...").strip()]
+        words += [f"--{name}", text.removesuffix("\n").removesuffix("\n...")]
     return shlex.join(words)

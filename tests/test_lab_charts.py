@@ -23,7 +23,7 @@ PLAN = rng.random((20, 20))
 def tables(option: dict[str, Any]) -> list[pd.DataFrame]:
     """Return the tables of an option."""
     held = option["dataset"]
-    return [part["source"] for part in (held if isinstance(held, list) else [held])]
+    return [part["source"].to_pandas() for part in (held if isinstance(held, list) else [held])]
 
 
 def without_tables(option: dict[str, Any]) -> str:
@@ -47,7 +47,7 @@ def test_plan_table_has_every_cell_that_is_seen_in_class_order() -> None:
 
 
 def test_a_difference_of_plans_keeps_its_sign() -> None:
-    table = heat_maps.plan_table(np.array([[0.25, -0.25], [0.0, -1.0]]))
+    table = pd.DataFrame(heat_maps.plan_cells(np.array([[0.25, -0.25], [0.0, -1.0]])))
     assert table["shade"].tolist() == [128, -128, -255]
     assert table[["teacher", "student"]].to_numpy().tolist() == [[0, 0], [0, 1], [1, 1]]
 
@@ -81,16 +81,16 @@ def test_plan_labels_and_boundaries_stand_where_classes_change() -> None:
 def test_plan_with_nan_or_an_empty_row_draws_nothing_there() -> None:
     broken = PLAN.copy()
     broken[0], broken[1, 1] = 0.0, np.nan
-    table = heat_maps.plan_table(sorted_plan(broken, LABELS))
+    table = heat_maps.plan_cells(sorted_plan(broken, LABELS))
     assert np.isfinite(table["share"]).all()
     first = class_order(LABELS).tolist().index(0)
     assert first not in set(table["teacher"])
-    assert len(heat_maps.plan_table(np.zeros((3, 3)))) == 1
+    assert len(heat_maps.plan_cells(np.zeros((3, 3)))["share"]) == 1
 
 
 def test_a_large_plan_keeps_its_places() -> None:
-    table = heat_maps.plan_table(np.full((300, 300), 1 / 300))
-    assert table["student"].max() == 299 and len(table) == 90_000
+    cells = heat_maps.plan_cells(np.full((300, 300), 1 / 300))
+    assert cells["student"].max() == 299 and len(cells["share"]) == 90_000
 
 
 def test_scores_are_shares_of_each_group() -> None:
@@ -146,8 +146,8 @@ def test_what_is_enlarged_keeps_its_data() -> None:
     assert large["grid"]["top"] == 2 * option["grid"]["top"]
     assert large["series"][3]["data"] == option["series"][3]["data"]
     assert large["xAxis"]["min"] == option["xAxis"]["min"]
-    for part, other in zip(tables(large), tables(option), strict=True):
-        assert part is other
+    for part, other in zip(large["dataset"], option["dataset"], strict=True):
+        assert part["source"] is other["source"]
 
 
 def test_lines_join_the_points_of_the_heaviest_entries() -> None:

@@ -122,7 +122,7 @@ def test_the_difference_is_drawn_with_its_sign(theme: palette.Theme) -> None:
     labels = np.repeat(np.arange(4), 3)
     a, b = rng.dirichlet(np.ones(144), size=2).reshape(2, 12, 12)
     option = differences.difference_chart(a, b, labels, theme)
-    table = option["dataset"]["source"]
+    table = option["dataset"]["source"].to_pandas()
     drawn = np.zeros((12, 12))
     drawn[table["teacher"], table["student"]] = table["share"]
     expected = sorted_plan(a, labels) - sorted_plan(b, labels)
@@ -130,7 +130,7 @@ def test_the_difference_is_drawn_with_its_sign(theme: palette.Theme) -> None:
     assert (np.sign(table["shade"]) == np.sign(table["share"])).all()
     scale = option["visualMap"]
     assert scale["min"] == -scale["max"] and scale["inRange"]["color"][1] == theme.paper
-    again = differences.difference_chart(b, a, labels, theme)["dataset"]["source"]
+    again = differences.difference_chart(b, a, labels, theme)["dataset"]["source"].to_pandas()
     np.testing.assert_array_equal(again["shade"], -table["shade"])
     assert len(differences.difference_chart(a, a, labels)["dataset"]["source"]) == 0
 

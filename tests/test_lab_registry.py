@@ -233,6 +233,7 @@ CHANGES: dict[str, hs.SearchStrategy[Any]] = {
 @settings(max_examples=40)
 @given(hs.fixed_dictionaries({}, optional=CHANGES))
 @example({"title": "a\x85b"})
+@example({"title": "\xa0"})
 def test_the_command_line_says_the_same(asked: dict[str, Any]) -> None:
     preset = wcord.load("digits-half")
     if "arms" in asked:  # the whole table replaces what is said of single arms

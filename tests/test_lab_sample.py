@@ -92,7 +92,7 @@ def test_rows_stand_in_class_order_and_each_bar_has_one_colour() -> None:
     labels = np.array([1, 0, 1, 0, 2])
     share, scores = rng.random(5), rng.normal(size=5)
     option = sample_charts.rows_chart(share, scores, labels, 2)
-    table = option["dataset"]["source"]
+    table = option["dataset"]["source"].to_pandas()
     order = np.argsort(labels, kind="stable")
     for part, row in (("mass", share), ("score", scores)):
         columns = table[[f"{part}, other", f"{part}, class", f"{part}, own"]]

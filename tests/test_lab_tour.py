@@ -120,7 +120,7 @@ def test_joined_lines_carry_the_plans_mass_in_the_teachers_colour() -> None:
     frame = Frame(rng.normal(size=(6, 2)), 4 * rng.normal(size=(6, 2)))  # of more samples
     option = joined.joined_chart(frame, plan, labels, palette.DARK)
     lines = option["series"][-1]["data"]
-    sides = [table["source"][["x", "y"]].to_numpy() for table in option["dataset"]]
+    sides = [table["source"].to_pandas()[["x", "y"]].to_numpy() for table in option["dataset"]]
     for side, points, sign in zip(sides, frame, (-1, 1), strict=True):
         np.testing.assert_allclose(side - side.mean(0), points[:4] - points[:4].mean(0))
         assert (sign * side[:, 0] > 0).all()  # teacher left, student right
