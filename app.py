@@ -4,7 +4,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from lab import ahead
 from lab.redrawing import whole_page
 
 LAB = Path(__file__).parent / "lab"
@@ -30,5 +29,5 @@ page = st.navigation(
     ],
     position="top",
 )
-with ahead.of_the_page(), whole_page():
+with whole_page():
     page.run()

@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.distillation
-from lab import ahead, loading, maps, starting, steering, timing
+from lab import loading, maps, starting, steering, timing
 from wcord.estimation import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -81,20 +80,6 @@ def test_a_finished_run_shows_every_panel_with_words(folder: Path) -> None:
     assert "finished at step 42 of 42 · epoch 3.0 of 3" in app.get("progress")[0].text
     assert r"\underbrace{\mathcal{L}}_{1.000}" in app.get("latex")[0].value
     assert all(app.button(key=key).disabled for key in ("pause", "step-1", "stop"))
-
-
-def test_what_is_sent_ahead_is_gone_when_the_page_stands(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_run(folder / "made-up")
-    sent = []
-    draw = ahead.st.echarts_chart
-    monkeypatch.setattr(ahead.st, "echarts_chart", lambda o, **k: sent.append(o) or draw(o, **k))
-    for imported, first in (({}, {}), ({"pandas": object()}, None)):
-        monkeypatch.setattr(ahead, "sys", SimpleNamespace(modules=imported))
-        sent.clear()
-        assert set(charts(page())) == PANELS
-        assert (sent[0] == first) == (first is not None) and len(sent) > 5
 
 
 def test_a_run_is_shown_before_torch_is_there_and_started_after(
