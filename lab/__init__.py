@@ -8,7 +8,7 @@
 - Parts of pages: of the live page `panels`, `pictures`, `timeline`, `selection`, `sample`, `why`,
   `presenting`, `steering`, `starting`, `timing`, `loading`, `settings_text`; of the others
   `exporting`, `laboratory`, `stops` (the tour), `transporting`, `critics`, `drawing` (the
-  playground); of all `address`, `redrawing`.
+  playground); of all `address`, `echoes`, `redrawing`.
 - Pages: `pages`, put together by `app.py`.
 - Notebooks: `lesson`, `widgets`, `exercises`, and the tool that runs them, `notebooks`.
 - Made once: `head_picture`, `make_demo`.

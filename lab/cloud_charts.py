@@ -212,8 +212,7 @@ def agreement_chart(pairs: Mapping[str, tuple[Array, Array]], theme: Theme = LIG
     sources, series = [], []
     for place, (name, (exact, entropic)) in enumerate(pairs.items()):
         symbol, colour = styles[place % 2]
-        columns = {"exact": exact, "entropic": entropic}
-        sources.append(dataset({n: c.astype(np.float32) for n, c in columns.items()}))
+        sources.append(dataset({"exact": exact, "entropic": entropic}))
         series.append(
             {
                 "name": name,

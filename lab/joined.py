@@ -68,7 +68,7 @@ def joined_chart(frame: Frame, plan: Array, labels: Array, theme: Theme = LIGHT)
     plain = {"type": "value", "show": False}
     return base(
         theme,
-        dataset=[dataset({"x": s[:, 0], "y": s[:, 1], "class": labels}) for s in sides],
+        dataset=[dataset({"x": side[:, 0], "y": side[:, 1], "class": labels}) for side in sides],
         legend=legend(
             theme,
             data=[

@@ -22,11 +22,13 @@ def base(theme: Theme, **more: Any) -> Option:
 
 
 def dataset(columns: Mapping[str, Any] | pd.DataFrame) -> Option:
-    """Return named columns as a data set; NaN is a gap.
+    """Return columns (k,) by name as a chart's data set; NaN is a gap.
 
     As an Arrow table: Streamlit sends it as it is, and takes 1 ms to make one of a data frame.
     """
-    arrays = {n: pa.array(np.asarray(c), from_pandas=True) for n, c in columns.items()}
+    arrays = {
+        name: pa.array(np.asarray(column), from_pandas=True) for name, column in columns.items()
+    }
     return {"source": pa.table(arrays)}
 
 

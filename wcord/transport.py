@@ -374,8 +374,20 @@ def _optimal(a: Any, b: Any, cost: Any) -> tuple[Any, Any, Any, bool]:
 
 
 def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Array, str | None]:
-    """Return plan (n, m), potentials (n,) and (m,), and what kept POT from the optimum, if any."""
-    import ot  # three seconds, for what most training steps never need
+    """Solve OT(C) for one problem in float64 by POT's network simplex.
+
+    Args:
+        a: masses (n,) of the sources, of sum 1.
+        b: masses (m,) of the targets, of the same sum.
+        cost: C (n, m).
+
+    Returns:
+        The plan (n, m), the dual solution (n,) and (m,) in units of cost, and in words what kept
+        the solver from the optimum, None where nothing did.
+
+    Source: as `exact`.
+    """
+    import ot  # takes three seconds, and most training steps never need it
 
     plan, log = ot.emd(a, b, cost, numItermax=10_000_000, log=True, check_marginals=False)
     return plan, log["u"], log["v"], log["warning"]

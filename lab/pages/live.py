@@ -59,13 +59,13 @@ def run_chooser(current: Path | None) -> None:
         names.append(shown)
     if not names:
         return
-    # The address is the truth: the widget follows it, and changes it when somebody chooses.
 
     def take(name: str) -> None:
         st.query_params["run"] = name
         timeline.ask(None)
         selection.choose([])
 
+    # The address is the truth: the widget follows it, and changes it when somebody chooses.
     st.selectbox("Run", names, **moved("run", shown or names[0], taken=take))
 
 
@@ -123,9 +123,9 @@ def view_of(watch: Watch, arm: str, phase: str, loss: str = "total", measure: st
 
 
 class Places(NamedTuple):
-    """Where the part of the page that ticks writes; nothing is laid out before the first picture.
+    """Where the part of the page that ticks writes, and which loss and measure are its curves.
 
-    `curves` are the loss and the measure chosen.
+    Nothing is laid out before the first picture.
     """
 
     top: Any
