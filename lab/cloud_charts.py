@@ -14,6 +14,8 @@ from lab.options import TEXT, Option, axis, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
+GUIDES = "slope ±1"
+DASHES = "path://M0 0h6v3H0zM10 0h6v3h-6z"  # their mark in the legend
 
 
 def lines_chart(
@@ -151,11 +153,14 @@ def potentials_chart(
             )
         )
     ]
-    series.append(_slope_guides(slopes, theme))
+    names: list[Any] = [*functions, "source", "target"]
+    if slopes:
+        series.append(_slope_guides(slopes))
+        names.append({"name": GUIDES, "icon": DASHES})
     return base(
         theme,
         dataset=dataset({"x": across} | dict(functions)),
-        legend=legend(theme, data=[*functions, "source", "target"]),
+        legend=legend(theme, data=names),
         grid=grid(56, 26, 34, 44),
         tooltip={"trigger": "axis", "valueFormatter": "%.3f"},
         xAxis=axis(theme, "x", min=float(across[0]), max=float(across[-1])),
@@ -179,25 +184,21 @@ def _ticks(cloud: str, points: Array, height: float, colour: str) -> Option:
     }
 
 
-def _slope_guides(slopes: Sequence[tuple[float, float, float]], theme: Theme) -> Option:
+def _slope_guides(slopes: Sequence[tuple[float, float, float]]) -> Option:
     length = 0.6
     pairs = [
         {"coords": [[x - length, y - slope * length], [x + length, y + slope * length]]}
         for x, y, slope in slopes
     ]
     return {
-        "name": "slope ±1",
+        "name": GUIDES,
         "type": "lines",
         "coordinateSystem": "cartesian2d",
         "data": pairs,
         "silent": True,
         "symbol": ["none", "none"],
-        "lineStyle": {
-            "color": theme.lit(palette.TARGET),
-            "type": "dashed",
-            "width": 2.5,
-            "opacity": 0.9,
-        },
+        "itemStyle": {"color": palette.SPARE[0]},
+        "lineStyle": {"color": palette.SPARE[0], "type": "dashed", "width": 2.5, "opacity": 0.9},
         "z": 5,
     }
 

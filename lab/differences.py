@@ -143,7 +143,8 @@ def on_axes(option: Option, across: tuple[float, float], up: float) -> Option:
     bare = {"showMinLabel": False, "showMaxLabel": False}  # the limits are no round numbers
     x |= {"min": round(across[0], 3), "max": round(across[1], 3), "scale": False}
     x["axisLabel"] = x.get("axisLabel", {}) | bare
-    y |= {"max": float(np.ceil(up / 5) * 5)}
+    between = next((width for width in (5, 10, 20) if up <= 6 * width), 25)  # at most 7 labels
+    y |= {"max": float(np.ceil(up / between) * between), "interval": between}
     return option | {"xAxis": x, "yAxis": y}
 
 

@@ -25,7 +25,8 @@ LOOK = """<style>
 [data-testid=stHeader], [data-testid=stSidebar], [data-testid=stSidebarCollapsedControl],
 [data-testid=stElementToolbar] {display: none}
 [data-testid=stMainBlockContainer] {padding: .5rem 2rem}
-.st-key-stage .katex {font-size: 1.75rem}
+.st-key-stage-words {container-type: inline-size}
+.st-key-stage-words .katex {font-size: min(1.75rem, (100cqi - 1.8rem) / 17)}
 .st-key-stage-objective .katex {font-size: 2.6rem}
 .st-key-stage [data-testid=stCaptionContainer] p {font-size: 1.35rem}
 .st-key-stage [data-testid=stMetricValue] {font-size: 2.2rem}
@@ -136,7 +137,7 @@ def _panel(panel: Panel, view: View) -> None:
     left, right = st.columns([1.7, 1], gap="large", vertical_alignment="center")
     with left, st.container(key="stage-picture"), st.container(key=panel.name):
         panels.chart(panel, view, [STAGE], height=640)
-    with right:
+    with right, st.container(key="stage-words"):
         panels.equation(panel, view)
         st.caption(panel.look(view))
         panels.facts(panel.facts(view))

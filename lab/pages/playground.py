@@ -133,7 +133,7 @@ def cloud_picture(source: np.ndarray, target: np.ndarray, plan: np.ndarray, *, f
     words = describe.of_lines(float(plan.sum()), len(lines.rows), lines.covered)
     panels.title(
         "Clouds and plan",
-        f"{100 * lines.covered:.0f} % of the mass drawn",
+        f"{100 * lines.covered:.0f} % of mass drawn",
         "Lines are the heaviest entries of the plan; thick means that most of a source point's "
         "mass goes there.",
     )
@@ -253,7 +253,7 @@ def of_clouds(count: int, seed: int, *, flat: bool) -> None:
         st.error(str(error))
         return
     numbers(solved)
-    columns = st.columns([1.2, 1, 1], gap="small")
+    columns = st.columns(3, gap="small")
     with columns[0].container(border=True, height="stretch"):
         cloud_picture(source, target, solved.plan, flat=flat)
     with columns[1].container(border=True, height="stretch"):
@@ -293,7 +293,7 @@ def of_batch(batch: Batch) -> None:
     theme = panels.page_theme()
     words = describe.of_plan(solved.plan, batch.labels)
     same, diagonal = plan_masses(solved.plan, batch.labels)
-    columns = st.columns([1.2, 1, 1], gap="small")
+    columns = st.columns(3, gap="small")
     with columns[0].container(border=True, height="stretch"):
         panels.title(
             "Teacher and student",
