@@ -11,10 +11,11 @@ that container, beside what it has already.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import streamlit as st
 from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
+from streamlit.errors import StreamlitAPIException
 
 STANDS = "the whole page stands"
 
@@ -29,5 +30,11 @@ def whole_page() -> Iterator[None]:
 
 
 def redraw(scope: str | list[str]) -> None:
-    """Draw anew what `st.rerun` calls `scope`; all where it does not stand (a callback)."""
-    st.rerun(scope if st.session_state.get(STANDS, True) else "app")
+    """Draw anew what `st.rerun` calls `scope`; all where it does not stand (a callback).
+
+    A click may be heard when its page has been left: then there is no such part any more.
+    """
+    if st.session_state.get(STANDS, True):
+        with suppress(StreamlitAPIException):
+            st.rerun(scope)
+    st.rerun()
