@@ -143,7 +143,7 @@ def on_axes(option: Option, across: tuple[float, float], up: float) -> Option:
     bare = {"showMinLabel": False, "showMaxLabel": False}  # the limits are no round numbers
     x |= {"min": round(across[0], 3), "max": round(across[1], 3), "scale": False}
     x["axisLabel"] = x.get("axisLabel", {}) | bare
-    between = next((width for width in (5, 10, 20) if up <= 6 * width), 25)  # at most 7 labels
+    between = 5 if up <= 30 else 10 if up <= 60 else 20  # per cent from label to label
     y |= {"max": float(np.ceil(up / between) * between), "interval": between}
     return option | {"xAxis": x, "yAxis": y}
 
