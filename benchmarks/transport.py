@@ -47,7 +47,7 @@ def pot_sinkhorn_log(cost: Tensor) -> Tensor:
 
     It updates columns first; on the transposed problem that is our order, so plans are equal.
     """
-    mass = torch.full(cost.shape[:1], 1 / len(cost))
+    mass = cost.new_full(cost.shape[:1], 1 / len(cost))
     transposed = ot.sinkhorn(
         mass,
         mass,

@@ -24,8 +24,11 @@ from wcord.arm import Arm
 from wcord.models import Network, build
 from wcord.objectives import TERMS
 from wcord.preparation import read_data
+from wcord.randomness import Recipe, drawing_refused
 from wcord.speed import hastened
+from wcord.step_graph import Inputs
 from wcord.task import Sight, Task
+from wcord.training import ArmsStep
 
 META = torch.device("meta")
 READS = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "_unique2")
@@ -53,7 +56,7 @@ class Descent(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    parameter.data.sub_(parameter.grad, alpha=group["lr"])
+                    parameter.data.sub_(parameter.grad * group["lr"])
 
 
 @contextmanager
@@ -65,8 +68,8 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patch:
         patch.setattr("wcord.arm.build_optimizer", lambda _, parameters: Descent(parameters, {}))
-        patch.setattr("wcord.objectives.negatives.sent", sent)
-        patch.setattr("wcord.objectives.lckt.sent", sent)
+        patch.setattr("wcord.objectives.term.sent", sent)
+        patch.setattr("wcord.task.sent", sent)
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         channels = torch.zeros(1), torch.ones(1)
         patch.setattr(tasks, "statistics", lambda *_: channels)
@@ -118,7 +121,20 @@ def test_the_host_waits_for_nothing_in_a_step(
             with Watching():
                 given = task.at(step)
                 arm.step(given.batch, given.teacher, given.images, 0.1, "float32")
+        replayed(task, arm)
     assert arm._fault is not None and arm.latest.device == META
+
+
+def replayed(task: Task, arm: Arm) -> None:
+    """Take the step as a graph captures it: all that changes lies on the device already."""
+    fixed = {"index": torch.arange(64), "rate": torch.tensor(0.1), "clock": torch.tensor(3)}
+    inputs = {name: value.to(META) for name, value in fixed.items()}
+
+    def draws(purpose: str, recipe: Recipe) -> Tensor:
+        return torch.empty_like(recipe(torch.Generator()), device=META)
+
+    with Watching(), drawing_refused():
+        ArmsStep(task, [arm]).compute(Inputs(step=3, draws=draws, **inputs))
 
 
 def test_the_watch_sees_a_wait() -> None:
@@ -138,7 +154,7 @@ def test_the_watch_sees_a_wait() -> None:
 def test_graphs_without_cuda_go_on_plainly_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     _, student = networks(settings_of({"ce": {}}))
     before = deepcopy(student.state_dict())
-    speed._say.cache_clear()
+    speed.say_once.cache_clear()
     for _ in range(2):
         assert hastened(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
     said = capsys.readouterr().err

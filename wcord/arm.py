@@ -17,8 +17,9 @@ from wcord.objectives import Objective
 from wcord.objectives.term import Batch, Output, Passes, Shapes, TermSettings
 from wcord.placement import placed
 from wcord.randomness import seed_of
-from wcord.schedule import build_optimizer, set_learning_rate
+from wcord.schedule import build_optimizer, optimizer_state, set_learning_rate
 from wcord.speed import Forward, hastened
+from wcord.step_graph import has_dropout
 
 
 class Arm:
@@ -61,8 +62,8 @@ class Arm:
         self._forward: Forward | None = None
         self.waits = device.type != "cuda"  # may the host look at every step's loss?
         self._fault: Tensor | None = None  # (2 + terms,): step, total, losses where it broke
-        self._under_way: tuple[int, Tensor, dict[str, Tensor]] | None = None
-        self._draws = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in student.modules())
+        self._under_way: tuple[int | Tensor, Tensor, dict[str, Tensor]] | None = None
+        self._draws = has_dropout(student)
 
     def _parts(self) -> nn.ModuleDict:
         return nn.ModuleDict({"student": self.student, "objective": self.objective})
@@ -91,25 +92,35 @@ class Arm:
             images: of this rank's rows of it (all of them where there is one process).
             dtype: "bfloat16" computes the student in it; losses are float32 at least.
         """
-        if self.frozen:
-            return
+        if not self.frozen:
+            self.compare(batch, teacher, self.forward(batch, images, dtype))
+
+    def forward(self, batch: Batch, images: Tensor, dtype: Any) -> Output:
+        """Return the student's output of this rank's images (see `differentiate`)."""
         self.student.train()
         if self._draws:
             place = (parallel.rank(),) if parallel.size() > 1 else ()
             torch.manual_seed(seed_of(self.seed, "dropout", batch.step, *place))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
             if self._forward is not None and not self.maps:
-                student = self._forward(images)
-            else:
-                student = self.student(images, maps=self.maps)
+                return self._forward(images)
+            return self.student(images, maps=self.maps)
+
+    def compare(self, batch: Batch, teacher: Output, student: Output) -> None:
+        """Compute the losses of the outputs of `forward` and their gradients."""
         total, losses = self.objective(batch, teacher, parallel.gather(widened(student)))
         self.optimizer.zero_grad(set_to_none=True)
         if total.requires_grad:  # not where every weight is 0: a control that is never trained
             total.backward()
-        self._under_way = batch.step, total.detach(), losses
+        now = batch.step if batch.clock is None else batch.clock
+        self._under_way = now, total.detach(), losses
 
-    def move(self, rate: float) -> None:
-        """Move the weights by the gradients of `differentiate`, and write the banks."""
+    def move(self, rate: float | Tensor) -> None:
+        """Move the weights by the gradients of `differentiate`, and write the banks.
+
+        Args:
+            rate: the learning rate, a number or a float32 scalar on the device.
+        """
         if self._under_way is None:
             return
         step, total, losses = self._under_way
@@ -120,7 +131,7 @@ class Arm:
         if self.waits:
             if not sound:
                 values = {term: loss.item() for term, loss in losses.items()}
-                self.frozen = self._sentence(step, values)
+                self.frozen = self._sentence(int(step), values)
                 return
         else:
             self._remember(step, sound, torch.stack([total, *losses.values()]).detach())
@@ -129,7 +140,7 @@ class Arm:
         self.objective.update()
         self._add(scalars)
 
-    def _remember(self, step: int, sound: Tensor, losses: Tensor) -> None:
+    def _remember(self, step: int | Tensor, sound: Tensor, losses: Tensor) -> None:
         """Keep on the device where the arm broke, and let the optimizer stand still from then on.
 
         The host does not wait: fused optimizers read `found_inf` on the device. Banks and
@@ -137,8 +148,9 @@ class Arm:
         """
         if self._fault is None:
             self._fault = torch.full((1 + len(losses),), -1.0, device=losses.device)
-        now = torch.cat([torch.full_like(losses[:1], step), losses]).to(self._fault.dtype)
-        self._fault = torch.where((self._fault[0] < 0) & ~sound, now, self._fault)
+        place = torch.zeros_like(losses[:1]).add_(step)
+        now = torch.cat([place, losses]).to(self._fault.dtype)
+        self._fault.copy_(torch.where((self._fault[0] < 0) & ~sound, now, self._fault))
         self.optimizer.found_inf = (self._fault[0] >= 0).float()  # type: ignore[attr-defined]
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
 
@@ -175,14 +187,15 @@ class Arm:
             blank = torch.zeros((), device=now.device, dtype=now.dtype)
             self.sums = torch.stack([before.get(name, blank) for name in names])
             self.names, self.latest = names, torch.full_like(self.sums, math.nan)
-        count = torch.ones_like(self.summed)
-        if self._fault is not None:
-            sound = self._fault[0] < 0
-            now, count = torch.where(sound, now, self.latest), count * sound
-            self.sums = torch.where(sound, self.sums + now, self.sums)
+        if self._fault is None:
+            self.sums.add_(now)
+            self.summed.add_(1)
         else:
-            self.sums = self.sums + now
-        self.latest, self.summed = now, self.summed + count
+            sound = self._fault[0] < 0
+            now = torch.where(sound, now, self.latest)
+            self.sums.copy_(torch.where(sound, self.sums + now, self.sums))
+            self.summed.add_(sound)
+        self.latest.copy_(now)
 
     def losses(self) -> dict[str, float]:
         """Return the mean of every scalar since the last call, and begin anew."""
@@ -191,7 +204,8 @@ class Arm:
             return {}
         order = sorted(range(len(self.names)), key=lambda place: _rank(self.names[place]))
         means = (self.sums.double() / count).tolist()
-        self.sums, self.summed = torch.zeros_like(self.sums), torch.zeros_like(self.summed)
+        self.sums.zero_()
+        self.summed.zero_()
         return {self.names[place]: means[place] for place in order}
 
     # -- what resuming needs ---------------------------------------------------------------
@@ -220,7 +234,7 @@ class Arm:
         for key, value in state.items():
             if key.startswith("optimizer/"):
                 _, place, name = key.split("/")
-                moments.setdefault(int(place), {})[name] = value
+                moments.setdefault(int(place), {})[name] = self._laid_out(int(place), value)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         device = self.parameters[0].device
@@ -229,7 +243,34 @@ class Arm:
         if sums:
             self.sums = torch.stack(list(sums.values())).to(device)
             self.latest = torch.full_like(self.sums, math.nan)  # of a step before this process
-        self.summed = state["summed"].to(device)
+        self.summed = state["summed"].to(device, copy=True)
+
+    def _laid_out(self, place: int, value: Tensor) -> Tensor:
+        """Return a moment in the layout of its weight, as fused optimizers want it on CUDA."""
+        weight = self.parameters[place]
+        if value.shape != weight.shape:  # the number of steps
+            return value
+        return torch.empty_like(weight, dtype=value.dtype, device=value.device).copy_(value)
+
+    # -- what a replayed step needs --------------------------------------------------------
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a step of this arm cannot be replayed without the host; None where it can."""
+        if self._draws:
+            return f"arm {self.name!r}: its student has dropout, which draws anew each step"
+        terms = [why for term in self.objective.each() if (why := term.refusal)]
+        return f"arm {self.name!r}: {terms[0]}" if terms else None
+
+    def moving(self) -> dict[str, Tensor]:
+        """Return every tensor that a step changes in place, by name (after the first step)."""
+        moved: dict[str, Tensor] = dict(self._parts().named_parameters())
+        moved |= dict(self._parts().named_buffers())
+        moved |= optimizer_state(self.optimizer)
+        moved |= {"sums": self.sums, "latest": self.latest, "summed": self.summed}
+        if self._fault is not None:
+            moved["fault"] = self._fault
+        return moved
 
 
 def widened(output: Output) -> Output:

@@ -86,15 +86,24 @@ class NonExpansive(nn.Module):
         super().__init__()
         self.free = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, columns)))
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
+        self._ahead: Tensor | None = None
+        self._held: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
         """W, (rows, columns)."""
         return non_expansive(self.free)
 
+    def ahead(self) -> None:
+        """Compute the W of the next forward pass now, beside something else."""
+        self._ahead = self.weight
+        self._held = self._ahead.detach()  # its memory: another stream may still read it
+
     def forward(self, x: Tensor) -> Tensor:
         """Return W x + b for x of shape (..., columns)."""
-        return F.linear(x, self.weight, self.bias)
+        weight = self.weight if self._ahead is None else self._ahead
+        self._ahead = None
+        return F.linear(x, weight, self.bias)
 
 
 class Critic(nn.Module):
@@ -127,6 +136,9 @@ class Critic(nn.Module):
         """
         self.teacher_mean.lerp_(teacher.mean(0).to(self.teacher_mean.dtype), momentum)
         self.student_mean.lerp_(student.mean(0).to(self.student_mean.dtype), momentum)
+
+    def ahead(self) -> None:
+        """Compute what the next embeddings need besides features, which may not be there yet."""
 
     def on_sphere(self, features: Tensor, mean: Tensor) -> Tensor:
         """Return features centred and scaled to unit length (the ground space of d)."""
@@ -217,6 +229,12 @@ class DotCritic(Critic):
         self.project_teacher: nn.Module = project(teacher_dim, dim)
         self.project_student: nn.Module = project(student_dim, dim)
 
+    def ahead(self) -> None:
+        """Compute W_T and W_S, each for one embedding."""
+        for project in (self.project_teacher, self.project_student):
+            if isinstance(project, NonExpansive):
+                project.ahead()
+
     def embed_teacher(self, features: Tensor) -> Tensor:
         return self._embed(features, self.teacher_mean, self.project_teacher)
 
@@ -248,8 +266,9 @@ def group_sort(x: Tensor) -> Tensor:
 
     Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation" (MaxMin).
     """
-    low, high = torch.aminmax(x.unflatten(-1, (-1, 2)), dim=-1)
-    return torch.stack((low, high), -1).flatten(-2)
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    # torch.aminmax has no derivative before torch 2.12
+    return torch.stack((torch.minimum(first, second), torch.maximum(first, second)), -1).flatten(-2)
 
 
 class JointCritic(Critic):

@@ -106,6 +106,17 @@ class StudentSettings(NetworkSettings):
     init: Literal["random", "teacher"] = "random"
 
 
+class PairingSettings(Settings):
+    """Whose answers the students are taught with.
+
+    A share `broken` of the rows of every batch gets the teacher's features, logits and maps of
+    another row of that batch, drawn anew each step. Held-out and test samples keep their own.
+    """
+
+    broken: float = Field(0.0, ge=0, le=1)
+    within: Literal["batch"] = "batch"
+
+
 class ProbeSettings(Settings):
     """What is measured for the pictures, and when.
 
@@ -173,6 +184,7 @@ class Experiment(Settings):
     teacher: TeacherSettings = TeacherSettings()
     student: StudentSettings = StudentSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+    pairing: PairingSettings = PairingSettings()
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
     probe: ProbeSettings = ProbeSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -29,3 +30,13 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
+
+
+def kept_in_place(places: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Copy values to the places that hold the last ones, and return these; at first the values.
+
+    A replayed CUDA graph reads the same memory every time.
+    """
+    for place, value in zip(places, values, strict=bool(places)):
+        place.copy_(value)
+    return tuple(places) or tuple(values)

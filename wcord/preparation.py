@@ -211,8 +211,9 @@ def _own(module: nn.Module, sight: Sight, side: str) -> Network:
     training = module.training
     try:
         network = module if isinstance(module, Network) else Network(module, sight.shape)
+        place = next((weight.device for weight in network.parameters()), torch.device("cpu"))
         with torch.no_grad():
-            answer = network.eval()(torch.zeros(2, *sight.shape)).logits
+            answer = network.eval()(torch.zeros(2, *sight.shape, device=place)).logits
     except Exception as error:  # whatever a user's code may raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SettingsError(

@@ -1,9 +1,10 @@
-"""The two schemes behind Sinkhorn: products with a stabilised kernel, and log-sum-exp.
+"""The schemes behind Sinkhorn: products with a stabilised kernel, and log-sum-exp.
 
-Both return the same numbers to rounding. The kernel form is the hot path: two matrix-vector
+All return the same numbers to rounding. The kernel form is the hot path: two matrix-vector
 products and two divisions an update, in buffers allocated once. The log domain is for the rest:
 gradients through the iterations, masses so small that a single update could overflow, and
-masses that cannot be read without making the host wait for the device.
+masses that cannot be read without making the host wait for the device. On CUDA, problems of up
+to 256 x 256 in float32 are solved by `wcord.fused_sinkhorn` instead, all updates in one launch.
 """
 
 from __future__ import annotations
@@ -45,13 +46,20 @@ def solve(
     tolerance: float | None,
     uniform: bool,
 ) -> Scaled:
-    """Run Sinkhorn in kernel form where that is safe, in the log domain elsewhere, no gradients.
+    """Run Sinkhorn in one launch, in kernel form or in the log domain, without gradients.
 
-    Uniform masses are always safe; others are read, on a CPU only, and must be 0 or large enough.
+    One launch where `wcord.fused_sinkhorn.fits`, whatever the masses. Elsewhere kernel form where
+    it is safe: uniform masses always are; others are read, on a CPU only, and must be 0 or large
+    enough. The log domain takes the rest.
 
     Args as `log_form`'s, and whether a and b are uniform.
     """
     with torch.no_grad():
+        if cost.is_cuda:  # imported here because that module needs this one, and Triton
+            from wcord.fused_sinkhorn import fits, fused_form
+
+            if fits(cost, tolerance):
+                return fused_form(cost, epsilon, a, b, iterations)
         if uniform or (a.device.type == "cpu" and _large_enough(a) and _large_enough(b)):
             return kernel_form(cost, epsilon, a, b, iterations, tolerance, zeros=not uniform)
         return log_form(cost, epsilon, a, b, iterations, tolerance)

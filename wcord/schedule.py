@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wcord.experiment import OptimizerSettings
 
@@ -56,7 +56,19 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Let the next step use this learning rate."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float | Tensor) -> None:
+    """Let the next step use this learning rate; a scalar on the device where it is captured."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+        if "capturable" in group:  # Adam's; stochastic gradient descent always is
+            group["capturable"] = isinstance(rate, Tensor)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the tensors that the optimizer moves, as optimizer.PLACE.NAME."""
+    return {
+        f"optimizer.{place}.{key}": value
+        for place, entry in enumerate(optimizer.state.values())
+        for key, value in entry.items()
+        if isinstance(value, Tensor)
+    }

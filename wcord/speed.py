@@ -55,7 +55,7 @@ def hastened(
         forward = (_compiled if speed == "compile" else _graphed)(network, images, half, options)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        _say(f"speed {speed!r} cannot be had here, going on plainly: {reason:.200}")
+        say_once(f"speed {speed!r} cannot be had here, going on plainly: {reason:.200}")
         forward = None
     network.load_state_dict(before)
     network.zero_grad(set_to_none=True)
@@ -63,8 +63,8 @@ def hastened(
 
 
 @cache
-def _say(line: str) -> None:
-    """Say it once, not again for every arm."""
+def say_once(line: str) -> None:
+    """Print a line to stderr once, not again for every arm."""
     print(line, file=sys.stderr)
 
 

@@ -19,10 +19,11 @@ from wcord.data import Data, LabelMap, Split, augment_split, draws, normalise
 from wcord.evaluation import outputs
 from wcord.experiment import Experiment, NetworkSettings
 from wcord.models import Network
+from wcord.models.folded import folded
 from wcord.objectives import TERMS
-from wcord.objectives.term import Batch, Output, Primer, Shapes
-from wcord.placement import shaped
-from wcord.randomness import generator, seed_of
+from wcord.objectives.term import Batch, Draws, Output, Primer, Shapes
+from wcord.placement import kept_in_place, sent, shaped
+from wcord.randomness import WrongPairs, generator, seed_of
 from wcord.speed import Forward, hastened
 from wcord.views import View, statistics
 
@@ -111,7 +112,8 @@ class Task:
             self.group = torch.where(data.labelled, self.labels, predicted)
         self._forward: Forward | None = None
         self._epoch = -1
-        self._order = self._offsets = self._flips = torch.empty(0)
+        self._order = torch.empty(0)  # (N,), on the CPU
+        self._moves: tuple[Tensor, ...] = ()  # offsets (N, 2) and flips (N,), on the device
         wide = len(data.train) * 4 * math.prod(student_sight.shape)
         kept = self.still and wide <= KEPT_IN_MEMORY
         self._images = student_sight.see_all(data.train) if kept else None
@@ -123,6 +125,13 @@ class Task:
             images = shaped(self.teacher_sight.see(self.data.train.take(own)))
             half = self.experiment.precision == "bfloat16"
             self._forward = hastened(self.teacher, speed, images, half)
+
+    def fold(self) -> None:
+        """Let a copy of the teacher answer that has fewer kernels (see `wcord.models.folded`)."""
+        if self.asks and not self.still and not self.maps:
+            some = torch.arange(min(64, len(self.data.train)), device=self.labels.device)
+            images = shaped(self.teacher_sight.see(self.data.train.take(some)))
+            self._forward = folded(self.teacher, images, self.experiment.precision == "bfloat16")
 
     @property
     def epoch_steps(self) -> int:
@@ -136,40 +145,68 @@ class Task:
 
     def at(self, step: int) -> Given:
         """Return batch, teacher output and student images of one step: a pure function of it."""
+        batch = self.batch(sent(self.rows(step), self.labels.device), step)
+        split, images = self.see(batch)
+        return Given(batch, self.answer_of(batch, split), images)
+
+    def rows(self, step: int) -> Tensor:
+        """Return the training samples of one step's batch, (batch,) on the CPU."""
         epoch, place = divmod(step, self.epoch_steps)
         if epoch != self._epoch:
             self._begin(epoch)
         size = self.experiment.batch
-        index = self._order[place * size : (place + 1) * size]
-        batch = Batch(
+        return self._order[place * size : (place + 1) * size]
+
+    def batch(
+        self, index: Tensor, step: int, draws: Draws | None = None, clock: Tensor | None = None
+    ) -> Batch:
+        """Return what is known of the samples `index` (batch,) of one step."""
+        return Batch(
             index, self.labels[index], self.data.labelled[index], self.group[index], step,
-            self.experiment.seed,
+            self.experiment.seed, draws, clock,
         )  # fmt: skip
-        own = parallel.own_rows(index)  # all of them, unless there are other ranks
+
+    def see(self, batch: Batch) -> tuple[Split | None, Tensor]:
+        """Return this rank's samples as both networks see them, and the student's images.
+
+        The samples are None where the teacher need not look at them again.
+        """
+        own = parallel.own_rows(batch.index)  # all of them, unless there are other ranks
         if self._images is not None and not self.maps:
-            return Given(batch, self._answer(index), shaped(self._images[own]))
+            return None, shaped(self._images[own])
         split = self._moved(own)
-        if not self.asks or (self.still and not self.maps):
-            answer = self._answer(index)
-        else:
-            answer = parallel.gather(self._ask(split))
-        return Given(batch, answer, shaped(self.student_sight.see(split)))
+        images = shaped(self.student_sight.see(split))
+        return (split if self.asks and (self.maps or not self.still) else None), images
+
+    def answer_of(self, batch: Batch, split: Split | None) -> Output:
+        """Return what the teacher says of a batch, wrong pairs included.
+
+        Args:
+            batch: the whole batch.
+            split: this rank's samples as `see` returned them.
+        """
+        answer = self._answer(batch.index) if split is None else parallel.gather(self._ask(split))
+        broken = self.experiment.pairing.broken
+        if not broken:
+            return answer
+        return answer.take(batch.draw("pairing", WrongPairs(len(batch.index), broken)))
 
     def _moved(self, index: Tensor) -> Split:
         split, asked = self.data.train.take(index), self.experiment.data
         if self.still:
             return split
-        return augment_split(
-            split, self._offsets[index], self._flips[index], asked.padding, asked.border
-        )
+        offsets, flips = (moves[index] for moves in self._moves)
+        return augment_split(split, offsets, flips, asked.padding, asked.border)
 
     def _begin(self, epoch: int) -> None:
+        """Take up the order and the crops of an epoch, these in the same place every time."""
         seed, n, device = self.experiment.seed, len(self.data.train), self.labels.device
         self._epoch = epoch
-        self._order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(device)
-        if not self.still:
-            offsets, flips = draws(seed, epoch, n, self.experiment.data.padding)
-            self._offsets, self._flips = offsets.to(device), flips.to(device)
+        self._order = torch.randperm(n, generator=generator(seed, "order", epoch))
+        if self.still:
+            return
+        moves = draws(seed, epoch, n, self.experiment.data.padding)
+        self._moves = kept_in_place(self._moves, [sent(m, device) for m in moves])
 
     def _answer(self, index: Tensor) -> Output:
         return Output(self.answer.features[index], self.answer.logits[index])
@@ -211,11 +248,14 @@ class Task:
         if images is None:
             images = self.student_sight.see_all(self.data.train)
         first = outputs(student, images)
-        index = torch.arange(len(self.data.train), device=self.labels.device)
+        index = paired = torch.arange(len(self.data.train), device=self.labels.device)
+        if broken := self.experiment.pairing.broken:  # a bank holds what training shows it
+            draw = generator(self.experiment.seed, "pairing-bank")
+            paired = WrongPairs(len(index), broken)(draw).to(index.device)
 
         def again() -> Iterable[Primer]:
             for part in index.split(4096):
                 seen = Output(first.features[part], first.logits[part])
-                yield Primer(part, self.group[part], self._answer(part), seen)
+                yield Primer(part, self.group[part], self._answer(paired[part]), seen)
 
         return again

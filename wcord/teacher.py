@@ -6,21 +6,22 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock
 from safetensors.torch import load, save
+from torch import Tensor
 from torch.nn import functional as F
 
 from wcord.data import Data, augment_split, draws
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
-from wcord.placement import placed, shaped
+from wcord.placement import kept_in_place, placed, sent, shaped
 from wcord.randomness import generator, seed_of
 from wcord.runs import runs_folder
-from wcord.schedule import build_optimizer, learning_rate, set_learning_rate
+from wcord.schedule import build_optimizer, learning_rate, optimizer_state, set_learning_rate
+from wcord.step_graph import Inputs, Stepper, has_dropout
 from wcord.storage import write_bytes
 from wcord.task import Sight
 
@@ -126,47 +127,104 @@ def train(
     progress: Progress,
 ) -> list[tuple[int, float, dict[str, float]]]:
     """Train the teacher by cross-entropy on every label, in place; return what was measured."""
-    asked, size, n = experiment.teacher, experiment.batch, len(data.train)
-    epoch_steps = n // size
-    total = asked.epochs * epoch_steps
-    labels = sight.labels(data.train.labels)
-    optimizer = build_optimizer(asked.optimizer, network.parameters())
-    still = experiment.data.augment == "none"
-    images = sight.see_all(data.train) if still else None
+    step = TeacherStep(experiment, data, sight, network, seed)
+    total = experiment.teacher.epochs * step.epoch_steps
+    take = Stepper(step, experiment.speed == "graphs" and step.refusal is None, total)
     history = []
-    for epoch in range(asked.epochs):
-        network.train()
-        ordered = torch.randperm(n, generator=generator(seed, "teacher-order", epoch))
-        moves = draws(seed, epoch, n, experiment.data.padding)
-        losses = []
-        for place in range(epoch_steps):
-            step = epoch * epoch_steps + place
-            index = ordered[place * size : (place + 1) * size].to(labels.device)
-            seen = (
-                images[index] if images is not None else _see(experiment, data, sight, index, moves)
-            )
-            half = experiment.precision == "bfloat16"
-            with torch.autocast(seen.device.type, torch.bfloat16, enabled=half):
-                logits = network(shaped(seen)).logits
-            loss = F.cross_entropy(logits.float(), labels[index])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            rate = learning_rate(asked.optimizer, step, total, epoch_steps)
-            set_learning_rate(optimizer, rate)
-            optimizer.step()
-            losses.append(loss.detach())
-            if not progress(step + 1, total):
-                raise Interrupted
-        values = {"teacher_loss": torch.stack(losses).mean().item()}
-        history.append(((epoch + 1) * epoch_steps, epoch + 1.0, values))
+    network.train()
+    for number in range(1, total + 1):
+        take(number - 1)
+        if number % step.epoch_steps == 0:
+            values = {"teacher_loss": step.losses.mean().item()}
+            history.append((number, float(number // step.epoch_steps), values))
+        if not progress(number, total):
+            raise Interrupted
     return history
 
 
-def _see(experiment: Experiment, data: Data, sight: Sight, index: Any, moves: Any) -> Any:
-    offsets, flips = (values.to(index.device)[index] for values in moves)
-    split = data.train.take(index)
-    asked = experiment.data
-    return sight.see(augment_split(split, offsets, flips, asked.padding, asked.border))
+class TeacherStep:
+    """A training step of the teacher: crop and flip, forward, cross-entropy, weights.
+
+    Args as `train`'s.
+    """
+
+    def __init__(
+        self, experiment: Experiment, data: Data, sight: Sight, network: Network, seed: int
+    ) -> None:
+        self.experiment, self.data, self.sight = experiment, data, sight
+        self.network, self.seed, self.precision = network, seed, experiment.precision
+        self.parts = ("teacher",)
+        self.labels = sight.labels(data.train.labels)
+        self.device = self.labels.device
+        self.epoch_steps = len(data.train) // experiment.batch
+        self.optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
+        still = experiment.data.augment == "none"
+        self.images = sight.see_all(data.train) if still else None
+        self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of an epoch's steps
+        self._epoch = -1
+        self._order = torch.empty(0)
+        self._moves: tuple[Tensor, ...] = ()  # offsets (N, 2) and flips (N,), on the device
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the step cannot be replayed without the host; None where it can."""
+        if self.device.type != "cuda":
+            return "CUDA graphs need a CUDA device"
+        return "the teacher has dropout" if has_dropout(self.network) else None
+
+    def rows(self, step: int) -> Tensor:
+        """Return the samples of a step, (batch,) on the CPU."""
+        epoch, place = divmod(step, self.epoch_steps)
+        if epoch != self._epoch:
+            self._begin(epoch)
+        size = self.experiment.batch
+        return self._order[place * size : (place + 1) * size]
+
+    def _begin(self, epoch: int) -> None:
+        """Take up the order and the crops of an epoch, these in the same place every time."""
+        self._epoch, n = epoch, len(self.data.train)
+        self._order = torch.randperm(n, generator=generator(self.seed, "teacher-order", epoch))
+        if self.images is not None:
+            return
+        moves = draws(self.seed, epoch, n, self.experiment.data.padding)
+        self._moves = kept_in_place(self._moves, [sent(m, self.device) for m in moves])
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        asked = self.experiment.teacher
+        total = asked.epochs * self.epoch_steps
+        return learning_rate(asked.optimizer, step, total, self.epoch_steps)
+
+    def compute(self, inputs: Inputs) -> None:
+        """Take the step."""
+        images = shaped(self._see(inputs.index))
+        half = self.precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+            logits = self.network(images).logits
+        loss = F.cross_entropy(logits.float(), self.labels[inputs.index])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        set_learning_rate(self.optimizer, inputs.rate)
+        self.optimizer.step()
+        if inputs.clock is None:
+            self.losses[inputs.step % self.epoch_steps] = loss.detach()
+        else:
+            place = inputs.clock.remainder(self.epoch_steps)
+            self.losses.index_copy_(0, place[None], loss.detach()[None])
+
+    def _see(self, index: Tensor) -> Tensor:
+        if self.images is not None:
+            return self.images[index]
+        asked = self.experiment.data
+        offsets, flips = (moves[index] for moves in self._moves)
+        split = self.data.train.take(index)
+        return self.sight.see(augment_split(split, offsets, flips, asked.padding, asked.border))
+
+    def moving(self) -> dict[str, Tensor]:
+        """Return all that a step moves."""
+        moved: dict[str, Tensor] = dict(self.network.named_parameters(prefix="network"))
+        moved |= dict(self.network.named_buffers(prefix="network"))
+        return moved | optimizer_state(self.optimizer) | {"losses": self.losses}
 
 
 def measure(network: Network, data: Data, sight: Sight) -> dict[str, float]:

@@ -6,15 +6,82 @@ import time
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from wcord import checkpoint, parallel
+from wcord.arm import Arm
 from wcord.preparation import Prepared
 from wcord.schedule import learning_rate
+from wcord.speed import say_once
+from wcord.step_graph import Branches, Inputs, Stepper
+from wcord.task import Task
 from wcord.writer import RunWriter
 
 PICTURE_EVERY = 0.25  # seconds between pictures of a run that is slowed or paused
-CHECKPOINT_EVERY = 10.0  # seconds; a checkpoint only ever falls between two steps
+CHECKPOINT_EVERY = 10.0  # seconds at least; a checkpoint only ever falls between two steps
+CHECKPOINT_COST = 0.2  # seconds in CHECKPOINT_EVERY; one that takes longer is written less often
+
+
+class ArmsStep:
+    """A training step of every arm: batch, teacher, students, objectives, weights, banks.
+
+    Args:
+        task: gives samples and the teacher's answers.
+        arms: those that are frozen stand still.
+    """
+
+    def __init__(self, task: Task, arms: list[Arm]) -> None:
+        self.task, self.arms = task, arms
+        self.seed, self.precision = task.experiment.seed, task.experiment.precision
+        self.device, self.rows = task.labels.device, task.rows
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the arms that are trained."""
+        return tuple(arm.name for arm in self.arms if not arm.frozen)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the step cannot be replayed without the host; None where it can."""
+        if self.device.type != "cuda":
+            return "CUDA graphs need a CUDA device"
+        if parallel.size() > 1:
+            return "several processes exchange messages in it"
+        return next((why for arm in self.arms if (why := arm.refusal)), None)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        task = self.task
+        return learning_rate(task.experiment.optimizer, step, task.total, task.epoch_steps)
+
+    def compute(self, inputs: Inputs) -> None:
+        """Take the step; in a graph teacher and arms run side by side."""
+        task, arms = self.task, [arm for arm in self.arms if not arm.frozen]
+        batch = task.batch(inputs.index, inputs.step, inputs.draws, inputs.clock)
+        split, images = task.see(batch)
+        streams = Branches(self.device, 1 + 2 * len(arms))
+        with streams.branch(0):
+            teacher = task.answer_of(batch, split)
+        for place, arm in enumerate(arms, 1):
+            with streams.branch(-place):
+                arm.objective.ahead(batch)
+            with streams.branch(place):
+                student = arm.forward(batch, images, self.precision)
+                streams.after(0)
+                streams.after(-place)
+                arm.compare(batch, teacher, student)
+        streams.join()
+        parallel.sum_gradients([(arm.student, arm.objective) for arm in arms])
+        for place, arm in enumerate(arms, 1):
+            with streams.branch(place):
+                arm.move(inputs.rate)
+        streams.join()
+
+    def moving(self) -> dict[str, Tensor]:
+        """Return all that a step moves, as ARM/student., ARM/objective., ARM/optimizer.…"""
+        arms = [arm for arm in self.arms if not arm.frozen]
+        return {f"{arm.name}/{key}": value for arm in arms for key, value in arm.moving().items()}
 
 
 class Training:
@@ -33,6 +100,7 @@ class Training:
         self.path: Path = writer.path
         self.step = prepared.step
         self._saved = time.monotonic()
+        self._saving = 0.0  # seconds that the last checkpoint took
         self._pictured = 0.0
         self._step_time: float | None = None  # seconds, averaged over the last fifty or so
 
@@ -44,19 +112,15 @@ class Training:
         )
         if self.prepared.fresh:  # a checkpoint of step 0 has counted that look already
             self.look(record=True)
-        if settings.speed != "plain" and self.step < task.total:
-            task.hasten(settings.speed)
-            for arm in self.arms:
-                arm.hasten(settings.speed, task.at(self.step).images, settings.precision)
+        step = ArmsStep(task, self.arms)
+        take = Stepper(step, settings.speed == "graphs" and step.refusal is None, task.total)
+        if take.graphs:
+            task.fold()
+        elif self.step < task.total:
+            self.hasten(step.refusal)
         while self.step < task.total and parallel.agree(self.obey()):
             began = time.monotonic()
-            given = task.at(self.step)
-            rate = learning_rate(settings.optimizer, self.step, task.total, task.epoch_steps)
-            for arm in self.arms:
-                arm.differentiate(given.batch, given.teacher, given.images, settings.precision)
-            parallel.sum_gradients([(a.student, a.objective) for a in self.arms if not a.frozen])
-            for arm in self.arms:
-                arm.move(rate)
+            take(self.step)
             self.step += 1
             bar.update()
             self.tell()
@@ -68,6 +132,18 @@ class Training:
         for arm in self.arms:
             arm.check()
         self.save()
+
+    def hasten(self, refusal: str | None) -> None:
+        """Compute each network in the faster way asked for; a whole step could not be captured."""
+        speed = self.experiment.speed
+        if speed == "plain":
+            return
+        if speed == "graphs":
+            say_once(f"the step is not one CUDA graph, its networks may be: {refusal}")
+        self.task.hasten(speed)
+        images = self.task.at(self.step).images
+        for arm in self.arms:
+            arm.hasten(speed, images, self.experiment.precision)
 
     def obey(self) -> bool:
         """Do what control.json asks: wait while paused; return whether to take a step."""
@@ -105,7 +181,8 @@ class Training:
         every = self.experiment.probe.every * self.task.epoch_steps
         if due(self.step, every) or self.step == self.task.total:
             self.look(record=True)
-        if time.monotonic() - self._saved > CHECKPOINT_EVERY:
+        rare = max(1.0, self._saving / CHECKPOINT_COST)
+        if time.monotonic() - self._saved > CHECKPOINT_EVERY * rare:
             self.save()
         self.writer.say(state="running", **self.place())
 
@@ -163,6 +240,7 @@ class Training:
             "seconds": self.prepared.seconds,
         }
         checkpoint.write(self.path / "checkpoints", self.step, tensors, header)
+        self._saving = time.monotonic() - now
 
 
 def due(step: int, every: float) -> bool:

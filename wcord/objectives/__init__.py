@@ -98,14 +98,20 @@ class Objective(nn.Module):
                     total = total + self.weights[name] * loss
         return total, losses
 
+    def ahead(self, batch: Batch) -> None:
+        """Let every term compute what it needs besides outputs (see `Term.ahead`)."""
+        with torch.autocast(batch.index.device.type, enabled=False):
+            for term in self.each():
+                term.ahead(batch)
+
     def prime(self, passes: Passes) -> None:
         """Show every term the features of the whole training set, before the first step."""
-        for term in self._each():
+        for term in self.each():
             term.prime(passes)
 
     def update(self) -> None:
         """Let every term write its banks, after the optimizer's step."""
-        for term in self._each():
+        for term in self.each():
             term.update()
 
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -126,14 +132,15 @@ class Objective(nn.Module):
     @property
     def logs(self) -> dict[str, Tensor]:
         """Detached scalars of the last forward pass, as `term.name`."""
-        return {f"{t.name}.{key}": value for t in self._each() for key, value in t.logs.items()}
+        return {f"{t.name}.{key}": value for t in self.each() for key, value in t.logs.items()}
 
     def _term(self, name: str) -> Term:
         term = self.terms[name]
         assert isinstance(term, Term)
         return term
 
-    def _each(self) -> list[Term]:
+    def each(self) -> list[Term]:
+        """Return the terms, in the order of evaluation."""
         return [self._term(name) for name in self.terms]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,18 @@ from torch import Tensor, nn
 from wcord.bank import FeatureBank
 from wcord.critic import Critic, DotCritic
 from wcord.objectives.forms import FORMS, Scores, difference
-from wcord.objectives.negatives import Negatives
+from wcord.objectives.negatives import Choice, Negatives
 from wcord.objectives.normaliser import Normaliser
 from wcord.objectives.term import Batch, Output, Passes, Shapes, Term
 
 SIDES = ("student", "teacher")  # whose fresh embeddings are the anchors
+
+
+class Means(NamedTuple):
+    """Each anchor's mean negative among the teacher's and the student's embeddings, (n, dim)."""
+
+    teacher: Tensor
+    student: Tensor
 
 
 class Contrastive(Term):
@@ -70,6 +77,7 @@ class Contrastive(Term):
         self.teacher_bank = FeatureBank(shapes.samples, dims[0], *bank)
         self.student_bank = FeatureBank(shapes.samples, dims[1], *bank)
         self._seen: tuple[Tensor, ...] | None = None
+        self._chosen: Choice | Means | None = None
 
     @torch.no_grad()
     def prime(self, passes: Passes) -> None:
@@ -93,6 +101,20 @@ class Contrastive(Term):
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
         """Return z_t (n, dim) and z_s (n, dim)."""
         return self.critic.embed_teacher(teacher), self.critic.embed_student(student)
+
+    def ahead(self, batch: Batch) -> None:
+        """Compute the critic's matrices and choose the negatives, which wait for no feature."""
+        self.critic.ahead()
+        self._chosen = self._choose(batch)
+
+    def _choose(self, batch: Batch) -> Choice | Means:
+        """Return the negatives of a batch, or only their means where these say all."""
+        purpose = f"{self.name}-negatives"
+        if not self.averages:
+            return self.negatives.choose(batch, purpose)
+        drawn = self.negatives.draw(batch, purpose)
+        banks = (self.teacher_bank, self.student_bank)
+        return Means(*(bank.mean_of_others(batch.index, drawn) for bank in banks))
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
@@ -123,15 +145,16 @@ class Contrastive(Term):
             self.critic.aligned(of_teacher.rows(batch.index), z_s),
             self.critic.aligned(z_t, of_student.rows(batch.index)),
         )
-        if self.averages:
-            drawn = self.negatives.draw(batch, f"{self.name}-negatives")
-            means = [bank.mean_of_others(batch.index, drawn) for bank in (of_teacher, of_student)]
-            negatives = self.critic.aligned(means[0], z_s), self.critic.aligned(z_t, means[1])
+        choice = self._chosen or self._choose(batch)
+        if isinstance(choice, Means):
+            negatives = (
+                self.critic.aligned(choice.teacher, z_s),
+                self.critic.aligned(z_t, choice.student),
+            )
             by_student, by_teacher = (
                 Scores(g, h[:, None]) for g, h in zip(positives, negatives, strict=True)
             )
         else:
-            choice = self.negatives.choose(batch, f"{self.name}-negatives")
             by_student = choice.scores(
                 positives[0], lambda rows: self.critic.pair_student(z_s, of_teacher.rows(rows))
             )
@@ -150,6 +173,7 @@ class Contrastive(Term):
         """Write the banks, move the centres and keep the normalisers, after the step."""
         if self._seen is None:
             return
+        self._chosen = None
         index, z_t, z_s, teacher, student = self._seen
         self.teacher_bank.write(index, z_t)
         self.student_bank.write(index, z_s)

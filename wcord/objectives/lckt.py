@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from wcord import parallel, transport
 from wcord.objectives.term import Batch, Output, Shapes, Term, TermSettings
-from wcord.placement import sent
-from wcord.randomness import generator
+from wcord.randomness import Permutation
 
 COSTS = {
     "cosine": transport.cosine_cost,
@@ -128,6 +127,12 @@ class LCKT(Term):
             return solved.objective - (selves[0] + selves[1]) / 2
         return PLANS[self.settings.plan](cost(z_t, z_s), batch)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why a step cannot be replayed: the exact plan is found on the CPU."""
+        exact = self.settings.plan == "exact"
+        return "lckt solves its plan 'exact' on the CPU in every step" if exact else None
+
     def _solve(self, cost: Tensor) -> transport.Transport:
         return SOLVERS[self.settings.plan](cost, self.settings)
 
@@ -161,8 +166,7 @@ def _uniform(cost: Tensor, batch: Batch) -> Tensor:
 
 
 def _shuffled(cost: Tensor, batch: Batch) -> Tensor:
-    draw = generator(batch.seed, "lckt-shuffle", batch.step)
-    place = sent(torch.randperm(len(cost), generator=draw), cost.device)
+    place = batch.draw("lckt-shuffle", Permutation(len(cost)))
     return cost.gather(1, place[:, None]).mean()
 
 

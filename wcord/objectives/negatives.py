@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from wcord.objectives.forms import Scores
 from wcord.objectives.term import Batch
-from wcord.placement import sent
-from wcord.randomness import generator
+from wcord.randomness import Integers
 
 BITS = 40  # of the integers that stand for uniform numbers in [0, 1): exact on every device
 
@@ -94,9 +93,7 @@ class Negatives(nn.Module):
         """Return the rows (M,) that the whole batch shares; None for all of them."""
         if self.count is None:
             return None
-        stream = generator(batch.seed, purpose, batch.step)
-        rows = torch.randint(len(self.group), (self.count,), generator=stream)
-        return sent(rows, batch.index.device)
+        return batch.draw(purpose, Integers(len(self.group), self.count))
 
     def choose(self, batch: Batch, purpose: str) -> Choice:
         """Return the negatives of a batch: a pure function of (seed, purpose, step, groups)."""
@@ -105,8 +102,8 @@ class Negatives(nn.Module):
         if self.shared:
             columns = self.draw(batch, purpose)
             return Choice(columns, allowed=self._allowed(batch.index, columns))
-        draw = generator(batch.seed, purpose, batch.step)
-        return Choice(rows=self._other_class(batch.index, self.count, draw))
+        drawn = batch.draw(purpose, Integers(1 << BITS, self.count + len(batch.index)))
+        return Choice(rows=self._other_class(batch.index, drawn))
 
     def _allowed(self, index: Tensor, columns: Tensor | None) -> Tensor:
         if self.kind == "other_class":
@@ -116,13 +113,16 @@ class Negatives(nn.Module):
             columns = torch.arange(len(self.group), device=index.device)
         return index[:, None] != columns  # (n, k)
 
-    def _other_class(self, index: Tensor, count: int, draw: torch.Generator) -> Tensor:
-        """Return rows (n, M): samples sorted by group, with the anchor's own block skipped."""
-        whole = 1 << BITS
-        uniform = sent(torch.randint(whole, (count,), generator=draw), index.device)
-        offset = sent(torch.randint(whole, (len(index),), generator=draw), index.device)
+    def _other_class(self, index: Tensor, drawn: Tensor) -> Tensor:
+        """Return rows (n, M): samples sorted by group, with the anchor's own block skipped.
+
+        Args:
+            index: the anchors (n,).
+            drawn: integers (M + n,) below 2^BITS: M that all anchors share, and an offset each.
+        """
+        uniform, offset = drawn[: -len(index)], drawn[-len(index) :]
         own = self.group[index]  # (n,)
         others = len(self.group) - self.members[own]  # (n,)
-        place = ((uniform + offset[:, None]) & (whole - 1)) * others[:, None] >> BITS  # (n, M)
+        place = ((uniform + offset[:, None]) & ((1 << BITS) - 1)) * others[:, None] >> BITS
         place += self.members[own][:, None] * (place >= self.start[own][:, None])
         return self.order[place]

@@ -10,6 +10,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from wcord.placement import sent
+from wcord.randomness import Recipe, generator
+
+Draws = Callable[[str, Recipe], Tensor]  # (purpose, recipe) -> numbers on the device
+
 
 @dataclass(frozen=True)
 class Shapes:
@@ -47,6 +52,10 @@ class Output:
             self.features.detach(), self.logits.detach(), tuple(m.detach() for m in self.maps)
         )
 
+    def take(self, place: Tensor) -> Output:
+        """Return the rows `place` (m,) of every part."""
+        return Output(self.features[place], self.logits[place], tuple(m[place] for m in self.maps))
+
     def float(self) -> Output:
         """Return the same numbers in float32, in which losses are computed."""
         return Output(
@@ -62,6 +71,9 @@ class Batch:
     set, labelled (n,) whether cross-entropy may see that label, group (n,) the class by which
     negatives of "other classes" are told: the label where there is one, else the teacher's
     prediction. `seed` and `step` key every draw (see `wcord.randomness`).
+
+    A step that is replayed as a CUDA graph reads its numbers from fixed places on the device:
+    there `draws` gives the numbers of `draw`, and `clock` () is the step.
     """
 
     index: Tensor
@@ -70,6 +82,22 @@ class Batch:
     group: Tensor
     step: int
     seed: int
+    draws: Draws | None = None
+    clock: Tensor | None = None
+
+    def draw(self, purpose: str, recipe: Recipe) -> Tensor:
+        """Return numbers drawn for this step, on the device of `index`.
+
+        They are a pure function of (seed, purpose, step) and the recipe. A term takes every
+        random number from here, and so is right when its step is replayed.
+
+        Args:
+            purpose: what the draw is for, such as "gckt-negatives".
+            recipe: makes the numbers, such as `wcord.randomness.Integers(high, count)`.
+        """
+        if self.draws is not None:
+            return self.draws(purpose, recipe)
+        return sent(recipe(generator(self.seed, purpose, self.step)), self.index.device)
 
 
 @dataclass(frozen=True)
@@ -118,6 +146,13 @@ class Term(nn.Module):
     def prime(self, passes: Passes) -> None:
         """Look at every training sample once, before the first step."""
 
+    def ahead(self, batch: Batch) -> None:
+        """Compute what the next loss needs besides outputs, while the networks compute these.
+
+        A graph does it on a stream of its own. What `forward` then reads must stay referred to
+        until the next call, so that its memory is not given to somebody else.
+        """
+
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
@@ -126,6 +161,11 @@ class Term(nn.Module):
 
     def update(self) -> None:
         """Write what must be written after the optimizer's step (banks)."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a step with this term cannot be replayed without the host; None where it can."""
+        return None
 
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return projected features (n, d) of both sides, or None where a term has none."""

@@ -1,0 +1,468 @@
+"""A step that is replayed from fixed inputs takes every arm where a plain step takes it.
+
+On a CPU there is nothing to capture: here a "graph" calls the step's own code again with the very
+inputs that it was captured with, in which only the numbers at fixed places change. What a term
+draws or counts outside of these places would stand still, and be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_speed import FREE, networks, settings_of
+from torch import Tensor, nn
+
+import wcord
+from wcord import speed, step_graph, training
+from wcord import teacher as teachers
+from wcord.objectives import TERMS
+from wcord.placement import placed
+from wcord.preparation import build_arms, read_data
+from wcord.randomness import Permutation, WrongPairs, drawing_refused, generator
+from wcord.step_graph import Block, CannotCapture, Inputs, StepGraph, Stepper, gaps
+from wcord.task import Sight, Task
+from wcord.teacher import TeacherStep
+from wcord.training import ArmsStep
+
+CPU = torch.device("cpu")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+STEPS = 14  # the digits have 11 an epoch: a second one begins
+
+
+class Anywhere(ArmsStep):
+    """A step that a CPU would capture, if it could."""
+
+    @property
+    def refusal(self) -> str | None:
+        return next((why for arm in self.arms if (why := arm.refusal)), None)
+
+
+class TeacherAnywhere(TeacherStep):
+    """Likewise."""
+
+    @property
+    def refusal(self) -> str | None:
+        return None
+
+
+def called_again(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    return body
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replay by calling again."""
+    monkeypatch.setattr(step_graph, "captured", called_again)
+
+
+def step_of(experiment: wcord.Experiment) -> Anywhere:
+    """Return a step of the digits with random networks and primed banks."""
+    data = read_data(experiment)
+    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    teacher, student = networks(experiment)
+    maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
+    task = Task(experiment, data, sights[0], sights[1], teacher, maps)
+    arms = build_arms(experiment, task, student, CPU)
+    for arm in arms:
+        arm.waits = False  # as on a device: what broke is found by `check`
+    return Anywhere(task, arms)
+
+
+def ends(step: step_graph.Step, graph: bool, steps: int = STEPS) -> dict[str, Tensor]:
+    """Return all that was moved after some steps."""
+    take = Stepper(step, graph, steps)
+    for number in range(steps):
+        take(number)
+    assert (take.graph is not None) == graph
+    return {name: value.clone() for name, value in step.moving().items()}
+
+
+@pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
+@pytest.mark.usefixtures("graphs")
+def test_replayed_steps_end_where_plain_ones_do(terms: dict[str, Any]) -> None:
+    """Weights, moments, banks, centres, sums of losses: alike to the rounding of the rate."""
+    experiment = settings_of({"ce": {}} | terms).replace({"pairing": {"broken": 0.5}})
+    plain, replayed = (ends(step_of(experiment), graph) for graph in (False, True))
+    assert plain.keys() == replayed.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(
+            replayed[name], value, rtol=2e-4, atol=2e-5, equal_nan=True, msg=name
+        )
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_replayed_teacher_ends_where_a_plain_one_does() -> None:
+    experiment = settings_of({"ce": {}})
+    data = read_data(experiment)
+    sight = Sight(experiment.teacher, data, 0)
+    both = []
+    for graph in (False, True):
+        step = TeacherAnywhere(experiment, data, sight, networks(experiment)[0].train(), 0)
+        both.append(ends(step, graph))
+    for name, value in both[0].items():
+        torch.testing.assert_close(both[1][name], value, rtol=1e-4, atol=1e-5, msg=name)
+    assert both[0]["losses"].all()  # every step of the second epoch, or of the first, left one
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_run_goes_on_by_graphs_to_the_same_results(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The whole way in: `speed: graphs`, teacher included, against `plain`."""
+    monkeypatch.setattr(training, "ArmsStep", Anywhere)
+    monkeypatch.setattr(teachers, "TeacherStep", TeacherAnywhere)
+    changes = {"epochs": 2, "teacher.epochs": 2, "probe.features": 64, "probe.batch": 16}
+    arms = {"kd": {"ce": 1, "kd": 1}, "wcord": {"ce": 1, "gckt": 5, "lckt": 0.5}}
+    asked = wcord.load("digits-compression").replace(changes | {"arms": arms})
+    accuracies = []
+    for way in ("plain", "graphs"):
+        monkeypatch.setenv("WCORD_RUNS", str(tmp_path / way))
+        run = wcord.distill(asked.replace({"speed": way}), tmp_path / way / "run", progress=False)
+        assert run.summary is not None
+        accuracies.append([run.summary["teacher"], *run.summary["arms"].values()])
+    for plain, graph in zip(*accuracies, strict=True):
+        assert plain["test_accuracy"] == pytest.approx(graph["test_accuracy"], abs=0.5)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_an_arm_that_froze_leaves_the_graph() -> None:
+    experiment = settings_of({"ce": {}}).replace({"arms": {"a": {"ce": 1}, "b": {"ce": 1}}})
+    step = step_of(experiment)
+    take = Stepper(step, True, 100)
+    for number in range(3):
+        take(number)
+    first = take.graph
+    assert first is not None
+    with torch.no_grad():
+        next(step.arms[0].student.parameters()).fill_(torch.nan)
+    take(3)
+    step.arms[0].check()
+    assert step.arms[0].frozen == "arm 'a' froze at step 3: ce became nan"
+    assert step.arms[1].fault() is None
+    take(4)
+    assert take.graph is not None and take.graph is not first and step.parts == ("b",)
+    assert not any(name.startswith("a/") for name in step.moving())
+
+
+# -- what cannot be captured ---------------------------------------------------------------
+
+
+class Drawing(nn.Module):
+    """A step that draws by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = torch.zeros(3)
+        self.seed, self.device, self.precision = 0, CPU, "float32"
+        self.parts, self.refusal = ("it",), None
+
+    def rows(self, step: int) -> Tensor:
+        return torch.arange(3) + step
+
+    def rate(self, step: int) -> float:
+        return 0.1
+
+    def compute(self, inputs: Inputs) -> None:
+        self.kept += torch.randn(3, generator=generator(0, "own", inputs.step))
+
+    def moving(self) -> dict[str, Tensor]:
+        return {"it.kept": self.kept}
+
+
+class Stale(Drawing):
+    """A step that looks at the host's number of the step."""
+
+    def compute(self, inputs: Inputs) -> None:
+        self.kept += inputs.step * inputs.index
+
+
+class Replaced(Drawing):
+    """A step that makes its state anew."""
+
+    def compute(self, inputs: Inputs) -> None:
+        self.kept = self.kept + inputs.index
+
+
+def refuses(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    body()  # as capturing does: the code runs once
+    return body
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Drawing, "drawn by a generator"),
+        (Stale, "of their way from plain ones"),
+        (Replaced, "replaced in a step"),
+    ],
+)
+def test_a_step_that_cannot_be_replayed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Drawing], reason: str
+) -> None:
+    monkeypatch.setattr(step_graph, "captured", refuses if kind is Drawing else called_again)
+    step = kind()
+    step.kept += 1
+    before = step.kept.clone()
+    with pytest.raises(RuntimeError, match=reason):
+        StepGraph(step, 1)
+    if kind is not Replaced:
+        assert torch.equal(step.kept, before)  # as if nobody had tried
+
+
+def test_the_stepper_goes_on_plainly_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """No CUDA here: one line, and the numbers of the plain way."""
+    speed.say_once.cache_clear()
+    experiment = settings_of({"ce": {}})
+    step, plain = step_of(experiment), step_of(experiment)
+    take = Stepper(step, True, 100)
+    for number in range(4):
+        take(number)
+        plain.compute(Inputs(plain.rows(number), number, plain.rate(number)))
+    assert take.graph is None
+    for name, value in plain.moving().items():
+        assert torch.equal(step.moving()[name], value), name
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "CUDA graphs need a CUDA device" in said
+
+
+def test_terms_that_need_the_host_are_named() -> None:
+    step = step_of(settings_of({"ce": {}, "lckt": {"plan": "exact"}}))
+    assert step.refusal == "arm 'it': lckt solves its plan 'exact' on the CPU in every step"
+    with pytest.raises(CannotCapture, match="plan 'exact'"):
+        StepGraph(step, 1)
+
+
+# -- inputs --------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.sampled_from(["long", "float", "bool", "double"]), st.integers(0, 9))))
+def test_a_block_gives_back_what_it_was_filled_with(fields: list[tuple[str, int]]) -> None:
+    """Any types and sizes, scalars too, over more fillings than there are slots."""
+
+    def values(turn: int) -> dict[int, Tensor]:
+        draw = torch.Generator().manual_seed(turn)
+        made = {}
+        for place, (kind, size) in enumerate(fields):
+            shape = (size,) if size else ()
+            numbers = torch.randint(-9, 9, shape, generator=draw)
+            made[place] = numbers.to(getattr(torch, kind))
+        return made
+
+    block = Block(values(0), CPU)
+    for turn in range(step_graph.AHEAD + 2):
+        asked = values(turn)
+        block.fill(asked)
+        assert all(torch.equal(block.places[key], value) for key, value in asked.items())
+
+
+def test_gaps_are_shares_of_the_way() -> None:
+    zero = {"a.x": torch.zeros(2), "a.y": torch.zeros(1), "b.x": torch.zeros(1)}
+    after = {"a.x": torch.tensor([3.0, 0.0]), "a.y": torch.tensor([4.0]), "b.x": torch.zeros(1)}
+    moved = {"a.x": torch.tensor([3.0, 0.5]), "a.y": torch.tensor([4.0]), "b.x": torch.zeros(1)}
+    assert gaps(zero, after, moved) == {"a": pytest.approx(0.1), "b": 0.0}
+    assert gaps(zero, after, moved | {"b.x": torch.ones(1)})["b"] == float("inf")
+
+
+# -- wrong pairs ---------------------------------------------------------------------------
+
+
+@given(st.integers(1, 40), st.floats(0, 1), st.integers(0, 10**6))
+def test_wrong_pairs_by_counting(size: int, broken: float, seed: int) -> None:
+    """A permutation in which as many rows as asked for have another's place."""
+    place = WrongPairs(size, broken)(torch.Generator().manual_seed(seed)).tolist()
+    assert sorted(place) == list(range(size))
+    moved = sum(i != p for i, p in enumerate(place))
+    wanted = round(broken * size)
+    assert moved == wanted or (wanted == 1 and moved == min(2, size) * (size > 1))
+
+
+def test_every_pair_of_rows_is_exchanged_alike() -> None:
+    """The partner of a broken row is any other row, with equal frequency."""
+    counts = torch.zeros(5, 5)
+    for seed in range(4000):
+        place = WrongPairs(5, 0.6)(torch.Generator().manual_seed(seed))
+        counts[torch.arange(5), place] += 1
+    shares = counts / 4000
+    assert shares.diagonal().sub(0.4).abs().max() < 0.04
+    assert (shares + torch.eye(5)).sub(0.15).abs()[~torch.eye(5, dtype=torch.bool)].max() < 0.03
+
+
+def test_the_teacher_answers_for_another_row() -> None:
+    """Features and logits are those of the drawn partner; the student's images are its own."""
+    terms = {"ce": {}, "kd": {}}
+    clean = step_of(settings_of(terms)).task
+    wrong = step_of(settings_of(terms).replace({"pairing": {"broken": 0.8}})).task
+    for step in (0, 7):
+        a, b = clean.at(step), wrong.at(step)
+        place = WrongPairs(64, 0.8)(generator(0, "pairing", step))
+        assert int((place != torch.arange(64)).sum()) == 51
+        assert torch.equal(a.images, b.images) and torch.equal(a.batch.index, b.batch.index)
+        assert torch.equal(a.teacher.features[place], b.teacher.features)
+        assert torch.equal(a.teacher.logits[place], b.teacher.logits)
+
+
+def test_banks_begin_with_the_pairs_that_training_shows() -> None:
+    """Of the teacher's rows a share of 0.8 is another sample's; none is made up."""
+    experiment = settings_of({"ce": {}, "gckt": {}})
+    banks = []
+    for broken in (0.0, 0.8):
+        step = step_of(experiment.replace({"pairing": {"broken": broken}}))
+        bank: Any = step.arms[0].objective.terms["gckt"]
+        banks.append((bank.teacher_bank.embeddings, bank.student_bank.embeddings))
+    (teacher, student), (wrong, same) = banks
+    torch.testing.assert_close(student, same)
+    torch.testing.assert_close(teacher.sort(0).values, wrong.sort(0).values, rtol=0, atol=1e-6)
+    moved = ((teacher - wrong).abs().amax(1) > 1e-6).float().mean()
+    assert moved == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_share_outside_of_0_to_1_is_refused() -> None:
+    for broken in (-0.1, 1.5):
+        with pytest.raises(wcord.experiment.SettingsError, match=r"pairing\.broken"):
+            settings_of({"ce": {}}).replace({"pairing.broken": broken})
+    with pytest.raises(wcord.experiment.SettingsError, match="did you mean 'broken'"):
+        settings_of({"ce": {}}).replace({"pairing.brokn": 0.5})
+
+
+# -- draws ---------------------------------------------------------------------------------
+
+
+def test_draws_are_a_function_of_their_purpose_and_step() -> None:
+    task = step_of(settings_of({"ce": {}})).task
+    batches = [task.batch(torch.arange(4), step) for step in (3, 3, 4)]
+    a, b, c = (batch.draw("it", Permutation(50)) for batch in batches)
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    assert not torch.equal(a, batches[0].draw("other", Permutation(50)))
+    assert torch.equal(a, Permutation(50)(generator(0, "it", 3)))
+    with drawing_refused(), pytest.raises(RuntimeError, match=r"Batch\.draw"):
+        batches[0].draw("it", Permutation(50))
+
+
+# -- on a card -----------------------------------------------------------------------------
+
+
+def on_card(experiment: wcord.Experiment) -> ArmsStep:
+    """Return a step of the digits on CUDA."""
+    device = torch.device("cuda")
+    data = read_data(experiment).to(device)
+    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    teacher, student = networks(experiment)
+    maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
+    task = Task(experiment, data, sights[0], sights[1], placed(teacher, device), maps)
+    return ArmsStep(task, build_arms(experiment, task, student.to(device), device))
+
+
+def moved(before: dict[str, Tensor], ways: list[dict[str, Tensor]]) -> float:
+    """Return the largest gap between two ends of the same steps."""
+    return max(gaps(before, *ways).values())
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
+def test_a_graph_on_a_card_takes_the_plain_way(terms: dict[str, Any]) -> None:
+    """The graph is accepted, and after a second epoch has begun it ends within 5 % of the way."""
+    experiment = settings_of({"ce": {}} | terms).replace({"pairing": {"broken": 0.5}})
+    begin = on_card(experiment)
+    Stepper(begin, False, STEPS)(0)
+    before = {name: value.clone() for name, value in begin.moving().items()}
+    ways = [ends(on_card(experiment), graph) for graph in (False, True)]
+    assert moved(before, ways) < 0.05
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_fifty_steps_plain_compiled_and_captured_agree() -> None:
+    """Losses within 1 % of each other after 50 steps of four arms; 20 % of the way in weights."""
+    arms = {"plain": {"ce": 1}, "kd": {"ce": 1, "kd": 1}, "crd": {"ce": 1, "crd": 0.8}}
+    arms["wcord"] = {"ce": 1, "gckt": 5, "lckt": 0.5}
+    experiment = settings_of({"ce": {}}).replace({"arms": arms})
+    last: dict[str, dict[str, dict[str, float]]] = {}
+    for way in ("plain", "compile", "graphs"):
+        step = on_card(experiment)
+        if way == "compile":
+            step.task.hasten("compile")
+            for arm in step.arms:
+                arm.hasten("compile", step.task.at(0).images, "float32")
+        ends(step, way == "graphs", 50)
+        last[way] = {arm.name: arm.losses() for arm in step.arms}
+    for way in ("compile", "graphs"):
+        for arm in arms:
+            for name, value in last["plain"][arm].items():
+                if "." not in name:  # what terms log may grow without bound
+                    assert last[way][arm][name] == pytest.approx(value, rel=0.01, abs=0.01), way
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_replayed_arm_does_not_depend_on_its_neighbours() -> None:
+    """Alone, or on a stream beside three others: the same losses."""
+    wanted = {"ce": 1, "gckt": 5, "lckt": 0.5}
+    others = {"a": {"ce": 1}, "it": wanted, "b": {"ce": 1, "crd": 0.8}, "c": {"ce": 1, "rkd": 1}}
+    losses = []
+    for arms in ({"it": wanted}, others):
+        step = on_card(settings_of({"ce": {}}).replace({"arms": arms}))
+        ends(step, True, 30)
+        losses.append(next(arm for arm in step.arms if arm.name == "it").losses())
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3, abs=1e-6)
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_replaying_never_makes_the_host_wait() -> None:
+    step = on_card(settings_of({"ce": {}, "gckt": {"negatives_count": 50}, "lckt": {}}))
+    take = Stepper(step, True, 100)
+    for number in range(3):
+        take(number)
+    assert take.graph is not None
+    torch.cuda.synchronize()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for number in range(3, 10):
+            take(number)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert step.arms[0].fault() is None
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_after_a_capture_that_failed_training_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A term that reads the device inside of the capture: one line, and plain steps."""
+    speed.say_once.cache_clear()
+    step = on_card(settings_of({"ce": {}, "gckt": {}}))
+    term: Any = step.arms[0].objective.terms["gckt"]
+    original = term.update
+
+    def waiting() -> None:
+        original()
+        float(term.teacher_bank.embeddings.sum())
+
+    monkeypatch.setattr(term, "update", waiting)
+    take = Stepper(step, True, 100)
+    for number in range(6):
+        take(number)
+    assert take.graph is None and step.arms[0].fault() is None
+    assert capsys.readouterr().err.count("going on plainly") == 1
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_teacher_on_a_card_takes_the_plain_way() -> None:
+    experiment = settings_of({"ce": {}})
+    device = torch.device("cuda")
+    data = read_data(experiment).to(device)
+    sight = Sight(experiment.teacher, data, 0)
+    both = []
+    for graph in (False, True):
+        network = placed(networks(experiment)[0], device).train()
+        both.append(ends(TeacherStep(experiment, data, sight, network, 0), graph))
+    torch.testing.assert_close(both[0]["losses"], both[1]["losses"], rtol=0.01, atol=0.01)

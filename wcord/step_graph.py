@@ -1,0 +1,351 @@
+"""A whole training step as one CUDA graph: captured once, then replayed with new inputs.
+
+At batch 64 a step is well over a thousand kernels of a few microseconds each, and the host needs
+longer to launch them than a large GPU needs to compute them. A graph launches all of them at once.
+Only its inputs change: which samples, what was drawn, the learning rate, the number of the step.
+They lie in one block of memory on the device, which one copy from pinned memory fills (`Block`).
+
+What is replayed is compared with plain steps before it is used, and where the step cannot be
+captured the plain way is taken; one line gives the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from wcord.objectives.term import Draws
+from wcord.placement import sent
+from wcord.randomness import Recipe, drawing_refused, generator
+from wcord.speed import say_once
+
+AHEAD = 4  # steps that the host may be ahead of the device
+COMPARED = 3  # steps that are taken both ways before a graph is used
+ALIGNED = 16  # bytes; where a field of a block may begin
+SCALARS = ("sums", "latest", "summed", "fault", "losses")  # ends of names that no step depends on
+# ||replayed - plain|| / ||plain - before|| of everything that the compared steps move
+TOLERANCE = {"float32": 0.02, "bfloat16": 0.1}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What differs from one step to the next.
+
+    index (batch,) int64 are the training samples, rate is the learning rate. Where a graph is
+    replayed, rate and clock (the step) are scalars on the device, and draws gives fixed places.
+    """
+
+    index: Tensor
+    step: int
+    rate: float | Tensor
+    draws: Draws | None = None
+    clock: Tensor | None = None
+
+
+class Step(Protocol):
+    """A training step written so that it can be replayed: `compute` depends on `Inputs` alone."""
+
+    seed: int
+    device: torch.device
+    precision: Literal["float32", "bfloat16"]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What a step consists of: where that changes, so must its graph."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be replayed without the host; None where it can."""
+
+    def rows(self, step: int) -> Tensor:
+        """Return the samples of a step, (batch,) on the CPU."""
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+
+    def compute(self, inputs: Inputs) -> None:
+        """Take the step: everything that it moves is changed in place."""
+
+    def moving(self) -> dict[str, Tensor]:
+        """Return all that a step moves, by name (once a step was taken).
+
+        What a name says before its first dot is compared as one, `SCALARS` apart.
+        """
+
+
+class CannotCapture(RuntimeError):
+    """A step that cannot be replayed, and why in one line."""
+
+
+class Block:
+    """Fixed places on a device for numbers of several types, filled by one copy a step.
+
+    Args:
+        examples: values on the CPU whose types and shapes the fields take.
+        device: where the places are.
+    """
+
+    def __init__(self, examples: Mapping[Any, Tensor], device: torch.device) -> None:
+        self._fields: dict[Any, tuple[int, Tensor]] = {}  # key -> first byte, example
+        size = 0
+        for key, value in examples.items():
+            self._fields[key] = size, value
+            size += math.ceil(value.nbytes / ALIGNED) * ALIGNED
+        pinned = device.type == "cuda"
+        self._here = torch.zeros(AHEAD, max(size, ALIGNED), dtype=torch.uint8, pin_memory=pinned)
+        self._there = torch.zeros(max(size, ALIGNED), dtype=torch.uint8, device=device)
+        self._copied = [torch.cuda.Event() for _ in range(AHEAD)] if pinned else []
+        self._filled = 0
+        self.places = self._views(self._there)
+        self._slots = [self._views(memory) for memory in self._here]
+
+    def _views(self, memory: Tensor) -> dict[Any, Tensor]:
+        return {
+            key: memory[first : first + value.nbytes].view(value.dtype).view(value.shape)
+            for key, (first, value) in self._fields.items()
+        }
+
+    def fill(self, values: Mapping[Any, Tensor]) -> None:
+        """Send values to their places; the host waits only if it is `AHEAD` steps ahead."""
+        slot = self._filled % AHEAD
+        if self._copied and self._filled >= AHEAD:
+            self._copied[slot].synchronize()
+        for key, place in self._slots[slot].items():
+            place.copy_(values[key])
+        self._there.copy_(self._here[slot], non_blocking=True)
+        if self._copied:
+            self._copied[slot].record()
+        self._filled += 1
+
+
+class StepGraph:
+    """A captured step. Call it with the number of a step to take that step.
+
+    Args:
+        step: has taken one step at least, so that all that it moves exists.
+        first: the number of the next step. It and the steps after it are taken plainly, then
+            replayed and compared; afterwards everything stands where it stood before.
+
+    Raises:
+        CannotCapture: the step asks for the host, or a replay differs from a plain step.
+    """
+
+    def __init__(self, step: Step, first: int) -> None:
+        self.step = step
+        if step.refusal is not None:
+            raise CannotCapture(step.refusal)
+        before = _copies(step)
+        wanted: dict[Any, Tensor] = {}
+        for number in range(first, first + COMPARED):
+            step.compute(self._plain(number, wanted))
+        after = _copies(step)
+        _restore(step, before)
+        self._block = Block({**self._basic(first), **wanted}, step.device)
+        self._wanted = list(wanted)
+        self._moved = {name: value.data_ptr() for name, value in step.moving().items()}
+        places = self._block.places
+        inputs = Inputs(
+            places["index"],
+            first,
+            places["rate"],
+            lambda purpose, recipe: _place(places, purpose, recipe),
+            places["clock"],
+        )
+        with drawing_refused():
+            self._replay = captured(lambda: step.compute(inputs), step.device)
+        for number in range(first, first + COMPARED):
+            self(number)
+        moved = _copies(step)
+        _restore(step, before)
+        self._check(before, after, moved)
+
+    def __call__(self, number: int) -> None:
+        """Take the step of this number."""
+        drawn = {
+            (purpose, recipe): recipe(generator(self.step.seed, purpose, number))
+            for purpose, recipe in self._wanted
+        }
+        self._block.fill({**self._basic(number), **drawn})
+        self._replay()
+
+    def _basic(self, number: int) -> dict[Any, Tensor]:
+        return {
+            "index": self.step.rows(number),
+            "rate": torch.tensor(self.step.rate(number), dtype=torch.float32),
+            "clock": torch.tensor(number),
+        }
+
+    def _plain(self, number: int, wanted: dict[Any, Tensor]) -> Inputs:
+        """Return the inputs of a plain step, whose draws are noted in `wanted`."""
+        step = self.step
+
+        def draws(purpose: str, recipe: Recipe) -> Tensor:
+            values = recipe(generator(step.seed, purpose, number))
+            wanted[purpose, recipe] = values
+            return sent(values, step.device)
+
+        return Inputs(sent(step.rows(number), step.device), number, step.rate(number), draws)
+
+    def _check(
+        self, before: dict[str, Tensor], after: dict[str, Tensor], moved: dict[str, Tensor]
+    ) -> None:
+        """Refuse a graph whose steps end elsewhere than plain ones."""
+        for name, value in self.step.moving().items():
+            if value.data_ptr() != self._moved.get(name):
+                raise CannotCapture(f"{name} is replaced in a step and not changed in place")
+        self.gaps = gaps(before, after, moved)
+        part, worst = max(self.gaps.items(), key=lambda item: _large(item[1]))
+        if not worst <= TOLERANCE[self.step.precision]:
+            raise CannotCapture(
+                f"{COMPARED} replayed steps of {part} end {worst:.3g} of their way from plain ones"
+            )
+
+
+def _place(places: Mapping[Any, Tensor], purpose: str, recipe: Recipe) -> Tensor:
+    if (purpose, recipe) not in places:
+        raise CannotCapture(f"the draw {purpose!r} differs from step to step")
+    return places[purpose, recipe]
+
+
+def captured(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """Capture what a function computes as a CUDA graph; return what replays it."""
+    if device.type != "cuda":
+        raise CannotCapture("CUDA graphs need a CUDA device")
+    graph = torch.cuda.CUDAGraph()
+    # other threads (pinning memory, a data loader) may go on calling CUDA meanwhile
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        body()
+    return graph.replay
+
+
+class Branches:
+    """Streams that leave the current one and come back, so that a graph runs them side by side.
+
+    Outside of a capture everything stays on the current stream.
+
+    Args:
+        device: where the work is.
+        count: number of branches.
+    """
+
+    def __init__(self, device: torch.device, count: int) -> None:
+        self._streams: list[torch.cuda.Stream] = []
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            self._main = torch.cuda.current_stream(device)
+            self._streams = [torch.cuda.Stream(device) for _ in range(count)]
+
+    @contextmanager
+    def branch(self, number: int) -> Iterator[None]:
+        """Let what is done inside begin when the current stream is where it is now."""
+        if not self._streams:
+            yield
+            return
+        self._streams[number].wait_stream(self._main)
+        with torch.cuda.stream(self._streams[number]):
+            yield
+
+    def after(self, number: int) -> None:
+        """Let the branch that is open wait for another one."""
+        if self._streams:
+            torch.cuda.current_stream().wait_stream(self._streams[number])
+
+    def join(self) -> None:
+        """Let the main stream wait for every branch."""
+        for stream in self._streams:
+            self._main.wait_stream(stream)
+
+
+def has_dropout(network: nn.Module) -> bool:
+    """Return whether a network draws numbers of its own in a training step."""
+    return any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in network.modules())
+
+
+def _copies(step: Step) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in step.moving().items()}
+
+
+@torch.no_grad()
+def _restore(step: Step, values: Mapping[str, Tensor]) -> None:
+    for name, place in step.moving().items():
+        if name not in values or values[name].shape != place.shape:
+            raise CannotCapture(f"{name} is made anew in a step and not changed in place")
+        place.copy_(values[name])
+
+
+def gaps(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor], moved: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Return how far two ends of the same steps are apart, for every part.
+
+        ||moved - after|| / ||after - before||   over all tensors PART.… of floating point
+
+    Args:
+        before, after, moved: what the steps began with, and what each way made of it.
+    """
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for name, value in after.items():
+        if value.is_floating_point() and not name.endswith(SCALARS):
+            apart, way = (_square(a, b) for a, b in ((moved[name], value), (value, before[name])))
+            parts.setdefault(name.partition(".")[0], []).append((apart, way))
+    found: dict[str, float] = {}
+    for part, pairs in parts.items():
+        squares = torch.stack([torch.stack(pair) for pair in pairs]).sum(0)  # (2,)
+        apart, way = squares.sqrt().tolist()
+        found[part] = apart / way if way else (0.0 if apart == 0 else math.inf)
+    return found
+
+
+def _square(a: Tensor, b: Tensor) -> Tensor:
+    """Return ||a - b||^2; what is NaN on both sides (not measured yet) is equal."""
+    unset = a.isnan() & b.isnan()
+    return (a.double() - b.double()).masked_fill(unset, 0).square().sum()
+
+
+def _large(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+class Stepper:
+    """Takes steps: plainly at first, then by a graph where `graphs` asks for one.
+
+    A graph is made again where the step's `parts` change (an arm froze).
+
+    Args:
+        step: what a step is.
+        graphs: whether to capture it.
+        total: steps of the whole run; none beyond is taken for comparison.
+    """
+
+    def __init__(self, step: Step, graphs: bool, total: int) -> None:
+        self.step, self.graphs, self.total = step, graphs, total
+        self.graph: StepGraph | None = None
+        self._tried: Any = None
+        self._warm = False
+
+    def __call__(self, number: int) -> None:
+        """Take the step of this number."""
+        if self.graphs and self._warm and self._tried != self.step.parts:
+            self._capture(number)
+        if self.graph is not None:
+            self.graph(number)
+            return
+        step = self.step
+        step.compute(Inputs(sent(step.rows(number), step.device), number, step.rate(number)))
+        self._warm = True
+
+    def _capture(self, number: int) -> None:
+        self.graph = None
+        if number + COMPARED > self.total:
+            return
+        self._tried = self.step.parts
+        try:
+            self.graph = StepGraph(self.step, number)
+        except Exception as error:  # whatever a capture may raise: the plain way is there
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            say_once(f"the step is not one CUDA graph, going on plainly: {reason:.300}")
