@@ -270,9 +270,10 @@ def parts(size: Size, device: torch.device, only: Sequence[str] = ()) -> Iterato
         "side by side": side_by_side,
         "teacher": teacher_training,
         "compile": compiled,
+        "eight": eight,
     }
     for name, measurement in measurements.items():
-        if only and name not in only:
+        if name not in (only or list(measurements)[:-1]):
             continue
         try:
             yield name, measurement(problem)
@@ -348,9 +349,14 @@ def speed_of(problem: Problem) -> str:
     return "whole" if problem.device.type == "cuda" else "plain"
 
 
-def arms(problem: Problem) -> dict[str, Any]:
+def eight(problem: Problem) -> dict[str, Any]:
+    """One arm and eight, to compare surroundings of the process."""
+    return arms(problem, (1, 8))
+
+
+def arms(problem: Problem, counts: Sequence[int] = (1, 2, 4, 8, 16)) -> dict[str, Any]:
     """1 to 16 WCoRD arms on one teacher's answers."""
-    counts = (1, 2, 4, 8, 16) if problem.device.type == "cuda" else (1, 2)
+    counts = counts if problem.device.type == "cuda" else (1, 2)
     makers = {
         str(n): lambda n=n: problem.way({f"w{i}": WCORD for i in range(n)}, speed_of(problem))
         for n in counts
