@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test lint bench results gpu-table notebooks lock
+.PHONY: app lab test lint bench results gpu gpu-table notebooks lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -21,6 +21,9 @@ lint: .venv/ready
 
 bench: .venv/ready ## ratios against the published form and against POT, in one process each
 	$(OFFLINE) $(BIN)/python -m benchmarks
+
+gpu: .venv/ready ## right, fast, the short recipe, DATA=file.npz; SMALL=1 only tries the command
+	$(BIN)/python -m benchmarks.gpu $(if $(SMALL),--small) $(if $(DATA),--data $(DATA))
 
 gpu-table: .venv/ready ## nine arms over 240 epochs, DATA=file.npz; SMALL=1 only tries the command
 	$(BIN)/python -m benchmarks.table $(if $(SMALL),--small) $(if $(DATA),--data $(DATA))

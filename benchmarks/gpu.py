@@ -155,7 +155,7 @@ def take_up_teacher(out: Path) -> None:
     """Put a teacher that an earlier run left in `out` into the cache."""
     folder = runs_folder() / ".teachers"
     for first in out.glob("teacher.*.part0"):
-        parts = sorted(out.glob(f"{first.stem}.part*"))
+        parts = sorted(out.glob(f"{first.stem}.part*"), key=lambda p: int(p.suffix[5:]))
         path = folder / f"{first.stem.removeprefix('teacher.')}.safetensors"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -171,6 +171,7 @@ def conditions() -> dict[str, Any]:
         "cuda": torch.version.cuda if cuda else None,
         "cudnn": torch.backends.cudnn.version() if cuda else None,
         "python": platform.python_version(),
+        "connections": os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS", "as CUDA sets it"),
     }
 
 
@@ -182,8 +183,12 @@ def read(path: Path) -> list[Any]:
 PARTS = {"right": right, "fast": fast, "whole": whole, "long": long}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the parts asked for, each in a process of its own."""
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return what is asked for.
+
+    Raises:
+        SystemExit: with code 2 and a line that says what to do.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--data", help="tinyimagenet100.npz, for the parts whole and long")
@@ -202,13 +207,20 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("there is no CUDA device here: add --small to try the command")
     if not asked.small and not asked.data and {"whole", "long"} & set(parts):
         parser.error("say which images: --data tinyimagenet100.npz")
+    asked.parts = parts
     asked.out.mkdir(parents=True, exist_ok=True)
+    return asked
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the parts asked for, each in a process of its own."""
+    asked = parse(arguments)
     if asked.here:
-        carry_out(parts[0], asked)
+        carry_out(asked.parts[0], asked)
         return
     given = list(sys.argv[1:] if arguments is None else arguments)
     given = [word for word in given if word not in PARTS]
-    for part in parts:
+    for part in asked.parts:
         began = time.monotonic()
         ended = boxed(part, given, asked.seconds or BOXES[part])
         print(f"part {part}: {ended}, {time.monotonic() - began:.0f} s", flush=True)

@@ -91,9 +91,7 @@ class Problem:
         kind = asked.batch, speed, arms == {"plain": {"ce": 1}}  # which asks no teacher
         if kind not in self._tasks:
             task = Task(asked, self.data, self.sights[0], self.sights[1], self.teacher)
-            if speed == "whole":
-                task.fold()
-            elif speed != "plain":
+            if speed in SPEEDS:
                 task.hasten(SPEEDS[speed])
             self._tasks[kind] = task
         pixels = [self.size.pixels] * 2
@@ -242,10 +240,10 @@ def covered(spans: list[tuple[float, float]]) -> float:
 
 
 KINDS = {
-    "convolution": ("conv", "xmma", "cudnn", "fprop", "dgrad", "wgrad", "implicit", "winograd"),
+    "convolution": ("conv", "fprop", "dgrad", "wgrad", "implicit", "winograd"),
     "matrix product": ("gemm", "gemv", "cublas", "cutlass", "splitk", "nvjet", "dot_kernel"),
     "batch normalisation": ("batch_norm", "bn_", "batchnorm"),
-    "sinkhorn": ("sinkhorn",),
+    "Sinkhorn": ("sinkhorn",),
     "optimizer": ("multi_tensor", "fused", "foreach"),
     "copy": ("memcpy", "memset", "copy"),
     "reduction": ("reduce", "softmax", "norm"),

@@ -27,7 +27,6 @@ from wcord.models import Network, build
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Output, Primer, Shapes
 from wcord.placement import placed, shaped
-from wcord.speed import Forward, hastened
 
 SAMPLES, CLASSES, NEGATIVES, SHAPE = 50_000, 100, 16_384, (3, 32, 32)
 CPU = torch.device("cpu")
@@ -73,7 +72,6 @@ class Bench:
         self.shapes = Shapes(t.feature_dim, s.feature_dim, CLASSES, CLASSES, True, SAMPLES)
         self.labels = labels
         self.precision = "float32"
-        self.network: Forward = self.teacher
         self.answer = self.ask()
         self.optimizer = OptimizerSettings(name="sgd", lr=1e-3, schedule="constant")
         self.arms = {name: self.arm(terms) for name, terms in ARMS.items()}
@@ -98,14 +96,7 @@ class Bench:
     def ask(self) -> Output:
         """The teacher's forward pass."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision != "float32"):
-            return self.network(self.images).float()
-
-    def hasten(self) -> None:
-        """Compute teacher and students as CUDA graphs in bfloat16, as a run on a GPU may."""
-        self.precision = "bfloat16"
-        self.network = hastened(self.teacher, "graphs", self.images, True) or self.teacher
-        for arm in self.arms.values():
-            arm.hasten("graphs", self.images, self.precision)
+            return self.teacher(self.images).float()
 
     def step(self, *names: str) -> None:
         """A whole step of some arms: the teacher once, then every arm."""

@@ -6,9 +6,8 @@
 Teacher ResNet32x4, student ResNet8x4, the standard recipe (SGD, batch 64, 240 epochs), all labels,
 a tenth of the training images held out, last epoch, every arm on the same batches. On CUDA
 the networks run in bfloat16 (losses in float32) and as CUDA graphs. One run a seed, in $WCORD_RUNS;
-what was begun is resumed. Then one run of WCoRD alone is timed, and its step against a plain
-eager loop of the published form on the same device. No GPU has run any of this yet: nothing here
-has been measured, and whether the aims are met is not known.
+what was begun is resumed. Then one run of WCoRD alone is timed. It has not been run in full; what a
+step costs on a GPU, and a short recipe, are measured by `benchmarks.gpu`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ import numpy as np
 import torch
 
 import wcord
-from benchmarks.steps import Action, Bench
 from wcord.devices import choose_device
 from wcord.distillation import resume
 from wcord.runs import Run, runs_folder
@@ -78,26 +76,6 @@ def run(asked: wcord.Experiment, name: str) -> Run:
     return wcord.distill(asked, path)
 
 
-def pace(device: torch.device, student: str, teacher: str, rounds: int) -> tuple[float, float]:
-    """Return milliseconds a step: WCoRD's, and that of the published form, gathered and eager."""
-    bench = Bench(teacher, student, 64, device)
-    if device.type == "cuda":
-        bench.hasten()
-    ways: list[Action] = [lambda: bench.step("wcord"), bench.eager()]
-    taken: list[list[float]] = [[], []]
-    for turn in range(rounds + 1):
-        for times, way in zip(taken, ways, strict=True):
-            began = time.perf_counter()
-            for _ in range(20 if device.type == "cuda" else 1):
-                way()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if turn:  # the first warms up
-                count = 20 if device.type == "cuda" else 1
-                times.append(1e3 * (time.perf_counter() - began) / count)
-    return statistics.median(taken[0]), statistics.median(taken[1])
-
-
 def table(runs: list[Run], alone: Run, conditions: str) -> str:
     """Return the results as Markdown: mean and standard deviation over seeds, last epoch."""
     summaries = [r.summary for r in runs]
@@ -147,12 +125,6 @@ def main(arguments: list[str] | None = None) -> None:
             f"{torch.__version__}; `make gpu-table`."
         )
         text = table(runs, alone, conditions)
-        if not asked.small:
-            ours, theirs = pace(device, settings.student.model, settings.teacher.model, 5)
-            text += (
-                f"WCoRD's step {ours:.2f} ms, the published form eagerly {theirs:.2f} ms: "
-                f"{theirs / ours:.1f} times faster (aim: 6).\n"
-            )
         print(text)
         if asked.small:
             print("small: the command works; nothing was written to results/")

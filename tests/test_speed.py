@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import wcord
@@ -25,7 +25,7 @@ from wcord.models import Network, build
 from wcord.objectives import TERMS
 from wcord.preparation import read_data
 from wcord.randomness import Recipe, drawing_refused
-from wcord.speed import hastened
+from wcord.speed import cast_once, hastened
 from wcord.step_graph import Inputs
 from wcord.task import Sight, Task
 from wcord.training import ArmsStep
@@ -176,6 +176,33 @@ def test_a_compiled_student_says_the_same() -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-5)
     for name, value in student.state_dict().items():  # running statistics moved once, both
         torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "wrn-16-1", "vgg8", "mobilenetv2", "shufflenetv2"])
+def test_weights_that_are_cast_once_answer_to_the_bit(name: str) -> None:
+    """Under autocast, with maps; the network itself keeps float32."""
+    network = Network(build(name, 3, (32, 32), 10), (3, 32, 32)).requires_grad_(False).eval()
+    copy = cast_once(network)
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = copy(images, maps=True), network(images, maps=True)
+    assert torch.equal(ours.features, theirs.features) and torch.equal(ours.logits, theirs.logits)
+    assert all(torch.equal(a, b) for a, b in zip(ours.maps, theirs.maps, strict=True))
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert torch.bfloat16 in {p.dtype for p in copy.parameters()}
+
+
+def test_computed_weights_are_not_cast() -> None:
+    """A weight-normalised layer goes on computing its weight in float32."""
+    layers = [
+        nn.Flatten(),
+        nn.utils.parametrizations.weight_norm(nn.Linear(64, 8)),
+        nn.Linear(8, 3),
+    ]
+    network = Network(nn.Sequential(*layers), (1, 8, 8)).eval()
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert torch.equal(cast_once(network)(images).logits, network(images).logits)
 
 
 def test_a_compiled_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

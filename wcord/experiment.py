@@ -175,7 +175,7 @@ class Experiment(Settings):
     threads: int = Field(0, ge=0, description="CPU threads; 0 chooses by the size of the images")
     precision: Literal["float32", "bfloat16"] = "float32"
     speed: Literal["plain", "compile", "graphs"] = Field(
-        "plain", description="of both networks: as written, by torch.compile, as CUDA graphs"
+        "plain", description="as written, networks by torch.compile, the step as one CUDA graph"
     )
     norms: Literal["per rank", "all ranks"] = Field(
         "per rank", description="whose rows batch normalisation sees under torchrun"

@@ -94,7 +94,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
     plan, f, g = torch.empty_like(cost), cost.new_empty(*batch, n), cost.new_empty(*batch, m)
     rows, columns = _padded(n), _padded(m)
     with torch.cuda.device_of(cost):  # Triton launches on the current device
-        _solve[(count,)](
+        _sinkhorn[(count,)](
             *(cost, a, b, plan, f, g),
             *(float(epsilon), iterations, n, m, *a.stride(), *b.stride()),
             ROWS=rows,
@@ -122,7 +122,7 @@ if triton is not None:
         return tl.log(tl.where(total > 1e38, 1e38, total))
 
     @triton.jit(do_not_specialize=["iterations"])
-    def _solve(  # type: ignore[no-untyped-def]
+    def _sinkhorn(  # type: ignore[no-untyped-def]
         cost_at,
         a_at,
         b_at,

@@ -19,12 +19,11 @@ from wcord.data import Data, LabelMap, Split, augment_split, draws, normalise
 from wcord.evaluation import outputs
 from wcord.experiment import Experiment, NetworkSettings
 from wcord.models import Network
-from wcord.models.folded import folded
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, Output, Primer, Shapes
 from wcord.placement import kept_in_place, sent, shaped
 from wcord.randomness import WrongPairs, generator, seed_of
-from wcord.speed import Forward, hastened
+from wcord.speed import Forward, cast_once, hastened
 from wcord.views import View, statistics
 
 KEPT_IN_MEMORY = 256 * 2**20  # bytes of prepared images or teacher outputs that are kept
@@ -110,6 +109,9 @@ class Task:
         self.group = predicted
         if experiment.same_labels:
             self.group = torch.where(data.labelled, self.labels, predicted)
+        # in training steps; everything else is asked of the teacher in float32
+        half = experiment.precision == "bfloat16"
+        self._answering = cast_once(self.teacher) if half else self.teacher
         self._forward: Forward | None = None
         self._epoch = -1
         self._order = torch.empty(0)  # (N,), on the CPU
@@ -124,14 +126,7 @@ class Task:
             own = parallel.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
             images = shaped(self.teacher_sight.see(self.data.train.take(own)))
             half = self.experiment.precision == "bfloat16"
-            self._forward = hastened(self.teacher, speed, images, half)
-
-    def fold(self) -> None:
-        """Let a copy of the teacher answer that has fewer kernels (see `wcord.models.folded`)."""
-        if self.asks and not self.still and not self.maps:
-            some = torch.arange(min(64, len(self.data.train)), device=self.labels.device)
-            images = shaped(self.teacher_sight.see(self.data.train.take(some)))
-            self._forward = folded(self.teacher, images, self.experiment.precision == "bfloat16")
+            self._forward = hastened(self._answering, speed, images, half)
 
     @property
     def epoch_steps(self) -> int:
@@ -219,7 +214,7 @@ class Task:
             if self._forward is not None:
                 answer = self._forward(images)
             else:
-                answer = self.teacher(images, maps=self.maps)
+                answer = self._answering(images, maps=self.maps)
         answer = answer.float()
         return Output(answer.features * self.scale, answer.logits, answer.maps)
 

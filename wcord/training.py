@@ -114,9 +114,7 @@ class Training:
             self.look(record=True)
         step = ArmsStep(task, self.arms)
         take = Stepper(step, settings.speed == "graphs" and step.refusal is None, task.total)
-        if take.graphs:
-            task.fold()
-        elif self.step < task.total:
+        if not take.graphs and self.step < task.total:
             self.hasten(step.refusal)
         while self.step < task.total and parallel.agree(self.obey()):
             began = time.monotonic()

@@ -1,0 +1,141 @@
+"""`python -m benchmarks.gpu`: the command wherever there is no GPU, and what it keeps and takes up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load
+
+import wcord
+from benchmarks import gpu, gpu_report, gpu_steps
+from benchmarks.gpu_steps import covered, kind_of
+
+needs_none = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what carries out one part in this process, on a few random images."""
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path / "runs"))  # put back afterwards
+
+    def carry_out(part: str, *more: str) -> Path:
+        gpu.carry_out(part, gpu.parse([part, "--small", "--out", str(tmp_path / "out"), *more]))
+        return tmp_path / "out"
+
+    return carry_out
+
+
+def test_steps_and_solvers_are_timed_as_far_as_they_can_be(small: Any) -> None:
+    """What needs CUDA says so; the rest has its numbers, and the page takes them."""
+    out = small("fast")
+    found = json.loads((out / "fast.json").read_text())
+    assert set(found["ways"]["ms"]) == {"wcord, plain", "kd, plain"}
+    assert "networks cannot be had here" in found["ways"]["failed"]["wcord, networks"]
+    assert all(row["ms"] > 0 for row in found["sinkhorn"] if "left_out" not in row)
+    assert found["profile"]["wcord, plain"]["kernels"] > 100
+    assert found["arms"]["over one"]["2"]["median"] > 1
+    assert found["side by side"] == {"failed": "streams need a CUDA device"}
+    text = gpu_report.page(out)
+    assert "| wcord, plain | " in text and "### Sinkhorn" in text and "| 16 | wcord | " in text
+
+
+def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two presets of one seed; then a second seed; the teacher comes back from its parts."""
+    monkeypatch.setattr(gpu, "PIECE", 40_000)
+    out = small("whole", "--seeds", "1")
+    first = json.loads((out / "whole.json").read_text())
+    assert [(r["preset"], r["seed"]) for r in first] == [(name, 0) for name in gpu.PRESETS]
+    assert all(set(r["settings"]["arms"]) == set(r["summary"]["arms"]) for r in first)
+    assert first[1]["settings"]["pairing"]["broken"] == 0.8
+
+    pieces = sorted(out.glob("teacher.*"), key=lambda path: int(path.suffix[5:]))
+    assert len(pieces) > 3 and all(path.stat().st_size <= 40_000 for path in pieces)
+    gpu.take_up_teacher(out)
+    (teacher,) = (wcord.runs.runs_folder() / ".teachers").glob("*.safetensors")
+    assert teacher.read_bytes() == b"".join(path.read_bytes() for path in pieces)
+    assert load(teacher.read_bytes())
+
+    asked = []
+
+    def noted(experiment: wcord.Experiment, **_: Any) -> Any:
+        asked.append((experiment.name, experiment.seed))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(wcord, "distill", noted)
+        small("whole", "--seeds", "2")
+    assert asked == [(gpu.PRESETS[0], 1)]
+    assert json.loads((out / "whole.json").read_text()) == first
+
+
+def test_all_parts_by_one_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each in a process of its own: one runs tests, one is cut off by its box, one trains."""
+    common = ["--small", "--out", str(tmp_path)]
+    gpu.main(["right", "long", *common])
+    gpu.main(["fast", *common, "--seconds", "0.2"])
+    said = capfd.readouterr().out
+    assert "part right: done" in said and "part long: done" in said
+    assert "part fast: its time was up" in said
+    assert "passed" in (tmp_path / "right.txt").read_text()
+    assert json.loads((tmp_path / "long.json").read_text())["summary"]["arms"].keys() == {"wcord"}
+
+
+def test_on_a_card_it_is_the_short_recipe() -> None:
+    asked = gpu.parse(["whole", "--small"])
+    asked.small, asked.data, asked.device = False, "npz:images.npz", torch.device("cuda")
+    asked.set = ["epochs=10", "optimizer.milestones=[6, 8, 9]"]
+    clean, wrong = (gpu.experiment(preset, 3, asked) for preset in gpu.PRESETS)
+    for experiment in (clean, wrong):
+        assert (experiment.seed, experiment.epochs, experiment.batch) == (3, 10, 256)
+        assert (experiment.precision, experiment.speed) == ("bfloat16", "graphs")
+        assert experiment.optimizer.milestones == (6, 8, 9) and experiment.teacher.seed == 0
+    assert len(clean.arms) == 9 and clean.pairing.broken == 0
+    assert wrong.pairing.broken == 0.8 and not {"plain", "hint"} & set(wrong.arms)
+
+
+@needs_none
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "there is no CUDA device here: add --small"),
+        (["quick", "--small"], "unknown part 'quick': known are right, fast, whole, long"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        gpu.main(words)
+    assert end.value.code == 2 and line in capsys.readouterr().err
+
+
+def test_one_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement's error stands in its place."""
+
+    def broken(problem: Any) -> Any:
+        raise RuntimeError("no memory left\nand more")
+
+    monkeypatch.setattr(gpu_steps, "ways", broken)
+    names = ("ways", "compile")
+    found = dict(gpu_steps.parts(gpu_steps.SMALL, torch.device("cpu"), names))
+    assert found["ways"] == {"failed": "RuntimeError: no memory left"}
+    assert set(found) == set(names)
+
+
+def test_kernels_are_told_by_their_names() -> None:
+    assert kind_of("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32") == "convolution"
+    assert kind_of("sm80_xmma_gemm_f32f32_f32f32_f32_nn_n") == "matrix product"
+    assert kind_of("batch_norm_transform_input_channels_last_kernel") == "batch normalisation"
+    assert kind_of("_sinkhorn") == "Sinkhorn"
+    assert kind_of("vectorized_elementwise_kernel") == "elementwise"
+    assert covered([(0, 4), (1, 2), (3, 6), (8, 9)]) == 7
+
+
+def test_the_page_is_made_of_the_files_beside_it() -> None:
+    """results/gpu.md says what results/gpu holds."""
+    results = Path(__file__).parents[1] / "results"
+    assert gpu_report.page(results / "gpu") == (results / "gpu.md").read_text("utf-8")
