@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu`: the command wherever there is no GPU, and what it keeps and takes up."""
+"""`python -m benchmarks.gpu` where there is no GPU: the command, what it keeps and takes up."""
 
 from __future__ import annotations
 

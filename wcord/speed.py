@@ -1,9 +1,10 @@
 """Faster ways to compute a network that say the same: torch.compile and CUDA graphs.
 
 Both are of use where a step is bound by launching kernels and not by arithmetic, as at batch 64
-on a large GPU; a graph of the whole step (`wcord.step_graph`) is faster where it can be had. Neither is bit for bit what the plain way computes (kernels are fused and summed
-in another order); on a CPU outputs agree to 1e-5. Where one cannot be had, the plain way is taken
-and the reason is said.
+on a large GPU; a graph of the whole step (`wcord.step_graph`) is faster where it can be had.
+Neither is bit for bit what the plain way computes (kernels are fused and summed in another order);
+on a CPU outputs agree to 1e-5. Where one cannot be had, the plain way is taken and the reason is
+said.
 """
 
 from __future__ import annotations

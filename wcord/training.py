@@ -136,7 +136,7 @@ class Training:
         speed = self.experiment.speed
         if speed == "plain":
             return
-        if speed == "graphs":
+        if speed == "graphs" and self.task.labels.device.type == "cuda":
             say_once(f"the step is not one CUDA graph, its networks may be: {refusal}")
         self.task.hasten(speed)
         images = self.task.at(self.step).images
