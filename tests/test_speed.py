@@ -70,6 +70,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr("wcord.arm.build_optimizer", lambda _, parameters: Descent(parameters, {}))
         patch.setattr("wcord.objectives.term.sent", sent)
         patch.setattr("wcord.task.sent", sent)
+        patch.setattr("wcord.data.epochs.sent", sent)
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         channels = torch.zeros(1), torch.ones(1)
         patch.setattr(tasks, "statistics", lambda *_: channels)

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from wcord import parallel
-from wcord.data import Data, LabelMap, Split, augment_split, draws, normalise
+from wcord.data import Data, Epochs, LabelMap, Split, normalise
 from wcord.evaluation import outputs
 from wcord.experiment import Experiment, NetworkSettings
 from wcord.models import Network
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, Output, Primer, Shapes
-from wcord.placement import kept_in_place, sent, shaped
+from wcord.placement import sent, shaped
 from wcord.randomness import WrongPairs, generator, seed_of
 from wcord.speed import Forward, cast_once, hastened
 from wcord.views import View, statistics
@@ -99,7 +99,6 @@ class Task:
         self.teacher_sight, self.student_sight = teacher_sight, student_sight
         self.teacher = teacher.requires_grad_(False).eval()
         self.labels = student_sight.labels(data.train.labels)
-        self.still = experiment.data.augment == "none"
         answer = outputs(teacher, teacher_sight.see_all(data.train))
         self.scale = 1.0
         if experiment.teacher.scale_features:
@@ -113,9 +112,11 @@ class Task:
         half = experiment.precision == "bfloat16"
         self._answering = cast_once(self.teacher) if half else self.teacher
         self._forward: Forward | None = None
-        self._epoch = -1
-        self._order = torch.empty(0)  # (N,), on the CPU
-        self._moves: tuple[Tensor, ...] = ()  # offsets (N, 2) and flips (N,), on the device
+        self._epochs = Epochs(
+            experiment.seed, "order", len(data.train), experiment.batch, experiment.data,
+            self.labels.device,
+        )  # fmt: skip
+        self.rows, self.still = self._epochs.rows, self._epochs.still
         wide = len(data.train) * 4 * math.prod(student_sight.shape)
         kept = self.still and wide <= KEPT_IN_MEMORY
         self._images = student_sight.see_all(data.train) if kept else None
@@ -131,7 +132,7 @@ class Task:
     @property
     def epoch_steps(self) -> int:
         """Steps of an epoch; a last batch that is not full is dropped."""
-        return len(self.data.train) // self.experiment.batch
+        return self._epochs.steps
 
     @property
     def total(self) -> int:
@@ -143,14 +144,6 @@ class Task:
         batch = self.batch(sent(self.rows(step), self.labels.device), step)
         split, images = self.see(batch)
         return Given(batch, self.answer_of(batch, split), images)
-
-    def rows(self, step: int) -> Tensor:
-        """Return the training samples of one step's batch, (batch,) on the CPU."""
-        epoch, place = divmod(step, self.epoch_steps)
-        if epoch != self._epoch:
-            self._begin(epoch)
-        size = self.experiment.batch
-        return self._order[place * size : (place + 1) * size]
 
     def batch(
         self, index: Tensor, step: int, draws: Draws | None = None, clock: Tensor | None = None
@@ -169,7 +162,7 @@ class Task:
         own = parallel.own_rows(batch.index)  # all of them, unless there are other ranks
         if self._images is not None and not self.maps:
             return None, shaped(self._images[own])
-        split = self._moved(own)
+        split = self._epochs.moved(self.data.train.take(own), own)
         images = shaped(self.student_sight.see(split))
         return (split if self.asks and (self.maps or not self.still) else None), images
 
@@ -185,23 +178,6 @@ class Task:
         if not broken:
             return answer
         return answer.take(batch.draw("pairing", WrongPairs(len(batch.index), broken)))
-
-    def _moved(self, index: Tensor) -> Split:
-        split, asked = self.data.train.take(index), self.experiment.data
-        if self.still:
-            return split
-        offsets, flips = (moves[index] for moves in self._moves)
-        return augment_split(split, offsets, flips, asked.padding, asked.border)
-
-    def _begin(self, epoch: int) -> None:
-        """Take up the order and the crops of an epoch, these in the same place every time."""
-        seed, n, device = self.experiment.seed, len(self.data.train), self.labels.device
-        self._epoch = epoch
-        self._order = torch.randperm(n, generator=generator(seed, "order", epoch))
-        if self.still:
-            return
-        moves = draws(seed, epoch, n, self.experiment.data.padding)
-        self._moves = kept_in_place(self._moves, [sent(m, device) for m in moves])
 
     def _answer(self, index: Tensor) -> Output:
         return Output(self.answer.features[index], self.answer.logits[index])

@@ -13,12 +13,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.data import Data, augment_split, draws
+from wcord.data import Data, Epochs
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
-from wcord.placement import kept_in_place, placed, sent, shaped
-from wcord.randomness import generator, seed_of
+from wcord.placement import placed, shaped
+from wcord.randomness import seed_of
 from wcord.runs import runs_folder
 from wcord.schedule import build_optimizer, learning_rate, optimizer_state, set_learning_rate
 from wcord.step_graph import Inputs, Stepper, has_dropout
@@ -156,14 +156,13 @@ class TeacherStep:
         self.parts = ("teacher",)
         self.labels = sight.labels(data.train.labels)
         self.device = self.labels.device
-        self.epoch_steps = len(data.train) // experiment.batch
+        self._epochs = Epochs(
+            seed, "teacher-order", len(data.train), experiment.batch, experiment.data, self.device
+        )
+        self.rows, self.epoch_steps = self._epochs.rows, self._epochs.steps
         self.optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
-        still = experiment.data.augment == "none"
-        self.images = sight.see_all(data.train) if still else None
+        self.images = sight.see_all(data.train) if self._epochs.still else None
         self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of an epoch's steps
-        self._epoch = -1
-        self._order = torch.empty(0)
-        self._moves: tuple[Tensor, ...] = ()  # offsets (N, 2) and flips (N,), on the device
 
     @property
     def refusal(self) -> str | None:
@@ -171,23 +170,6 @@ class TeacherStep:
         if self.device.type != "cuda":
             return "CUDA graphs need a CUDA device"
         return "the teacher has dropout" if has_dropout(self.network) else None
-
-    def rows(self, step: int) -> Tensor:
-        """Return the samples of a step, (batch,) on the CPU."""
-        epoch, place = divmod(step, self.epoch_steps)
-        if epoch != self._epoch:
-            self._begin(epoch)
-        size = self.experiment.batch
-        return self._order[place * size : (place + 1) * size]
-
-    def _begin(self, epoch: int) -> None:
-        """Take up the order and the crops of an epoch, these in the same place every time."""
-        self._epoch, n = epoch, len(self.data.train)
-        self._order = torch.randperm(n, generator=generator(self.seed, "teacher-order", epoch))
-        if self.images is not None:
-            return
-        moves = draws(self.seed, epoch, n, self.experiment.data.padding)
-        self._moves = kept_in_place(self._moves, [sent(m, self.device) for m in moves])
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -215,10 +197,7 @@ class TeacherStep:
     def _see(self, index: Tensor) -> Tensor:
         if self.images is not None:
             return self.images[index]
-        asked = self.experiment.data
-        offsets, flips = (moves[index] for moves in self._moves)
-        split = self.data.train.take(index)
-        return self.sight.see(augment_split(split, offsets, flips, asked.padding, asked.border))
+        return self.sight.see(self._epochs.moved(self.data.train.take(index), index))
 
     def moving(self) -> dict[str, Tensor]:
         """Return all that a step moves."""

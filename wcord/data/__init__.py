@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wcord.data.arrays import Arrays, Raw, from_arrays
 from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
+from wcord.data.epochs import Epochs
 from wcord.data.labels import LabelMap
 from wcord.data.settings import DataSettings, data_root
 from wcord.data.sources import SOURCES, check_source
@@ -22,6 +23,7 @@ __all__ = [
     "SOURCES",
     "Data",
     "DataSettings",
+    "Epochs",
     "LabelMap",
     "Split",
     "augment",
