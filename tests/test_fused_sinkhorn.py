@@ -105,9 +105,14 @@ def cases() -> dict[str, tuple[Tensor, float, Tensor, Tensor, int]]:
     return found
 
 
+def fused(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Scaled:
+    """Return what the other schemes return."""
+    return Scaled(*fused_sinkhorn.fused_form(cost, epsilon, a, b, iterations), iterations)
+
+
 def interpret() -> dict[str, Any]:
     """Run every case through the kernel; for a process with TRITON_INTERPRET=1."""
-    solve, found = fused_sinkhorn.fused_form, {}
+    solve, found = fused, {}
     with torch.no_grad():
         for name, case in cases().items():
             found[name] = errors(solve(*case), *case)
@@ -219,7 +224,7 @@ def test_cuda_equals_float64_on_the_cpu() -> None:
     }
     for name, case in (cases() | more).items():
         cost, epsilon, a, b, iterations = case
-        found = fused_sinkhorn.fused_form(cost.cuda(), epsilon, a.cuda(), b.cuda(), iterations)
+        found = fused(cost.cuda(), epsilon, a.cuda(), b.cuda(), iterations)
         error = errors(found, *case)
         assert error["plan"] < ACCURACY and error["columns"] < 1e-5, (name, error)
         assert error["infinities"] == 0 and error["f + g"] < 2e-3 * max(epsilon, 0.05), (
@@ -234,9 +239,7 @@ def test_nan_on_cuda_ends_and_stays_in_its_problem() -> None:
     cost = problem(40, 30, (3,)).cuda()
     cost[1, 2, 3] = math.nan
     a, b = uniform(40).cuda(), uniform(30).cuda()
-    nan = [
-        part.isnan().flatten(1).cpu() for part in fused_sinkhorn.fused_form(cost, 0.1, a, b, 9)[:3]
-    ]
+    nan = [part.isnan().flatten(1).cpu() for part in fused(cost, 0.1, a, b, 9)[:3]]
     assert all(bool(part[1].all()) and not bool(part[[0, 2]].any()) for part in nan)
 
 
@@ -270,11 +273,11 @@ def test_a_captured_call_follows_the_cost() -> None:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        fused_sinkhorn.fused_form(cost, 0.05, a, a, 50)  # compiles
+        fused(cost, 0.05, a, a, 50)  # compiles
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = fused_sinkhorn.fused_form(cost, 0.05, a, a, 50)
+        found = fused(cost, 0.05, a, a, 50)
     cost.copy_(second)
     graph.replay()
     torch.cuda.synchronize()

@@ -12,7 +12,7 @@ from safetensors.torch import load
 
 import wcord
 from benchmarks import gpu, gpu_report, gpu_steps
-from benchmarks.gpu_steps import covered, kind_of
+from benchmarks.gpu_profile import covered, kind_of
 
 needs_none = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 import wcord
 from wcord import speed, step_graph, training
 from wcord import teacher as teachers
+from wcord.capture import AHEAD, Block, CannotCapture
 from wcord.objectives import TERMS
 from wcord.placement import placed
 from wcord.preparation import build_arms, read_data
 from wcord.randomness import Permutation, WrongPairs, drawing_refused, generator
-from wcord.step_graph import Block, CannotCapture, Inputs, StepGraph, Stepper, gaps
+from wcord.step_graph import Inputs, StepGraph, Stepper, gaps
 from wcord.task import Sight, Task
 from wcord.teacher import TeacherStep
 from wcord.training import ArmsStep
@@ -255,7 +256,7 @@ def test_a_block_gives_back_what_it_was_filled_with(fields: list[tuple[str, int]
         return made
 
     block = Block(values(0), CPU)
-    for turn in range(step_graph.AHEAD + 2):
+    for turn in range(AHEAD + 2):
         asked = values(turn)
         block.fill(asked)
         assert all(torch.equal(block.places[key], value) for key, value in asked.items())

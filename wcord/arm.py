@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord import parallel
+from wcord.capture import has_dropout
 from wcord.experiment import OptimizerSettings
 from wcord.models import Network
 from wcord.objectives import Objective
@@ -19,7 +20,6 @@ from wcord.placement import placed
 from wcord.randomness import seed_of
 from wcord.schedule import build_optimizer, optimizer_state, set_learning_rate
 from wcord.speed import Forward, hastened
-from wcord.step_graph import has_dropout
 
 
 class Arm:

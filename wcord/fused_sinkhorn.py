@@ -14,14 +14,13 @@ import warnings
 import torch
 from torch import Tensor
 
-from wcord.scaling import Scaled
-
 try:
     import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
     import triton.language as tl  # type: ignore[import-not-found,import-untyped,unused-ignore]
 except ImportError:  # there is no Triton for Windows and macOS: `fits` is False there
     triton = None
 
+Solved = tuple[Tensor, Tensor, Tensor]  # plan, f, g
 LARGEST = 256  # rows or columns: 1024 threads, the most a program can have, hold 64 entries each
 SMALLEST = 16  # a smaller problem is padded to this
 ENTRIES = 1024  # entries of the padded cost for each warp of 32 threads
@@ -56,7 +55,7 @@ def _runs_on(device: torch.device) -> bool:
     return True
 
 
-def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Scaled:
+def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Solved:
     """Run Sinkhorn in one launch: the updates of `wcord.scaling.log_form`, any masses.
 
         f_i <- f_i - log sum_j b_j exp(f_i + g_j - C_ij / e)
@@ -82,7 +81,8 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
         iterations: updates of rows and columns, at least 1.
 
     Returns:
-        `Scaled`, equal to that of the other schemes to rounding. The host does not wait for the
+        P (..., n, m), and f (..., n), g (..., m) in units of cost as `wcord.scaling.Scaled` has
+        them, equal to those of the other schemes to rounding. The host does not wait for the
         device, and the call can be captured in a CUDA graph once it has run with these n and m.
         NaN in C gives NaN. Not differentiable.
     """
@@ -101,7 +101,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
             COLUMNS=columns,
             num_warps=_warps(rows, columns),
         )
-    return Scaled(plan, f, g, iterations)
+    return plan, f, g
 
 
 def _padded(size: int) -> int:

@@ -55,11 +55,11 @@ def solve(
     Args as `log_form`'s, and whether a and b are uniform.
     """
     with torch.no_grad():
-        if cost.is_cuda:  # imported here because that module needs this one, and Triton
+        if cost.is_cuda:  # imported here because it needs Triton, which takes a second
             from wcord.fused_sinkhorn import fits, fused_form
 
             if fits(cost, tolerance):
-                return fused_form(cost, epsilon, a, b, iterations)
+                return Scaled(*fused_form(cost, epsilon, a, b, iterations), iterations)
         if uniform or (a.device.type == "cpu" and _large_enough(a) and _large_enough(b)):
             return kernel_form(cost, epsilon, a, b, iterations, tolerance, zeros=not uniform)
         return log_form(cost, epsilon, a, b, iterations, tolerance)

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
+from wcord.capture import has_dropout
 from wcord.data import Data, Epochs
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
@@ -21,7 +22,7 @@ from wcord.placement import placed, shaped
 from wcord.randomness import seed_of
 from wcord.runs import runs_folder
 from wcord.schedule import build_optimizer, learning_rate, optimizer_state, set_learning_rate
-from wcord.step_graph import Inputs, Stepper, has_dropout
+from wcord.step_graph import Inputs, Stepper
 from wcord.storage import write_bytes
 from wcord.task import Sight
 

@@ -11,10 +11,11 @@ from tqdm.auto import tqdm
 
 from wcord import checkpoint, parallel
 from wcord.arm import Arm
+from wcord.capture import Branches
 from wcord.preparation import Prepared
 from wcord.schedule import learning_rate
 from wcord.speed import say_once
-from wcord.step_graph import Branches, Inputs, Stepper
+from wcord.step_graph import Inputs, Stepper
 from wcord.task import Task
 from wcord.writer import RunWriter
 
