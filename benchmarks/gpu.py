@@ -90,20 +90,21 @@ def whole(asked: argparse.Namespace) -> None:
     took: dict[str, float] = {}
     for seed in range(asked.seeds):
         for preset in PRESETS:
-            if any(r["preset"] == preset and r["seed"] == seed for r in results):
+            wanted = experiment(preset, seed, asked)
+            if any(r["settings"] == without_paths(wanted) for r in results):
                 continue
             left = asked.seconds - (time.monotonic() - began)
             if left < 1.1 * took.get(preset, 0):
                 print(f"no time for seed {seed} of {preset}: {left:.0f} s left")
                 return
             started = time.monotonic()
-            run = wcord.distill(experiment(preset, seed, asked), progress=False)
+            run = wcord.distill(wanted, progress=False)
             took[preset] = time.monotonic() - started
             if run.summary is None:  # its time was up
                 return
             record = {"preset": preset, "seed": seed, "summary": run.summary, "small": asked.small}
             record |= {"conditions": conditions(), "wall": round(took[preset], 1)}
-            record["settings"] = run.settings.plain()
+            record["settings"] = without_paths(wanted)
             results.append(record)
             write_json(asked.out / "whole.json", results)
             keep_teacher(asked.out)
@@ -125,6 +126,13 @@ def experiment(preset: str, seed: int, asked: argparse.Namespace) -> wcord.Exper
         key, _, value = change.partition("=")
         changes[key] = json.loads(value)
     return wcord.load(preset).replace(changes)
+
+
+def without_paths(experiment: wcord.Experiment) -> dict[str, Any]:
+    """Return the settings as plain data, with the name of the images' file and not its folder."""
+    settings = experiment.plain()
+    settings["data"]["source"] = f"npz:{Path(settings['data']['source']).name}"
+    return settings
 
 
 def long(asked: argparse.Namespace) -> None:

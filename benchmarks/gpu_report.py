@@ -3,6 +3,7 @@
     python -m benchmarks.gpu_report --out gpu-out --to results/gpu.md
 
 Every figure comes from the files in `--out`; what is missing there is left out of the page.
+`remarks.md` there, written by hand, ends it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Is it right on CUDA, how fast is a step, and what a short recipe gives. Made fro
 `results/gpu` by `python -m benchmarks.gpu_report --out results/gpu`; these were written by
 `python -m benchmarks.gpu` ({command}).
 
-{device}, torch {torch}, CUDA {cuda}, cuDNN {cudnn}, Python {python}; CUDA_DEVICE_MAX_CONNECTIONS
+{device}, torch {torch}, CUDA {cuda}, cuDNN {cudnn}, Python {python}, CUDA_DEVICE_MAX_CONNECTIONS:
 {connections}.
 """
 
@@ -41,10 +42,12 @@ def page(out: Path) -> str:
     parts = [INTRODUCTION.format(command=fast.get("command", "make gpu"), **fast["conditions"])]
     if (out / "right.txt").exists():
         last = (out / "right.txt").read_text("utf-8").strip().splitlines()[-1]
-        parts.append(f"## Right\n\nTests marked `cuda`: {last}.\n")
+        parts.append(f"## Right\n\nTests marked `cuda`: {last.partition(' in ')[0]}.\n")
     parts += [text for make in (ways, arms, other, profile, sinkhorn) if (text := make(fast))]
     if (out / "whole.json").exists():
         parts.append(whole(json.loads((out / "whole.json").read_text("utf-8"))))
+    if (out / "remarks.md").exists():
+        parts.append((out / "remarks.md").read_text("utf-8"))
     return "\n".join(parts)
 
 
@@ -176,6 +179,7 @@ def sinkhorn(fast: dict[str, Any]) -> str:
 
 def whole(records: list[dict[str, Any]]) -> str:
     """Return the tables of the short recipe, clean and with wrong pairs."""
+    records = alike(records, "data", "teacher", "student", "epochs", "batch", "optimizer")
     asked = records[0]["settings"]
     recipe = asked["optimizer"]
     teacher = asked["teacher"]
@@ -191,15 +195,15 @@ def whole(records: list[dict[str, Any]]) -> str:
         "on the test part. Networks in bfloat16, the step as one graph. Nothing was tuned here.\n",
     ]
     for preset in PRESETS:
+        found = alike([r for r in records if r["preset"] == preset])
         rows = {
             r["seed"]: {arm: v["test_accuracy"] for arm, v in r["summary"]["arms"].items()}
-            for r in records
-            if r["preset"] == preset
+            for r in found
         }
         if not rows:
             continue
         values = pd.DataFrame.from_dict(rows, orient="index").astype(float)
-        times = [r["summary"]["seconds"] for r in records if r["preset"] == preset]
+        times = [r["summary"]["seconds"] for r in found]
         lines += [
             f"### `{preset}`\n",
             tabulate(values, AGAINST[preset], "test accuracy").to_markdown(),
@@ -207,6 +211,21 @@ def whole(records: list[dict[str, Any]]) -> str:
             f"{max(times):.0f} s, teacher apart.\n",
         ]
     return "\n".join(lines)
+
+
+def alike(records: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """Return the runs that were asked for what the last one was, but for the seed.
+
+    Args:
+        records: of runs, oldest first.
+        keys: settings that count; all where none is named.
+    """
+
+    def asked(record: dict[str, Any]) -> dict[str, Any]:
+        settings = record["settings"]
+        return {key: settings[key] for key in keys or settings if key != "seed"}
+
+    return [record for record in records if asked(record) == asked(records[-1])]
 
 
 def spread(value: dict[str, Any]) -> str:

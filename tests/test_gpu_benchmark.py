@@ -51,6 +51,7 @@ def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.M
     assert [(r["preset"], r["seed"]) for r in first] == [(name, 0) for name in gpu.PRESETS]
     assert all(set(r["settings"]["arms"]) == set(r["summary"]["arms"]) for r in first)
     assert first[1]["settings"]["pairing"]["broken"] == 0.8
+    assert {r["settings"]["data"]["source"] for r in first} == {"npz:few.npz"}
 
     pieces = sorted(out.glob("teacher.*"), key=lambda path: int(path.suffix[5:]))
     assert len(pieces) > 3 and all(path.stat().st_size <= 40_000 for path in pieces)
@@ -90,7 +91,7 @@ def test_on_a_card_it_is_the_short_recipe() -> None:
     asked.set = ["epochs=10", "optimizer.milestones=[6, 8, 9]"]
     clean, wrong = (gpu.experiment(preset, 3, asked) for preset in gpu.PRESETS)
     for experiment in (clean, wrong):
-        assert (experiment.seed, experiment.epochs, experiment.batch) == (3, 10, 256)
+        assert (experiment.seed, experiment.epochs, experiment.batch) == (3, 10, 64)
         assert (experiment.precision, experiment.speed) == ("bfloat16", "graphs")
         assert experiment.optimizer.milestones == (6, 8, 9) and experiment.teacher.seed == 0
     assert len(clean.arms) == 9 and clean.pairing.broken == 0
@@ -124,6 +125,17 @@ def test_one_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     found = dict(gpu_steps.parts(gpu_steps.SMALL, torch.device("cpu"), names))
     assert found["ways"] == {"failed": "RuntimeError: no memory left"}
     assert set(found) == set(names)
+
+
+def test_only_runs_of_the_same_settings_share_a_table() -> None:
+    """A second recipe begins a table of its own."""
+    records = [
+        {"seed": seed, "settings": {"seed": seed, "epochs": epochs, "arms": {}}}
+        for seed, epochs in ((0, 10), (1, 10), (0, 60), (1, 60))
+    ]
+    assert gpu_report.alike(records) == records[2:]
+    assert gpu_report.alike(records[:2]) == records[:2]
+    assert gpu_report.alike(records, "arms") == records
 
 
 def test_kernels_are_told_by_their_names() -> None:
