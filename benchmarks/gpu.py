@@ -1,7 +1,7 @@
 """On a GPU: is it right, how fast is it, and the table of the short recipe. One command.
 
     python -m benchmarks.gpu --data tinyimagenet100.npz --out gpu-out      (or make gpu DATA=…)
-    python -m benchmarks.gpu --small                                        anywhere, in a minute
+    python -m benchmarks.gpu --small                                 anywhere, in a minute or two
 
 Four parts, each a process of its own with a time box, so that neither a failure nor a slow part
 stops the next. Each writes what it has to `--out` as soon as it has it:
@@ -11,8 +11,9 @@ stops the next. Each writes what it has to `--out` as soon as it has it:
     whole   the short recipe, seed after seed                       whole.json, teacher.part*
     long    240 epochs of WCoRD alone, timed                        long.json
 
-What came back in an earlier `--out` is taken up: a seed that is done is not run again, and the
-teacher is read from its parts. `python -m benchmarks.gpu_report` makes results/gpu.md of it.
+What an earlier run left in `--out` is taken up: a measurement that is made again replaces its own
+figures only, a seed that is done is not run again, the teacher is read from its parts, and a run
+that was cut off goes on where it lies in $WCORD_RUNS. `benchmarks.gpu_report` makes a page of it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ import torch
 import wcord
 from benchmarks import gpu_steps, gpu_transport
 from benchmarks.table import few_images
+from wcord.checkpoint import digest_of
 from wcord.runs import runs_folder
 from wcord.storage import write_bytes, write_json
 
-BOXES = {"right": 120, "fast": 180, "whole": 480, "long": 480}  # seconds
+BOXES = {"right": 180, "fast": 300, "whole": 3600, "long": 1200}  # seconds
 PRESETS = (
     "tinyimagenet100-resnet32x4-resnet8x4-short",
     "tinyimagenet100-resnet32x4-resnet8x4-short-wrong-pairs",
@@ -69,6 +71,9 @@ def fast(asked: argparse.Namespace) -> None:
     """Time steps and solvers."""
     size = gpu_steps.SMALL if asked.small else gpu_steps.Size()
     found: dict[str, Any] = {"conditions": conditions(), "size": vars(size)}
+    before = read(asked.out / "fast.json", {})
+    if all(before.get(key) == value for key, value in found.items()):
+        found = before
 
     def keep(name: str, measured: Any) -> None:
         found[name] = measured
@@ -85,7 +90,7 @@ def fast(asked: argparse.Namespace) -> None:
 def whole(asked: argparse.Namespace) -> None:
     """Run the short recipe and its twin with wrong pairs, seed after seed, while there is time."""
     began = time.monotonic()
-    results = read(asked.out / "whole.json")
+    results = read(asked.out / "whole.json", [])
     take_up_teacher(asked.out)
     took: dict[str, float] = {}
     for seed in range(asked.seeds):
@@ -98,7 +103,7 @@ def whole(asked: argparse.Namespace) -> None:
                 print(f"no time for seed {seed} of {preset}: {left:.0f} s left")
                 return
             started = time.monotonic()
-            run = wcord.distill(wanted, progress=False)
+            run = gone_on(wanted)
             took[preset] = time.monotonic() - started
             if run.summary is None:  # its time was up
                 return
@@ -128,6 +133,14 @@ def experiment(preset: str, seed: int, asked: argparse.Namespace) -> wcord.Exper
     return wcord.load(preset).replace(changes)
 
 
+def gone_on(wanted: wcord.Experiment) -> wcord.Run:
+    """Train, or go on with a run of the same settings that was cut off."""
+    path = runs_folder() / f"{wanted.name}-{wanted.seed}-{digest_of(wanted.yaml())[:8]}"
+    if (path / "settings.yaml").exists():
+        return wcord.resume(path, progress=False)
+    return wcord.distill(wanted, path, progress=False)
+
+
 def without_paths(experiment: wcord.Experiment) -> dict[str, Any]:
     """Return the settings as plain data, with the name of the images' file and not its folder."""
     settings = experiment.plain()
@@ -142,7 +155,7 @@ def long(asked: argparse.Namespace) -> None:
     short = wcord.load(PRESETS[0]).teacher
     if not asked.small:  # the short recipe's teacher: it is there already
         changes |= {"teacher.epochs": short.epochs, "teacher.optimizer": short.optimizer}
-    run = wcord.distill(one.replace(changes), progress=False)
+    run = gone_on(one.replace(changes))
     if run.summary is not None:
         record = {"summary": run.summary, "conditions": conditions()}
         write_json(asked.out / "long.json", record)
@@ -183,9 +196,9 @@ def conditions() -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> list[Any]:
-    """Return what an earlier run wrote, [] where there is nothing."""
-    return json.loads(path.read_text("utf-8")) if path.exists() else []
+def read(path: Path, nothing: Any) -> Any:
+    """Return what an earlier run wrote, `nothing` where there is none."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else nothing
 
 
 PARTS = {"right": right, "fast": fast, "whole": whole, "long": long}
@@ -200,7 +213,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--data", help="tinyimagenet100.npz, for the parts whole and long")
-    parser.add_argument("--out", type=Path, default=Path("gpu-out"))
+    parser.add_argument("--out", type=Path, help="gpu-out, or gpu-out-small with --small")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="check the command, not the numbers")
     parser.add_argument("--seconds", type=float, help="time box of every part")
@@ -209,13 +222,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     parts = asked.parts or list(PARTS)[: 4 if asked.data or asked.small else 2]
+    refusal = None
     if unknown := [part for part in parts if part not in PARTS]:
-        parser.error(f"unknown part {unknown[0]!r}: known are {', '.join(PARTS)}")
-    if not asked.small and not torch.cuda.is_available():
-        parser.error("there is no CUDA device here: add --small to try the command")
-    if not asked.small and not asked.data and {"whole", "long"} & set(parts):
-        parser.error("say which images: --data tinyimagenet100.npz")
+        refusal = f"unknown part {unknown[0]!r}: known are {', '.join(PARTS)}"
+    elif not asked.small and not torch.cuda.is_available():
+        refusal = "there is no CUDA device here: add --small (make gpu SMALL=1) to try the command"
+    elif not asked.small and not asked.data and {"whole", "long"} & set(parts):
+        refusal = "say which images: --data tinyimagenet100.npz (make gpu DATA=…)"
+    if refusal:
+        parser.exit(2, f"{refusal}\n")
     asked.parts = parts
+    asked.out = asked.out or Path("gpu-out-small" if asked.small else "gpu-out")
     asked.out.mkdir(parents=True, exist_ok=True)
     return asked
 

@@ -1,6 +1,6 @@
 """What `benchmarks.gpu` measured, as one page: results/gpu.md.
 
-    python -m benchmarks.gpu_report --out gpu-out --to results/gpu.md
+    python -m benchmarks.gpu_report --out gpu-out --to gpu.md
 
 Every figure comes from the files in `--out`; what is missing there is left out of the page.
 `remarks.md` there, written by hand, ends it.
@@ -9,13 +9,12 @@ Every figure comes from the files in `--out`; what is missing there is left out 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.gpu import PRESETS
+from benchmarks.gpu import PRESETS, conditions, read
 from wcord.comparison import tabulate
 
 EPOCH_STEPS, EPOCHS = 703, 240  # of the standard recipe on 45,000 images, batch 64
@@ -27,9 +26,9 @@ GOALS = {
 }
 INTRODUCTION = """# On a GPU
 
-Is it right on CUDA, how fast is a step, and what a short recipe gives. Made from the files of
-`results/gpu` by `python -m benchmarks.gpu_report --out results/gpu`; these were written by
-`python -m benchmarks.gpu` ({command}).
+Is it right on CUDA, how fast is a step, and what does a short recipe give? Made from the files of
+`{folder}` by `python -m benchmarks.gpu_report`; these were written by `python -m benchmarks.gpu`
+({command}).
 
 {device}, torch {torch}, CUDA {cuda}, cuDNN {cudnn}, Python {python}, CUDA_DEVICE_MAX_CONNECTIONS:
 {connections}.
@@ -38,14 +37,15 @@ Is it right on CUDA, how fast is a step, and what a short recipe gives. Made fro
 
 def page(out: Path) -> str:
     """Return the whole page."""
-    fast = json.loads((out / "fast.json").read_text("utf-8"))
-    parts = [INTRODUCTION.format(command=fast.get("command", "make gpu"), **fast["conditions"])]
+    fast, runs = read(out / "fast.json", {}), read(out / "whole.json", [])
+    where = fast.get("conditions") or (runs[-1]["conditions"] if runs else conditions())
+    parts = [INTRODUCTION.format(command=fast.get("command", "make gpu"), folder=out, **where)]
     if (out / "right.txt").exists():
         last = (out / "right.txt").read_text("utf-8").strip().splitlines()[-1]
         parts.append(f"## Right\n\nTests marked `cuda`: {last.partition(' in ')[0]}.\n")
     parts += [text for make in (ways, arms, other, profile, sinkhorn) if (text := make(fast))]
-    if (out / "whole.json").exists():
-        parts.append(whole(json.loads((out / "whole.json").read_text("utf-8"))))
+    if runs:
+        parts.append(whole(runs))
     if (out / "remarks.md").exists():
         parts.append((out / "remarks.md").read_text("utf-8"))
     return "\n".join(parts)
@@ -53,7 +53,9 @@ def page(out: Path) -> str:
 
 def ways(fast: dict[str, Any]) -> str:
     """Return milliseconds a step of one arm and the ratios beside their goals."""
-    found, size = fast["ways"], fast["size"]
+    found, size = fast.get("ways", {}), fast.get("size", {})
+    if "ms" not in found:
+        return ""
     lines = [
         "## Fast\n",
         f"A whole step: {size['teacher']} → {size['student']}, {size['pixels']} × "
@@ -77,19 +79,26 @@ def ways(fast: dict[str, Any]) -> str:
         "",
         f"At {took:.2f} ms, the {EPOCH_STEPS * EPOCHS:,} steps of 240 epochs take WCoRD "
         f"{minutes:.1f} minutes (goal: under 8; reckoned, not run). Device memory reserved with "
-        f"all these ways in one process: {found['memory MiB']:,.0f} MiB. Three replayed steps end "
-        f"{max(found['replayed against plain'].values()):.2g} of their way from plain ones.\n",
+        f"all these ways in one process: {found['memory MiB']:,.0f} MiB. {replayed(found)}\n",
     ]
     if "note" in fast:
         lines.append(note(fast))
     return "\n".join(lines)
 
 
+def replayed(found: dict[str, Any]) -> str:
+    """Return how near three replayed steps came to three plain ones."""
+    worst = max(found["replayed against plain"].values())
+    if worst == 0:
+        return "Three replayed steps gave the very numbers of three plain ones."
+    return f"Three replayed steps differ from three plain ones by {worst:.2g} of what these change."
+
+
 def arms(fast: dict[str, Any]) -> str:
     """Return what more arms cost."""
     lines = []
     for name in ("arms", "eight"):
-        if name in fast:
+        if "ms" in fast.get(name, {}):
             found = fast[name]
             lines += [f"\n{note(found)}| WCoRD arms | ms a step | over one |", "|---|---|---|"]
             for count, value in found["ms"].items():
@@ -247,8 +256,8 @@ def note(found: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
-    parser.add_argument("--to", type=Path, default=Path("results/gpu.md"))
+    parser.add_argument("--out", type=Path, required=True, help="what `benchmarks.gpu` left")
+    parser.add_argument("--to", type=Path, required=True, help="the page, such as gpu.md")
     asked = parser.parse_args(arguments)
     asked.to.write_text(page(asked.out), encoding="utf-8")
     print(asked.to)

@@ -62,7 +62,7 @@ def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.M
 
     asked = []
 
-    def noted(experiment: wcord.Experiment, **_: Any) -> Any:
+    def noted(experiment: wcord.Experiment, *_: Any, **__: Any) -> Any:
         asked.append((experiment.name, experiment.seed))
         raise KeyboardInterrupt
 
@@ -71,6 +71,26 @@ def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.M
         small("whole", "--seeds", "2")
     assert asked == [(gpu.PRESETS[0], 1)]
     assert json.loads((out / "whole.json").read_text()) == first
+
+
+def test_a_run_that_was_cut_off_goes_on(short: wcord.Experiment) -> None:
+    """The same settings find their run again, others do not."""
+    run = gpu.gone_on(short.replace({"epochs": 1}))
+    assert gpu.gone_on(short.replace({"epochs": 1})).path == run.path
+    assert gpu.gone_on(short.replace({"epochs": 1, "seed": 1})).path != run.path
+
+
+def test_a_measurement_made_again_replaces_its_own_figures_only(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter(range(9))
+    monkeypatch.setattr(
+        gpu_steps, "parts", lambda size, device, only: ((n, next(counts)) for n in only)
+    )
+    for only in (["ways", "arms"], ["arms"]):
+        out = small("fast", "--only", *only)
+    found = json.loads((out / "fast.json").read_text())
+    assert (found["ways"], found["arms"]) == (0, 2)
 
 
 def test_all_parts_by_one_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +167,16 @@ def test_kernels_are_told_by_their_names() -> None:
     assert covered([(0, 4), (1, 2), (3, 6), (8, 9)]) == 7
 
 
-def test_the_page_is_made_of_the_files_beside_it() -> None:
+def test_the_page_is_made_of_the_files_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """results/gpu.md says what results/gpu holds."""
-    results = Path(__file__).parents[1] / "results"
-    assert gpu_report.page(results / "gpu") == (results / "gpu.md").read_text("utf-8")
+    monkeypatch.chdir(Path(__file__).parents[1])
+    text = Path("results/gpu.md").read_text("utf-8")
+    assert gpu_report.page(Path("results/gpu")) == text
+
+
+def test_a_page_of_little_is_a_page(tmp_path: Path) -> None:
+    """Nothing measured, or a measurement that failed: no table, and no error."""
+    assert gpu_report.page(tmp_path).startswith("# On a GPU")
+    failed = {"conditions": gpu.conditions(), "ways": {"failed": "no memory"}, "teacher": {}}
+    (tmp_path / "fast.json").write_text(json.dumps(failed))
+    assert "## Fast" not in gpu_report.page(tmp_path)

@@ -183,8 +183,8 @@ def test_a_compiled_student_says_the_same() -> None:
 def test_weights_that_are_cast_once_answer_to_the_bit(name: str) -> None:
     """Under autocast, with maps; the network itself keeps float32."""
     network = Network(build(name, 3, (32, 32), 10), (3, 32, 32)).requires_grad_(False).eval()
-    copy = cast_once(network)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    copy = cast_once(network, images[:2])
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = copy(images, maps=True), network(images, maps=True)
     assert torch.equal(ours.features, theirs.features) and torch.equal(ours.logits, theirs.logits)
@@ -203,7 +203,39 @@ def test_computed_weights_are_not_cast() -> None:
     network = Network(nn.Sequential(*layers), (1, 8, 8)).eval()
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        assert torch.equal(cast_once(network)(images).logits, network(images).logits)
+        assert torch.equal(cast_once(network, images)(images).logits, network(images).logits)
+
+
+class Standardised(nn.Linear):
+    """A layer that computes with its weight before it multiplies by it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean(1, keepdim=True)
+        return nn.functional.linear(x, weight, self.bias)
+
+
+class WideHead(nn.Module):
+    """A network that leaves autocast for its last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 8), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.first(images.flatten(1))
+        with torch.autocast("cpu", enabled=False):
+            return self.last(x.float())
+
+
+@pytest.mark.parametrize(
+    "module", [nn.Sequential(nn.Flatten(), Standardised(64, 8), nn.Linear(8, 3)), WideHead()]
+)
+def test_networks_that_would_answer_otherwise_are_kept(module: nn.Module) -> None:
+    network = Network(module, (1, 8, 8)).requires_grad_(False).eval()
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    copy = cast_once(network, images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(copy(images).logits, network(images).logits)
 
 
 def test_a_compiled_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

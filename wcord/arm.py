@@ -258,13 +258,13 @@ class Arm:
     def refusal(self) -> str | None:
         """Why a step of this arm cannot be replayed without the host; None where it can."""
         if self._draws:
-            return f"arm {self.name!r}: its student has dropout, which draws anew each step"
+            return f"arm {self.name!r}: its student has dropout, which draws by itself"
         terms = [why for term in self.objective.each() if (why := term.refusal)]
         return f"arm {self.name!r}: {terms[0]}" if terms else None
 
     def moving(self) -> dict[str, Tensor]:
         """Return every tensor that a step changes in place, by name (after the first step)."""
-        moved: dict[str, Tensor] = dict(self._parts().named_parameters())
+        moved: dict[str, Tensor] = dict(self._parts().named_parameters("weights"))
         moved |= dict(self._parts().named_buffers())
         moved |= optimizer_state(self.optimizer)
         moved |= {"sums": self.sums, "latest": self.latest, "summed": self.summed}

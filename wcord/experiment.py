@@ -110,11 +110,10 @@ class PairingSettings(Settings):
     """Whose answers the students are taught with.
 
     A share `broken` of the rows of every batch gets the teacher's features, logits and maps of
-    another row of that batch, drawn anew each step. Held-out and test samples keep their own.
+    another row of that batch; each step draws which. Held-out and test samples keep their own.
     """
 
     broken: float = Field(0.0, ge=0, le=1)
-    within: Literal["batch"] = "batch"
 
 
 class ProbeSettings(Settings):

@@ -64,20 +64,30 @@ def hastened(
     return forward
 
 
-def cast_once(network: Network) -> Network:
+@torch.no_grad()
+def cast_once(network: Network, images: Tensor) -> Network:
     """Return a copy that keeps the weights of convolutions and linear layers in bfloat16.
 
     Under autocast it answers as the network does, to the bit, without casting them at every call.
+    Where it does not (a module that leaves autocast, say), the network itself is returned.
 
     Args:
-        network: frozen. It keeps its weights.
+        network: frozen, in evaluation mode. It keeps its weights.
+        images: a few that it will see, by which the copy is checked.
     """
     copy = deepcopy(network)
     for layer in copy.modules():
         # not where a weight is computed from others, as by weight normalisation
-        if isinstance(layer, nn.Conv2d | nn.Linear) and "weight" in layer._parameters:
+        if type(layer) in (nn.Conv2d, nn.Linear) and "weight" in layer._parameters:
             layer.to(torch.bfloat16)
-    return copy
+    with torch.autocast(images.device.type, torch.bfloat16):
+        wanted = network(images)
+        try:
+            got = copy(images)
+        except RuntimeError:
+            return network
+    same = torch.equal(got.features, wanted.features) and torch.equal(got.logits, wanted.logits)
+    return copy if same else network
 
 
 @cache

@@ -27,8 +27,9 @@ from wcord.randomness import Recipe, drawing_refused, generator
 from wcord.speed import say_once
 
 COMPARED = 3  # steps that are taken both ways before a graph is used
-SCALARS = ("sums", "latest", "summed", "fault", "losses")  # ends of names that no step depends on
-# ||replayed - plain|| / ||plain - before|| of everything that the compared steps move
+# ends of names that are not compared: no step depends on them, or they only count
+SCALARS = ("sums", "latest", "summed", "fault", "losses", ".step")
+# ||replayed - plain|| / ||plain - before||, for every part
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.1}
 
 
@@ -74,7 +75,8 @@ class Step(Protocol):
     def moving(self) -> dict[str, Tensor]:
         """Return all that a step moves, by name (once a step was taken).
 
-        What a name says before its first dot is compared as one, `SCALARS` apart.
+        Names are ARM/weights.NETWORK.…, ARM/optimizer.PLACE.KIND, or those of buffers. All weights
+        of a network are compared together, all moments of a kind, and each buffer by itself.
         """
 
 
@@ -95,6 +97,14 @@ class StepGraph:
         if step.refusal is not None:
             raise CannotCapture(step.refusal)
         before = _copies(step)
+        try:
+            self._capture(first, before)
+        finally:
+            _restore(step, before)
+
+    def _capture(self, first: int, before: dict[str, Tensor]) -> None:
+        """Take steps plainly, capture one, and refuse it where replays end elsewhere."""
+        step = self.step
         wanted: dict[Any, Tensor] = {}
         for number in range(first, first + COMPARED):
             step.compute(self._plain(number, wanted))
@@ -115,9 +125,7 @@ class StepGraph:
             self._replay = captured(lambda: step.compute(inputs), step.device)
         for number in range(first, first + COMPARED):
             self(number)
-        moved = _copies(step)
-        _restore(step, before)
-        self._check(before, after, moved)
+        self._check(before, after, _copies(step))
 
     def __call__(self, number: int) -> None:
         """Take the step of this number."""
@@ -157,7 +165,7 @@ class StepGraph:
         part, worst = max(self.gaps.items(), key=lambda item: _large(item[1]))
         if not worst <= TOLERANCE[self.step.precision]:
             raise CannotCapture(
-                f"{COMPARED} replayed steps of {part} end {worst:.3g} of their way from plain ones"
+                f"after {COMPARED} steps {part} is {worst:.3g} of its change away from plain steps"
             )
 
 
@@ -175,16 +183,16 @@ def _copies(step: Step) -> dict[str, Tensor]:
 def _restore(step: Step, values: Mapping[str, Tensor]) -> None:
     for name, place in step.moving().items():
         if name not in values or values[name].shape != place.shape:
-            raise CannotCapture(f"{name} is made anew in a step and not changed in place")
+            raise CannotCapture(f"{name} has another shape after a step")
         place.copy_(values[name])
 
 
 def gaps(
     before: Mapping[str, Tensor], after: Mapping[str, Tensor], moved: Mapping[str, Tensor]
 ) -> dict[str, float]:
-    """Return how far two ends of the same steps are apart, for every part.
+    """Return how far two ends of the same steps are apart, for every part (see `part_of`).
 
-        ||moved - after|| / ||after - before||   over all tensors PART.… of floating point
+        ||moved - after|| / ||after - before||   over all tensors of the part, floating point only
 
     Args:
         before, after, moved: what the steps began with, and what each way made of it.
@@ -193,13 +201,28 @@ def gaps(
     for name, value in after.items():
         if value.is_floating_point() and not name.endswith(SCALARS):
             apart, way = (_square(a, b) for a, b in ((moved[name], value), (value, before[name])))
-            parts.setdefault(name.partition(".")[0], []).append((apart, way))
+            parts.setdefault(part_of(name), []).append((apart, way))
     found: dict[str, float] = {}
     for part, pairs in parts.items():
         squares = torch.stack([torch.stack(pair) for pair in pairs]).sum(0)  # (2,)
         apart, way = squares.sqrt().tolist()
         found[part] = apart / way if way else (0.0 if apart == 0 else math.inf)
     return found
+
+
+def part_of(name: str) -> str:
+    """Return what a tensor is compared with together.
+
+    >>> part_of("wcord/weights.student.conv1.weight"), part_of("wcord/optimizer.3.exp_avg")
+    ('wcord/weights.student', 'wcord/optimizer.exp_avg')
+    """
+    arm, slash, tail = name.rpartition("/")
+    kind, *rest = tail.split(".")
+    if kind == "weights":
+        tail = f"{kind}.{rest[0]}"
+    if kind == "optimizer":
+        tail = f"{kind}.{rest[-1]}"
+    return f"{arm}{slash}{tail}"
 
 
 def _square(a: Tensor, b: Tensor) -> Tensor:
@@ -242,7 +265,7 @@ class Stepper:
 
     def _capture(self, number: int) -> None:
         self.graph = None
-        if number + COMPARED > self.total:
+        if number + COMPARED > self.total or not self.step.parts:
             return
         self._tried = self.step.parts
         try:

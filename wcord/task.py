@@ -109,8 +109,11 @@ class Task:
         if experiment.same_labels:
             self.group = torch.where(data.labelled, self.labels, predicted)
         # in training steps; everything else is asked of the teacher in float32
-        half = experiment.precision == "bfloat16"
-        self._answering = cast_once(self.teacher) if half else self.teacher
+        self._answering = self.teacher
+        if experiment.precision == "bfloat16":
+            some = torch.arange(min(2, len(data.train)), device=self.labels.device)
+            images = shaped(teacher_sight.see(data.train.take(some)))
+            self._answering = cast_once(self.teacher, images)
         self._forward: Forward | None = None
         self._epochs = Epochs(
             experiment.seed, "order", len(data.train), experiment.batch, experiment.data,

@@ -202,8 +202,8 @@ class TeacherStep:
 
     def moving(self) -> dict[str, Tensor]:
         """Return all that a step moves."""
-        moved: dict[str, Tensor] = dict(self.network.named_parameters(prefix="network"))
-        moved |= dict(self.network.named_buffers(prefix="network"))
+        moved: dict[str, Tensor] = dict(self.network.named_parameters("weights.teacher"))
+        moved |= dict(self.network.named_buffers("teacher"))
         return moved | optimizer_state(self.optimizer) | {"losses": self.losses}
 
 

@@ -80,7 +80,7 @@ class ArmsStep:
         streams.join()
 
     def moving(self) -> dict[str, Tensor]:
-        """Return all that a step moves, as ARM/student., ARM/objective., ARM/optimizer.…"""
+        """Return all that a step moves, the name of the arm and a slash first."""
         arms = [arm for arm in self.arms if not arm.frozen]
         return {f"{arm.name}/{key}": value for arm in arms for key, value in arm.moving().items()}
 
