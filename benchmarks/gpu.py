@@ -71,9 +71,11 @@ def fast(asked: argparse.Namespace) -> None:
     """Time steps and solvers."""
     size = gpu_steps.SMALL if asked.small else gpu_steps.Size()
     found: dict[str, Any] = {"conditions": conditions(), "size": vars(size)}
-    before = read(asked.out / "fast.json", {})
-    if all(before.get(key) == value for key, value in found.items()):
-        found = before
+    before = read(asked.out / "fast.json", found)
+    for key, value in found.items():
+        if before.get(key) != value:
+            sys.exit(f"{asked.out}/fast.json was measured with other {key}: choose another --out")
+    found = before
 
     def keep(name: str, measured: Any) -> None:
         found[name] = measured

@@ -54,6 +54,17 @@ class Size:
 SMALL = Size("resnet8", "resnet8", 120, 4, 16, 16, "float32", 2, 1)
 
 
+class Way:
+    """Takes the next step when it is called; after the last one of an epoch, the first again."""
+
+    def __init__(self, take: Stepper, steps: int) -> None:
+        self.take, self.steps, self._next = take, steps, 0
+
+    def __call__(self) -> None:
+        self.take(self._next % self.steps)
+        self._next += 1
+
+
 class Problem:
     """Random images on the device, and steps of any arms on them."""
 
@@ -100,7 +111,7 @@ class Problem:
         task = self._tasks[kind]
         return ArmsStep(task, build_arms(asked, task, student, self.device))
 
-    def way(self, arms: Terms, speed: str, batch: int | None = None) -> Action:
+    def way(self, arms: Terms, speed: str, batch: int | None = None) -> Way:
         """Return what takes the next step of some arms, the first three taken already.
 
         Args:
@@ -120,19 +131,12 @@ class Problem:
                 arm.hasten(SPEEDS[speed], images, self.size.precision)
             if step.arms[0]._forward is None:
                 raise RuntimeError(f"{speed} cannot be had here")
-        place = 0
-
-        def once() -> None:
-            nonlocal place
-            take(place % total)
-            place += 1
-
+        way = Way(take, total)
         for _ in range(3):
-            once()
+            way()
         if speed == "whole" and take.graph is None:
             raise RuntimeError("the whole step is not one graph here")
-        once.stepper = take  # type: ignore[attr-defined]
-        return once
+        return way
 
     def published(self, half: bool) -> Action:
         """Return a step of the published form, eager, its negatives gathered for every anchor.
@@ -248,8 +252,9 @@ def ways(problem: Problem) -> dict[str, Any]:
         if above in taken and below in taken
     }
     found["failed"] = failed
-    graph = getattr(getattr(can.get("wcord, whole"), "stepper", None), "graph", None)
-    found["replayed against plain"] = getattr(graph, "gaps", None)
+    whole = can.get("wcord, whole")
+    graph = whole.take.graph if isinstance(whole, Way) else None
+    found["replayed against plain"] = graph.gaps if graph else None
     if problem.device.type == "cuda":
         found["memory MiB"] = torch.cuda.max_memory_reserved() / 2**20
     return found

@@ -820,6 +820,19 @@ def stop_at(path: Path, step: int) -> None:
     run.stop()
 
 
+def test_networks_of_a_user_that_are_there_already_are_taken(
+    settings: wcord.Experiment, device: torch.device, tmp_path: Path
+) -> None:
+    """Teacher and student on the device before `distill`: they are asked where they are."""
+    teacher, student = (
+        build(name, 1, (8, 8), 10).to(device) for name in ("digits-teacher", "digits-student")
+    )
+    asked = alone(settings).replace({"epochs": 1})
+    run = wcord.distill(asked, tmp_path / "run", False, teacher=teacher, student=student)
+    assert run.summary is not None
+    assert {p.device.type for p in teacher.parameters()} == {device.type}
+
+
 def test_a_stopped_run_goes_on(
     settings: wcord.Experiment, single: wcord.Run, tmp_path: Path
 ) -> None:

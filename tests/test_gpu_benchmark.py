@@ -91,6 +91,11 @@ def test_a_measurement_made_again_replaces_its_own_figures_only(
         out = small("fast", "--only", *only)
     found = json.loads((out / "fast.json").read_text())
     assert (found["ways"], found["arms"]) == (0, 2)
+    elsewhere = found | {"conditions": found["conditions"] | {"device": "another card"}}
+    (out / "fast.json").write_text(json.dumps(elsewhere))
+    with pytest.raises(SystemExit, match="measured with other conditions: choose another --out"):
+        small("fast", "--only", "arms")
+    assert json.loads((out / "fast.json").read_text()) == elsewhere
 
 
 def test_all_parts_by_one_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

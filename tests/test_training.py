@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -23,6 +25,7 @@ from torch import nn
 import wcord
 from wcord import checkpoint
 from wcord.schedule import learning_rate
+from wcord.training import checkpoint_interval
 from wcord.writer import RunLocked, RunWriter
 
 
@@ -181,6 +184,30 @@ def assert_equal_runs(one: wcord.Run, other: wcord.Run) -> None:
     pd.testing.assert_frame_equal(one.metrics(), other.metrics())
     for arm in other.arms:
         assert same(final_weights(one, arm), final_weights(other, arm))
+
+
+@given(st.floats(0, 1000))
+def test_checkpoints_take_two_per_cent_of_the_time_at_most(cost: float) -> None:
+    interval = checkpoint_interval(cost)
+    assert interval >= 10 and cost <= 0.02 * interval * (1 + 1e-9)
+
+
+def test_the_last_checkpoint_says_when_the_next_is_due(
+    short: wcord.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cost is asked for after every step; an interval without end leaves the last one."""
+    costs: list[float] = []
+
+    def never(cost: float) -> float:
+        costs.append(cost)
+        return math.inf if len(costs) > 5 else 0.0
+
+    monkeypatch.setattr("wcord.training.checkpoint_interval", never)
+    original, written = checkpoint.write, []
+    monkeypatch.setattr(checkpoint, "write", lambda *a: (written.append(a[1]), original(*a)))
+    wcord.distill(short.replace({"epochs": 1}), tmp_path / "run", progress=False)
+    assert written == [1, 2, 3, 4, 5, 11]
+    assert costs[0] == 0 and all(cost > 0 for cost in costs[1:]) and len(costs) == 11
 
 
 def test_every_checkpoint_leads_to_the_same_end(

@@ -267,7 +267,7 @@ def group_sort(x: Tensor) -> Tensor:
     Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation" (MaxMin).
     """
     first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
-    # torch.aminmax has no derivative before torch 2.12
+    # not torch.aminmax, which has no derivative in torch 2.9 and 2.11
     return torch.stack((torch.minimum(first, second), torch.maximum(first, second)), -1).flatten(-2)
 
 

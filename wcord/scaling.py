@@ -55,7 +55,7 @@ def solve(
     Args as `log_form`'s, and whether a and b are uniform.
     """
     with torch.no_grad():
-        if cost.is_cuda:  # imported here because it needs Triton, which takes a second
+        if cost.is_cuda:  # imported here because only CUDA needs Triton
             from wcord.fused_sinkhorn import fits, fused_form
 
             if fits(cost, tolerance):

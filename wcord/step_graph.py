@@ -1,9 +1,9 @@
 """A whole training step as one CUDA graph: captured once, then replayed with new inputs.
 
-At batch 64 a step is well over a thousand kernels of a few microseconds each, and the host needs
-longer to launch them than a large GPU needs to compute them. A graph launches all of them at once.
-Only its inputs change: which samples, what was drawn, the learning rate, the number of the step.
-They lie in one block of memory on the device, which one copy from pinned memory fills
+At batch 64 a step of one arm is some eight hundred kernels of a few microseconds each, and the host
+needs longer to launch them than a large GPU needs to compute them. A graph launches all of them at
+once. Only its inputs change: which samples, what was drawn, the learning rate, the number of the
+step. They lie in one block of memory on the device, which one copy from pinned memory fills
 (`wcord.capture.Block`).
 
 What is replayed is compared with plain steps before it is used, and where the step cannot be
@@ -197,16 +197,15 @@ def gaps(
     Args:
         before, after, moved: what the steps began with, and what each way made of it.
     """
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    parts: dict[str, list[Tensor]] = {}
     for name, value in after.items():
         if value.is_floating_point() and not name.endswith(SCALARS):
-            apart, way = (_square(a, b) for a, b in ((moved[name], value), (value, before[name])))
-            parts.setdefault(part_of(name), []).append((apart, way))
+            pairs = (moved[name], value), (value, before[name])
+            parts.setdefault(part_of(name), []).append(torch.stack([_square(*p) for p in pairs]))
     found: dict[str, float] = {}
-    for part, pairs in parts.items():
-        squares = torch.stack([torch.stack(pair) for pair in pairs]).sum(0)  # (2,)
-        apart, way = squares.sqrt().tolist()
-        found[part] = apart / way if way else (0.0 if apart == 0 else math.inf)
+    for part, squares in parts.items():
+        apart, change = torch.stack(squares).sum(0).sqrt().tolist()
+        found[part] = apart / change if change else (0.0 if apart == 0 else math.inf)
     return found
 
 
