@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 import wcord
+from wcord.ablation import taken_up
 from wcord.devices import choose_device
-from wcord.distillation import resume
 from wcord.runs import Run, runs_folder
 
 PRESET = "cifar100-resnet32x4-resnet8x4"
@@ -69,11 +69,9 @@ def few_images(path: Path) -> str:
 def run(asked: wcord.Experiment, name: str) -> Run:
     """Train, or go on with what was begun."""
     path = runs_folder() / name
-    if (path / "settings.yaml").exists():
-        if Run(path).settings != asked:
-            raise ValueError(f"{path} has other settings: move it away, or set WCORD_RUNS")
-        return resume(path)
-    return wcord.distill(asked, path)
+    if (path / "settings.yaml").exists() and Run(path).settings != asked:
+        raise ValueError(f"{path} has other settings: move it away, or set WCORD_RUNS")
+    return taken_up(asked, path)
 
 
 def table(runs: list[Run], alone: Run, conditions: str) -> str:

@@ -6,6 +6,7 @@ pages, so that both show the same thing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,3 +174,16 @@ def spread_evenly(count: int, most: int) -> Array:
     if count <= most:
         return np.arange(count)
     return np.unique(np.linspace(0, count - 1, most).round().astype(int))
+
+
+def spaced(places: Sequence[float], size: float, most: int) -> list[int]:
+    """Return which of ascending places are at least `size / most` apart, counted from the first.
+
+    >>> spaced([0.5, 1.0, 5.0, 9.0], 10, 5)
+    [0, 2, 3]
+    """
+    kept: list[int] = []
+    for which, place in enumerate(places):
+        if not kept or place - places[kept[-1]] >= size / most:
+            kept.append(which)
+    return kept

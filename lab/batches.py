@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab import address, registry, timeline
+from lab import address, literal, panels, registry, timeline
+from lab.class_names import ClassNames
 from lab.layouts import Frame, pca
 
 Array = NDArray[Any]
@@ -28,8 +29,9 @@ LINKS = {
 class Batch(NamedTuple):
     """The probe batch of an arm at a step.
 
-    teacher, student: features (n, d) that the arm's plan transports; labels (n,); frame: their
-    first two principal components, (n, 2) a side; epsilon: of the arm's plan.
+    teacher, student: features (n, d) that the arm's plan transports; labels (n,), class numbers;
+    frame: their first two principal components, (n, 2) a side; epsilon: of the arm's plan; name:
+    of run, arm and step; class_names: of the run.
     """
 
     teacher: Array
@@ -38,6 +40,7 @@ class Batch(NamedTuple):
     frame: Frame
     epsilon: float
     name: str
+    class_names: ClassNames
 
 
 def asked_for() -> bool:
@@ -78,19 +81,19 @@ def choose() -> Batch | None:
     try:
         watch = registry.watch_of(registry.find(name))
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         return None
     _run_chooser(name, names if name in names else [name, *names])
     arm = arm_chooser("Arm", watch.arms)
     steps = watch.run.steps
     if not steps:
-        st.info(f"No picture has been taken of {name} yet.")
+        st.info(f"No picture has been taken of {literal.markdown(name)} yet.")
         return None
     step = _step_chooser(steps)
     try:
         picture, labels = watch.picture(step, arm), watch.snapshot(step).labels
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         return None
     n = len(picture.plan)
     teacher, student = picture.teacher[:n], picture.student[:n]
@@ -101,6 +104,7 @@ def choose() -> Batch | None:
         pca(teacher, student),
         picture.values.get("epsilon", 0.05),
         f"{name}, {arm}, step {step}",
+        watch.class_names,
     )
 
 

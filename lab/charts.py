@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import histogram, score_groups
+from lab.class_names import NUMBERS, ClassNames
 from lab.layouts import REACH, Frame
-from lab.options import CLICKABLE, Option, axis, base, brushes, dataset, grid, legend
+from lab.options import CLICKABLE, TEXT, Option, axis, base, brushes, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
 Array = NDArray[Any]
 
+MANY = 12  # classes above which their names on the map are small
 PALE = 0.4  # opacity of a teacher's circle, under its student's diamond
 # A circle with a hole: the empty circle that is built in is white inside, on dark pages too.
 RING = "path://M0,-10A10,10,0,1,1,0,10A10,10,0,1,1,0,-10ZM0,-7A7,7,0,1,0,0,7A7,7,0,1,0,0,-7Z"
@@ -131,8 +133,9 @@ def map_chart(
     *,
     moving: bool = False,
     selected: Sequence[int] = (),
+    names: ClassNames = NUMBERS,
 ) -> Option:
-    """Return the joint map: teacher circles, student diamonds, coloured and numbered by class.
+    """Return the joint map: teacher circles, student diamonds, in colours and names of classes.
 
     Axes are fixed and have no unit: only closeness means something. `moving` lets points glide
     from frame to frame. Points can be clicked and brushed (series "teacher" and "student", in the
@@ -145,8 +148,7 @@ def map_chart(
         classes = labels.astype(np.int16)
         sources.append(dataset({"x": points[:, 0], "y": points[:, 1], "class": classes}))
         series.append(_points(name, len(sources) - 1))
-    series[0]["markPoint"] = _class_numbers(frame.teacher, labels, theme)
-    series += _rings(frame, selected, theme)
+    series += [_class_names(frame.teacher, labels, theme, names), *_rings(frame, selected, theme)]
     plain = {"type": "value", "min": -REACH, "max": REACH, "show": False}
     return base(
         theme,
@@ -231,24 +233,37 @@ def _points(name: str, dataset: int) -> Option:
     } | CLICKABLE
 
 
-def _class_numbers(points: Array, labels: Array, theme: Theme) -> Option:
-    """Return marks that name each class above the middle of its points, not over them."""
-    middles = {int(c): np.median(np.nan_to_num(points[labels == c]), axis=0) for c in set(labels)}
+def _class_names(points: Array, labels: Array, theme: Theme, names: ClassNames) -> Option:
+    """Return a series that names each class above the middle of its points, not over them.
+
+    Of many classes, names that would lie over others are left out.
+    """
+    classes = [int(c) for c in np.unique(labels)]
+    middles = [np.median(np.nan_to_num(points[labels == c]), axis=0) for c in classes]
+    few = len(classes) <= MANY
     return {
+        "name": "classes",
+        "type": "scatter",
         "silent": True,
         "symbol": "circle",
-        "symbolSize": 20,
-        "symbolOffset": [0, -13],
+        "symbolSize": 1,
         "itemStyle": {"color": "transparent"},
         "label": {
-            "formatter": "{b}",
-            "fontSize": 17,
+            "show": True,
+            "formatter": "{@[2]}",
+            "position": "top",
+            "fontSize": 17 if few else TEXT,
             "fontWeight": "bold",
             "color": theme.ink,
             "textBorderColor": theme.paper,
             "textBorderWidth": 4,
         },
-        "data": [{"name": str(c), "coord": [float(x), float(y)]} for c, (x, y) in middles.items()],
+        "labelLayout": {"hideOverlap": not few},
+        "tooltip": {"show": False},
+        "data": [
+            [float(x), float(y), names.short(c)] for c, (x, y) in zip(classes, middles, strict=True)
+        ],
+        "z": 7,
     }
 
 

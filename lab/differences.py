@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from lab import heat_maps, palette
 from lab.arrange import class_blocks, histogram, score_groups, sorted_plan
+from lab.class_names import NUMBERS, ClassNames, cut, name_ticks
 from lab.exporting import Export, address, pairs
 from lab.layouts import Frame, aligned
+from lab.literal import mathtext
 from lab.options import TEXT, Option, axis, base, dataset, grid
 from lab.pairing import PairedAccuracy, Side, names
 from lab.palette import LIGHT, Theme
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+LONGEST = 40  # columns of a side's name at its bar
 LOW, HIGH = "#0072b2", "#d55e00"  # of the diverging scale
 
 
@@ -35,7 +38,13 @@ def difference(plan_a: Array, plan_b: Array, labels: Array) -> Array:
     return sorted_plan(plan_a, labels) - sorted_plan(plan_b, labels)
 
 
-def difference_chart(plan_a: Array, plan_b: Array, labels: Array, theme: Theme = LIGHT) -> Option:
+def difference_chart(
+    plan_a: Array,
+    plan_b: Array,
+    labels: Array,
+    theme: Theme = LIGHT,
+    names: ClassNames = NUMBERS,
+) -> Option:
     """Return the heat map of a difference of plans on a diverging scale from −1 to 1.
 
     The scale is of signed square roots, as that of the plans is of square roots: what is faint
@@ -50,7 +59,7 @@ def difference_chart(plan_a: Array, plan_b: Array, labels: Array, theme: Theme =
         "share": apart[teacher, student].astype(np.float32),
         "shade": shade[teacher, student].astype(np.int16),
     }
-    option = heat_maps.plan_chart(plan_a, labels, theme)
+    option = heat_maps.plan_chart(plan_a, labels, theme, names=names)
     scale = option["visualMap"] | {
         "min": -heat_maps.SHADES,
         "text": ["A", "B"],
@@ -60,7 +69,12 @@ def difference_chart(plan_a: Array, plan_b: Array, labels: Array, theme: Theme =
 
 
 def difference_figure(
-    plan_a: Array, plan_b: Array, labels: Array, name_a: str, name_b: str
+    plan_a: Array,
+    plan_b: Array,
+    labels: Array,
+    name_a: str,
+    name_b: str,
+    names: ClassNames = NUMBERS,
 ) -> Figure:
     """Draw a difference of plans for notebooks and print: the twin of `difference_chart`."""
     from matplotlib.colors import FuncNorm, LinearSegmentedColormap
@@ -74,15 +88,13 @@ def difference_figure(
     )
     shown = axes.imshow(difference(plan_a, plan_b, labels), cmap=ramp, norm=root)
     blocks = class_blocks(labels)
-    for cut in blocks.starts[1:]:
-        axes.axhline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
-        axes.axvline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
-    middles, classes = [m - 0.5 for m in blocks.middles], [str(name) for name in blocks.names]
-    axes.set_xticks(middles, classes)
-    axes.set_yticks(middles, classes)
+    for start in blocks.starts[1:]:
+        axes.axhline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
+        axes.axvline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
+    name_ticks(axes, labels, names)
     axes.tick_params(length=0)
     axes.set(xlabel="student samples, by class", ylabel="teacher samples, by class")
-    axes.set_title(f"{name_a} less {name_b}", fontsize=11)
+    axes.set_title(mathtext(f"{name_a} less {name_b}"), fontsize=11)
     figure.colorbar(
         shown, ax=axes, label="share of a teacher sample's mass", ticks=[-1, -0.25, 0, 0.25, 1]
     )
@@ -98,27 +110,32 @@ def export(a: Side | tuple[Watch, str], b: Side | tuple[Watch, str], step: int) 
         plan_a, plan_b = (side.watch.picture(step, side.arm).plan for side in (a, b))
         return plan_a, plan_b, a.watch.snapshot(step).labels[: len(plan_a)]
 
+    def draw() -> Figure:
+        return difference_figure(*plans(), *named, a.watch.class_names)
+
     def table() -> pd.DataFrame:
         plan_a, plan_b, _ = plans()
         rows = pairs(a.watch.snapshot(step), plan_a, "mass_a")
         return rows.assign(mass_b=plan_b.ravel(), difference=(plan_a - plan_b).ravel())
 
-    lines = ["from lab import differences, figures", "from wcord import Run", ""]
+    lines = ["from lab import differences, figures", "from lab.class_names import names_of"]
+    lines += ["from wcord import Run", ""]
     if any(address(side.watch.run.path).startswith("Path(") for side in (a, b)):
         lines[:0] = ["from pathlib import Path", ""]
     for key, side in (("a", a), ("b", b)):
-        lines.append(f"{key} = Run({address(side.watch.run.path)}).snapshot({step})")
+        lines.append(f"run_{key} = Run({address(side.watch.run.path)})")
+        lines.append(f"{key} = run_{key}.snapshot({step})")
     lines += [
         f"plan_a, plan_b = a.arm({a.arm!r}).plan, b.arm({b.arm!r}).plan",
         "labels = a.labels[: len(plan_a)]",
         "differences.difference_figure(",
-        f"    plan_a, plan_b, labels, {named[0]!r}, {named[1]!r}",
+        f"    plan_a, plan_b, labels, {named[0]!r}, {named[1]!r}, names_of(run_a)",
         ")",
     ]
     stem = f"difference-{named[0]}-{named[1]}-step-{step}".replace(" ", "-")
     return Export(
         stem,
-        lambda: difference_figure(*plans(), *named),
+        draw,
         table,
         "\n".join(lines),
     )
@@ -168,13 +185,14 @@ def answers_chart(paired: PairedAccuracy, name_a: str, name_b: str, theme: Theme
     """Return four bars: samples that both students get right, only a, only b, neither."""
     counts = {
         "both": (paired.both, palette.EXACT),
-        f"only {name_a}": (paired.only_a, HIGH),
-        f"only {name_b}": (paired.only_b, LOW),
+        f"only {cut(name_a, LONGEST)}": (paired.only_a, HIGH),
+        f"only {cut(name_b, LONGEST)}": (paired.only_b, LOW),
         "neither": (paired.neither, palette.RAW),
     }
     across = axis(theme, "held-out samples", min=0, minInterval=1)
     down = axis(theme, type="category", inverse=True, data=list(counts)) | {
-        "axisLabel": {"fontSize": TEXT, "color": theme.ink, "width": 120, "overflow": "break"},
+        "axisLabel": {"fontSize": TEXT, "color": theme.ink, "width": 120, "overflow": "break"}
+        | {"lineHeight": 17},
         "axisTick": {"show": False},
     }
     return base(

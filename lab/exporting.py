@@ -19,6 +19,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import lab
+from lab.class_names import name_points, name_ticks
+from lab.literal import markdown, mathtext
 from lab.reading import Watch
 from wcord.runs import Run, Snapshot, runs_folder
 
@@ -71,16 +73,23 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
     def draw() -> Figure:
         from lab import figures
 
-        picture, labels = watch.picture(step, arm), watch.snapshot(step).labels
-        return figures.plan(picture.plan, labels[: len(picture.plan)], title=f"{arm}, step {step}")
+        picture = watch.picture(step, arm)
+        labels = watch.snapshot(step).labels[: len(picture.plan)]
+        figure = figures.plan(picture.plan, labels, title=mathtext(title))
+        name_ticks(figure.axes[0], labels, watch.class_names)
+        return figure
 
+    title = f"{arm}, step {step}"
     return Export(
         _file_name("plan", watch, arm, f"step-{step}"),
         draw,
         lambda: pairs(watch.snapshot(step), watch.picture(step, arm).plan, "mass"),
-        _opening(watch.run, step, arm)
+        "from lab.class_names import name_ticks, names_of\n"
+        + _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.plan)]\n"
-        + f"figures.plan(picture.plan, labels, title={f'{arm}, step {step}'!r})",
+        + f"figure = figures.plan(picture.plan, labels, title={mathtext(title)!r})\n"
+        + "name_ticks(figure.axes[0], labels, names_of(run))\n"
+        + "figure",
     )
 
 
@@ -95,8 +104,10 @@ def of_scores(watch: Watch, arm: str, step: int) -> Export:
             picture.scores,
             labels[: len(picture.scores)],
             picture.values,
-            title=f"{arm}, step {step}",
+            title=title,
         )
+
+    title = mathtext(f"{arm}, step {step}")
 
     return Export(
         _file_name("scores", watch, arm, f"step-{step}"),
@@ -105,7 +116,7 @@ def of_scores(watch: Watch, arm: str, step: int) -> Export:
         _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.scores)]\n"
         + "values = picture.values\n"
-        + f"figures.scores(picture.scores, labels, values, title={f'{arm}, step {step}'!r})",
+        + f"figures.scores(picture.scores, labels, values, title={title!r})",
     )
 
 
@@ -116,8 +127,10 @@ def of_map(watch: Watch, arm: str, step: int) -> Export:
         from lab import figures
 
         layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
-        title = f"{arm}, {layout.method} of step {layout.step}"
-        return figures.joint_map(layout.frame, snapshot.labels, snapshot.values(arm), title=title)
+        title = f"{mathtext(arm)}, {layout.method} of step {layout.step}"
+        figure = figures.joint_map(layout.frame, snapshot.labels, snapshot.values(arm), title=title)
+        name_points(figure.axes[0], watch.class_names)
+        return figure
 
     def table() -> pd.DataFrame:
         layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
@@ -139,12 +152,15 @@ def of_map(watch: Watch, arm: str, step: int) -> Export:
         _file_name("map", watch, arm, f"step-{step}"),
         draw,
         table,
-        "from lab.reading import Watch\n"
+        "from lab.class_names import name_points, names_of\n"
+        + "from lab.reading import Watch\n"
         + _opening(watch.run, step, arm, picture=False)
         + f"layout = Watch(run.path).layout({step}, {arm!r})\n"
-        + f"title = {arm!r} + f', {{layout.method}} of step {{layout.step}}'\n"
+        + f"title = {mathtext(arm)!r} + f', {{layout.method}} of step {{layout.step}}'\n"
         + f"values = snapshot.values({arm!r})\n"
-        + "figures.joint_map(layout.frame, snapshot.labels, values, title=title)",
+        + "figure = figures.joint_map(layout.frame, snapshot.labels, values, title=title)\n"
+        + "name_points(figure.axes[0], names_of(run))\n"
+        + "figure",
     )
 
 
@@ -264,8 +280,9 @@ def _ways(export: Export, watches: Sequence[Watch], key: str) -> None:
                 key=f"export-{key}-{ending}",
             )
         for place, watch in enumerate(dict.fromkeys(watches)):
+            of = f"Settings of {watch.run.name}" if len(watches) > 1 else "Settings, YAML"
             st.download_button(
-                "Settings, YAML" if len(watches) == 1 else f"Settings of {watch.run.name}",
+                markdown(of),
                 (watch.run.path / "settings.yaml").read_bytes,
                 file_name=f"{watch.run.name}.yaml",
                 mime="application/yaml",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lab import palette
 from lab.arrange import class_blocks, heaviest, histogram, plan_masses, score_groups, sorted_plan
 from lab.layouts import REACH, Frame
+from lab.literal import mathtext
 from lab.palette import LIGHT
 
 Array = NDArray[Any]
@@ -234,7 +235,7 @@ def curves(
     for arm, colour in palette.arm_colours(arms).items():
         grouped = frame[frame[by] == arm].groupby(across)[value]
         mean, spread = grouped.mean(), grouped.std(ddof=1)
-        axes.plot(mean.index, mean, color=colour, lw=2, label=arm)
+        axes.plot(mean.index, mean, color=colour, lw=2, label=mathtext(arm))
         if spread.notna().any():
             low, high = (mean - spread).to_numpy(), (mean + spread).to_numpy()
             axes.fill_between(mean.index.to_numpy(), low, high, color=colour, alpha=0.18, lw=0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lab import palette
 from lab.arrange import Blocks, class_blocks, class_order, sorted_plan
+from lab.class_names import FLAT, NUMBERS, ClassNames, named
 from lab.options import TEXT, Option, axis, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
 
@@ -32,6 +33,7 @@ def _hidden_axes(size_x: float, size_y: float) -> tuple[Option, Option]:
 def _boundaries(blocks: Blocks, theme: Theme) -> Option:
     """Return a series that draws the lines between classes on the second pair of axes."""
     cuts = blocks.starts[1:]
+    faint = min(0.35, 5 / len(blocks.names))  # many lines would hide what lies between them
     lines = [{"xAxis": cut} for cut in cuts] + [{"yAxis": cut} for cut in cuts]
     return _on_hidden_axes("classes") | {
         "data": [],
@@ -39,7 +41,7 @@ def _boundaries(blocks: Blocks, theme: Theme) -> Option:
             "silent": True,
             "symbol": "none",
             "label": {"show": False},
-            "lineStyle": {"color": theme.ink, "opacity": 0.35, "width": 1, "type": "solid"},
+            "lineStyle": {"color": theme.ink, "opacity": faint, "width": 1, "type": "solid"},
             "data": lines,
         },
     }
@@ -91,20 +93,40 @@ def _rows(size: int, theme: Theme) -> Option:
     }
 
 
+def class_words(blocks: Blocks, names: ClassNames) -> list[str]:
+    """Return a text for each of the sorted samples: class names in the middle of their blocks.
+
+    As many as an axis has room for; all others are empty.
+    """
+    words = [""] * blocks.ends[-1]
+    for place in named(blocks):
+        middle = min(int(blocks.middles[place]), len(words) - 1)
+        words[middle] = names.short(blocks.names[place])
+    return words
+
+
+def word_width(blocks: Blocks, names: ClassNames) -> int:
+    """Return the pixels that the longest class name takes beyond those of a number."""
+    return max(names.longest(blocks.names) - 2, 0) * 7
+
+
 def _sample_axis(
-    theme: Theme, name: str, blocks: Blocks, size: int, *, classes: bool, **more: Any
+    theme: Theme, name: str, words: list[str], *, rotate: int = 0, **more: Any
 ) -> Option:
-    """Return a category axis with one place a sample and a class number in each block's middle."""
-    names = [""] * size
-    for label, middle in zip(blocks.names, blocks.middles, strict=True):
-        names[min(int(middle), size - 1)] = str(label) if classes else ""
+    """Return a category axis with one place a sample, some of which have words."""
     return {
         "type": "category",
-        "data": names,
+        "data": words,
         "name": name,
         "nameLocation": "middle",
         "nameTextStyle": {"fontSize": TEXT, "color": theme.ink},
-        "axisLabel": {"interval": 0, "fontSize": TEXT, "color": theme.ink, "margin": 6},
+        "axisLabel": {
+            "interval": 0,
+            "fontSize": TEXT,
+            "color": theme.ink,
+            "margin": 6,
+            "rotate": rotate,
+        },
         "axisTick": {"show": False},
         "axisLine": {"lineStyle": {"color": theme.faint}},
     } | more
@@ -138,17 +160,16 @@ def plan_chart(
     rows: str = "teacher samples, by class",
     columns: str = "student samples, by class",
     selected: Sequence[int] = (),
+    names: ClassNames = NUMBERS,
 ) -> Option:
     """Return the heat map of a square plan (n, n) with both sides sorted by class.
 
     Colour is the share of a teacher sample's mass, from 0 to 1, on a square-root scale that is
     the same for every arm and step. Rows can be clicked (series "rows", in sorted order).
-    `selected` are samples, counted before sorting, whose rows light up.
+    `selected` are samples, counted before sorting, whose rows light up; `names` name the classes.
     """
     blocks, n = class_blocks(labels), len(labels)
-    option = _heat_map(
-        sorted_plan(plan, labels), blocks, blocks, theme, rows, columns, classes=True
-    )
+    option = _heat_map(sorted_plan(plan, labels), blocks, theme, rows, columns, names)
     option["series"][0] |= {"silent": True, "emphasis": {"disabled": True}}
     option["tooltip"] = {"show": False}
     places = np.argsort(class_order(labels))
@@ -162,26 +183,25 @@ def cloud_plan_chart(plan: Array, theme: Theme = LIGHT) -> Option:
     plan = np.asarray(plan, dtype=np.float64)
     mass = plan.sum(axis=1, keepdims=True)
     share = np.divide(plan, mass, out=np.zeros_like(plan), where=mass > 0)
-    one_row, one_column = Blocks([0], [0], [len(plan)]), Blocks([0], [0], [plan.shape[1]])
-    return _heat_map(
-        share, one_row, one_column, theme, "source points", "target points", classes=False
-    )
+    return _heat_map(share, None, theme, "source points", "target points", NUMBERS)
 
 
 def _heat_map(
     share: Array,
-    rows: Blocks,
-    columns: Blocks,
+    blocks: Blocks | None,
     theme: Theme,
     row_name: str,
     column_name: str,
-    *,
-    classes: bool,
+    names: ClassNames,
 ) -> Option:
+    """Return a heat map (n, m), of a square with its classes along both sides where it has any."""
     n, m = share.shape
     hidden_x, hidden_y = _hidden_axes(m, n)
-    across = _sample_axis(theme, column_name, columns, m, classes=classes, nameGap=26)
-    down = _sample_axis(theme, row_name, rows, n, classes=classes, nameGap=28, inverse=True)
+    rows, columns = (class_words(blocks, names),) * 2 if blocks else ([""] * n, [""] * m)
+    wide = word_width(blocks, names) if blocks else 0
+    high = wide if blocks and names.longest(blocks.names) > FLAT else 0
+    across = _sample_axis(theme, column_name, columns, rotate=90 if high else 0, nameGap=26 + high)
+    down = _sample_axis(theme, row_name, rows, nameGap=28 + wide, inverse=True)
     scale = {
         "type": "continuous",
         "min": 0,
@@ -201,7 +221,7 @@ def _heat_map(
     return base(
         theme,
         dataset=dataset(plan_cells(share)),
-        grid=grid(52, 50, 8, 46),
+        grid=grid(52 + wide, 50, 8, 46 + high),
         tooltip={"valueFormatter": "%.3f", "textStyle": {"fontSize": TEXT}},
         xAxis=[across, hidden_x],
         yAxis=[down, hidden_y],
@@ -220,7 +240,7 @@ def _heat_map(
                 "itemStyle": {"borderWidth": 0},
                 "emphasis": {"itemStyle": {"borderColor": theme.ink, "borderWidth": 1}},
             },
-            _boundaries(rows, theme),
+            *([_boundaries(blocks, theme)] if blocks else []),
         ],
     )
 

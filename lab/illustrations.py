@@ -6,7 +6,7 @@ colour, by dash and by marker, so that no reader depends on colour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lab import figures, palette
+from lab.literal import mathtext
 from lab.palette import LIGHT
 
 Array = NDArray[Any]
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#1f2430", "#b8a200")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8a200")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 MARKERS = ("o", "D", "s", "^", "v", "P")
 
@@ -53,6 +54,7 @@ def lines(
     logy: bool = False,
     levels: Mapping[str, float] | None = None,
     markers: bool = True,
+    among: Sequence[str] | None = None,
     ax: Axes | None = None,
     size: tuple[float, float] = (6.4, 3.6),
 ) -> Figure:
@@ -64,9 +66,13 @@ def lines(
         x, y: what the axes hold, with units.
         levels: heights of horizontal lines by name.
         markers: whether each place is marked.
+        among: all names of a figure with several panels, so that a name looks alike in each of
+            them, whatever else the panel shows. Those of `curves` where None.
     """
     figure, axes = _panel(ax, size)
-    for place, (name, heights) in enumerate(curves.items()):
+    names = list(curves if among is None else among)
+    for name, heights in curves.items():
+        place = names.index(name)
         axes.plot(
             across,
             heights,
@@ -169,26 +175,27 @@ def intervals(
     unit: str = "percentage points",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw paired differences with their intervals: hollow where the interval holds 0.
+    """Draw paired differences with their intervals: filled where the verdict is better or worse.
 
     Args:
-        frame: one row an arm with columns difference, low and high (`wcord.comparison.Report`).
+        frame: one row an arm with columns difference, low, high and verdict
+            (`wcord.comparison.Report`). An interval that is not known is not drawn.
         against: the arm that is subtracted.
     """
-    rows = frame[frame.index != against].iloc[::-1]
+    rows = frame[frame.index.map(str) != str(against)].iloc[::-1]
     figure, ax = _panel(ax, (6.4, 1.0 + 0.42 * max(len(rows), 1)))
     colours = palette.arm_colours([str(arm) for arm in frame.index])
     for place, (arm, row) in enumerate(rows.iterrows()):
-        sure = row["low"] > 0 or row["high"] < 0
+        sure = row["verdict"] in ("better", "worse")
         colour = colours[str(arm)]
         ax.plot([row["low"], row["high"]], [place, place], color=colour, lw=2.4)
         ax.plot(
             row["difference"], place, "o", ms=8, color=colour, mfc=colour if sure else LIGHT.paper
         )
     ax.axvline(0, color=LIGHT.ink, lw=1)
-    ax.set_yticks(range(len(rows)), [str(arm) for arm in rows.index])
+    ax.set_yticks(range(len(rows)), [mathtext(arm) for arm in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel(f"difference to {against}, {unit} \n(filled: the interval leaves out 0)")
+    ax.set_xlabel(f"difference to {mathtext(against)}, {unit}\n(filled: better or worse, Holm)")
     ax.grid(alpha=0.25, axis="x")
     return figure
 

@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab import palette, selection, why
+from lab import literal, palette, selection, why
 from lab.equations import Line
 from lab.options import Option, enlarged
 from lab.palette import Theme
@@ -107,6 +107,18 @@ class Panel:
     picked: Callable[[View], Callable[[selection.Event], list[int]]] | None = None
 
 
+def error(problem: object) -> None:
+    """Show what went wrong; names in it are text."""
+    st.error(literal.markdown(problem))
+
+
+def begin() -> None:
+    """Begin a page: its margins, and what went wrong when it was drawn last."""
+    st.html(WIDE)
+    if trouble := st.session_state.pop("trouble", None):
+        error(trouble)
+
+
 def page_theme() -> Theme:
     """Return the theme that fits the page's background."""
     return palette.DARK if st.context.theme.type == "dark" else palette.LIGHT
@@ -138,7 +150,8 @@ def told(shown: Sequence[Fact], look: str) -> str:
 
 
 def title(name: str, note: str, what: str) -> None:
-    """Show a panel's name, a short note, and what it is behind a question mark."""
+    """Show a panel's name, a short note, and what it is behind a question mark; all are text."""
+    name, note, what = map(literal.markdown, (name, note, what))
     st.markdown(f"**{name}** · {note}" if note else f"**{name}**", help=what)
 
 

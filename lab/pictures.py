@@ -13,6 +13,7 @@ import numpy as np
 from lab import charts, describe, equations, heat_maps, lookout, maps, palette, selection
 from lab.arrange import entropy, plan_masses
 from lab.equations import Line
+from lab.literal import markdown
 from lab.options import Option
 from lab.panels import Fact, Panel, View, number
 from lab.why import Section
@@ -56,7 +57,13 @@ def plan_picture(view: View) -> tuple[Option, str]:
     return view.kept(
         "plan",
         lambda: (
-            heat_maps.plan_chart(picture.plan, labels, view.theme, selected=view.selected),
+            heat_maps.plan_chart(
+                picture.plan,
+                labels,
+                view.theme,
+                selected=view.selected,
+                names=view.watch.class_names,
+            ),
             describe.of_plan(picture.plan, labels),
         ),
     )
@@ -163,7 +170,12 @@ def map_picture(view: View) -> tuple[Option, str]:
     option = view.kept(
         ("map", layout.step, layout.method),
         lambda: charts.map_chart(
-            layout.frame, labels, view.theme, moving=view.moving, selected=view.selected
+            layout.frame,
+            labels,
+            view.theme,
+            moving=view.moving,
+            selected=view.selected,
+            names=view.watch.class_names,
         ),
     )
     return option, describe.of_map(labels, view.values, layout.method)
@@ -263,7 +275,7 @@ PANELS = {
     for panel in (
         Panel(
             "plan",
-            lambda view: f"**Transport plan** · {view.arm}",
+            lambda view: f"**Transport plan** · {markdown(view.arm)}",
             "Each row is a teacher sample, each column a student sample, both sorted by class; "
             "dark is where a row's mass goes. Click a row to follow its sample.",
             Section("03_entropic_transport.ipynb", "The problem"),
@@ -276,7 +288,8 @@ PANELS = {
         Panel(
             "scores",
             lambda view: (
-                f"**{'Critic' if 'raw_iw' in view.values else 'Cosines: no critic'}** · {view.arm}"
+                f"**{'Critic' if 'raw_iw' in view.values else 'Cosines: no critic'}** · "
+                f"{markdown(view.arm)}"
             ),
             "Scores of congruent pairs (teacher and student saw the same sample), of pairs of one "
             "class and of pairs of two classes. The further the groups lie apart, the more the "

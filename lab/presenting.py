@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lab import panels, steering, timeline
+from lab import literal, panels, steering, timeline
 from lab.echoes import moved
 from lab.panels import Panel, View
 from lab.pictures import PANELS, objective
@@ -114,8 +114,8 @@ def _stage(watch: Watch, name: str, look: Callable[[], View], hidden: bool) -> N
     try:
         view = replace(look(), scale=SCALE)
         with st.container(key=STAGE):
-            st.markdown(f"{heading(name, view)} · step {view.step} · "
-                        f"{steering.words(watch, status)}")  # fmt: skip
+            words = literal.markdown(steering.words(watch, status))
+            st.markdown(f"{heading(name, view)} · step {view.step} · {words}")
             if hidden:
                 st.header("What do you expect to see?")
             elif name == "objective":
@@ -125,12 +125,14 @@ def _stage(watch: Watch, name: str, look: Callable[[], View], hidden: bool) -> N
             else:
                 _panel(PANELS[name], view)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
 
 
 def heading(name: str, view: View) -> str:
     """Return what stands over the picture."""
-    return f"**Objective** · {view.arm}" if name == "objective" else PANELS[name].title(view)
+    if name == "objective":
+        return f"**Objective** · {literal.markdown(view.arm)}"
+    return PANELS[name].title(view)
 
 
 def _panel(panel: Panel, view: View) -> None:
@@ -139,5 +141,5 @@ def _panel(panel: Panel, view: View) -> None:
         panels.chart(panel, view, [STAGE], height=640)
     with right, st.container(key="stage-words"):
         panels.equation(panel, view)
-        st.caption(panel.look(view))
+        st.caption(literal.markdown(panel.look(view)))
         panels.facts(panel.facts(view))

@@ -20,6 +20,7 @@ import pandas as pd
 
 from lab import maps
 from lab.arrange import spread_evenly
+from lab.class_names import NUMBERS, ClassNames, names_of
 from lab.layouts import Frame, aligned, pca
 from wcord.runs import ArmPicture, Run, Snapshot, Status
 
@@ -168,6 +169,7 @@ class Watch:
         self._pictures: OrderedDict[Any, Any] = OrderedDict()
         self._flat: dict[str, Frame] = {}
         self._answers: dict[str, dict[int, tuple[float, np.ndarray]]] = {}
+        self._names = NUMBERS
         self._pulses: deque[tuple[float, float]] = deque(maxlen=10)
         self._lock = threading.RLock()
 
@@ -175,6 +177,13 @@ class Watch:
     def epochs(self) -> int:
         """The number of epochs asked for."""
         return int(self.settings["epochs"])
+
+    @property
+    def class_names(self) -> ClassNames:
+        """The names of the student's classes, from memory once the run has written them."""
+        if not self._names.known:
+            self._names = names_of(self.run)
+        return self._names
 
     def terms(self, arm: str) -> dict[str, dict[str, Any]]:
         """Return the terms of an arm with their settings."""

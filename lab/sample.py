@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lab import sample_charts, sightings
 from lab.layouts import on_sphere
+from lab.literal import markdown
 from lab.panels import View
 from lab.reading import Watch
 from lab.sightings import Sightings
@@ -18,6 +19,7 @@ Array = NDArray[Any]
 
 NEAR = 6  # neighbours shown
 HEIGHT = 290
+WORDS, SMALL = 24, 5  # columns of a class name in a sentence, under a small picture
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the pictures…")
@@ -56,14 +58,16 @@ def card(view: View) -> None:
     labels = view.watch.snapshot(view.step).labels
     picture = view.watch.picture(view.step, view.arm)
     answer = int(picture.prediction[sample])
-    said = "right" if answer == labels[sample] else f"not {labels[sample]}"
+    names = view.watch.class_names
+    own, answered = (markdown(names.short(c, WORDS)) for c in (int(labels[sample]), answer))
+    said = "right" if answer == labels[sample] else f"not {own}"
     with st.container(border=True):
         st.markdown(
-            f"**Sample {sample}** · class {labels[sample]} · {view.arm} answers {answer}, {said}"
+            f"**Sample {sample}** · class {own} · {markdown(view.arm)} answers {answered}, {said}"
         )
         images = seen(view)
         if isinstance(images, str):
-            st.caption(f"No pictures: {images}.")
+            st.caption(f"No pictures: {markdown(images)}.")
         left, middle, right = st.columns([1.25, 1.5, 1.1], gap="medium")
         with left:
             if isinstance(images, Sightings):
@@ -82,7 +86,7 @@ def _views(images: Sightings, sample: int) -> None:
 
 
 def _neighbours(view: View, sample: int, labels: Array, images: Sightings | str) -> None:
-    picture = view.watch.picture(view.step, view.arm)
+    picture, names = view.watch.picture(view.step, view.arm), view.watch.class_names
     found = {
         side: nearest(features, sample)
         for side, features in (("teacher", picture.teacher), ("student", picture.student))
@@ -94,9 +98,11 @@ def _neighbours(view: View, sample: int, labels: Array, images: Sightings | str)
         if isinstance(images, Sightings):
             with st.container(horizontal=True, gap="xsmall"):
                 for i in samples:
-                    st.image(getattr(images, side)[i], caption=str(labels[i]), width=46)
+                    caption = markdown(names.short(int(labels[i]), SMALL))
+                    st.image(getattr(images, side)[i], caption=caption, width=46)
         else:
-            st.markdown(" · ".join(f"{i} (class {labels[i]})" for i in samples))
+            named = [f"{i} (class {names.short(int(labels[i]))})" for i in samples]
+            st.markdown(markdown(" · ".join(named)))
 
 
 def _rows(view: View, sample: int) -> None:
@@ -110,7 +116,13 @@ def _rows(view: View, sample: int) -> None:
     option = view.kept(
         ("rows", sample),
         lambda: sample_charts.rows_chart(
-            row, picture.scores[sample], labels, sample, view.theme, name=name
+            row,
+            picture.scores[sample],
+            labels,
+            sample,
+            view.theme,
+            name=name,
+            names=view.watch.class_names,
         ),
     )
     inside = float(row[labels == labels[sample]].sum())
@@ -137,6 +149,7 @@ def _predictions(view: View, sample: int, labels: Array) -> None:
         view.theme,
         last=view.watch.epochs,
         at=None if view.follow else view.watch.snapshot(view.step).epoch,
+        names=view.watch.class_names,
     )
     words = f"Answers for sample {sample}: right in {right.sum()} of {len(right)} pictures."
     st.echarts_chart(option, height=HEIGHT, key="sample-answers", alt=words)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from lab import palette
 from lab.arrange import class_blocks, class_order
 from lab.charts import RING
+from lab.class_names import FLAT, NUMBERS, ClassNames
+from lab.heat_maps import class_words, word_width
 from lab.options import TEXT, Option, axis, base, dataset, grid
 from lab.palette import LIGHT, Theme
 
@@ -28,6 +30,7 @@ def rows_chart(
     theme: Theme = LIGHT,
     *,
     name: str = "critic's score",
+    names: ClassNames = NUMBERS,
 ) -> Option:
     """Return where a teacher sample's mass goes, over how it scores with each student sample.
 
@@ -38,6 +41,7 @@ def rows_chart(
         sample: its own place, drawn in ink; the other students of its class are in its colour.
         theme: of the page.
         name: title of the lower axis.
+        names: of the classes.
     """
     order, blocks, n = class_order(labels), class_blocks(labels), len(labels)
     kind = np.where(labels == labels[sample], "class", "other")
@@ -52,20 +56,21 @@ def rows_chart(
             chosen = np.where(kind[order] == group, np.nan_to_num(row[order]), np.nan)
             columns[column] = chosen.astype(np.float32)
             series.append(_bars(column, colour, below=part == "score"))
-    names = [""] * n
-    for label, middle in zip(blocks.names, blocks.middles, strict=True):
-        names[min(int(middle), n - 1)] = str(label)
+    upright = names.longest(blocks.names) > FLAT
+    high = word_width(blocks, names) if upright else 0
     quiet = {"axisTick": {"show": False}, "axisLine": {"lineStyle": {"color": theme.faint}}}
-    across = {"type": "category", "data": names, **quiet}
+    across = {"type": "category", "data": class_words(blocks, names), **quiet}
     words = {"interval": 0, "fontSize": TEXT, "color": theme.ink}
+    words |= {"rotate": 90} if upright else {"verticalAlign": "top"}
+    bars = 96 - high // 2  # pixels high
     return base(
         theme,
         dataset=dataset(columns),
-        grid=[grid(58, 8, 12, 0, height=96), grid(58, 8, 140, 0, height=96)],
+        grid=[grid(58, 8, 12, 0, height=bars), grid(58, 8, 44 + bars, 0, height=bars)],
         xAxis=[
             across | {"gridIndex": 0, "axisLabel": {"show": False}},
-            across | {"gridIndex": 1, "axisLabel": words | {"verticalAlign": "top"}}
-            | {"name": "student samples, by class", "nameLocation": "middle", "nameGap": 28}
+            across | {"gridIndex": 1, "axisLabel": words}
+            | {"name": "student samples, by class", "nameLocation": "middle", "nameGap": 28 + high}
             | {"nameTextStyle": {"fontSize": TEXT, "color": theme.ink}},
         ],
         yAxis=[
@@ -100,6 +105,7 @@ def prediction_chart(
     *,
     last: float | None = None,
     at: float | None = None,
+    names: ClassNames = NUMBERS,
 ) -> Option:
     """Return the class that the student answers for one sample, over the epochs.
 
@@ -111,24 +117,27 @@ def prediction_chart(
         theme: of the page.
         last: where the horizontal axis ends.
         at: the time shown, marked by a line.
+        names: of the classes.
     """
     right = np.asarray(answers) == true
+    low, high = min(classes, default=0), max(classes, default=1)
     points = [
-        {"value": [float(e), int(a)], "symbol": "circle" if ok else RING}
+        {"value": [float(e), int(a) - low], "symbol": "circle" if ok else RING}
         for e, a, ok in zip(epochs, answers, right, strict=True)
     ]
-    marks: list[Option] = [{"yAxis": true, "lineStyle": {"type": "dashed"}}]
+    marks: list[Option] = [{"yAxis": true - low, "lineStyle": {"type": "dashed"}}]
     if at is not None:
         marks.append({"xAxis": at, "lineStyle": {"type": "solid"}})
     colour = palette.class_colour(true)
-    low, high = min(classes, default=0), max(classes, default=1)
+    wide = max(names.longest(classes) - 2, 0) * 7
     return base(
         theme,
-        grid=grid(52, 12, 12, 48),
+        grid=grid(52 + wide, 12, 12, 48),
         xAxis=axis(theme, "epoch", min=0, max=last or "dataMax", axisLabel={"hideOverlap": True}),
         yAxis=axis(
-            theme, "class answered", min=low, max=high, minInterval=1,
-            interval=max((high - low) // 9, 1),
+            theme, "class answered", type="category", nameGap=28 + wide,
+            data=[names.short(label) for label in range(low, high + 1)],
+            axisLabel={"interval": max((high - low) // 9, 1) - 1}, splitLine={"show": True},
         ),
         series=[
             {

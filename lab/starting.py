@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab import settings_text, timing
+from lab import data_card, literal, panels, settings_text, timing
 from lab.steering import PACES, TALK
 
 if TYPE_CHECKING:
@@ -95,12 +95,14 @@ def panel() -> None:
     )
     experiment = preset(name)
     if experiment.description:
-        st.caption(experiment.description)
+        st.caption(literal.markdown(experiment.description))
+    data_card.look(experiment)
     arms = st.pills(
         "Arms",
         list(experiment.arms),
         selection_mode="multi",
         default=list(experiment.arms),
+        format_func=literal.markdown,
         key=f"arms-{name}",
         help="Students that are trained side by side on the same batches.",
     )
@@ -108,12 +110,14 @@ def panel() -> None:
     for label, members in weight_groups(experiment).items():
         if any(arm in arms for arm, _ in members):
             weights[label] = st.number_input(
-                label,
+                literal.markdown(label),
                 value=float(experiment.arms[members[0][0]][members[0][1]].weight),
                 step=0.05,
                 format="%g",
                 key=f"weight-{name}-{label}",
-                help=f"Weight of this term in {', '.join(arm for arm, _ in members)}.",
+                help=literal.markdown(
+                    f"Weight of this term in {', '.join(arm for arm, _ in members)}."
+                ),
             )
     left, right = st.columns(2)
     epochs = left.number_input("Epochs", value=experiment.epochs, step=1, key=f"epochs-{name}")
@@ -131,7 +135,7 @@ def panel() -> None:
         chosen = changed(experiment, arms, weights, others)
         show_cost(chosen, pace)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         chosen = None
     st.button(
         "Start",
@@ -177,14 +181,18 @@ def editor() -> None:
     try:
         chosen = settings_text.read(text)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         return
     terms = {arm: " + ".join(terms) for arm, terms in chosen.arms.items()}
     st.markdown(
         f":material/check: {chosen.epochs} epochs, {len(terms)} arms: "
-        + ", ".join(f"**{arm}** ({said})" for arm, said in terms.items())
+        + ", ".join(f"**{literal.markdown(arm)}** ({said})" for arm, said in terms.items())
     )
-    pressed = st.button("Start", key="start-settings", type="primary", icon=":material/play_arrow:")
+    with st.container(horizontal=True, gap="small"):
+        pressed = st.button(
+            "Start", key="start-settings", type="primary", icon=":material/play_arrow:"
+        )
+        data_card.look(chosen)
     st.caption("The same on the command line:")
     st.code(settings_text.command(name, chosen), language="bash", wrap_lines=True)
     if pressed:
@@ -195,7 +203,7 @@ def editor() -> None:
     try:
         show_cost(chosen, 0.0)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
 
 
 def _take_upload(key: str) -> None:

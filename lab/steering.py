@@ -7,6 +7,7 @@ from functools import partial
 
 import streamlit as st
 
+from lab import literal, panels
 from lab.reading import Watch
 from wcord.runs import ENDED, Status
 
@@ -146,9 +147,9 @@ def words(watch: Watch, status: Status) -> str:
 def progress(watch: Watch, status: Status) -> None:
     """Show how far a run is, and what went wrong where anything did."""
     share = min(max(status["step"] / status["total"], 0.0), 1.0) if status["total"] else 0.0
-    st.progress(share, text=words(watch, status))
+    st.progress(share, text=literal.markdown(words(watch, status)))
     if status["error"]:
-        st.error(status["error"])
+        panels.error(status["error"])
 
 
 def _pace_now(watch: Watch, status: Status) -> float:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import streamlit as st
 
 import lab
+from lab import literal
 from wcord.storage import read_json
 
 FOLDER = Path(lab.__file__).parents[1] / "notebooks"
@@ -62,7 +63,7 @@ def show(section: Section) -> None:
         try:
             st.markdown(markdown_of(section))
         except ValueError as error:
-            st.warning(str(error))
+            st.warning(literal.markdown(error))
             return
         st.caption(
             f"From `notebooks/{section.notebook}`, section “{section.heading}”, which goes on "

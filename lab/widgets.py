@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lab import describe, figures, illustrations
+from lab.class_names import name_points, name_ticks
 from lab.lesson import png
+from lab.literal import mathtext
 from lab.reading import Watch
 from wcord.certificate import euclidean
 from wcord.clouds import CONSTRAINTS, CloudCritic
@@ -298,16 +300,18 @@ class RunWatch(Panel):
             return illustrations.panels(1)[0], f"{self.run.name}: {status}; nothing to see yet"
         arm, step = self.arm.value, int(self.step.value)
         picture, labels = self.reader.picture(step, arm), self.reader.snapshot(step).labels
-        few = labels[: len(picture.plan)]
+        few, names = labels[: len(picture.plan)], self.reader.class_names
         figure, axes = illustrations.panels(2, 2, size=(4.6, 3.9))
         table = self.reader.curves(self.metric.value)[1].melt("epoch", var_name="arm").dropna()
         figures.curves(table, name=METRICS[self.metric.value], ax=axes[0])
         axes[0].axvline(self.reader.snapshot(step).epoch, color="#1f2430", lw=1, ls=":")
         figures.plan(picture.plan, few, title="transport plan", ax=axes[1], scale=False)
+        name_ticks(axes[1], few, names)
         figures.scores(picture.scores, few, picture.values, ax=axes[2])
         layout = self.reader.layout(step, arm)
         figures.joint_map(layout.frame, labels, picture.values, title=layout.method, ax=axes[3])
-        figure.suptitle(f"{arm}, step {step}", fontsize=12)
+        name_points(axes[3], names)
+        figure.suptitle(mathtext(f"{arm}, step {step}"), fontsize=12)
         words = (
             f"{self.run.name}: {status}. {arm} at step {step}. "
             f"{describe.of_plan(picture.plan, few)} {describe.of_scores(picture.scores, few)}"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from studies.study import Study
-from wcord.comparison import tabulate
+from wcord.comparison import literal, tabulate
 
 
 def report(name: str, study: Study, table: pd.DataFrame) -> str:
@@ -66,23 +66,16 @@ def spread(values: pd.Series, digits: int = 2) -> str:
 def _compared(study: Study, values: pd.DataFrame) -> str:
     first, *others = study.metrics
     wide = by_arm(values, first)
-    against = study.against or str(wide.columns[0])
-    frame = tabulate(wide, against, first).frame
-    more = {metric: by_arm(values, metric) for metric in others}
-    titles = ["arm", words(first), f"against {against}", "95 % interval", "", *map(words, others)]
+    result = tabulate(wide, study.against, first)
+    more = [by_arm(values, metric) for metric in others]
+    against = f"against {literal(result.against)}"
+    titles = ["arm", words(first), against, "95 % interval", "verdict", *map(words, others)]
     lines = [row(titles), row(["---"] * len(titles))]
-    for arm, of in frame.iterrows():
-        cells = [str(arm), spread(wide[arm]), "", "", ""]
-        if arm != against:
-            cells[2:] = [f"{of['difference']:+.2f}", f"{of['low']:+.2f} to {of['high']:+.2f}"]
-            cells.append(str(of["verdict"]))
-        lines.append(row([*cells, *(spread(of_metric[arm]) for of_metric in more.values())]))
-    lines += [
-        "",
-        f"Mean ± standard deviation over {len(wide)} seeds. Differences are paired by seed; the "
-        f"intervals are corrected for {len(frame) - 1} comparisons (Holm).",
-    ]
-    return "\n".join(lines)
+    for arm in wide:
+        cells = [literal(arm), spread(wide[arm]), *result.comparison(arm)]
+        lines.append(row([*cells, *(spread(of_metric[arm]) for of_metric in more)]))
+    under = f"Mean ± standard deviation over {len(wide)} seeds. {result.conditions}"
+    return "\n".join([*lines, "", under.strip()])
 
 
 def _listed(study: Study, values: pd.DataFrame) -> str:
@@ -90,7 +83,7 @@ def _listed(study: Study, values: pd.DataFrame) -> str:
     titles = ["arm", *map(words, study.metrics)]
     lines = [row(titles), row(["---"] * len(titles))]
     for arm in wide[study.metrics[0]]:
-        lines.append(row([str(arm), *(spread(of[arm], 4) for of in wide.values())]))
+        lines.append(row([literal(arm), *(spread(of[arm], 4) for of in wide.values())]))
     count = values["seed"].nunique()
     return "\n".join([*lines, "", f"Mean ± standard deviation over {count} seeds."])
 
@@ -132,8 +125,8 @@ def _tried(study: Study, table: pd.DataFrame) -> str:
             tasks = values[trial].groupby(level="preset").mean()
             means = [f"{tasks[p]:.1f}" if p in tasks else "–" for p in study.presets]
             mark = "chosen" if kept[arm] == trial else ""
-            said = trial.removeprefix(f"{arm} ")
-            lines.append(row([arm, said, *means, f"{values[trial].mean():.1f}", mark]))
+            said = literal(trial.removeprefix(f"{arm} "))
+            lines.append(row([literal(arm), said, *means, f"{values[trial].mean():.1f}", mark]))
     return "\n".join(lines)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from PIL import Image
 from safetensors.numpy import save
 
 ARMS = {
@@ -20,12 +22,32 @@ ARMS = {
 STEPS_AN_EPOCH = 14
 
 
+# What names may hold, and must be shown as it is written: Markdown, formulas, HTML, icons, letters.
+NASTY_ARM = "**a** $x^2$ :red[b] <b>c<br> [l](u) _d_ ~e~ | f"
+NASTY_ARMS = {
+    NASTY_ARM: ARMS["wcord"],
+    "_hidden_": ARMS["crd"],
+    "-- :smile: `x` # 1": ARMS["plain"],
+    "1. {a|b} {c} $& & &lt; www.a.org": ARMS["plain"],
+}
+NASTY_CLASSES = (
+    "_cat_ $x$ **bold**",
+    "a class name that is longer than any axis has room for, by far",
+    "<b>dog</b> &lt;",
+    "猫と犬と鳥と魚と馬",
+    "قطة",
+    "{c} $& {a|b}",
+    ":material/home: \\",
+    "7",
+)
+
+
 def arrays_of(
     rng: np.random.Generator, labels: np.ndarray, batch: int, progress: float
 ) -> dict[str, np.ndarray]:
     """Return one arm's arrays: classes come apart as `progress` goes from 0 to 1."""
     m, d = len(labels), 16
-    centres = rng.normal(size=(10, d))
+    centres = rng.normal(size=(max(10, labels.max() + 1), d))
     teacher = centres[labels] + 0.4 * rng.normal(size=(m, d))
     student = progress * teacher + (1.2 - progress) * rng.normal(size=(m, d))
     unit_t = teacher / np.linalg.norm(teacher, axis=1, keepdims=True)
@@ -61,27 +83,39 @@ def write_run(
     batch: int = 32,
     seed: int = 0,
     error: str | None = None,
+    arms: dict[str, Any] = ARMS,
+    classes: Sequence[str] = (),
 ) -> Path:
-    """Write a run of `epochs` epochs with a snapshot an epoch, up to epoch `upto`."""
+    """Write a run of `epochs` epochs with a snapshot an epoch, up to epoch `upto`.
+
+    Where `classes` have names, the run keeps them, with what else is found in data.
+    """
     rng = np.random.default_rng(seed)
     upto = epochs if upto is None else upto
-    labels = np.arange(samples) % 10
+    labels = np.arange(samples) % (len(classes) or 10)
     (path / "snapshots").mkdir(parents=True, exist_ok=True)
-    settings = {"name": "made-up", "epochs": epochs, "batch": 64, "arms": ARMS}
+    settings = {"name": "made-up", "epochs": epochs, "batch": 64, "arms": arms}
     (path / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    if classes:
+        write_data(path, classes, rng)
     lines = []
     for epoch in range(upto + 1):
         step, progress = epoch * STEPS_AN_EPOCH, epoch / epochs
         arrays = {"labels": labels.astype(np.int32), "index": np.arange(samples, dtype=np.int32)}
         values = {}
-        for place, (arm, terms) in enumerate(ARMS.items()):
+        for place, (arm, terms) in enumerate(arms.items()):
             inner = arrays_of(rng, labels, batch, progress)
             arrays |= {f"{arm}/{name}": array for name, array in inner.items()}
             values[arm] = values_of(terms, progress, place)
             for name, value in values[arm].items():
                 lines.append(line_of(step, epoch, arm, name, value))
             lines.append(line_of(step, epoch, arm, "test_accuracy", 40 + 50 * progress + place))
-        header = {"step": step, "epoch": float(epoch), "values": values, "fitted": ["plain"]}
+        header = {
+            "step": step,
+            "epoch": float(epoch),
+            "values": values,
+            "fitted": ["plain"] if "plain" in arms else [],
+        }
         content = save(arrays, {"snapshot": json.dumps(header)})
         (path / "snapshots" / f"{step}.safetensors").write_bytes(content)
     (path / "metrics.jsonl").write_text("".join(lines))
@@ -92,6 +126,25 @@ def write_run(
     control = {"pause_at": None, "stop": False, "delay": 0.0}
     (path / "control.json").write_text(json.dumps(control))
     return path
+
+
+def write_data(path: Path, classes: Sequence[str], rng: np.random.Generator) -> None:
+    """Write what a run keeps of its data: data.json and a row of first pictures."""
+    files = [{"file": f"*c*/{k}.heic", "why": "no picture that $Pillow$ reads"} for k in range(5)]
+    found = {
+        "name": "folder:/my_data_/x_y_",
+        "fingerprint": "0f",
+        "classes": [
+            {"name": name, "train": 100 + k, "held_out": 10, "test": 20}
+            for k, name in enumerate(classes)
+        ],
+        "labels": {"teacher": list(classes), "student": list(classes)},
+        "passed_over": [*files, {"file": "b/1.png", "why": "a *broken* file"}],
+        "passed_over_count": 6,
+    }
+    (path / "data.json").write_text(json.dumps(found))
+    row = rng.integers(0, 256, (10, 10 * min(len(classes), 16), 3), dtype=np.uint8)
+    Image.fromarray(row).save(path / "pictures.png")
 
 
 def line_of(step: int, epoch: float, arm: str, name: str, value: float | None) -> str:

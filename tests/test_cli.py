@@ -27,6 +27,13 @@ WRONG = [
     (["train", "digits-compression", "--data.size", "5000"], "data.size: input should be less"),
     (["train", "digits-compression", "--arms", "{}"], "arms: at least one is needed"),
     (["train", "digits-compression", "--batch", "1000"], "batch is 1000"),
+    (["train", "digits-compression", "--pairing", "0.8"], "pairing: a table of settings is needed"),
+    (["train", "digits-compression", "--teacher.normalise", "all"], 'use "measured", "none" or'),
+    (
+        ["train", "digits-compression", "--student.normalise", "{mean: [0.5, 0.5], std: 1}"],
+        "normalise.mean holds 2 numbers, but the network sees 1 channel",
+    ),
+    (["train", "digits-compression", "--teacher.weights", "absent.pth"], "absent.pth"),
     (["train", "digits-compression", "--run-dir", "/proc/nowhere"], "cannot make a run"),
     (["resume", "absent"], "settings.yaml is missing"),
     (["report", "absent"], "settings.yaml is missing"),
@@ -44,11 +51,17 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "said"), WRONG)
 def test_the_users_mistakes_exit_with_2_and_one_line(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
     assert main(words) == 2
     error = capsys.readouterr().err.strip()
     assert said in error and "\n" not in error and error.startswith("wcord: ")
+    assert wcord.list_runs() == []  # a run that was refused leaves no directory behind
 
 
 def test_train_resume_runs_report(

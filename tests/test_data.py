@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 from torchvision import datasets
@@ -26,25 +25,13 @@ from wcord.data import (
     draws,
     labelled_part,
     load,
-    load_arrays,
     normalise,
     order,
 )
-from wcord.data.arrays import room_labels
 
 
 def stream(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def arrays(n: int = 60, classes: int = 3, size: int = 8, seed: int = 0) -> dict[str, np.ndarray]:
-    """Made-up colour images, labels in turn."""
-    rng = np.random.default_rng(seed)
-    out = {}
-    for part in ("train", "test"):
-        out[f"images_{part}"] = rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8)
-        out[f"labels_{part}"] = np.arange(n) % classes
-    return out
 
 
 # --- digits and the division -------------------------------------------------------------------
@@ -277,179 +264,6 @@ def test_absent_or_damaged_cifar_says_what_to_do(
     file.write_bytes(content)
     with pytest.raises(ValueError, match="cifar10 cannot be read"):
         load(DataSettings(source="cifar10"), 0)
-
-
-# --- npz ---------------------------------------------------------------------------------------
-
-
-def test_npz_is_found_in_the_data_folder_and_read_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WCORD_DATA", str(tmp_path))
-    given = arrays()
-    np.savez(tmp_path / "mine.npz", **given, class_names=np.array(["a", "b", "c"]))
-    assert data_root() == tmp_path
-    data = load(DataSettings(source="npz:mine.npz"), 0)
-    assert data.classes == ("a", "b", "c") and data.shape == (3, 8, 8)
-    assert np.array_equal(data.test.images.permute(0, 2, 3, 1), given["images_test"])
-    assert np.array_equal(
-        data.train.images.permute(0, 2, 3, 1), given["images_train"][data.train.ids]
-    )
-    direct = load_arrays(given, seed=0)
-    assert torch.equal(direct.train.images, data.train.images)
-
-
-@pytest.mark.parametrize("layout", ["gray", "last", "first", "float"])
-def test_layouts_of_arrays(layout: str) -> None:
-    given = arrays(size=6)
-    images = given["images_train"]
-    forms = {
-        "gray": images[..., 0],
-        "last": images,
-        "first": images.transpose(0, 3, 1, 2),
-        "float": images / 255,
-    }
-    short = {"x_train": forms[layout], "y_train": given["labels_train"][:, None]}
-    data = load_arrays(short)
-    channels = 1 if layout == "gray" else 3
-    assert data.shape == (channels, 6, 6)
-    assert len(data.test) == 12  # a fifth, as no test part was given
-    expected = images.transpose(0, 3, 1, 2)[:, :channels]
-    for part in (data.train, data.held_out, data.test):
-        assert np.array_equal(part.images, expected[part.ids])
-
-
-def test_text_labels_become_classes_in_order_of_the_alphabet() -> None:
-    given = arrays()
-    names = np.array(["dog", "ant", "cat"])
-    for part in ("train", "test"):
-        given[f"labels_{part}"] = names[given[f"labels_{part}"]]
-    data = load_arrays(given)
-    assert data.classes == ("ant", "cat", "dog")
-    assert [data.classes[c] for c in data.test.labels[:3]] == ["dog", "ant", "cat"]
-
-
-def test_boxes_of_a_larger_original_are_scaled_and_gray_is_found() -> None:
-    given = arrays()
-    given["images_train"][::2] = given["images_train"][::2, ..., :1]
-    for part in ("train", "test"):
-        given[f"boxes_{part}"] = np.tile([2, 4, 15, 16], (60, 1))
-        given[f"depth_{part}"] = given[f"images_{part}"][..., 1]
-    data = load_arrays(given)
-    assert data.train.extras["boxes"][0].tolist() == [1.0, 2.0, 7.5, 8.0]
-    assert torch.equal(data.train.extras["depth"], data.train.images[:, 1:2])
-    assert torch.equal(data.train.extras["gray"], data.train.ids % 2 == 0)
-    colour = load_arrays(given, DataSettings(drop_gray=True))
-    assert len(colour.train) + len(colour.held_out) == 30
-    half = load_arrays(given, DataSettings(size=4))
-    assert half.shape == (3, 4, 4) and half.train.extras["depth"].shape[2:] == (4, 4)
-    assert half.train.extras["boxes"][0].tolist() == [0.5, 1.0, 3.75, 4.0]
-
-
-BROKEN = {
-    "no images": (lambda a: a.pop("images_train"), "no array images_train"),
-    "no labels": (lambda a: a.pop("labels_train"), "no array labels_train"),
-    "no test labels": (lambda a: a.pop("labels_test"), "no labels_test"),
-    "short": (lambda a: a.update(labels_train=a["labels_train"][:-1]), "59 labels for 60 images"),
-    "type": (lambda a: a.update(images_train=a["images_train"].astype(np.int32)), "uint8 or float"),
-    "range": (lambda a: a.update(images_train=a["images_train"] * 1.0), r"must lie in \[0, 1\]"),
-    "channels": (lambda a: a.update(images_train=a["images_train"][..., :2]), "C = 1 or 3"),
-    "sizes": (lambda a: a.update(images_test=a["images_test"][:, :6]), "differ in size"),
-    "float labels": (lambda a: a.update(labels_train=np.ones(60)), "integer or string"),
-    "unseen": (lambda a: a.update(labels_test=a["labels_test"] + 1), "labels_train lacks"),
-    "names": (lambda a: a.update(class_names=np.array(["a", "b"])), r"must lie in 0 \.\.\. 1"),
-    "one class": (lambda a: a.update(labels_train=np.zeros(60, int), labels_test=np.zeros(60, int)),
-                  "at least two classes"),
-    "boxes": (lambda a: a.update(boxes_train=np.zeros((60, 3))), r"boxes_train must be of shape"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_faulty_arrays_are_named_in_one_line(fault: str) -> None:
-    spoil, message = BROKEN[fault]
-    given = arrays()
-    spoil(given)
-    with pytest.raises(ValueError, match=message) as caught:
-        load_arrays(given)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("fault", ["absent", "text", "truncated", "pickle", "single"])
-def test_faulty_files_are_named_in_one_line(tmp_path: Path, fault: str) -> None:
-    file = tmp_path / "mine.npz"
-    if fault == "text":
-        file.write_text("not an archive")
-    elif fault == "truncated":
-        np.savez(file, **arrays())
-        file.write_bytes(file.read_bytes()[:-100])
-    elif fault == "pickle":
-        np.savez(file, images_train=np.array([{}], dtype=object))
-    elif fault == "single":
-        np.save(tmp_path / "mine.npy", np.zeros(3))
-        (tmp_path / "mine.npy").rename(file)
-    with pytest.raises(ValueError, match=r"mine\.npz") as caught:
-        load(DataSettings(source=f"npz:{file}"), 0)
-    assert "\n" not in str(caught.value)
-
-
-def test_room_labels_equal_a_loop() -> None:
-    rng = np.random.default_rng(0)
-    names = ["wall", "bed", "sofa", "floor", "lamp"]
-    segments = {"train": rng.choice(5, (90, 4, 4), p=[0.4, 0.2, 0.2, 0.15, 0.05]).astype(np.uint8)}
-    segments["train"][0] = 0  # nothing but a wall
-    labels, classes, keep = room_labels(segments, names, fewest=20)
-    assert classes == ("bed", "sofa")
-    for picture, label, kept in zip(segments["train"], labels["train"], keep["train"], strict=True):
-        bed, sofa = (picture == 1).sum(), (picture == 2).sum()
-        assert kept == (bed + sofa > 0)
-        if kept:
-            assert label == (0 if bed >= sofa else 1)
-    assert not keep["train"][0]
-
-
-# --- folders -----------------------------------------------------------------------------------
-
-
-def write_pictures(folder: Path, classes: dict[str, int], size: tuple[int, int] = (9, 7)) -> None:
-    for number, (name, count) in enumerate(classes.items()):
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            colour = (40 * number + 20, 10 * i, 200)
-            Image.new("RGB", size, colour).save(folder / name / f"{i:02d}.png")
-
-
-def test_folder_of_classes_is_divided_and_resized(tmp_path: Path) -> None:
-    write_pictures(tmp_path, {"cat": 10, "dog": 10})
-    (tmp_path / "cat" / "notes.txt").write_text("not a picture")
-    data = load(DataSettings(source=f"folder:{tmp_path}", size=(4, 6)), 0)
-    assert data.classes == ("cat", "dog") and data.shape == (3, 4, 6)
-    assert (len(data.test), len(data.train) + len(data.held_out)) == (4, 16)
-    red = data.train.images[:, 0, 0, 0]
-    assert torch.equal(red == 60, data.train.labels == 1)
-
-
-def test_folder_with_train_and_test_keeps_them(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "train", {"cat": 8, "dog": 8})
-    write_pictures(tmp_path / "test", {"cat": 3, "dog": 2})
-    data = load(DataSettings(source=f"folder:{tmp_path}"), 0)
-    assert data.test.labels.bincount().tolist() == [3, 2] and data.shape == (3, 32, 32)
-
-
-def test_faulty_folders_are_named(tmp_path: Path) -> None:
-    one, empty, broken = (tmp_path / name for name in ("one", "empty", "broken"))
-    write_pictures(one, {"cat": 3})
-    empty.mkdir()
-    write_pictures(broken, {"cat": 3, "dog": 3})
-    (broken / "dog" / "01.png").write_bytes(b"\x89PNG broken")
-    for folder, message in ((one, "only the class 'cat'"), (empty, "no class folders"),
-                            (broken, r"01\.png cannot be read as a picture")):  # fmt: skip
-        with pytest.raises(ValueError, match=message):
-            load(DataSettings(source=f"folder:{folder}"), 0)
-    strange = tmp_path / "strange"
-    write_pictures(strange / "train", {"cat": 3, "dog": 3})
-    write_pictures(strange / "test", {"cow": 3})
-    with pytest.raises(ValueError, match="the class 'cow' that train lacks"):
-        load(DataSettings(source=f"folder:{strange}"), 0)
 
 
 # --- settings ----------------------------------------------------------------------------------

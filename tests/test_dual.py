@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.certificate import euclidean
+from wcord.certificate import certify, euclidean
 from wcord.clouds import SpectralLinear
 from wcord.dual import (
     CLOUDS,
@@ -33,6 +33,7 @@ from wcord.dual import (
 from wcord.transport import exact
 
 DOUBLE = torch.float64
+LIST: Any = [[0.0, 1.0], [1.0, 0.0]]
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -161,25 +162,101 @@ def test_dependency_and_certificate_are_fast_enough_for_a_probe() -> None:
         assert time.perf_counter() - started < 0.5  # about 5 ms on an idle machine
 
 
-@settings(max_examples=40)
+@pytest.mark.parametrize("constant", [-20.0, 3.0, 1e6])
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_kantorovich_knows_no_unit_and_no_constant(constant: float, unit: float) -> None:
+    plain, a = draw(2, 5, 6), draw(5, seed=1).softmax(0)
+    cost = unit * (plain + constant)
+    found = kantorovich(cost, a)
+    for k in range(2):
+        least = dual_programme(plain[k], a, torch.full((6,), 1 / 6)) + constant
+        assert float(found.value[k]) / unit == pytest.approx(least, rel=1e-13, abs=1e-8)
+    above = found.f[..., :, None] + found.g[..., None, :] - cost
+    assert float(above.max()) <= 1e-15 * unit * (abs(constant) + 10)
+
+
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 9),
     seed=st.integers(0, 1000),
-    scale=st.sampled_from([1e-3, 1.0, 50.0]),
-    kind=st.sampled_from(["noise", "bilinear", "cubed"]),
+    unit=st.sampled_from([1e-300, 1e-30, 1e-12, 1e-3, 1.0, 50.0, 1e6, 1e30]),
+    constant=st.sampled_from([0.0, 1.0, -1e3]),
+    space=st.sampled_from([1e-12, 1.0, 1e6]),
+    kind=st.sampled_from(["noise", "bilinear", "cubed", "float32"]),
+    copies=st.sampled_from(["none", "teacher", "student", "pairs", "all"]),
 )
 def test_certificate_never_exceeds_the_exact_value(
-    n: int, seed: int, scale: float, kind: str
+    n: int, seed: int, unit: float, constant: float, space: float, kind: str, copies: str
 ) -> None:
+    """In any unit of scores and features, with a constant, with points that coincide."""
     z_t, z_s = sphere(n, 3, seed=seed), sphere(n, 3, seed=seed + 1)
     z_s = F.normalize(z_s + z_t)
+    first = torch.arange(n) if copies == "none" else torch.arange(n) // 2
+    if copies in ("teacher", "pairs"):
+        z_t = z_t[first]
+    if copies in ("student", "pairs"):
+        z_s = z_s[first]
+    if copies == "all":
+        z_s = z_s[:1].expand(n, 3)
     scores = {
         "noise": draw(n, n, seed=seed + 2),
         "bilinear": z_t @ z_s.T,
         "cubed": (z_t @ z_s.T) ** 3,
-    }
-    found = certified_bound(scale * scores[kind], z_t, z_s)
-    assert 0 <= found.bound <= float(dependency(z_t, z_s)) + 1e-9
+        "float32": (z_t @ z_s.T).float().double() * (1 + 1e-7 * draw(n, n, seed=seed + 3)),
+    }[kind]
+    z_t, z_s = space * z_t, space * z_s
+    found = certified_bound(unit * (scores + constant), z_t, z_s)
+    assert 0 <= found.bound <= float(dependency(z_t, z_s))
+
+
+@settings(max_examples=30)
+@given(n=st.integers(2, 12), seed=st.integers(0, 1000), unit=st.sampled_from([1e-12, 1.0, 1e6]))
+def test_rounding_at_points_that_coincide_costs_a_certificate_nothing(
+    n: int, seed: int, unit: float
+) -> None:
+    """A float32 critic scores copies of a point with other last digits: still a function."""
+    pairs = torch.arange(n) // 2
+    z_t, z_s = sphere(n, 4, seed=seed)[pairs], sphere(n, 4, seed=seed + 1)[pairs]
+    clean = z_t @ F.normalize(z_t + z_s).T
+    noise = torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) * 4e-7
+    exactly = certified_bound(unit * clean, z_t, z_s)
+    rounded = certified_bound(unit * clean * (1 + noise), z_t, z_s)
+    assert rounded.bound == pytest.approx(exactly.bound, rel=1e-3, abs=1e-5)
+    assert rounded.bound <= float(dependency(z_t, z_s))
+
+
+def test_a_student_of_one_point_certifies_nothing_whatever_the_rounding() -> None:
+    """I_W is 0: a bound of 1e-7, from rounding alone, would already be above it."""
+    z_t, z_s = sphere(8, 4), torch.ones(8, 2, dtype=DOUBLE)
+    scores = (draw(8, 1) + torch.zeros(8, 8)) * (1 + 1e-7 * draw(8, 8, seed=1))
+    for unit in (1e-12, 1.0, 1e6):
+        found = certified_bound(unit * scores, z_t, z_s)
+        assert found.bound == 0 and math.isfinite(found.slope)
+        assert certified_bound(unit * draw(8, 8), z_t, z_s).slope == math.inf
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e6])
+def test_a_critic_of_clouds_that_share_points_certifies_a_true_bound(unit: float) -> None:
+    x = draw(12, 2)
+    y = torch.cat([x[:6], x[:2] + 1])
+    g = -unit * (x.sum(1) + 1e-8 * draw(12, seed=2)), -unit * y.sum(1)
+    found = certify(g[0].numpy(), g[1].numpy(), euclidean(x, y).numpy())
+    least = dual_programme(euclidean(x, y), torch.full((12,), 1 / 12), torch.full((8,), 1 / 8))
+    assert 0 < found.bound <= least + 1e-12
+    split = g[0] + unit * draw(12, seed=3)
+    assert certify(split.numpy(), g[1].numpy(), euclidean(x, y).numpy()).slope == math.inf
+
+
+def test_a_certificate_of_a_sample_proves_nothing_about_the_population() -> None:
+    """Independent features: a critic fitted to the sample certifies much, a fresh sample little."""
+    t, s = sphere(64, 64), sphere(64, 64, seed=1)
+    assert 1.2 < float(dependency(t, s)) < 1.45
+    weights = t.T @ s - 64 * t.mean(0)[:, None] * s.mean(0)  # 64 times the cross-covariance
+    left, _, right = torch.linalg.svd(weights)
+    fitted = left @ right  # the best bilinear critic of norm 1 (Ky Fan)
+    assert certified_bound(t @ fitted @ s.T, t, s).bound > 0.5
+    t, s = sphere(64, 64, seed=2), sphere(64, 64, seed=3)
+    assert certified_bound(t @ fitted @ s.T, t, s).bound < 0.1
 
 
 def test_certificate_equals_a_loop_and_ignores_scale_and_constants() -> None:
@@ -217,14 +294,29 @@ def test_certificate_of_degenerate_critics_is_zero() -> None:
     twins = z_t.clone()
     twins[1], one = twins[0], z_s.clone()
     one[1] = one[0]  # samples 0 and 1 are one point, but are scored apart
-    apart = certified_bound(torch.diag(torch.tensor([1.0, 5, 1, 1, 1])), twins, one)
-    assert apart.slope == math.inf and apart.bound == 0
+    for unit in (1e-12, 1.0, 1e6):
+        apart = certified_bound(unit * torch.diag(torch.tensor([1.0, 5, 1, 1, 1])), twins, one)
+        assert apart.slope == math.inf and apart.bound == 0
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: dependency(draw(3, 2), draw(4, 2)), "same n samples"),
+        (lambda: dependency(LIST, draw(2, 2)), "teacher features must be a float tensor"),
+        (lambda: dependency(draw(2, 2), LIST), "student features must be a float tensor"),
+        (lambda: dependency(draw(2, 2) + 0j, draw(2, 2)), "teacher features must be a float"),
+        (lambda: dependency(draw(0, 2), draw(0, 2)), "not empty"),
+        (lambda: certified_bound(LIST, draw(2, 2), draw(2, 2)), "scores must be a float tensor"),
+        (lambda: certified_bound(draw(3), draw(3, 2), draw(3, 2)), r"scores must be \(3, 3\)"),
+        (lambda: kantorovich(LIST), "cost must be a float32 or float64 tensor, got a list"),
+        (lambda: kantorovich(draw(2, 2), LIST), "source must be a float tensor, got a list"),
+        (lambda: kantorovich(draw(2, 2), draw(3)), r"source must have shape \(2,\)"),
+        (lambda: kantorovich(draw(2, 0)), "not empty"),
+        (lambda: c_transform(LIST, draw(2, 2)), "potential must be a float tensor, got a list"),
+        (lambda: c_transform(draw(2), LIST), "cost must be a float32"),
+        (lambda: c_transform(draw(3), draw(2, 3)), r"potential must have shape \(2,\)"),
+        (lambda: c_transform(draw(4, 2), draw(3, 2, 5)), r"potential must have shape \(2,\)"),
         (lambda: dependency(draw(3), draw(3)), "same n samples"),
         (lambda: dependency(draw(3, 2) / 0, draw(3, 2)), "NaN or infinite"),
         (lambda: certified_bound(draw(3, 4), draw(3, 2), draw(3, 2)), r"scores must be \(3, 3\)"),
@@ -234,7 +326,12 @@ def test_certificate_of_degenerate_critics_is_zero() -> None:
         (lambda: CloudCritic(draw(3, 2), draw(3, 3)), "clouds must be"),
         (lambda: CloudCritic(draw(3, 2) / 0, draw(3, 2)), "NaN"),
         (lambda: CloudCritic(draw(3, 2), draw(3, 2), "relu"), "constraint must be one of linear"),
+        (lambda: CloudCritic(LIST, draw(3, 2)), "x must be a float tensor, got a list"),
+        (lambda: CloudCritic(draw(3, 2), draw(3, 2), width=2.5), "width must be at least 1"),
+        (lambda: CloudCritic(draw(3, 2), draw(3, 2), rate=-1.0), "rate must be a positive"),
+        (lambda: CloudCritic(draw(3, 2), draw(3, 2)).step(0), "count must be at least 1"),
         (lambda: fit_critic(draw(3, 2), draw(3, 2), steps=0), "at least 1"),
+        (lambda: fit_critic(draw(3, 2), draw(3, 2), steps=2.5), "steps must be at least 1"),
         (lambda: clouds("3-D"), "clouds must be one of"),
         (lambda: clouds("1-D shift", 0), "at least 1"),
     ],

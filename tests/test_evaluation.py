@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,11 @@ from sklearn.neighbors import NearestNeighbors
 from wcord.evaluation import (
     accuracy,
     class_masses,
+    feature_distance,
     linear_cka,
     linear_probe,
     neighbour_overlap,
+    neighbours,
     within_class_variance,
 )
 from wcord.probe import ridge_map
@@ -53,6 +57,53 @@ def test_neighbour_overlap_by_scikit_learn(seed: int) -> None:
     assert neighbour_overlap(x, 2 * x + 1) == 1
 
 
+@given(seeds, st.sampled_from([0.0, -3.0, 1e4, -1e6]), st.sampled_from([1e-6, 1.0, 1e3]))
+@settings(max_examples=40)
+def test_measurements_survive_an_offset_and_a_unit(seed: int, offset: float, unit: float) -> None:
+    """By brute force in float64 on the same float32 features, offset and all."""
+    x = (features(seed) + offset) * unit
+    y = features(seed + 1, d=3)
+    labels = torch.randint(0, 4, (40,), generator=torch.Generator().manual_seed(seed))
+    exact = x.double().numpy()
+    apart = ((exact[:, None] - exact) ** 2).sum(-1)
+    np.fill_diagonal(apart, np.inf)
+    near, farthest = neighbours(x, 8).numpy(), np.sort(apart, 1)[:, 7:8]
+    assert (near.sum(1) == 8).all()
+    assert (apart[near] <= (farthest * np.ones((1, 40)))[near] * (1 + 1e-9)).all()
+    means = np.stack([exact[labels == label].mean(0) for label in labels])
+    variance = ((exact - means) ** 2).sum(1).mean()
+    assert within_class_variance(x, labels).item() == pytest.approx(variance, rel=1e-5)
+    t, s = exact - exact.mean(0), y.double().numpy() - y.double().numpy().mean(0)
+    below = np.linalg.norm(t.T @ t) * np.linalg.norm(s.T @ s)
+    assert linear_cka(x, y) == pytest.approx(np.linalg.norm(s.T @ t) ** 2 / below, rel=1e-6)
+    mean = np.linalg.norm(exact - (2 * x).double().numpy(), axis=1).mean()
+    assert feature_distance(x, 2 * x) == pytest.approx(mean, rel=1e-5)
+
+
+def test_neighbours_in_clusters_far_from_each_other() -> None:
+    """The mean of all is near none of them, so centring alone would not do in float32."""
+    x = features(0, 60, 4)
+    x[:30] += 3000
+    x[30:] -= 3000
+    near = neighbours(x, 5)
+    expected = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(x.double().numpy())
+    for row, found in zip(near, expected.kneighbors(return_distance=False), strict=True):
+        assert set(row.nonzero().flatten().tolist()) == set(found.tolist())
+
+
+def test_features_that_are_all_equal_or_not_finite() -> None:
+    x, same = features(0), torch.full((40, 3), 0.1)
+    assert linear_cka(x, same) == linear_cka(same, x) == 0
+    assert within_class_variance(same, torch.zeros(40, dtype=torch.long)).item() == 0
+    assert torch.equal(ridge_map(same, x), x.mean(0).expand(40, 5))
+    broken = x.clone()
+    broken[3, 2] = math.nan
+    assert math.isnan(neighbour_overlap(x, broken)) and math.isnan(linear_cka(x, broken))
+    for k in (0, 2.5, True):
+        with pytest.raises(ValueError, match="k must be at least 1"):
+            neighbours(x, k)  # type: ignore[arg-type]
+
+
 @given(seeds)
 @settings(max_examples=20)
 def test_variance_and_masses_by_loops(seed: int) -> None:
@@ -73,6 +124,7 @@ def test_ridge_map_is_scikit_learns() -> None:
     gram = (s - s.mean(0)).T @ (s - s.mean(0))
     ridge = Ridge(alpha=1e-2 * float(gram.diagonal().mean())).fit(s.numpy(), t.numpy())
     assert np.allclose(ridge_map(s, t).numpy(), ridge.predict(s.numpy()))
+    assert np.allclose(ridge_map(1e-9 * s + 1e-3, t).numpy(), ridge.predict(s.numpy()))
 
 
 def test_a_linear_probe_finds_what_is_linear() -> None:

@@ -112,10 +112,9 @@ def test_map_holds_both_sides_in_order_and_keeps_strays_on_the_rim() -> None:
     np.testing.assert_allclose(teacher[["x", "y"]], frame.teacher.clip(-REACH, REACH), rtol=1e-6)
     assert np.abs(student[["x", "y"]].to_numpy()).max() <= REACH + 1e-6
     assert teacher["class"].tolist() == LABELS.tolist()
-    numbers = option["series"][0]["markPoint"]["data"]
-    assert [mark["name"] for mark in numbers] == ["0", "1", "2", "3"]
+    assert [mark[2] for mark in option["series"][2]["data"]] == ["0", "1", "2", "3"]
     assert option["visualMap"]["categories"] == ["0", "1", "2", "3"]
-    lines, rings = charts.map_chart(frame, LABELS, selected=(2,))["series"][2:]
+    lines, rings = charts.map_chart(frame, LABELS, selected=(2,))["series"][3:]
     ends = [frame.teacher[2].clip(-REACH, REACH), frame.student[2].clip(-REACH, REACH)]
     np.testing.assert_allclose(rings["data"], ends)
     np.testing.assert_allclose(lines["data"][0]["coords"], ends)

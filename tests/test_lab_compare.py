@@ -311,7 +311,7 @@ def test_students_that_answer_nothing_are_not_compared_by_their_answers(folder: 
     app = page(a="one")
     assert "neither student was trained to answer" in text(app)
     assert "points** of accuracy" not in text(app)
-    assert "+2.0 points of linear probe accuracy" in text(app)
+    assert "+2.0 points of linear probe accuracy, correlation of the two –: no spread" in text(app)
 
 
 def test_the_terms_that_train_answers_are_those_that_see_logits() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lab import figures
+from lab import figures, illustrations
 from lab.arrange import sorted_plan
 from lab.layouts import Frame
 
@@ -82,3 +82,49 @@ def test_same_cost_has_a_panel_an_arm_and_two_curves() -> None:
     figure = drawn(figures.same_cost(panels, curves))
     assert len(figure.axes) == 4
     assert [axes.get_title() for axes in figure.axes[:2]] == ["unpaired", "with GCKT"]
+
+
+def test_a_name_keeps_its_look_where_a_panel_leaves_others_out() -> None:
+    names = ["linear", "clipping", "orthogonal"]
+    figure, axes = illustrations.panels(2)
+    for ax, shown in zip(axes, (["linear", "orthogonal"], names), strict=True):
+        curves = {name: [1.0, 2.0] for name in shown}
+        illustrations.lines([0, 1], curves, x="step", y="value", among=names, ax=ax)
+    looks = [
+        {line.get_label(): (line.get_color(), line.get_linestyle(), line.get_marker())}
+        for ax in drawn(figure).axes
+        for line in ax.lines
+        if line.get_label() == "orthogonal"
+    ]
+    assert len(looks) == 2 and looks[0] == looks[1]
+
+
+def test_levels_look_like_no_curve() -> None:
+    names = [str(place) for place in range(len(illustrations.COLOURS))]
+    figure = drawn(
+        illustrations.lines(
+            [0, 1], {name: [0, 1] for name in names}, x="x", y="y", levels={"exact": 1.0}
+        )
+    )
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert len(set(colours)) == len(names) + 1
+
+
+def test_intervals_are_filled_by_verdict_and_drawn_where_they_are_known() -> None:
+    frame = pd.DataFrame(
+        {
+            "difference": [np.nan, 2.0, 1.0, 3.0],
+            "low": [np.nan, -0.1, 0.2, np.nan],
+            "high": [np.nan, 4.1, 1.8, np.nan],
+            "verdict": ["", "better", "cannot be told apart", "no spread, cannot be judged"],
+        },
+        index=["crd", "costs $5 or $6", "wcord", "kd"],
+    )
+    ax = drawn(illustrations.intervals(frame, "crd")).axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
+        "kd",
+        "wcord",
+        r"costs \$5 or \$6",
+    ]
+    faces = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"]
+    assert [face == "#ffffff" for face in faces] == [True, True, False]

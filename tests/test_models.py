@@ -346,7 +346,7 @@ def test_modules_that_cannot_be_read_are_refused_in_one_line() -> None:
         with pytest.raises(ValueError, match=message) as caught:
             Network(module, shape)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="calls no layer 'fc'"):
+    with pytest.raises(ValueError, match="Scaled has no layer 'fc'"):
         Network(Scaled(), (3, 2, 2), classifier="fc")
     assert Network(Scaled(), (3, 2, 2), classifier="head").feature_dim == 6
 

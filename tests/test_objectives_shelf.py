@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wcord import models
 from wcord.objectives import TERMS
 from wcord.objectives.dkd import without
 from wcord.objectives.term import Batch, Output, Primer, Shapes, Term
@@ -40,9 +41,9 @@ def setting(seed: int) -> tuple[Batch, Output, Output]:
     return batch, output(seed, TEACHER, MAPS_T), output(seed + 50, STUDENT, MAPS_S)
 
 
-def build(name: str, **asked: Any) -> Term:
+def build(name: str, shapes: Shapes = SHAPES, **asked: Any) -> Term:
     torch.manual_seed(0)
-    return TERMS[name](TERMS[name].Settings.model_validate(asked), SHAPES, 0)
+    return TERMS[name](TERMS[name].Settings.model_validate(asked), shapes, 0)
 
 
 def value(name: str, seed: int, **asked: Any) -> float:
@@ -59,6 +60,38 @@ def arrays(seed: int) -> tuple[np.ndarray, ...]:
 
 def softmax(x: np.ndarray) -> np.ndarray:
     return np.exp(x) / np.exp(x).sum()
+
+
+# -------------------------------------------------------------------------------- defaults
+
+# WKD: configs/cifar100/wkd_l and wkd_f, res32x4_res8x4.yaml. mdistiller: engine/cfg.py, which
+# configs/cifar100/dkd/res32x4_res8x4.yaml leaves as it is. RepDistiller: train_student.py and
+# scripts/run_cifar_distill.sh. ITRD: the command of its README, WRN-40-2 to WRN-16-2.
+RELEASED = {
+    "wkd_l": {"others": 600, "temperature": 8, "sharpness": 1, "epsilon": 0.05, "iterations": 10},
+    "wkd_f": {"weight": 0.08, "means": 4},
+    "dkd": {"target": 1, "others": 8, "temperature": 4},
+    "kd": {"weight": 0.9, "temperature": 4},
+    "crd": {
+        "weight": 0.8,
+        "dim": 128,
+        "temperature": 0.07,
+        "negatives_count": 16384,
+        "bank_momentum": 0.5,
+    },
+    "at": {"weight": 1000},
+    "sp": {"weight": 3000},
+    "vid": {"weight": 1},
+    "rkd": {"weight": 1, "distance": 25, "angle": 50},
+    "pkt": {"weight": 30000},
+    "itrd": {"weight": 1, "correlation": 2, "mutual": 1, "alpha": 1.01},
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_defaults_are_the_released_ones(name: str) -> None:
+    found = TERMS[name].Settings().model_dump()
+    assert {key: found[key] for key in RELEASED[name]} == RELEASED[name]
 
 
 # ---------------------------------------------------------------------------------- logits
@@ -162,6 +195,24 @@ def test_wkd_l_equals_pot_sample_by_sample() -> None:
     assert term(batch, teacher, student, {}).item() == pytest.approx(total, rel=1e-3)
 
 
+def test_wkd_l_makes_ten_plain_iterations_from_equal_scalings() -> None:
+    """The released solver: scale the teacher's side, then the student's, ten times."""
+    term, *_ = primed_wkd()
+    batch, teacher, student = setting(1)
+    label, _, _, t, s = arrays(1)
+    total = 0.0
+    for i in range(N):
+        rest = [c for c in range(CLASSES) if c != label[i]]
+        cost = term.cost.double().numpy()[np.ix_(rest, rest)]
+        kernel, u = np.exp(-cost / 0.05), np.ones(CLASSES - 1)
+        for _ in range(10):
+            v = softmax(t[i][rest] / 8) / (kernel @ u)
+            u = softmax(s[i][rest] / 8) / (kernel.T @ v)
+        target = softmax(t[i])[label[i]] * math.log(softmax(s[i])[label[i]])
+        total += (600 * (v[:, None] * kernel * u * cost).sum() - target) / N
+    assert term(batch, teacher, student, {}).item() == pytest.approx(total, rel=1e-4)
+
+
 def test_wkd_l_gradient_is_that_of_the_regularised_objective() -> None:
     term, *_ = primed_wkd(iterations=400, others=1)
     p_t, cost = softmax_rows(draw(0, 3, CLASSES)), term.cost.expand(3, -1, -1)
@@ -204,7 +255,7 @@ def test_wkd_f(seed: int) -> None:
     for x, y in zip(teacher.maps[-1].double().numpy(), maps, strict=True):
         for c in range(MAPS_T[-1][0]):
             total += 3 * (x[c].mean() - y[c].mean()) ** 2 / N
-            spread = (math.sqrt(v.var() + 1e-5) for v in (x[c], y[c]))
+            spread = (math.sqrt(v.var(ddof=1) + 1e-5) for v in (x[c], y[c]))
             total += (next(spread) - next(spread)) ** 2 / N
     assert term(batch, teacher, student, {}).item() == pytest.approx(total, rel=1e-3)
 
@@ -241,20 +292,36 @@ def test_vid_variances_are_learnt() -> None:
 
 @quick
 @given(seed=seeds)
-def test_itrd(seed: int) -> None:
-    _, t, s, *_ = arrays(seed)
-    batch, teacher, student = setting(seed)
-    term: Any = build("itrd", correlation=2, mutual=3, alpha=1.5)
+@pytest.mark.parametrize("width", [STUDENT, TEACHER])
+def test_itrd(width: int, seed: int) -> None:
+    """The embedding serves the correlation, and the Gram matrix only where widths differ."""
+    batch, teacher, _ = setting(seed)
+    student = output(seed + 50, width, ())
+    shapes = Shapes(TEACHER, width, CLASSES, CLASSES, True, 40)
+    term: Any = build("itrd", shapes, correlation=2, mutual=3, alpha=1.5)
     weight, bias = (p.detach().double().numpy() for p in term.project.parameters())
+    t, s = (o.features.double().numpy() for o in (teacher, student))
     z = s @ weight.T + bias
-    off = [abs(np.corrcoef(t[:, v], z[:, v])[0, 1] - 1) ** 3 for v in range(TEACHER)]
-    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (t, z)]
+    r = np.array([np.corrcoef(t[:, v], z[:, v])[0, 1] for v in range(TEACHER)])
+    off = abs((1 - 1 / N) * r - 1) ** 3  # deviations divide by n - 1, the product's mean by n
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (t, s if width == TEACHER else z)]
     gram_t, gram_s = (u @ u.T for u in unit)
-    joint = gram_t * gram_s
-    purity = [np.sum((g / np.trace(g)) ** 2) for g in (gram_s, joint)]
+    purity = [np.sum((g / np.trace(g)) ** 2) for g in (gram_s, gram_t * gram_s)]
     expected = 2 * math.log2(sum(off)) + 3 * (purity[0] - purity[1])
     found = term(batch, teacher, student, {}).item()
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_itrd_is_finite_for_a_perfect_student_and_for_constant_channels() -> None:
+    shapes = Shapes(3, 3, CLASSES, CLASSES, True, 40)
+    term: Any = build("itrd", shapes, correlation=1, mutual=0, alpha=1)
+    torch.nn.init.eye_(term.project.weight)
+    same = Output(draw(0, N, 3), torch.zeros(N, CLASSES))
+    value = term(setting(0)[0], same, same, {}).item()
+    assert value == pytest.approx(math.log2(3 / N**2), rel=1e-4)  # |c_v - 1| is 1/n at least
+    still = Output(same.features * torch.tensor([1.0, 1.0, 0.0]), same.logits)
+    value = term(setting(0)[0], still, same, {}).item()
+    assert value == pytest.approx(math.log2(2 / N**2 + 1), rel=1e-4)
 
 
 # ------------------------------------------------------------------------------- relations
@@ -288,6 +355,24 @@ def test_rkd(seed: int) -> None:
     assert value("rkd", seed, distance=2, angle=3) == pytest.approx(expected, rel=1e-3)
 
 
+def test_rkd_is_the_released_loss_but_for_the_number_of_terms() -> None:
+    """Released: plain means over all n^2 pairs and n^3 triples, equal samples included."""
+    _, t, s, *_ = arrays(0)
+    pairs, triples = [], []
+    for x in (t, s):
+        edges = x[None] - x[:, None]
+        length = np.linalg.norm(edges, axis=2)
+        pairs.append(length / length[length > 0].mean())
+        unit = edges / np.maximum(length, 1e-12)[..., None]
+        triples.append(np.einsum("jid,jkd->jik", unit, unit))
+    for values, asked, share in (
+        (pairs, {"distance": 1, "angle": 0}, (N - 1) / N),
+        (triples, {"distance": 0, "angle": 1}, (N - 1) * (N - 2) / N**2),
+    ):
+        released = np.mean([huber(a, b) for a, b in zip(*map(np.ravel, values), strict=True)])
+        assert share * value("rkd", 0, **asked) == pytest.approx(released, rel=1e-3)
+
+
 def test_rkd_survives_equal_samples() -> None:
     batch, teacher, student = setting(0)
     h = torch.zeros(N, STUDENT).requires_grad_()
@@ -317,12 +402,11 @@ def test_pkt(seed: int) -> None:
 
     total = 0.0
     for i in range(N):
-        mass = [sum(kernel(x, i, k) for k in range(N) if k != i) for x in (t, s)]
+        mass = [sum(kernel(x, i, k) for k in range(N)) for x in (t, s)]
         for j in range(N):
-            if j != i:
-                a, b = (kernel(x, i, j) / m for x, m in zip((t, s), mass, strict=True))
-                total += a * math.log(a / b) / N**2
-    assert value("pkt", seed) == pytest.approx(total, rel=1e-2, abs=1e-5)
+            a, b = (kernel(x, i, j) / m for x, m in zip((t, s), mass, strict=True))
+            total += a * math.log((a + 1e-7) / (b + 1e-7)) / N**2
+    assert value("pkt", seed) == pytest.approx(total, rel=1e-3, abs=1e-7)
 
 
 @quick
@@ -352,3 +436,44 @@ def test_relations_do_not_see_rotation_or_scale(name: str) -> None:
     rotation = torch.linalg.qr(draw(9, TEACHER, TEACHER))[0]
     turned = Output(3 * teacher.features @ rotation, teacher.logits)
     assert build(name)(batch, teacher, turned, {}).item() == pytest.approx(0, abs=1e-5)
+
+
+# ------------------------------------------------------------------------------------ maps
+
+# RepDistiller, models: the stages whose outputs are feat[1:-1], of which WKD-F takes the last
+STAGES = {
+    "resnet8x4": (0, 1, 2),
+    "wrn-16-1": (0, 1, 2),
+    "mobilenetv2": (1, 2, 4, 6),
+    "shufflenetv1": (0, 1, 2),
+    "shufflenetv2": (0, 1, 2),
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_maps_are_those_that_the_released_code_compares(name: str) -> None:
+    module: Any = models.build(name, 3, (32, 32), 10).eval()
+    images = draw(0, 2, 3, 32, 32)
+    outputs = [module.stem(images)]
+    for stage in module.stages:
+        outputs.append(stage(outputs[-1]))
+    found = models.Network(module)(images, maps=True)
+    released = [outputs[1 + place] for place in STAGES[name]]
+    for mine, theirs in zip(found.maps[-len(released) :], released, strict=True):
+        assert torch.equal(mine, theirs)
+    if name == "wrn-16-1":
+        assert (found.maps[-1] < 0).any()  # before the last normalisation and ReLU
+    found.maps[-1].sum().backward()
+    assert all(p.grad is not None for p in module.stages.parameters())
+
+
+@pytest.mark.parametrize("name", ["wrn-16-1", "mobilenetv2", "shufflenetv1", "shufflenetv2"])
+def test_reading_the_last_stage_changes_neither_weights_nor_logits(name: str) -> None:
+    module: Any = models.build(name, 3, (32, 32), 10).eval()
+    rest = module.after if name == "wrn-16-1" else module.last
+    named = {"stem", "stages", "classifier"} | ({"after"} if name == "wrn-16-1" else {"last"})
+    parts = {key.split(".")[0] for key in module.state_dict()}
+    assert parts == named - ({"last"} if name == "shufflenetv1" else set())
+    images = draw(0, 2, 3, 32, 32)
+    features = rest(module.stages(module.stem(images))).mean((2, 3))
+    assert torch.equal(module(images), module.classifier(features))

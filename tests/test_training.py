@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from torch import nn
 import wcord
 from wcord import checkpoint
 from wcord.schedule import learning_rate
-from wcord.training import checkpoint_interval
+from wcord.training import Training, checkpoint_interval
 from wcord.writer import RunLocked, RunWriter
 
 
@@ -178,6 +180,31 @@ def test_killed_and_resumed_is_as_never_killed(
         assert "interrupted" in run.status.sentence
     wcord.resume(run.path, progress=False)
     assert_equal_runs(wcord.Run(run.path), finished)
+
+
+@pytest.mark.parametrize(
+    ("control", "waits"),
+    [
+        ({}, True),
+        ({"pause_at": 8}, True),  # ten steps, five of them taken
+        ({"pause_at": 3}, False),
+        ({"pause_at": 0}, False),
+        ({"stop": True}, False),
+    ],
+)
+def test_a_slow_run_keeps_its_pace_until_the_step_at_which_it_pauses(
+    control: dict[str, Any], waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"stop": False, "pause_at": None, "delay": 0.2} | control
+    slow = Training.__new__(Training)
+    slow.step, slow._pictured = 3, math.inf
+    slow.writer = SimpleNamespace(read_control=lambda: asked)  # type: ignore[assignment]
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    clock = itertools.count(100.0, 0.05)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    slow.dawdle(100.0)
+    assert (len(slept) > 1) is waits
 
 
 def assert_equal_runs(one: wcord.Run, other: wcord.Run) -> None:

@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ot.batch import solve_batch
-from scipy.optimize import linprog
+from scipy.optimize import linear_sum_assignment, linprog
 from torch import Tensor
 from torch.nn import functional as F
 
+from wcord import network_simplex as simplex
 from wcord import scaling
 from wcord.transport import (
     cosine_cost,
@@ -126,8 +127,20 @@ def test_float32_equals_pot_at_training_settings() -> None:
         assert float((ours - theirs).abs().sum()) < 1e-5
 
 
+def test_pots_one_call_solver_has_the_kl_convention_by_default() -> None:
+    """`ot.solve(...).value` is <P, C> + e KL(P | a b^T), not the value with -e H."""
+    cost, a, b, epsilon = problem(8, 6), masses(8), masses(6, seed=1), 0.1
+    ours = sinkhorn(cost, epsilon, source=a, target=b, iterations=3000)
+    theirs = ot.solve(cost, a, b, reg=epsilon, max_iter=5000, tol=1e-14)
+    masses_entropy = torch.special.xlogy(a, a).sum() + torch.special.xlogy(b, b).sum()
+    expected = ours.objective - epsilon * masses_entropy
+    torch.testing.assert_close(theirs.value, expected, rtol=0, atol=1e-9)
+    other = ot.solve(cost, a, b, reg=epsilon, reg_type="entropy", max_iter=5000, tol=1e-14)
+    torch.testing.assert_close(other.value, ours.objective, rtol=0, atol=1e-9)
+
+
 def test_pot_keeps_its_parts_of_the_interface() -> None:
-    """`exact` and `dependency` lean on `log` of ot.emd: its potentials and its warning."""
+    """`network_simplex` leans on `log` of ot.emd: its potentials and its warning."""
     _, log = ot.emd([0.5, 0.5], [0.5, 0.5], [[0.0, 1.0], [1.0, 0.0]], log=True)
     assert {"cost", "u", "v", "warning"} <= set(log) and log["warning"] is None
 
@@ -308,6 +321,42 @@ def test_autocast_does_not_reach_the_iterations() -> None:
     torch.testing.assert_close(batch[1], expected, rtol=0, atol=1e-8)
 
 
+def test_iterations_to_a_tolerance_grow_faster_than_one_over_epsilon() -> None:
+    cost = problem(20, 20)
+    taken = [
+        sinkhorn(cost, epsilon, iterations=50_000, tolerance=1e-6).iterations
+        for epsilon in (0.16, 0.08, 0.04)
+    ]
+    assert taken[1] > 2 * taken[0] and taken[2] > 5 * taken[1]
+
+
+EIGHTHS = torch.randint(0, 64, (9, 7), generator=torch.Generator().manual_seed(3)) / 8
+
+
+@pytest.mark.parametrize("constant", [-1e4, -100.0, 1e4])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        lambda c, a: sinkhorn(c, 0.5, source=a),
+        lambda c, a: sinkhorn(c, 0.5, source=a, tolerance=1e-5),
+        lambda c, a: sinkhorn(c, 0.5, source=a, gradient="unrolled"),
+        lambda c, a: ipot(c, 5.0, source=a, iterations=10),
+        lambda c, a: ipot(c, 5.0, source=a, iterations=10, inner=1),
+        lambda c, a: exact(c, source=a),
+    ],
+)
+def test_a_constant_in_the_cost_takes_no_digits_from_a_float32_plan(
+    solver: Any, constant: float
+) -> None:
+    """Eighths of up to 8 and these constants have exact sums in float32."""
+    a = masses(9, zeros=0.3).float()
+    plain, moved = solver(EIGHTHS, a), solver(EIGHTHS + constant, a)
+    torch.testing.assert_close(moved.plan, plain.plan, rtol=0, atol=1e-6)
+    rounding = 1e-6 * abs(constant)
+    torch.testing.assert_close(moved.value, plain.value + constant, rtol=0, atol=rounding)
+    torch.testing.assert_close(moved.objective, plain.objective + constant, rtol=0, atol=rounding)
+
+
 # ----------------------------------------------------------------------------------- gradients
 
 
@@ -486,18 +535,39 @@ def test_ipot_is_sinkhorn_at_beta_over_steps(steps: int) -> None:
     assert bool(proximal.converged) and proximal.iterations >= steps
 
 
-def test_ipot_steps_are_the_papers_algorithm() -> None:
-    """Algorithm 1 of Xie et al. with L = 1, as written there, in numpy."""
-    cost, beta, n = problem(6, 6), 0.4, 6
-    plan, gibbs = np.ones((n, n)), np.exp(-cost.numpy() / beta)
-    scale = np.full(n, 1.0)
-    for _ in range(15):
-        q = gibbs * plan
-        left = 1 / n / (q @ scale)
-        scale = 1 / n / (q.T @ left)
-        plan = left[:, None] * q * scale
-    found = ipot(cost, beta, iterations=15, inner=1)
+@pytest.mark.parametrize("steps", [1, 4, 15])
+@pytest.mark.parametrize("inner", [1, 3])
+def test_ipot_is_the_published_algorithm(steps: int, inner: int) -> None:
+    """Algorithm 1 of Xie et al., as written there, in numpy: P_0 = 1 1^T, one projection a step."""
+    cost, a, b, beta = problem(6, 9), masses(6), masses(9, seed=1), 0.4
+    plan, gibbs, q = np.ones((6, 9)), np.exp(-cost.numpy() / beta), np.ones(9)
+    for _ in range(steps):
+        kernel = gibbs * plan
+        for _ in range(inner):
+            p = a.numpy() / (kernel @ q)
+            q = b.numpy() / (kernel.T @ p)
+        plan = p[:, None] * kernel * q
+    found = ipot(cost, beta, source=a, target=b, iterations=steps, inner=inner)
     np.testing.assert_allclose(found.plan.numpy(), plan, rtol=1e-9)
+    assert found.iterations == steps * inner
+
+
+def test_converged_proximal_steps_by_pot_are_ipot_and_sinkhorn() -> None:
+    """P_{t+1} = argmin <P, C> + beta KL(P | P_t) over couplings: Sinkhorn on C - beta log P_t."""
+    cost, a, b, beta, steps = problem(6, 9), masses(6), masses(9, seed=1), 1.0, 5
+    plan = torch.ones(6, 9, dtype=DOUBLE)
+    for _ in range(steps):
+        around = cost - beta * plan.log()
+        plan = ot.sinkhorn(a, b, around, beta, method="sinkhorn_log", numItermax=1500, stopThr=0)
+    given_masses = {"source": a, "target": b}
+    for other in (
+        ipot(cost, beta, iterations=steps, **given_masses),
+        ipot(cost, beta, iterations=steps, inner=500, **given_masses),
+        sinkhorn(cost, beta / steps, iterations=5000, **given_masses),
+    ):
+        torch.testing.assert_close(other.plan, plan, rtol=0, atol=1e-12)
+    once = ipot(cost, beta, iterations=steps, inner=1, **given_masses)
+    assert float((once.plan - plan).abs().sum()) > 1e-3  # the published steps are another plan
 
 
 def test_bias_of_ipot_falls_with_its_steps() -> None:
@@ -534,6 +604,92 @@ def test_exact_equals_a_linear_programme_and_its_dual() -> None:
     torch.testing.assert_close(dual, result.value, rtol=0, atol=1e-9)
     assert bool(result.converged.all()) and result.iterations == 0
     assert float(result.marginal_error.max()) < 1e-12
+
+
+@settings(max_examples=60)
+@given(
+    n=st.integers(1, 7),
+    m=st.integers(1, 7),
+    seed=st.integers(0, 10_000),
+    constant=st.sampled_from([0.0, -0.25, -1.0, -8.0, 100.0, -1e4, 1e5]),
+    power=st.sampled_from([-990, -40, -13, 0, 10, 40]),
+    sign=st.sampled_from([1, -1]),
+    dtype=st.sampled_from([torch.float32, DOUBLE]),
+    zeros=st.booleans(),
+)
+def test_exact_knows_no_unit_and_no_constant(
+    n: int,
+    m: int,
+    seed: int,
+    constant: float,
+    power: int,
+    sign: int,
+    dtype: torch.dtype,
+    zeros: bool,
+) -> None:
+    """By a linear programme on plain costs: 64ths, the constants and the powers are exact."""
+    free = torch.Generator().manual_seed(seed)
+    plain = torch.randint(-64, 64, (n, m), generator=free).to(DOUBLE) / 64
+    a, b = masses(n, seed=seed, zeros=0.4 * zeros), masses(m, seed=seed + 1)
+    unit = 2.0 ** (max(power, -90) if dtype == torch.float32 else power)
+    cost = (sign * (plain + constant) * unit).to(dtype)
+    result = exact(cost, source=a, target=b)
+    least = linear_programme(sign * plain, a, b)
+    rounding = 20 * torch.finfo(dtype).eps
+    assert float((result.plan.sum(1) - a).abs().sum()) <= rounding
+    assert float((result.plan.sum(0) - b).abs().sum()) <= rounding
+    found = sign * float((result.plan.double() * plain).sum())
+    assert found == pytest.approx(least, abs=1e-9 + rounding)  # the plan is optimal
+    expected, far = least + sign * constant, 1e-9 + rounding * (abs(constant) + 1)
+    f, g = (potential.double() / unit for potential in result.potentials)
+    assert float((f[:, None] + g - cost.double() / unit).max()) <= far
+    dual = (a * f.nan_to_num(neginf=0)).sum() + (b * g).sum()
+    for value in (result.value, result.objective, dual * unit):
+        assert float(value.double() / unit) == pytest.approx(expected, abs=far)
+    assert bool(result.converged)
+
+
+@settings(max_examples=30)
+@given(n=st.integers(1, 30), seed=st.integers(0, 1000), power=st.floats(-12, 12))
+def test_exact_is_the_best_assignment_in_any_unit(n: int, seed: int, power: float) -> None:
+    cost = 10**power * draw(2, n, n, seed=seed)
+    found = exact(cost)
+    for k in range(2):
+        best = cost[k].numpy()[linear_sum_assignment(cost[k].numpy())].mean()
+        assert float(found.value[k]) == pytest.approx(best, rel=1e-12, abs=1e-13 * 10**power)
+
+
+def test_each_problem_of_a_batch_has_its_own_constant() -> None:
+    cost, constants = problem(6, 5, batch=(3,)), torch.tensor([-20.0, 0.0, 7e5], dtype=DOUBLE)
+    plain, moved = exact(cost), exact(cost + constants[:, None, None])
+    torch.testing.assert_close(moved.plan, plain.plan)
+    torch.testing.assert_close(moved.value, plain.value + constants)
+
+
+def test_constants_of_rows_and_columns_change_no_exact_plan() -> None:
+    cost, rows, columns = problem(6, 5), 1e6 * draw(6, 1), -1e6 * draw(1, 5, seed=1)
+    plain, moved = exact(cost), exact(cost + rows + columns)
+    torch.testing.assert_close(moved.plan, plain.plan)
+    assert float(moved.value) == pytest.approx(float(plain.value + rows.mean() + columns.mean()))
+
+
+@pytest.mark.parametrize("fault", ["empty plan", "not the best plan", "too few pivots"])
+def test_a_plan_that_is_not_optimal_is_never_returned(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = ot.emd
+
+    def faulty(a: Any, b: Any, cost: Any, **rest: Any) -> Any:
+        plan, log = solver(a, b, cost, **rest)
+        return (0 * plan if fault == "empty plan" else np.outer(a, b)), log
+
+    if fault == "too few pivots":
+        monkeypatch.setattr(simplex, "MOST_PIVOTS", 1)
+    else:
+        monkeypatch.setattr(ot, "emd", faulty)
+    with pytest.raises(RuntimeError, match="found no plan") as caught:
+        exact(problem(9, 9))
+    assert "\n" not in str(caught.value)
 
 
 def test_exact_keeps_dtype_and_gives_its_plan_as_gradient() -> None:
@@ -631,7 +787,16 @@ C = torch.rand(3, 4)
             "detach it",
         ),
         (lambda: ipot(C, 0.0), "beta must be a positive"),
-        (lambda: ipot(C, 1.0, inner=0), "inner must be at least 1"),
+        (lambda: exact(C.long()), "float32 or float64"),
+        (lambda: exact(C + 0j), "float32 or float64"),
+        (lambda: exact(cast(Tensor, C.numpy())), "got a ndarray"),
+        (lambda: exact(C, source=torch.tensor([1, 0, 0])), "source must be a float tensor"),
+        (lambda: cosine_cost(cast(Tensor, [[1.0]]), C), "x must be a float tensor, got a list"),
+        (lambda: cosine_cost(C, C[:, :2]), r"x and y must be \(\.\.\., n, d\)"),
+        (lambda: cosine_cost(C.expand(2, 3, 4), C.expand(3, 3, 4)), "batches that fit"),
+        (lambda: cosine_cost(C, C.double()), "one dtype"),
+        (lambda: squared_euclidean_cost(C, C[0]), r"y must be \(\.\.\., m, d\), not empty"),
+        (lambda: squared_euclidean_cost(C, C[:0]), "not empty"),
         (lambda: exact(C * math.nan), "NaN"),
         (lambda: exact(C, target=torch.ones(4)), "target must sum to 1"),
         (lambda: sinkhorn_divergence(C, C, 0.0), "epsilon must be a positive"),
@@ -641,6 +806,57 @@ def test_refusals_say_what_to_do_in_one_line(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+SOLVERS: dict[str, Any] = {
+    "sinkhorn": lambda cost, **rest: sinkhorn(cost, 0.1, **rest),
+    "sinkhorn unchecked": lambda cost, **rest: sinkhorn(cost, 0.1, validate=False, **rest),
+    "ipot": lambda cost, **rest: ipot(cost, 0.1, **rest),
+    "exact": exact,
+}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize(
+    "masses", [[0.5, 0.5], (0.5, 0.5), np.array([0.5, 0.5]), 0.5, "ab", torch.tensor([1, 0])]
+)
+def test_masses_that_are_no_float_tensor_are_refused(solver: str, side: str, masses: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{side} must be a float tensor, .*: pass a torch "):
+        SOLVERS[solver](torch.rand(2, 2), **{side: masses})
+
+
+@pytest.mark.parametrize("count", [2.5, 50.0, "50", True, None, 0, -3, math.nan, [50], C])
+def test_counts_are_whole_numbers_of_at_least_one(count: Any) -> None:
+    calls = [
+        lambda: sinkhorn(C, 0.1, iterations=count),
+        lambda: sinkhorn(C, 0.1, iterations=count, validate=False),
+        lambda: sinkhorn_divergence(C, C, 0.1, iterations=count),
+        lambda: ipot(C, 0.1, iterations=count),
+    ]
+    if count is not None:
+        calls.append(lambda: ipot(C, 0.1, inner=count))
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^\w+ must be at least 1, and a whole number, got"):
+            call()
+
+
+@pytest.mark.parametrize("number", [0, -0.1, math.nan, math.inf, "0.1", True, [0.1], C, 1j])
+def test_strengths_and_tolerances_are_positive_numbers(number: Any) -> None:
+    for call in (
+        lambda: sinkhorn(C, number),
+        lambda: sinkhorn(C, 0.1, tolerance=number),
+        lambda: sinkhorn_divergence(C, C, number),
+        lambda: ipot(C, number),
+    ):
+        with pytest.raises(ValueError, match=r"^\w+ must be (a )?positive[^\n]*$"):
+            call()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    expected = sinkhorn(C, 0.5, iterations=30)
+    found = sinkhorn(C, np.float64(0.5), iterations=cast(int, np.int64(30)), tolerance=None)
+    torch.testing.assert_close(found.plan, expected.plan)
 
 
 def test_without_validation_nothing_is_read_from_the_device() -> None:

@@ -14,11 +14,14 @@ from typing import Any
 
 import pandas as pd
 
+from wcord import provenance
 from wcord.data import data_root
 from wcord.devices import threads_of
 from wcord.distillation import distill, resume
-from wcord.experiment import Experiment, SettingsError, load
-from wcord.runs import Run, runs_folder
+from wcord.experiment import Experiment, SettingsError, load, parse
+from wcord.preparation import inputs_now
+from wcord.runs import Run, is_locked, runs_folder
+from wcord.storage import StorageError, read_json
 
 MOST_SEEDS = 10_000
 
@@ -55,9 +58,10 @@ def sweep(
     Settings of an arm are varied inside one run: its variants train side by side against one
     teacher on the same batches. Other settings make a run each. Finished runs in `folder` are
     not run again and interrupted ones are resumed, so a killed sweep is continued by the same
-    call; a run that fails is reported (column `error`) and does not end the sweep; one that is
-    told to stop ends it (KeyboardInterrupt). The seed
-    moves student, batches, label subset and teacher, except what the settings fix
+    call; a run that was made from other data than there are now is set aside under another
+    name, and its cell is run on the data there are. A run that fails is reported (column
+    `error`) and does not end the sweep; one that is told to stop ends it (KeyboardInterrupt).
+    The seed moves student, batches, label subset and teacher, except what the settings fix
     (`data.subset_seed`, `teacher.seed`).
 
     Args:
@@ -226,31 +230,81 @@ def by_seed(
 # -- where the runs are carried out -------------------------------------------------------------
 
 
-def carry_out(settings: str, path: str) -> dict[str, Any]:
-    """Run one cell to its end, or take up what is there; never raise for a cell that fails."""
-    from wcord.experiment import parse
-    from wcord.storage import StorageError
+Inputs = dict[str, dict[str, str]]  # by what they depend on, what runs would read now
 
-    folder = Path(path)
+
+def carry_out(settings: str, path: str, known: Inputs | None = None) -> dict[str, Any]:
+    """Run one cell to its end, or take up what is there; never raise for a cell that fails.
+
+    Args:
+        settings: of the experiment, as JSON.
+        path: of the run's directory.
+        known: what was read for other cells of the sweep; it is filled.
+    """
     try:
-        if (folder / "settings.yaml").is_file():
-            run = Run(folder)
-            if run.summary is None:
-                run = resume(folder, progress=False)
-        else:
-            run = distill(parse(json.loads(settings)), folder, progress=False)
+        run = taken_up(parse(json.loads(settings)), Path(path), False, known)
         stopped = "stopped" if run.status["state"] == "stopped" else None
         error = run.status["error"] or stopped
-        return {"run": str(folder), "summary": run.summary, "error": error}
+        return {"run": path, "summary": run.summary, "error": error}
     except (ValueError, RuntimeError, OSError, StorageError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        return {"run": str(folder), "summary": None, "error": line}
+        return {"run": path, "summary": None, "error": line}
+
+
+def taken_up(
+    experiment: Experiment, folder: Path, progress: bool = True, known: Inputs | None = None
+) -> Run:
+    """Return the run in a folder: finished as it is, else resumed, else begun.
+
+    One that was made from other data than there are now is set aside first.
+
+    Args:
+        experiment: its settings.
+        folder: its directory.
+        progress: whether to show a bar.
+        known: as in `carry_out`.
+
+    Raises:
+        ValueError: as `distill` and `resume`, or a run to be set aside is being written.
+    """
+    if _stale(folder, experiment, {} if known is None else known):
+        _set_aside(folder)
+    if not (folder / "settings.yaml").is_file():
+        return distill(experiment, folder, progress)
+    run = Run(folder)
+    return resume(folder, progress) if run.summary is None else run
+
+
+def _stale(folder: Path, experiment: Experiment, known: Inputs) -> bool:
+    """Return whether a run lies there that was made from other data than there are now."""
+    record = read_json(folder / provenance.RECORD)
+    if not isinstance(record, dict) or not isinstance(record.get("inputs"), dict):
+        return False
+    read = (experiment.data, experiment.teacher.weights, experiment.linear_probe)
+    if repr(read) not in known:
+        known[repr(read)] = inputs_now(experiment)
+    return bool(provenance.differences(record["inputs"], known[repr(read)]))
+
+
+def _set_aside(folder: Path) -> None:
+    """Give a run another name, beside the one it had."""
+    if is_locked(folder):
+        raise ValueError(
+            f"{folder.name} is being written, from other data than there are now: stop it first"
+        )
+    copy = 1
+    while (other := folder.with_name(f"{folder.name}-other-data-{copy}")).exists():
+        copy += 1
+    folder.rename(other)
+    print(f"{folder.name} was made from other data and is now {other.name}", file=sys.stderr)
 
 
 def _local(cells: Sequence[Cell], folder: Path, progress: bool) -> list[dict[str, Any]]:
-    outcomes = []
+    outcomes: list[dict[str, Any]] = []
+    known: Inputs = {}
     for number, cell in enumerate(cells, 1):
-        outcome = carry_out(json.dumps(cell.experiment.plain()), str(folder / cell.name))
+        settings = json.dumps(cell.experiment.plain())
+        outcome = carry_out(settings, str(folder / cell.name), known)
         if progress:
             said = outcome["error"] or "done"
             print(f"{number} of {len(cells)}: {cell.name} {said}", file=sys.stderr)

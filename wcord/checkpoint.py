@@ -44,11 +44,16 @@ def steps(folder: Path) -> list[int]:
     return numbered(folder, ".safetensors")
 
 
-def read(folder: Path, step: int, settings: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(
+    folder: Path, step: int, settings: str, inputs: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the header of one checkpoint.
 
     Args:
+        folder: of the checkpoints.
+        step: which one.
         settings: digest of the run's settings, which the header must name.
+        inputs: digest of the data that it is to go on with; None to read only.
 
     Raises:
         CheckpointError: the file is truncated, was changed, or belongs to another run.
@@ -66,6 +71,8 @@ def read(folder: Path, step: int, settings: str) -> tuple[dict[str, Tensor], dic
         raise CheckpointError(f"checkpoint {path.name} is damaged: {reason:.200}") from error
     if header.get("settings") != settings:
         raise CheckpointError(f"checkpoint {path.name} belongs to a run with other settings")
+    if inputs is not None and header.get("inputs", inputs) != inputs:  # older ones name none
+        raise CheckpointError(f"checkpoint {path.name} was made from other data")
     digest = header.pop("digest", None)
     if header.get("step") != step or digest != _digest(tensors, header):
         raise CheckpointError(f"checkpoint {path.name} does not hold what was written")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -143,13 +145,35 @@ def _train(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
         from wcord.estimation import estimate
 
         print(estimate(experiment).sentence)
-    return _ended(distill(experiment, asked.run_dir, progress=not asked.quiet), asked.quiet)
+    with _doubts_in_a_line():
+        run = distill(experiment, asked.run_dir, progress=not asked.quiet)
+    return _ended(run, asked.quiet)
 
 
 def _resume(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.distillation import resume
 
-    return _ended(resume(asked.run_dir, progress=not asked.quiet), asked.quiet)
+    with _doubts_in_a_line():
+        run = resume(asked.run_dir, progress=not asked.quiet)
+    return _ended(run, asked.quiet)
+
+
+@contextmanager
+def _doubts_in_a_line() -> Iterator[None]:
+    """Print what speaks against a teacher without the place in the code where it was found."""
+    from wcord.teacher import Doubt
+
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, Doubt):
+                print(f"wcord: {message}", file=sys.stderr)
+            else:
+                before(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def _ended(run: Any, quiet: bool) -> int:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wcord.arguments import require_count, require_floats, require_positive
 from wcord.certificate import Certificate, certify, euclidean
 from wcord.critic import NonExpansive, group_sort
 from wcord.randomness import generator, seed_of
@@ -46,6 +47,7 @@ class GroupSort(nn.Module):
 
     def __init__(self, size: int = 2) -> None:
         super().__init__()
+        require_count("size", size)
         if size < 2:
             raise ValueError(f"size must be at least 2, got {size}")
         self.size = size
@@ -197,7 +199,11 @@ class CloudCritic:
             raise ValueError(
                 f"constraint must be one of {', '.join(CONSTRAINTS)}; not {constraint!r}"
             )
-        if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or 0 in (*x.shape, *y.shape):
+        require_count("width", width)
+        require_positive("rate", rate)
+        for name, cloud in (("x", x), ("y", y)):
+            require_floats(name, cloud, "a cloud (n, d)", 2)
+        if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
             raise ValueError(
                 f"clouds must be (n, d) and (m, d), got {tuple(x.shape)} and {tuple(y.shape)}"
             )
@@ -215,6 +221,7 @@ class CloudCritic:
 
     def step(self, count: int = 1) -> CloudCritic:
         """Make `count` steps and return the critic itself."""
+        require_count("count", count)
         self.network.train()
         for _ in range(count):
             scores = self.network(self._points).squeeze(-1)  # (n + m,)
@@ -238,8 +245,7 @@ class CloudCritic:
         """Look at the critic as it stands, and remember the look in `history`."""
         scores = self.scores(self._points)
         at_x, at_y = scores[: len(self.x)], scores[len(self.x) :]
-        steps = (at_x[:, None] - at_y).abs().numpy()
-        found = certify(float(at_x.mean() - at_y.mean()), steps, self._distances)
+        found = certify(at_x.numpy(), at_y.numpy(), self._distances)
         if not self.history or self.history[-1][0] != self.steps:
             self.history.append((self.steps, found))
         return CriticFit(
@@ -294,8 +300,8 @@ def fit_critic(
     Raises:
         ValueError: as `CloudCritic`; steps or every below 1.
     """
-    if steps < 1 or every < 1:
-        raise ValueError(f"steps and every must be at least 1, got {steps} and {every}")
+    require_count("steps", steps)
+    require_count("every", every)
     critic = CloudCritic(x, y, constraint, seed=seed, width=width, rate=rate)
     while critic.steps < steps:
         fit = critic.step(min(every, steps - critic.steps)).fit()
@@ -353,6 +359,5 @@ def clouds(name: str, count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
     """
     if name not in CLOUDS:
         raise ValueError(f"clouds must be one of {', '.join(CLOUDS)}; not {name!r}")
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+    require_count("count", count)
     return CLOUDS[name](count, generator(seed, "clouds"))

@@ -1,99 +1,189 @@
-"""Results over seeds: means, spreads, and paired differences with honest intervals."""
+"""Results over seeds: means, spreads, and paired differences with verdicts and intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from wcord.runs import Run
 
 LEVEL = 0.95
+ROUNDING = 2 * float(np.finfo(np.float32).eps)  # a spread over the largest value that is only noise
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One arm against another over n paired seeds.
+    """One arm against another, over the seeds (pairs) that both have.
 
-    difference and its standard error, the interval (low, high) at the level that Holm's
-    procedure leaves to this comparison, the p value it adjusts, and the correlation of the two.
+    The mean difference and its standard error, the simultaneous interval (low, high), the p value
+    after Holm's correction, the correlation of the two arms over seeds, and the verdict: "better"
+    (the difference is above 0), "worse", "cannot be told apart", or why there is none. What is not
+    known is nan.
     """
 
-    difference: float
-    error: float
-    low: float
-    high: float
-    p: float
-    correlation: float
-
-    @property
-    def verdict(self) -> str:
-        """Return "better", "worse", or "cannot be told apart"."""
-        if np.isnan(self.low) or self.low <= 0 <= self.high:
-            return "cannot be told apart"
-        return "better" if self.difference > 0 else "worse"
+    pairs: int = 0
+    difference: float = np.nan
+    error: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    correlation: float = np.nan
+    verdict: str = "no seed in common"
 
 
-def compare(values: pd.DataFrame, against: str, level: float = LEVEL) -> dict[str, Paired]:
-    """Compare every arm with one, paired by seed, corrected for the number of comparisons.
+def compare(
+    values: pd.DataFrame, against: Hashable, level: float = LEVEL
+) -> dict[Hashable, Paired]:
+    """Compare every arm with one, paired by seed: a verdict and an interval for each of m arms.
 
-        d_k = a_k − b_k,   t = mean d / (s_d / √n),   interval mean d ± t_{1−α'/2, n−1} s_d / √n
+        d = a − b,   t = mean d / (s_d / √n),   p of Student's t with n − 1 degrees of freedom
+        verdict    better or worse where Holm's adjusted p ≤ α = 1 − level, see `holm`
+        interval   mean d ± t_{1 − α/(2m), n − 1} s_d / √n
 
-    Holm (1979): the m p values in ascending order; the r-th (r = 1 ... m) is tested, and its
-    interval drawn, at α' = α/(m − r + 1). Adjusted p values are made monotone.
+    That any of the arms that equal the reference is called better or worse has a probability of at
+    most α (Holm, 1979). The m intervals hold all true differences together at `level`
+    (Bonferroni). Both are so however the arms are correlated, where differences over seeds are
+    normal. Holm's procedure has more power than these intervals: an arm may be better although
+    its interval holds 0.
+
+    The m comparisons are those with two paired seeds or more. One without spread beyond rounding
+    has neither p nor interval, but it counts in m: whether a comparison counts must not depend on
+    its outcome.
 
     Args:
         values: one row a seed, one column an arm; a row with a gap is left out of its pair.
-        against: column that the others are compared with.
-        level: confidence of all intervals together.
+        against: the column that the others are compared with, by its label or its text.
+        level: confidence of all intervals together, between 0 and 1.
+
+    Returns:
+        By column label, in the order of the columns.
 
     Raises:
-        ValueError: there is no such arm.
+        ValueError: there is no such arm, the table is empty, a name stands twice, or a value is
+            infinite or no number.
+
+    >>> found = compare(pd.DataFrame({"a": [1, 2, 3], "b": [5, 6, 9]}), "a")["b"]
+    >>> f"{found.difference:.2f} {found.low:.2f} {found.high:.2f} {found.p:.3f} {found.verdict}"
+    '4.67 1.80 7.54 0.020 better'
     """
-    if against not in values:
-        raise ValueError(
-            f"no arm {against!r} to compare with; there are {', '.join(map(str, values))}"
-        )
-    names = [str(arm) for arm in values if arm != against]
-    raw = {arm: _paired(values[arm], values[against]) for arm in names}
-    ordered = sorted(raw, key=lambda arm: raw[arm][2] if np.isfinite(raw[arm][2]) else 2.0)
-    results, largest = {}, 0.0
-    for rank, arm in enumerate(ordered):
-        mean, error, p, count, correlation = raw[arm]
-        tests = len(ordered) - rank
-        largest = max(largest, min(1.0, p * tests)) if np.isfinite(p) else float("nan")
-        reach = float("nan")
-        if count > 1:
-            reach = error * stats.t.ppf(1 - (1 - level) / tests / 2, count - 1)
-        results[arm] = Paired(mean, error, mean - reach, mean + reach, largest, correlation)
-    return {arm: results[arm] for arm in raw}
+    if not 0 < level < 1:
+        raise ValueError(f"the level must be between 0 and 1, not {level}")
+    numbers = _numbers(values)
+    reference = _label(numbers, against)
+    pairs = {arm: _pairs(of, numbers[reference]) for arm, of in numbers.items() if arm != reference}
+    family = [arm for arm, both in pairs.items() if len(both) > 1]
+    share = (1 - level) / max(len(family), 1)
+    found = {arm: _paired_t(both, share) for arm, both in pairs.items()}
+    for arm in found:
+        if np.isnan(numbers[arm]).all():
+            found[arm] = Paired(verdict="no data")
+    adjusted = holm([1.0 if np.isnan(found[arm].p) else found[arm].p for arm in family])
+    for arm, p in zip(family, adjusted.tolist(), strict=True):
+        if not np.isnan(found[arm].p):
+            found[arm] = replace(found[arm], p=p)
+        if found[arm].p <= 1 - level:
+            verdict = "better" if found[arm].difference > 0 else "worse"
+            found[arm] = replace(found[arm], verdict=verdict)
+    return found
 
 
-def _paired(one: pd.Series, other: pd.Series) -> tuple[float, float, float, int, float]:
-    both = pd.concat([one, other], axis=1).dropna().to_numpy(dtype=float)
-    difference, count = both[:, 0] - both[:, 1], len(both)
-    if count < 2:
-        mean = float(difference.mean()) if count else float("nan")
-        return mean, float("nan"), float("nan"), count, float("nan")
-    mean, spread = float(difference.mean()), float(difference.std(ddof=1))
-    error = spread / np.sqrt(count)
-    if spread == 0:
-        return mean, 0.0, 1.0 if mean == 0 else 0.0, count, float("nan")
-    p = 2 * float(stats.t.sf(abs(mean) / error, count - 1))
-    varied = both.std(axis=0).min() > 0
-    correlation = float(np.corrcoef(both.T)[0, 1]) if varied else float("nan")
-    return mean, error, p, count, correlation
+def holm(p: Sequence[float]) -> NDArray[np.float64]:
+    """Return Holm's adjusted p values.
+
+        p̃_(r) = max_{i ≤ r} min(1, (m − i + 1) p_(i)),   p_(1) ≤ … ≤ p_(m)
+
+    To reject where p̃ ≤ α is to test p_(1) at α/m, p_(2) at α/(m − 1) and so on, and to stop at
+    the first that fails. Source: S. Holm, Scandinavian Journal of Statistics 6 (1979).
+
+    Args:
+        p: (m,) p values of single tests, in any order.
+
+    >>> holm([0.04, 0.03]).tolist()
+    [0.06, 0.06]
+    """
+    single = np.asarray(p, dtype=float)
+    order = np.argsort(single)
+    steps = np.minimum(1, single[order] * np.arange(len(single), 0, -1))
+    adjusted = np.empty_like(single)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted
+
+
+def _paired_t(both: NDArray[np.float64], share: float) -> Paired:
+    """Return the paired t-test of (n, 2) values, with its own p and the interval at 1 − share."""
+    n = len(both)
+    if n == 0:
+        return Paired()
+    differences = both[:, 0] - both[:, 1]
+    mean = float(differences.mean())
+    if n == 1:
+        return Paired(n, mean, verdict="one seed, cannot be judged")
+    rounding = ROUNDING * np.abs(both).max()
+    varied = both.std(axis=0, ddof=1).min() > rounding
+    r = float(np.corrcoef(both[:, 0], both[:, 1])[0, 1]) if varied else np.nan
+    spread = float(differences.std(ddof=1))
+    if spread <= rounding:
+        return Paired(n, mean, 0.0, correlation=r, verdict="no spread, cannot be judged")
+    error = spread / n**0.5
+    reach = error * float(stats.t.ppf(1 - share / 2, n - 1))
+    p = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
+    return Paired(n, mean, error, mean - reach, mean + reach, p, r, "cannot be told apart")
+
+
+def _pairs(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the seeds that both arms have, (n, 2)."""
+    both = np.column_stack([one, other])
+    return both[~np.isnan(both).any(axis=1)]
+
+
+def _numbers(values: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
+    """Return the values of every arm as floats, or raise what is wrong with the table."""
+    if values.columns.empty or values.index.empty:
+        raise ValueError("there is nothing to compare: the table has no arm or no seed")
+    for labels, kind in ((values.columns, "arm"), (values.index, "seed")):
+        if labels.has_duplicates:
+            twice = labels[labels.duplicated()][0]
+            raise ValueError(f"the {kind} {twice} stands twice in the table: leave one out")
+    numbers: dict[Hashable, NDArray[np.float64]] = {}
+    for arm, of in values.items():
+        try:
+            numbers[arm] = of.to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise ValueError(f"arm {arm!r} has a value that is no number") from None
+        infinite = np.isinf(numbers[arm])
+        if infinite.any():
+            seed = values.index[infinite][0]
+            raise ValueError(f"arm {arm!r} is infinite at seed {seed}: leave that value out (nan)")
+    return numbers
+
+
+def _label(arms: Iterable[Hashable], against: Hashable) -> Hashable:
+    """Return the arm that is `against`, or else reads like it."""
+    arms = list(arms)
+    same = [arm for arm in arms if arm == against] or [a for a in arms if str(a) == str(against)]
+    if not same:
+        known = ", ".join(map(str, arms))
+        raise ValueError(f"no arm {against!r} to compare with; there are {known}")
+    return same[0]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A table of arms over seeds: `frame` as numbers, `to_markdown` and `to_csv` as text."""
+    """A table of arms over seeds: `frame` as numbers, `to_markdown` and `to_csv` as text.
+
+    `frame` has one row an arm: mean and std over its n seeds, and `Paired` against the arm
+    `against` over the `pairs` seeds that both have (p is Holm's, low and high are Bonferroni's).
+    """
 
     frame: pd.DataFrame
-    against: str
+    against: Hashable
     seeds: int
     metric: str
 
@@ -103,58 +193,90 @@ class Report:
 
     def to_markdown(self) -> str:
         """Return the table for people, two digits, with its conditions under it."""
-        head = f"| arm | {self.metric} | against {self.against} | 95 % interval | r | |"
-        lines = [head, "|---|---|---|---|---|---|"]
+        against = f"against {literal(self.against)}"
+        lines = [
+            f"| arm | {literal(self.metric)} | {against} | 95 % interval | r | verdict |",
+            "|---|---|---|---|---|---|",
+        ]
         for arm, row in self.frame.iterrows():
-            one = np.isnan(row["std"])
-            spread = "" if one else f" ± {row['std']:.2f}"
-            cells = [str(arm), f"{row['mean']:.2f}{spread}"]
-            if arm == self.against or np.isnan(row["difference"]):
-                cells += ["", "", "", ""]
-            elif np.isnan(row["low"]):
-                cells += [f"{row['difference']:+.2f}", "", "", "needs two seeds"]
-            else:
-                cells += [
-                    f"{row['difference']:+.2f}",
-                    f"{row['low']:+.2f} to {row['high']:+.2f}",
-                    f"{row['correlation']:.2f}",
-                    str(row["verdict"]),
-                ]
+            difference, interval, verdict = self.comparison(arm)
+            r = "" if np.isnan(row["correlation"]) else f"{row['correlation']:.2f}"
+            cells = [literal(arm), self.mean(arm), difference, interval, r, verdict]
             lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        under = f"Mean ± standard deviation over {self.seeds} seeds, last epoch. {self.conditions}"
         if self.seeds < 2:
-            lines.append("One seed, last epoch: neither a spread nor an interval is known.")
-            return "\n".join(lines)
-        lines.append(
-            f"Mean ± standard deviation over {self.seeds} seeds, last epoch. Differences are "
-            f"paired by seed; the 95 % intervals are corrected for {len(self.frame) - 1} "
-            "comparisons (Holm); r is the correlation between the two arms over seeds."
+            under = "One seed, last epoch: neither a spread nor an interval is known."
+        elif self.conditions:
+            under += " r is the correlation between the two arms over seeds."
+        return "\n".join([*lines, "", under.strip()])
+
+    def mean(self, arm: Any) -> str:
+        """Return mean ± standard deviation; the number of seeds where some are missing."""
+        row = self.frame.loc[arm]
+        if not row["n"]:
+            return "–"
+        spread = "" if np.isnan(row["std"]) else f" ± {row['std']:.2f}"
+        return f"{row['mean']:.2f}{spread}" + self._missing(row["n"])
+
+    def comparison(self, arm: Any) -> tuple[str, str, str]:
+        """Return the difference, its interval and the verdict; "" where there is none."""
+        row, difference, interval = self.frame.loc[arm], "", ""
+        if arm != self.against and row["pairs"]:
+            difference = f"{row['difference']:+.2f}" + self._missing(row["pairs"])
+        if not np.isnan(row["low"]):
+            interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+        return difference, interval, row["verdict"]
+
+    def _missing(self, n: int) -> str:
+        return f" (n = {n})" if n < self.seeds else ""
+
+    @property
+    def conditions(self) -> str:
+        """What the verdicts and intervals of the table are, in one line; "" without any."""
+        tested = int((self.frame["pairs"].drop(self.against) > 1).sum())
+        if tested == 0:
+            return ""
+        if tested == 1:
+            return "The verdict and the 95 % interval are of one t-test, paired by seed."
+        return (
+            "Differences are paired by seed. Verdicts: t-tests at 5 %, corrected for "
+            f"{tested} comparisons (Holm). Intervals: 95 % for all {tested} differences together "
+            "(Bonferroni), so one may hold 0 although the verdict is better or worse."
         )
-        return "\n".join(lines)
 
 
-def tabulate(values: pd.DataFrame, against: str | None, metric: str) -> Report:
-    """Return the report of a table with one row a seed and one column an arm."""
-    against = against or str(values.columns[0])
-    paired = compare(values, against)
-    rows = {}
-    for arm in values:
-        of = paired.get(str(arm))
-        nan = float("nan")
-        rows[arm] = {
-            "mean": values[arm].mean(),
-            "std": values[arm].std(ddof=1),
-            "n": int(values[arm].notna().sum()),
-            "difference": of.difference if of else nan,
-            "error": of.error if of else nan,
-            "low": of.low if of else nan,
-            "high": of.high if of else nan,
-            "p": of.p if of else nan,
-            "correlation": of.correlation if of else nan,
-            "verdict": of.verdict if of else "",
-        }
-    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
-    return Report(frame, against, len(values), metric.replace("_", " "))
+MARKDOWN = re.compile(r"[\\`*|<\[$~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+
+
+def literal(text: object) -> str:
+    """Return a text that Markdown shows as it is, in one cell of a table.
+
+    >>> print(literal("a|b *c* gckt.negatives_count"))
+    a\\|b \\*c\\* gckt.negatives_count
+    """
+    return MARKDOWN.sub(r"\\\g<0>", " ".join(str(text).split()))
+
+
+def tabulate(values: pd.DataFrame, against: Hashable | None, metric: str) -> Report:
+    """Return the report of a table with one row a seed and one column an arm.
+
+    Args:
+        values: as `compare` takes them.
+        against: arm that the others are compared with; the first where None.
+        metric: what the values are, for the head of the table.
+
+    Raises:
+        ValueError: as `compare` says.
+    """
+    table = pd.DataFrame(_numbers(values))
+    reference = table.columns[0] if against is None else _label(table.columns, against)
+    paired = compare(table, reference) | {reference: Paired(verdict="")}
+    rows = [
+        {"mean": of.mean(), "std": of.std(ddof=1), "n": int(of.count())} | asdict(paired[arm])
+        for arm, of in table.items()
+    ]
+    frame = pd.DataFrame(rows, index=table.columns.rename("arm"))
+    return Report(frame, reference, len(table), metric.replace("_", " "))
 
 
 def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:

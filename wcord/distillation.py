@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from wcord import checkpoint, parallel
 from wcord.arm import Arm
 from wcord.devices import choose_device, chosen_threads
 from wcord.evaluation import accuracy, outputs
-from wcord.experiment import Experiment, load
+from wcord.experiment import Experiment, SettingsError, load
 from wcord.preparation import Own, Prepared, build_student, prepare
 from wcord.runs import Run, is_locked, runs_folder
 from wcord.storage import StorageError, write_json
@@ -40,27 +41,62 @@ def distill(
     teacher: nn.Module | None = None,
     student: nn.Module | None = None,
     data: Any = None,
+    classifier: str | Mapping[str, str] | None = None,
 ) -> Run:
     """Train every arm of an experiment and return the run, once it has ended.
+
+    What each network is fed is a setting, `teacher.normalise` and `student.normalise`: pictures
+    in [0, 1] become (x - mean) / std, by default with the mean and deviation of the training
+    pictures ("measured"). A teacher that was trained otherwise wants its own: "none" for
+    [0, 1], or {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} for instance.
 
     Args:
         experiment: settings, or the name of a preset.
         run_dir: a new directory; without one, a name with the time inside `WCORD_RUNS`.
         progress: whether to show a bar with the time left.
-        teacher: a trained classifier of your own, used as it is instead of the settings'.
-        student: a classifier of your own from which every arm starts.
+        teacher: a trained classifier of your own instead of the settings'. A copy is used; it is
+            measured before anything trains, with a warning where it is near chance or where
+            another normalisation serves it better.
+        student: a classifier of your own; every arm starts from a copy of it.
         data: arrays of your own (see `wcord.data.from_arrays`) instead of `data.source`.
+        classifier: name of the final layer of your modules, such as "fc", where it is not found
+            by itself; {"teacher": "fc", "student": "head"} where they differ.
 
     Raises:
-        ValueError: settings or data that cannot be run, before anything trains.
+        ValueError: settings or data that cannot be run, before anything trains; the run
+            directory is then removed again.
         wcord.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
+    own = Own(teacher, student, data)
+    experiment = experiment.replace(_classifiers(classifier, own))
     with parallel.joined():
         path = parallel.said_by_first(
             lambda: str(create(_directory(experiment, run_dir), experiment.yaml()).path)
         )
-        return _carry_out(Run(path), experiment, progress, Own(teacher, student, data))
+        run = Run(path)
+        try:
+            return _carry_out(run, experiment, progress, own)
+        except ValueError:
+            if parallel.rank() == 0 and run.metrics().empty:  # nothing was trained or measured
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+
+
+def _classifiers(asked: str | Mapping[str, str] | None, own: Own) -> dict[str, str]:
+    """Return the settings that name the final layers of a caller's modules."""
+    sides = [side for side in own.given if side != "data"]
+    if asked is None:
+        return {}
+    if isinstance(asked, str):
+        asked = dict.fromkeys(sides, asked)
+    strange = set(asked) - set(sides)
+    if strange or not sides:
+        raise SettingsError(
+            "classifier names the final layer of a module that you give as teacher= or student=, "
+            f"but {', '.join(sorted(strange)) or 'neither'} is not given"
+        )
+    return {f"{side}.classifier": name for side, name in asked.items()}
 
 
 def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None = None) -> Run:
@@ -122,7 +158,8 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
 
     Raises:
         ValueError: no run there, a living process writes it, it was begun with modules or
-            arrays of the caller's own, or no checkpoint is whole.
+            arrays of the caller's own or with other data than there are now, or no checkpoint
+            is whole.
     """
     with parallel.joined():
         run = Run(run_dir)

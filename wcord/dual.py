@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wcord.arguments import require_cost, require_floats, require_potential
 from wcord.certificate import Certificate, certify, euclidean
 from wcord.clouds import (
     CLOUDS,
@@ -24,7 +25,8 @@ from wcord.clouds import (
     clouds,
     fit_critic,
 )
-from wcord.transport import exact, network_simplex
+from wcord.network_simplex import network_simplex
+from wcord.transport import exact
 
 __all__ = [
     "CLOUDS",
@@ -75,13 +77,14 @@ def kantorovich(
         that the constraint holds to rounding). By strong duality its value is that of `exact`.
 
     Raises:
-        ValueError: as `wcord.transport.exact`.
+        ValueError, RuntimeError: as `wcord.transport.exact`.
 
     Source: Kantorovich (1942); Villani (2009), "Optimal transport", theorem 5.10.
 
     >>> kantorovich(torch.tensor([[1.0, 3.0]])).value  # half of the mass to each side
     tensor(2.)
     """
+    require_cost(cost)
     primal = exact(cost.detach(), source=source, target=target)
     f = c_transform(primal.potentials[1], cost.detach().mT)
     g = c_transform(f, cost.detach())
@@ -106,11 +109,15 @@ def c_transform(potential: Tensor, cost: Tensor) -> Tensor:
     Returns:
         f^c (..., m), in units of cost.
 
+    Raises:
+        ValueError: no float tensors, or shapes that do not fit together.
+
     Source: Santambrogio (2015), "Optimal transport for applied mathematicians", definition 1.10.
 
     >>> c_transform(torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 2.0], [2.0, 0.0]]))
     tensor([ 0., -1.])
     """
+    require_potential(potential, cost)
     return (cost - potential[..., :, None]).amin(-2)
 
 
@@ -142,8 +149,10 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
         I_W = W1( 1/n sum_i delta(t_i, s_i),  1/n^2 sum_kl delta(t_k, s_l) )
         d((t, s), (t', s')) = |t - t'| + |s - s'|
 
-    An n x n^2 linear programme: about 5 ms at n = 64. It is the dependency of the *sample*,
-    which is above 0 for independent features too.
+    An n x n^2 linear programme: about 10 ms at n = 64. It is the dependency of the *sample* and
+    proves nothing about the population: independent features show 1.28 to 1.35 on 64 samples.
+    A critic's certificate is evidence of dependence only where the critic was trained on other
+    samples. Bounds on mutual information hold for the population's I_W, not for this one.
 
     Args:
         z_t: teacher features (n, d_t), in the ground space (centred, of unit length).
@@ -153,7 +162,7 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
         `Dependency`, on the CPU in float64.
 
     Raises:
-        ValueError: the two do not hold the same number of samples, or hold NaN.
+        ValueError: no float tensors of the same number of samples, or NaN in them.
         RuntimeError: the network simplex stopped before the optimum.
 
     Source: Ozair et al. (2019), "Wasserstein dependency measure for representation learning",
@@ -165,11 +174,8 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
     """
     across_t, across_s = _distances(z_t, z_s)
     n = len(across_t)
-    cost = (across_t[:, :, None] + across_s[:, None, :]).reshape(n, n * n)
-    joint, product = np.full(n, 1 / n), np.full(n * n, 1 / n**2)
-    plan, f, g, trouble = network_simplex(joint, product, cost)
-    if trouble is not None:
-        raise RuntimeError(f"the network simplex stopped early: {trouble}")
+    cost = _pair_distances(across_t, across_s)
+    plan, f, g = network_simplex(np.full(n, 1 / n), np.full(n * n, 1 / n**2), cost)
     return Dependency(
         value=float((plan * cost).sum()),
         most=float(min(across_t.mean(), across_s.mean())),
@@ -180,7 +186,7 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
 
 
 def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
-    """Return the lower bound of I_W that a critic's scores certify, whatever the critic is.
+    """Return the lower bound of a sample's I_W that a critic's scores certify.
 
         raw   = 1/n sum_i g(t_i, s_i) - 1/n^2 sum_kl g(t_k, s_l)
         slope = max over i, k, l of |g(t_i, s_i) - g(t_k, s_l)| / d((t_i, s_i), (t_k, s_l))
@@ -190,11 +196,16 @@ def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
     raw = sum P_i,kl (g(t_i, s_i) - g(t_k, s_l)). P only joins a point of the joint with one of
     the product, so that each difference is at most slope * d, and raw <= slope * sum P d =
     slope * I_W. Only slopes between the two supports enter; the largest gradient norm seen at
-    some points bounds nothing. Where two pairs are one point (d = 0) but have two scores, g is
-    no function of the features: slope is infinite and the bound 0.
+    some points bounds nothing. Where two pairs are one point (d = 0) but have two scores that
+    differ by more than rounding, g is no function of the features: slope is infinite and the
+    bound 0.
+
+    It bounds the dependency of these samples, which is above 0 for independent features too: a
+    critic fitted to them certifies much of it. A bound is evidence of dependence only where the
+    critic was trained on other samples.
 
     Args:
-        scores: g (n, n), rows teacher, columns student, in any unit.
+        scores: g (n, n), rows teacher, columns student, in any unit and of any critic.
         z_t: teacher features (n, d_t) in the space of d.
         z_s: student features (n, d_s).
 
@@ -202,28 +213,29 @@ def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
         `Certificate`; compare `bound` with `dependency(z_t, z_s)`.
 
     Raises:
-        ValueError: shapes that do not fit together, NaN.
+        ValueError: no float tensors, shapes that do not fit together, NaN.
 
     >>> t = torch.tensor([[0.0], [1.0]])
-    >>> certified_bound(t @ t.T, t, t)
-    Certificate(raw=0.25, slope=1.0, bound=0.25)
+    >>> proof = certified_bound(t @ t.T, t, t)
+    >>> proof.raw, proof.slope, round(proof.bound, 9)
+    (0.25, 1.0, 0.25)
     """
-    across_t, across_s = _distances(z_t, z_s)
-    n = len(across_t)
+    cost = _pair_distances(*_distances(z_t, z_s))
+    n = len(cost)
+    require_floats("scores", scores, f"({n}, {n})", 2)
     if scores.shape != (n, n):
         raise ValueError(
             f"scores must be ({n}, {n}) to fit the features, got {tuple(scores.shape)}"
         )
     g = scores.detach().double().cpu().numpy()
-    steps = np.abs(g.diagonal()[:, None, None] - g)  # (n joint, n, n product)
-    return certify(
-        float(g.diagonal().mean() - g.mean()), steps, across_t[:, :, None] + across_s[:, None, :]
-    )
+    return certify(g.diagonal(), g.ravel(), cost)
 
 
 def _distances(z_t: Tensor, z_s: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return |t_i - t_k| and |s_i - s_l|, both (n, n), float64."""
-    if z_t.ndim != 2 or z_s.ndim != 2 or len(z_t) != len(z_s) or len(z_t) == 0:
+    for name, features in (("teacher features", z_t), ("student features", z_s)):
+        require_floats(name, features, "(n, d)", 0)
+    if z_t.ndim != 2 or z_s.ndim != 2 or len(z_t) != len(z_s):
         raise ValueError(
             "teacher and student features must be (n, d) of the same n samples, got "
             f"{tuple(z_t.shape)} and {tuple(z_s.shape)}"
@@ -231,3 +243,8 @@ def _distances(z_t: Tensor, z_s: Tensor) -> tuple[np.ndarray, np.ndarray]:
     if not (bool(z_t.isfinite().all()) and bool(z_s.isfinite().all())):
         raise ValueError("features hold NaN or infinite entries: the network has diverged")
     return euclidean(z_t, z_t).numpy(), euclidean(z_s, z_s).numpy()
+
+
+def _pair_distances(across_t: np.ndarray, across_s: np.ndarray) -> np.ndarray:
+    """Return d((t_i, s_i), (t_k, s_l)) at [i, k n + l], (n, n^2)."""
+    return (across_t[:, :, None] + across_s[:, None, :]).reshape(len(across_t), -1)

@@ -78,7 +78,11 @@ def estimate(experiment: Experiment) -> Estimate:
         sights = [Sight(side, few, experiment.seed) for side in sides]
         probings(experiment, few, sights)
         networks = [
-            Network(build(side.model, s.shape[0], s.shape[1:], s.labels.classes), s.shape)
+            Network(
+                build(side.model, s.shape[0], s.shape[1:], s.labels.classes),
+                s.shape,
+                side.classifier,
+            )
             for side, s in zip(sides, sights, strict=True)
         ]
         teacher, student = (network.to(device) for network in networks)

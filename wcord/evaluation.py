@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wcord.arguments import require_count
 from wcord.objectives.term import Output
 
 
@@ -70,6 +72,16 @@ def feature_distance(teacher: Tensor, student: Tensor) -> float:
     return (teacher - student).norm(dim=1).mean().item()
 
 
+def centred(features: Tensor) -> Tensor:
+    """Return features (n, d) less their mean; exactly 0 where all are equal.
+
+    In float64, on the CPU where the device has none (MPS).
+    """
+    points = (features.cpu() if features.device.type == "mps" else features).double()
+    points = points - points[0]
+    return points - points.mean(0)
+
+
 def linear_cka(teacher: Tensor, student: Tensor) -> float:
     """Return linear centred kernel alignment of paired features, 0 to 1, of any dimensions.
 
@@ -79,17 +91,25 @@ def linear_cka(teacher: Tensor, student: Tensor) -> float:
         teacher: (n, d_t).
         student: (n, d_s).
 
+    Returns:
+        The alignment; 0 where one side is the same for every sample.
+
     Source: Kornblith et al. 2019, "Similarity of neural network representations revisited".
     """
-    t = (teacher - teacher.mean(0)).double()
-    s = (student - student.mean(0)).double()
+    t, s = (side / _length(side) for side in (centred(teacher), centred(student)))
     below = torch.linalg.norm(t.T @ t) * torch.linalg.norm(s.T @ s)
-    return (torch.linalg.norm(s.T @ t).square() / below.clamp_min(1e-30)).item()
+    return (torch.linalg.norm(s.T @ t).square() / _length(below)).item()
 
 
 def neighbours(features: Tensor, k: int = 10) -> Tensor:
-    """Return who is among whose k nearest (n, n) bool, itself left out; k is at most n − 1."""
-    distance = torch.cdist(features, features)
+    """Return who is among whose k nearest (n, n) bool, itself left out; k is at most n − 1.
+
+    Features are centred and in float64, so that a common offset takes no digits from distances:
+    they are right to 1e-8 of the features' spread.
+    """
+    require_count("k", k)
+    points = centred(features)
+    distance = torch.cdist(points, points)
     distance.fill_diagonal_(float("inf"))
     near = distance.topk(min(k, len(features) - 1), largest=False).indices
     return torch.zeros_like(distance, dtype=torch.bool).scatter_(1, near, True)
@@ -102,7 +122,12 @@ def neighbour_overlap(teacher: Tensor, student: Tensor, k: int = 10) -> float:
         teacher: features (n, d_t), or the bool matrix that `neighbours` made of them.
         student: features (n, d_s), paired with the teacher's.
         k: neighbours, at most n − 1.
+
+    Returns:
+        The share, 0 to 1; NaN where the student's features are not finite.
     """
+    if not bool(student.isfinite().all()):
+        return math.nan
     near = teacher if teacher.dtype == torch.bool else neighbours(teacher, k)
     return ((near & neighbours(student, k)).sum() / near.sum()).item()
 
@@ -110,9 +135,17 @@ def neighbour_overlap(teacher: Tensor, student: Tensor, k: int = 10) -> float:
 def within_class_variance(features: Tensor, labels: Tensor) -> Tensor:
     """Return the mean squared distance of features (n, d) to the mean of their class."""
     classes = int(labels.max()) + 1
-    one_hot = nn.functional.one_hot(labels, classes).to(features.dtype)
-    means = (one_hot.T @ features) / one_hot.sum(0).clamp_min(1)[:, None]
-    return (features - means[labels]).square().sum(1).mean()
+    points = centred(features)
+    labels = labels.to(points.device)
+    one_hot = nn.functional.one_hot(labels, classes).to(points.dtype)
+    means = (one_hot.T @ points) / one_hot.sum(0).clamp_min(1)[:, None]
+    return (points - means[labels]).square().sum(1).mean().to(features)
+
+
+def _length(x: Tensor) -> Tensor:
+    """Return ‖x‖_F to divide by: 1 where it is 0."""
+    length = torch.linalg.norm(x)
+    return torch.where(length == 0, torch.ones_like(length), length)
 
 
 def class_masses(plan: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from pydantic import (
 
 from wcord.data import DataSettings, check_source
 from wcord.models import check_model
+from wcord.normalisation import ChannelStatistics, Normalisation
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
 from wcord.runs import run_path
@@ -66,16 +67,35 @@ class OptimizerSettings(Settings):
 
 
 class NetworkSettings(Settings):
-    """A network, what it sees of a sample (`view`) and which labels it is made for."""
+    """A network, what it sees of a sample (`view`) and which labels it is made for.
+
+    The view's pictures lie in [0, 1] and become (x - mean) / std: `normalise` is "measured" (of
+    the training pictures), "none", or {mean: ..., std: ...} with one number or one a channel.
+    `classifier` names the final layer where it is not found by itself.
+    """
 
     model: str
     view: list[Any] = ["identity"]
     labels: Any = None
+    normalise: Normalisation = "measured"
+    classifier: str | None = None
 
     @field_validator("model")
     @classmethod
     def _known_model(cls, model: str) -> str:
         return check_model(model)
+
+    @field_validator("normalise", mode="before")
+    @classmethod
+    def _normalise_is_understood(cls, asked: Any) -> Any:
+        if isinstance(asked, Mapping):
+            try:
+                return ChannelStatistics.model_validate(asked)
+            except ValidationError as error:
+                raise ValueError(_sentence(error, ChannelStatistics, "")) from error
+        if asked in ("measured", "none") or isinstance(asked, ChannelStatistics):
+            return asked
+        raise ValueError(f'use "measured", "none" or {{mean: 0.5, std: 0.5}}, not {asked!r:.60}')
 
     @field_validator("view")
     @classmethod
@@ -370,6 +390,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], prefix: str) -> st
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
         return text if not place or place == ["arms"] else f"{where}: {text}"
+    if first["type"] == "model_type":
+        return f"{where}: a table of settings is needed, not {first['input']!r:.60}"
     if first["type"] == "too_short":
         return f"{where}: at least one is needed"
     text = first["msg"][0].lower() + first["msg"][1:]

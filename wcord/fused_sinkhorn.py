@@ -96,7 +96,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
     with torch.cuda.device_of(cost):  # Triton launches on the current device
         _sinkhorn[(count,)](
             *(cost, a, b, plan, f, g),
-            *(float(epsilon), iterations, n, m, *a.stride(), *b.stride()),
+            *(float(epsilon), int(iterations), n, m, *a.stride(), *b.stride()),
             ROWS=rows,
             COLUMNS=columns,
             num_warps=_warps(rows, columns),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from copy import deepcopy
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from wcord import checkpoint, parallel
+from wcord import checkpoint, parallel, provenance
 from wcord import teacher as teachers
 from wcord.arm import Arm
 from wcord.data import Data, load_arrays
@@ -19,6 +19,7 @@ from wcord.data import load as load_data
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
+from wcord.models.own import adopted
 from wcord.objectives import TERMS
 from wcord.placement import placed
 from wcord.probe import Probe
@@ -36,14 +37,19 @@ class Own:
     student: nn.Module | None = None
     data: Any = None
 
+    @property
+    def given(self) -> list[str]:
+        """The names of what is there."""
+        return [name for name in ("teacher", "student", "data") if getattr(self, name) is not None]
+
 
 @dataclass
 class Prepared:
     """All that a run needs to take its next step.
 
     `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the
-    settings and marks checkpoints; `built` is what a student was built for, with which it can be
-    built again.
+    settings and `inputs` of what they read (see `wcord.provenance`); both mark checkpoints.
+    `built` is what a student was built for, with which it can be built again.
     """
 
     experiment: Experiment
@@ -56,6 +62,7 @@ class Prepared:
     probings: list[Probing]
     built: dict[str, Any]
     digest: str
+    inputs: dict[str, str]
     step: int
     seconds: float
     fresh: bool
@@ -83,13 +90,25 @@ def read_data(experiment: Experiment, own: Any = None) -> Data:
     return data
 
 
+def inputs_now(experiment: Experiment) -> dict[str, str]:
+    """Return what a run of these settings would read now (see `wcord.provenance`)."""
+    data = read_data(experiment)
+    sights = [
+        Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
+    ]
+    return provenance.inputs_of(experiment, data, probings(experiment, data, sights))
+
+
 def prepare(
     experiment: Experiment, writer: RunWriter, device: torch.device, own: Own, progress: bool
 ) -> Prepared:
     """Build everything, and take up the newest checkpoint where there is one."""
     digest = checkpoint.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
     with parallel.first_alone():  # one downloads, where anything must be
-        data = read_data(experiment, own.data).to(device)
+        data = read_data(experiment, own.data)
+    if progress and (own.data is not None or ":" in experiment.data.source):
+        tqdm.write("\n".join(data.found.lines()), file=sys.stderr)
+    data = data.to(device)
     if experiment.batch % parallel.size():
         raise SettingsError(
             f"batch is {experiment.batch}, which {parallel.size()} processes cannot share evenly"
@@ -98,14 +117,21 @@ def prepare(
         Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
     ]
     to_probe = probings(experiment, data, sights)
-    with parallel.first_alone():
-        saved, header = newest_checkpoint(writer, digest)
+    inputs = provenance.inputs_of(experiment, data, to_probe)
+    with parallel.first_alone():  # the record is the first rank's, and the others check theirs
+        provenance.check(writer.path, inputs, own.given)
+        if not parallel.rank():
+            provenance.record(writer.path, data, inputs, own.given, sights)
+        saved, header = newest_checkpoint(writer, digest, provenance.digest(inputs))
     writer.open_metrics(header.get("metrics", 0))
     writer.forget_after(header.get("step", 0))
     with parallel.first_alone():  # one trains it, the others read its copy in the run
         first = saved is None
         network = _teacher(experiment, data, sights[0], device, writer, own, first, progress)
     values = teachers.measure(network, data, sights[0])
+    if own.teacher is not None or experiment.teacher.weights is not None:
+        for line in teachers.doubts(network, data, experiment, sights[0]):
+            warnings.warn(line, teachers.Doubt, stacklevel=2)
     if saved is None:
         writer.record(0, 0.0, "", values)
     task = Task(experiment, data, sights[0], sights[1], network, asks_for_maps(experiment))
@@ -121,6 +147,7 @@ def prepare(
         probings=to_probe,
         built=built,
         digest=digest,
+        inputs=inputs,
         step=header.get("step", 0),
         seconds=header.get("seconds", 0.0),
         fresh=saved is None,
@@ -128,9 +155,14 @@ def prepare(
 
 
 def newest_checkpoint(
-    writer: RunWriter, digest: str
+    writer: RunWriter, digest: str, inputs: str | None = None
 ) -> tuple[dict[str, Tensor] | None, dict[str, Any]]:
     """Return the newest checkpoint that is whole and of this run; (None, {}) before the first.
+
+    Args:
+        writer: of the run.
+        digest: of its settings.
+        inputs: digest of what it reads (see `wcord.provenance`); None takes any.
 
     Raises:
         wcord.checkpoint.CheckpointError: there are some, and every one is refused.
@@ -139,7 +171,7 @@ def newest_checkpoint(
     refused = []
     for step in reversed(checkpoint.steps(folder)):
         try:
-            tensors, header = checkpoint.read(folder, step, digest)
+            tensors, header = checkpoint.read(folder, step, digest, inputs)
             if writer.holds_metrics(header["metrics"]):
                 return tensors, header
             refused.append(f"checkpoint {step}.safetensors counts on more of metrics.jsonl")
@@ -164,8 +196,8 @@ def _teacher(
     first: bool,
     progress: bool,
 ) -> Network:
-    if own.teacher is not None:  # a copy: the caller's own keeps its mode and its gradients
-        return placed(_own(deepcopy(own.teacher), sight, "teacher"), device)
+    if own.teacher is not None:
+        return placed(_adopted(own.teacher, sight, "teacher", experiment), device)
     total = len(data.train) // experiment.batch * experiment.epochs
     bar = tqdm(desc="teacher", leave=False, disable=not progress)
 
@@ -190,7 +222,7 @@ def _student(
     channels, height, width = sight.shape
     built = {"channels": channels, "size": [height, width], "classes": sight.labels.classes}
     if own.student is not None:
-        return _own(own.student, sight, "student"), built | {"own": True}
+        return _adopted(own.student, sight, "student", experiment), built | {"own": True}
     network = build_student(experiment, built)
     if experiment.norms == "all ranks":
         parallel.synchronise_norms(network)
@@ -204,32 +236,13 @@ def _student(
     return network, built
 
 
-def _own(module: nn.Module, sight: Sight, side: str) -> Network:
-    """Return a user's module as a network, once it was seen to answer in the side's classes."""
-    if not isinstance(module, nn.Module):
-        raise SettingsError(f"{side}: a torch.nn.Module is needed, not {type(module).__name__}")
-    training = module.training
+def _adopted(module: nn.Module, sight: Sight, side: str, experiment: Experiment) -> Network:
+    """Return a copy of a caller's module as a network that answers in the side's classes."""
+    asked = experiment.teacher if side == "teacher" else experiment.student
     try:
-        network = module if isinstance(module, Network) else Network(module, sight.shape)
-        place = next((weight.device for weight in network.parameters()), torch.device("cpu"))
-        with torch.no_grad():
-            answer = network.eval()(torch.zeros(2, *sight.shape, device=place)).logits
-    except Exception as error:  # whatever a user's code may raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise SettingsError(
-            f"{side}: your network does not take float32 images (n, *{sight.shape}): {reason}"
-        ) from error
-    network.train(training)
-    if answer.shape != (2, sight.labels.classes):
-        raise SettingsError(
-            f"{side}: your network answers {tuple(answer.shape[1:])} numbers an image, but its "
-            f"label set has {sight.labels.classes} classes"
-        )
-    if side == "student" and not any(weight.requires_grad for weight in network.parameters()):
-        raise SettingsError(
-            "student: no weight of your network has requires_grad, so none can move"
-        )
-    return network
+        return adopted(module, sight.shape, sight.labels.classes, side, asked.classifier)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
@@ -237,7 +250,7 @@ def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
     channels, (height, width) = built["channels"], built["size"]
     seed = seed_of(experiment.seed, "student")
     module = build(experiment.student.model, channels, (height, width), built["classes"], seed)
-    return Network(module, (channels, height, width))
+    return Network(module, (channels, height, width), experiment.student.classifier)
 
 
 def asks_for_maps(experiment: Experiment) -> bool:

@@ -23,6 +23,7 @@ from wcord.data import order
 from wcord.dual import certified_bound, dependency
 from wcord.evaluation import (
     accuracy,
+    centred,
     class_masses,
     feature_distance,
     linear_cka,
@@ -32,6 +33,7 @@ from wcord.evaluation import (
     within_class_variance,
 )
 from wcord.experiment import ProbeSettings
+from wcord.models.own import copied
 from wcord.objectives.term import Output
 from wcord.randomness import generator
 from wcord.task import Given
@@ -179,9 +181,8 @@ def _scores(
     """
     critic: Any = arm.objective.critic
     few = slice(DEPENDENCY)
-    t = F.normalize(h_t - h_t.mean(0), dim=1)
-    s = F.normalize(h_s - h_s.mean(0), dim=1)
     if critic is None:
+        t, s = F.normalize(centred(h_t), dim=1), F.normalize(centred(h_s), dim=1)
         scores = F.normalize(z_t, dim=1) @ F.normalize(z_s, dim=1).T
         sound = bool(s[few].isfinite().all())
         return scores, {"exact_iw": float(dependency(t[few], s[few])) if sound else math.nan}
@@ -223,7 +224,7 @@ def gradient_norms(arm: Arm, given: Given) -> dict[str, float]:
     Returns:
         By term, and "total"; 0 for a term of weight 0 or without a path to the features.
     """
-    student, objective = deepcopy((arm.student, arm.objective))
+    student, objective = copied(arm.student), deepcopy(arm.objective)
     output = widened(student.train()(given.images, maps=arm.maps))
     total, losses = objective(given.batch, given.teacher, output)
     pulls = {term: objective.weights[term] * loss for term, loss in losses.items()}
@@ -249,12 +250,10 @@ def ridge_map(source: Tensor, target: Tensor, strength: float = 1e-2) -> Tensor:
     Returns:
         (n, d_t), with the mean of `target`.
     """
-    s = (source - source.mean(0)).double()
-    mean = target.mean(0)
+    s, t = centred(source), centred(target)
     gram = s.T @ s
-    ridge = strength * gram.diagonal().mean().clamp_min(1e-12)
-    weights = torch.linalg.solve(
-        gram + ridge * torch.eye(len(gram), dtype=s.dtype, device=s.device),
-        s.T @ (target - mean).double(),
-    )
-    return (s @ weights).to(target.dtype) + mean
+    ridge = strength * gram.diagonal().mean()
+    ridge = torch.where(ridge == 0, torch.ones_like(ridge), ridge)  # features all equal: s is 0
+    identity = torch.eye(len(gram), dtype=s.dtype, device=s.device)
+    weights = torch.linalg.solve(gram + ridge * identity, s.T @ t)
+    return (s @ weights).to(target) + target.mean(0)

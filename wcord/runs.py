@@ -301,6 +301,17 @@ class Run:
         said = read_json(self.path / "summary.json")
         return said if isinstance(said, dict) else None
 
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """What was found in the data, and what else the run was made from; None in older runs.
+
+        name; classes, a list of {name, train, held_out, test}; labels, the class names of the
+        label sets of "teacher" and "student"; passed_over, a list of {file, why}, and
+        passed_over_count; inputs, fingerprint (see `wcord.provenance`); own, what the caller gave.
+        """
+        found = read_json(self.path / "data.json")
+        return found if isinstance(found, dict) else None
+
     def metrics(self) -> pd.DataFrame:
         """Return every value written so far: step, epoch, arm ("" for the run's own), name, value.
 

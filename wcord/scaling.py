@@ -76,13 +76,17 @@ def log_form(
 
         log u = log a - logsumexp_j(log v_j - C_ij / e),   f = e log u,   and likewise v, g
 
+    The least entry of each row is taken off C first and added to f afterwards, so that a constant
+    in the cost takes no digits from the sums.
+
     Args:
         cost: C (..., n, m).
         epsilon: e, in units of cost.
         a, b: masses (..., n) and (..., m).
         iterations, tolerance: as in `wcord.transport.sinkhorn`.
     """
-    log_a, log_b, log_kernel = a.log(), b.log(), -cost / epsilon
+    least = _least_of_rows(cost, b)
+    log_a, log_b, log_kernel = a.log(), b.log(), (least - cost) / epsilon
     log_v = torch.zeros_like(log_b).masked_fill(b == 0, -math.inf)
     done = 0
     while done < iterations:
@@ -94,7 +98,12 @@ def log_form(
             if (rows.detach() - a).abs().sum(-1).max() <= tolerance:
                 break
     plan = _columns(log_kernel, log_u, b)
-    return Scaled(plan, epsilon * log_u, epsilon * log_v, done)
+    return Scaled(plan, epsilon * log_u + least.squeeze(-1), epsilon * log_v, done)
+
+
+def _least_of_rows(cost: Tensor, b: Tensor) -> Tensor:
+    """Return the least entry (..., n, 1) of each row, columns without mass aside; a constant."""
+    return cost.detach().masked_fill((b == 0)[..., None, :], math.inf).amin(-1, keepdim=True)
 
 
 def _columns(log_kernel: Tensor, log_u: Tensor, b: Tensor) -> Tensor:
@@ -113,17 +122,19 @@ def proximal_steps(
     q is carried from step to step, as in the paper. Args as `log_form`'s; the potentials belong
     to e = beta / steps.
     """
-    log_a, log_b = a.log(), b.log()
+    least = _least_of_rows(cost, b)  # a constant in the cost would take digits from the sums
+    log_a, log_b, reduced = a.log(), b.log(), cost - least
     log_v = torch.zeros_like(log_b).masked_fill(b == 0, -math.inf)
     log_q = torch.zeros_like(log_b)
     for t in range(1, steps + 1):
-        log_kernel, before = cost * (-t / beta), log_v
+        log_kernel, before = reduced * (-t / beta), log_v
         for _ in range(inner):
             log_u = log_a - torch.logsumexp(log_kernel + (before + log_q)[..., None, :], -1)
             log_v = log_b - torch.logsumexp(log_kernel + log_u[..., :, None], -2)
             log_q = (log_v - before).masked_fill(b == 0, 0)
     plan = _columns(log_kernel, log_u, b)
-    return Scaled(plan, beta / steps * log_u, beta / steps * log_v, steps * inner)
+    epsilon = beta / steps
+    return Scaled(plan, epsilon * log_u + least.squeeze(-1), epsilon * log_v, steps * inner)
 
 
 def kernel_form(

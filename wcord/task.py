@@ -19,12 +19,13 @@ from wcord.data import Data, Epochs, LabelMap, Split, normalise
 from wcord.evaluation import outputs
 from wcord.experiment import Experiment, NetworkSettings
 from wcord.models import Network
+from wcord.normalisation import mean_and_deviation
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, Output, Primer, Shapes
 from wcord.placement import sent, shaped
 from wcord.randomness import WrongPairs, generator, seed_of
 from wcord.speed import Forward, cast_once, hastened
-from wcord.views import View, statistics
+from wcord.views import View
 
 KEPT_IN_MEMORY = 256 * 2**20  # bytes of prepared images or teacher outputs that are kept
 
@@ -33,12 +34,13 @@ class Sight:
     """What one network sees of a sample: a view, then normalisation; and the labels it is for.
 
     Args:
-        settings: view and labels of a network.
-        data: whose training part gives mean and deviation of the view.
+        settings: view, normalisation and labels of a network.
+        data: whose training part is measured, where the normalisation is "measured".
         seed: of what the view draws (noise).
 
     Raises:
-        ValueError: the data set lacks what the view needs, or the label map does not fit.
+        ValueError: the data set lacks what the view needs, or the label map or the normalisation
+            does not fit.
     """
 
     def __init__(self, settings: NetworkSettings, data: Data, seed: int) -> None:
@@ -47,7 +49,8 @@ class Sight:
         self.labels = LabelMap.parse(settings.labels, data.classes)
         self.seed = seed_of(seed, "view")
         device = data.train.images.device
-        self.mean, self.std = (v.to(device) for v in statistics(self.view, data, self.seed))
+        normal = mean_and_deviation(settings.normalise, self.view, data, self.seed)
+        self.mean, self.std = (values.to(device) for values in normal)
         channels, height, width = self.see(data.train.take(torch.arange(1))).shape[1:]
         self.shape: tuple[int, int, int] = (channels, height, width)
 

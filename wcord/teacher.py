@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from wcord.data import Data, Epochs
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
+from wcord.models.weights import load_weights
+from wcord.normalisation import usual
 from wcord.placement import placed, shaped
 from wcord.randomness import seed_of
 from wcord.runs import runs_folder
@@ -28,6 +31,10 @@ from wcord.task import Sight
 
 Record = Callable[[int, float, str, dict[str, float]], None]
 Progress = Callable[[int, int], bool]  # (step, total) -> go on?
+
+
+class Doubt(UserWarning):
+    """Something speaks against a teacher that was trained elsewhere."""
 
 
 class Interrupted(Exception):
@@ -62,9 +69,13 @@ def obtain(
     channels, height, width = sight.shape
     size, classes = (height, width), sight.labels.classes
     module = build(asked.model, channels, size, classes, seed_of(seed, "teacher"))
-    network = placed(Network(module, sight.shape), device)
+    network = placed(Network(module, sight.shape, asked.classifier), device)
     if asked.weights is not None:
-        return _load_weights(network, Path(asked.weights))
+        try:
+            load_weights(network, Path(asked.weights))
+        except ValueError as error:
+            raise SettingsError(f"teacher.weights: {error}") from error
+        return network
     if not copy.exists():
         content = _cached(experiment, data, sight, network, seed, progress)
         write_bytes(copy, content)
@@ -74,17 +85,6 @@ def obtain(
     history = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["history"])
     for step, epoch, values in history:
         record(step, epoch, "", values)
-    return network
-
-
-def _load_weights(network: Network, path: Path) -> Network:
-    try:
-        network.load_state_dict(load(path.read_bytes()))
-    except OSError as error:
-        raise SettingsError(f"teacher.weights: {path} cannot be read: {error.strerror}") from error
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SettingsError(f"teacher.weights: {path} does not fit the model: {reason}") from error
     return network
 
 
@@ -110,7 +110,8 @@ def _cached(
 
 def _digest(experiment: Experiment, data: Data, seed: int) -> str:
     """Hash what makes a teacher: its settings, its seed, and the very samples it sees."""
-    asked = experiment.teacher.model_dump(mode="json", exclude={"scale_features", "seed"})
+    unread = {"scale_features", "seed", "classifier"}  # by the training of a teacher
+    asked = experiment.teacher.model_dump(mode="json", exclude=unread)
     asked |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
     asked |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})
     digest = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=12)
@@ -216,3 +217,43 @@ def measure(network: Network, data: Data, sight: Sight) -> dict[str, float]:
         "teacher_test_accuracy": accuracy(test.logits, sight.labels(data.test.labels)),
         "teacher_held_out_accuracy": accuracy(held_out.logits, sight.labels(kept.labels)),
     }
+
+
+def doubts(network: Network, data: Data, experiment: Experiment, sight: Sight) -> list[str]:
+    """Return what speaks against a teacher that was trained elsewhere, in a sentence each.
+
+    It is near chance where its accuracy on the held-out part is within two standard errors of
+    the share of the largest class. It is fed in another way than it was trained where one of
+    the usual ways (`wcord.normalisation.usual`) gives an accuracy two standard errors higher.
+
+        standard error of p on n samples = sqrt(p (1 - p) / n)
+    """
+    labels = sight.labels(data.held_out.labels)
+    n, setting = len(labels), experiment.teacher.normalise
+
+    def share(asked: Sight) -> float:
+        return accuracy(outputs(network, asked.see_all(data.held_out)).logits, labels) / 100
+
+    def error(p: float) -> float:
+        return math.sqrt(p * (1 - p) / n)
+
+    now, found = share(sight), []
+    chance = int(torch.bincount(labels).max()) / n
+    if now <= chance + 2 * error(chance):
+        found.append(
+            f"the teacher is near chance: {100 * now:.1f} % of the {n} held-out samples, where the "
+            f"largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
+        )
+    ways = {
+        text: share(Sight(experiment.teacher.model_copy(update={"normalise": way}), data, 0))
+        for text, way in usual(sight.shape[0]).items()
+        if way != setting
+    }
+    best = max(ways, key=lambda text: ways[text])
+    if ways[best] - now > 2 * math.hypot(error(now), error(ways[best])):
+        found.append(
+            f"the teacher has {100 * now:.1f} % of the held-out samples as it is fed, and "
+            f"{100 * ways[best]:.1f} % with teacher.normalise set to {best}: set that, if it was "
+            "trained so"
+        )
+    return found

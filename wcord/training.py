@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from wcord import checkpoint, parallel
+from wcord import checkpoint, parallel, provenance
 from wcord.arm import Arm
 from wcord.capture import Branches
 from wcord.preparation import Prepared
@@ -198,7 +198,8 @@ class Training:
             time.sleep(min(left, 0.05))
             control = self.writer.read_control()
             delay = float(control["delay"] or 0)
-            if control["stop"] or control["pause_at"] is not None:
+            pause_at = control["pause_at"]
+            if control["stop"] or (pause_at is not None and self.step >= pause_at):
                 return
 
     def look_if_new(self) -> None:
@@ -232,6 +233,7 @@ class Training:
         self._saved = now
         header = {
             "settings": self.prepared.digest,
+            "inputs": provenance.digest(self.prepared.inputs),
             "metrics": self.writer.flush(durable=True),
             "frozen": {arm.name: fault for arm in self.arms if (fault := arm.fault())},
             "built": self.prepared.built,

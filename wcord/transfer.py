@@ -22,9 +22,14 @@ from wcord.task import Sight
 
 @dataclass(frozen=True)
 class Probing:
-    """One data set to probe on: `name` of the result, samples and labels of both parts."""
+    """One data set to probe on: `name` of the result, samples and labels of both parts.
+
+    `source` and `fingerprints` are those of the data set (see `wcord.provenance`).
+    """
 
     name: str
+    source: str
+    fingerprints: dict[str, str]
     train: Split
     train_labels: Tensor
     test: Split
@@ -64,7 +69,12 @@ def probings(experiment: Experiment, data: Data, sights: list[Sight]) -> list[Pr
         place = order(of.train.labels, generator(experiment.seed, "linear-probe"))
         train = of.train.take(place[: asked.train_size].sort().values)
         answers = [labels(part.labels) for part in (train, of.test)]
-        found.append(Probing(name, train, answers[0], of.test, answers[1], asked.strength))
+        found.append(
+            Probing(
+                name, source, of.fingerprints, train, answers[0], of.test, answers[1],
+                asked.strength,
+            )
+        )  # fmt: skip
     return found
 
 

@@ -18,15 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from wcord.arguments import (
+    check_numbers,
+    require_choice,
+    require_cost,
+    require_count,
+    require_masses,
+    require_points,
+    require_positive,
+)
+from wcord.network_simplex import network_simplex
 from wcord.scaling import Scaled, log_form, proximal_steps, solve
 
-Array = NDArray[np.float64]
-
-MASS_ERROR = 1e-5  # how far from 1 a sum of masses may be
 MOST_UPDATES = 20_000  # of the last projection of IPOT
 DRAWN = 1e-3  # the row error up to which a plan counts as converged where no tolerance is given
 
@@ -86,6 +92,7 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     tensor([[0., 2.],
             [1., 1.]])
     """
+    require_points(x, y)
     similarity = F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).mT  # (..., n, m)
     return (1 - similarity).clamp(0, 2)  # rounding may leave [0, 2]; the true slope there is 0
 
@@ -107,6 +114,7 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     >>> squared_euclidean_cost(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
     tensor([[25.]])
     """
+    require_points(x, y)
     centre = y.detach().mean(-2, keepdim=True)
     x, y = x - centre, y - centre
     squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
@@ -139,7 +147,8 @@ def sinkhorn(
         epsilon: e > 0, in units of cost.
         source: a (n,) or (..., n), masses that sum to 1; 1/n where None. Zeros are allowed.
         target: b (m,) or (..., m), likewise.
-        iterations: how many times rows and columns are updated; with a tolerance, at most.
+        iterations: how many times rows and columns are updated; with a tolerance, at most. What a
+            tolerance takes can grow much faster than 1 / e as e falls.
         tolerance: None makes exactly `iterations`; otherwise stop when the L1 error of the rows
             is at most this in every problem of the batch, looked at every ten iterations at
             most (which makes the host wait for the device).
@@ -151,12 +160,14 @@ def sinkhorn(
         `Transport`. Its potentials belong to -e H as written above, without the further -1 that
         some authors put into H: `objective` = <a, f> + <b, g>, the dual value, which is at
         convergence <P, C> - e H(P) and before that a lower bound of it. (With H - 1 subtract e
-        from it; for e KL(P | a b^T) the potentials are f - e log a and g - e log b.)
+        from it. For e KL(P | a b^T), which `ot.solve(...).value` of POT has by default, the
+        potentials are f - e log a and g - e log b.)
 
     Raises:
-        ValueError: epsilon or tolerance not positive, iterations below 1, a cost that is not
-            (..., n, m) or holds NaN or infinity, masses that are negative, do not fit or do not
-            sum to 1, epsilon below what the number format can resolve.
+        ValueError: epsilon or tolerance not positive, iterations not a whole number of at least
+            1, a cost or masses that are no float tensors or do not fit together, masses with a
+            gradient under "envelope". With `validate`: a cost that holds NaN or infinity, masses
+            that are negative or do not sum to 1, epsilon below what the number format resolves.
 
     Differentiation:
         "envelope": the plan is the gradient of `objective` with respect to the cost, exactly at
@@ -186,9 +197,13 @@ def sinkhorn(
     tensor([[4.9998e-01, 2.2699e-05],
             [2.2699e-05, 4.9998e-01]])
     """
-    _check_scalars(cost, epsilon, iterations, tolerance, gradient)
+    _require_problem(cost, source, target, gradient)
+    require_positive("epsilon", epsilon)
+    require_count("iterations", iterations)
+    if tolerance is not None:
+        require_positive("tolerance", tolerance, "positive, or None for all iterations")
     if validate:
-        _check_numbers(cost, epsilon, source, target, gradient)
+        check_numbers(cost, epsilon, source, target)
     a, b = _masses(cost, source, target)
     if gradient == "unrolled":
         return _report(cost, a, b, log_form(cost, epsilon, a, b, iterations, tolerance), tolerance)
@@ -268,19 +283,24 @@ def ipot(
 ) -> Transport:
     """Solve optimal transport by T proximal steps, each an entropic problem around the last plan.
 
-        P_{t+1} = argmin over P of <P, C> + beta KL(P | P_t),    P_0 = 1
+        P_{t+1} = argmin <P, C> + beta KL(P | P_t)  over couplings P of a and b,   P_0 = 1 1^T
 
-    P_t is a scaling of exp(-t C / beta), so that T steps *are* Sinkhorn at e = beta / T: the bias
-    falls with T. Earlier scalings cancel in the last projection, which alone must be converged.
+    As published (`inner=1`), each step projects once on the rows and once on the columns:
+
+        Q = P_t * exp(-C / beta);   p = a / Q q,   q = b / Q^T p;   P_{t+1} = diag(p) Q diag(q)
+
+    Every P_t is a scaling of exp(-t C / beta). T steps with converged projections are therefore
+    *the same plan* as Sinkhorn at e = beta / T, and the bias falls as T grows.
 
     Args:
         cost: C (..., n, m), as in `sinkhorn`.
         beta: > 0, in units of cost; compare solvers at equal beta / iterations.
         source, target: masses, as in `sinkhorn`.
         iterations: T, the number of proximal steps.
-        inner: Sinkhorn updates of each step (the paper's L, which it sets to 1), without waiting
-            for the device. None makes one for each step but the last, and solves the last to
-            rounding (a row error of 1e-14 in float64, 1e-6 in float32, within 20,000 updates).
+        inner: projections of rows and columns in each step (L in the paper, which takes 1). None
+            gives the plan of converged steps: after T steps with one projection each, it solves
+            Sinkhorn at e = beta / T from the potentials reached, to a row error of 1e-14 in
+            float64 and 1e-6 in float32 or for 20,000 updates, and waits for the device.
         validate: as in `sinkhorn`.
 
     Returns:
@@ -301,12 +321,14 @@ def ipot(
     >>> torch.allclose(steps.plan, direct.plan, rtol=0, atol=1e-12)
     True
     """
-    _check_scalars(cost, beta, iterations, None, "envelope", name="beta")
-    if inner is not None and inner < 1:
-        raise ValueError(f"inner must be at least 1 or None, got {inner}")
+    _require_problem(cost, source, target)
+    require_positive("beta", beta)
+    require_count("iterations", iterations)
+    if inner is not None:
+        require_count("inner", inner)
     epsilon = beta / iterations
     if validate:
-        _check_numbers(cost, epsilon, source, target, "envelope")
+        check_numbers(cost, epsilon, source, target)
     a, b = _masses(cost, source, target)
     with torch.no_grad():
         scaled = proximal_steps(cost.detach(), beta, a, b, iterations, inner or 1)
@@ -333,27 +355,28 @@ def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None =
 
     Returns:
         `Transport` on the cost's device and in its dtype. `objective` is `value`, the potentials
-        are the dual solution, `iterations` is 0, and `converged` is POT's word for optimality.
+        are the dual solution, and `iterations` is 0. The plan does not depend on the unit of C nor
+        on a constant added to it.
 
     Raises:
         ValueError: as `sinkhorn`.
+        RuntimeError: the network simplex did not reach the optimum.
 
     Differentiation: backward through `value` or `objective` gives the plan, which is the
     gradient where the plan is unique and a subgradient elsewhere.
 
-    Source: Bonneel et al. (2011), "Displacement interpolation using Lagrangian mass transport"
-    (the solver inside `ot.emd`).
+    Source: see `wcord.network_simplex`.
 
     >>> result = exact(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     >>> float(result.value), result.plan.tolist()
     (0.0, [[0.5, 0.0], [0.0, 0.5]])
     """
-    _check_scalars(cost, 1.0, 1, None, "envelope")
-    _check_numbers(cost, math.inf, source, target, "envelope")
+    _require_problem(cost, source, target)
+    check_numbers(cost, math.inf, source, target)
     a, b = _masses(cost.detach(), source, target)
-    batch, (n, m) = cost.shape[:-2], cost.shape[-2:]
+    n, m = cost.shape[-2:]
     solved = [
-        _optimal(*problem)
+        network_simplex(*problem)
         for problem in zip(
             a.reshape(-1, n).double().cpu().numpy(),
             b.reshape(-1, m).double().cpu().numpy(),
@@ -361,38 +384,10 @@ def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None =
             strict=True,
         )
     ]
-    plan, f, g, optimal = (torch.as_tensor(np.stack(part)) for part in zip(*solved, strict=True))
-    f = f.to(a).reshape(a.shape).masked_fill(a == 0, -math.inf)
-    g = g.to(b).reshape(b.shape).masked_fill(b == 0, -math.inf)
-    scaled = Scaled(plan.to(a).reshape(cost.shape), f, g, 0)
+    plan, f, g = (torch.as_tensor(np.stack(part)).to(a) for part in zip(*solved, strict=True))
+    scaled = Scaled(plan.reshape(cost.shape), f.reshape(a.shape), g.reshape(b.shape), 0)
     result = _report(cost, a, b, scaled, None)
-    return replace(result, objective=result.value, converged=optimal.to(a.device).reshape(batch))
-
-
-def _optimal(a: Any, b: Any, cost: Any) -> tuple[Any, Any, Any, bool]:
-    b = b * (a.sum() / b.sum())  # masses given in float32 agree to 1e-7 only
-    plan, f, g, trouble = network_simplex(a, b, cost)
-    return plan, f, g, trouble is None
-
-
-def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Array, str | None]:
-    """Solve OT(C) for one problem in float64 by POT's network simplex.
-
-    Args:
-        a: masses (n,) of the sources, of sum 1.
-        b: masses (m,) of the targets, of the same sum.
-        cost: C (n, m).
-
-    Returns:
-        The plan (n, m), the dual solution (n,) and (m,) in units of cost, and in words what kept
-        the solver from the optimum, None where nothing did.
-
-    Source: as `exact`.
-    """
-    import ot  # takes three seconds, and most training steps never need it
-
-    plan, log = ot.emd(a, b, cost, numItermax=10_000_000, log=True, check_marginals=False)
-    return plan, log["u"], log["v"], log["warning"]
+    return replace(result, objective=result.value)
 
 
 # -------------------------------------------------------------------- gradients and evidence
@@ -442,9 +437,6 @@ def _weighted(mass: Tensor, potential: Tensor) -> Tensor:
     return (mass * potential.masked_fill(mass == 0, 0)).sum(-1)
 
 
-# ----------------------------------------------------------------------------- what is given
-
-
 def _masses(cost: Tensor, source: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return a (..., n) and b (..., m) in the cost's dtype, on its device."""
     *batch, n, m = cost.shape
@@ -453,67 +445,15 @@ def _masses(cost: Tensor, source: Tensor | None, target: Tensor | None) -> tuple
     return a.expand(*batch, n), b.expand(*batch, m)
 
 
-def _check_scalars(
-    cost: Tensor,
-    epsilon: float,
-    iterations: int,
-    tolerance: float | None,
-    gradient: str,
-    name: str = "epsilon",
+def _require_problem(
+    cost: Tensor, source: Tensor | None, target: Tensor | None, gradient: str = "envelope"
 ) -> None:
-    """Refuse what can be told without reading the device."""
-    if not isinstance(cost, Tensor) or cost.dtype not in (torch.float32, torch.float64):
-        kind = cost.dtype if isinstance(cost, Tensor) else type(cost).__name__
-        raise ValueError(f"cost must be a float32 or float64 tensor, got {kind}: convert it first")
-    if cost.ndim < 2 or 0 in cost.shape:
-        raise ValueError(f"cost must be (..., n, m), not empty, got shape {tuple(cost.shape)}")
-    if not epsilon > 0 or epsilon == math.inf:
-        raise ValueError(f"{name} must be a positive number, got {epsilon}")
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations}")
-    if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance must be positive, or None for all iterations, got {tolerance}")
-    if gradient not in ("envelope", "unrolled"):
-        raise ValueError(f"gradient must be 'envelope' or 'unrolled', got {gradient!r}")
-
-
-def _check_numbers(
-    cost: Tensor, epsilon: float, source: Tensor | None, target: Tensor | None, gradient: str
-) -> None:
-    """Refuse costs and masses that have no answer; reads the device."""
-    largest = float(cost.detach().abs().amax())  # NaN where there is one
-    if not math.isfinite(largest):
-        raise ValueError("cost holds NaN or infinite entries: mend the features it comes from")
-    finest = 4 * torch.finfo(cost.dtype).eps * largest
-    if epsilon < finest:
-        raise ValueError(
-            f"epsilon {epsilon:g} is below what {cost.dtype} resolves for costs up to "
-            f"{largest:g}: use at least {finest:.1g}, or exact()"
-        )
-    for name, mass, size in (
-        ("source", source, cost.shape[-2]),
-        ("target", target, cost.shape[-1]),
-    ):
+    """Refuse what can be refused without reading the device."""
+    require_cost(cost)
+    require_choice("gradient", gradient, ("envelope", "unrolled"))
+    *batch, n, m = cost.shape
+    for name, mass, size in (("source", source, n), ("target", target, m)):
         if mass is not None:
-            _check_masses(name, mass, cost, size)
+            require_masses(name, mass, (*batch, size))
             if mass.requires_grad and gradient == "envelope":
                 raise ValueError(f"{name} is a constant under gradient='envelope': detach it")
-
-
-def _check_masses(name: str, mass: Tensor, cost: Tensor, size: int) -> None:
-    batch = cost.shape[:-2]
-    fits = mass.ndim >= 1 and mass.shape[-1] == size and mass.ndim <= cost.ndim - 1
-    if not fits or any(
-        have not in (1, need) for have, need in zip(mass.shape[-2::-1], batch[::-1], strict=False)
-    ):
-        raise ValueError(
-            f"{name} must have shape ({size},) or {(*batch, size)} to fit a cost of shape "
-            f"{tuple(cost.shape)}, got {tuple(mass.shape)}"
-        )
-    mass = mass.detach()
-    if not bool((mass >= 0).all()):
-        raise ValueError(f"{name} holds masses that are negative or NaN: they must be at least 0")
-    total = mass.double().sum(-1)
-    if not bool(((total - 1).abs() <= MASS_ERROR).all()):
-        worst = float(total.flatten()[(total - 1).abs().argmax()])
-        raise ValueError(f"{name} must sum to 1, got {worst:g}: divide it by its sum")

@@ -14,6 +14,7 @@ from lab import (
     exporting,
     heat_maps,
     layouts,
+    literal,
     pairing,
     panels,
     registry,
@@ -33,9 +34,7 @@ Panel = Callable[[], None]
 
 def page() -> None:
     """Draw the page: the two sides' choosers, time, and the part that ticks."""
-    st.html(panels.WIDE)
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble)
+    panels.begin()
     names = [row.name for row in registry.rows(registry.attached()) if not row.trouble]
     if not names:
         st.info("No run yet: start one on the live page.")
@@ -60,7 +59,7 @@ def choose(key: str, names: list[str], before: list[Side | None]) -> Side | None
     try:
         watch = registry.watch_of(registry.find(name))
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         if not asked:
             return None
         watch = registry.watch_of(registry.find(fallback))
@@ -110,18 +109,18 @@ def tick(a: Side, b: Side, drawn_in: tuple[str, ...]) -> None:
     if tuple(row.state for row in rows) != drawn_in:
         st.rerun()
     if trouble := next((row.trouble for row in rows if row.trouble), ""):
-        st.error(trouble)
+        panels.error(trouble)
         return
     common = pairing.common_steps(a, b)
     step = timeline.latest(common, timeline.shown(a.watch, b.watch))
     if step is None:
-        st.info(_no_common_step(a, b), icon=":material/hourglass_top:")
+        st.info(literal.markdown(_no_common_step(a, b)), icon=":material/hourglass_top:")
         return
     try:
         pairing.check_pairing(a, b, step)
         draw(a, b, step)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
 
 
 def _no_common_step(a: Side, b: Side) -> str:
@@ -162,7 +161,7 @@ def verdict(a: Side, b: Side, step: int) -> None:
 
 def sentence(a: Side, b: Side, paired: PairedAccuracy, step: int) -> str:
     """Return the paired accuracy of two students in words."""
-    name_a, name_b = pairing.names(a, b)
+    name_a, name_b = map(literal.markdown, pairing.names(a, b))
     n = paired.both + paired.only_a + paired.only_b + paired.neither
     apart = paired.only_a + paired.only_b
     if not (a.answers or b.answers):
@@ -191,7 +190,7 @@ def signed(points: float) -> str:
 
 def said(verdict: str) -> str:
     """Return a verdict as the end of a sentence."""
-    return verdict if verdict.startswith("cannot") else f"A is {verdict}"
+    return f"A is {verdict}" if verdict in ("better", "worse") else verdict
 
 
 def seeds_sentence(a: Side, b: Side) -> str:
@@ -204,10 +203,11 @@ def seeds_sentence(a: Side, b: Side) -> str:
             "seed alone."
         )
     found = comparison.compare(table, "b")["a"]
+    interval = f", 95 % interval {signed(found.low)} to {signed(found.high)}"
+    known = "" if pd.isna(found.low) else interval
     return (
         f"Over {len(table)} seeds: {signed(found.difference)} points of "
-        f"{metric.replace('_', ' ')}, 95 % interval {signed(found.low)} to "
-        f"{signed(found.high)}, correlation of the two "
+        f"{metric.replace('_', ' ')}{known}, correlation of the two "
         f"{panels.number(found.correlation).replace('-', '−')}: {said(found.verdict)}."
     )
 
@@ -221,7 +221,7 @@ def plans(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
         picture = side.watch.picture(step, side.arm)
         option = side.watch.kept(
             ("compared plan", step, side.arm, theme.name),
-            lambda: heat_maps.plan_chart(picture.plan, labels, theme),
+            lambda: heat_maps.plan_chart(picture.plan, labels, theme, names=a.watch.class_names),
         )
         words = describe.of_plan(picture.plan, labels)
         st.echarts_chart(option, height=HEIGHT, key=f"plan-{key}", alt=words)
@@ -231,7 +231,7 @@ def plans(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
         panels.title("Difference of plans", "A − B", DIFFERENCE)
         plan_a, plan_b = (side.watch.picture(step, side.arm).plan for side in (a, b))
         moved = abs(differences.difference(plan_a, plan_b, labels)).sum() / 2 / len(labels)
-        option = differences.difference_chart(plan_a, plan_b, labels, theme)
+        option = differences.difference_chart(plan_a, plan_b, labels, theme, a.watch.class_names)
         words = f"Difference of the plans: {100 * moved:.0f} % of the mass goes elsewhere."
         st.echarts_chart(option, height=HEIGHT, key="difference", alt=words)
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -324,7 +324,9 @@ def maps(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
 
     def drawn(key: str, side: Side, frame: Frame) -> None:
         panels.title("Map", f"{key.upper()}, {side.arm}, {method}", MAP)
-        option = differences.still(charts.map_chart(frame, labels, theme))
+        option = differences.still(
+            charts.map_chart(frame, labels, theme, names=a.watch.class_names)
+        )
         values = side.watch.snapshot(step).values(side.arm)
         words = describe.of_map(labels, values, method)
         st.echarts_chart(option, height=HEIGHT, key=f"map-{key}", alt=words)

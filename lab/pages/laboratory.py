@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab import laboratory, panels, registry, starting
+from lab import laboratory, literal, panels, registry, starting
 from lab.batches import arm_chooser, take_over
 from lab.laboratory import Knob
 from lab.reading import Watch
@@ -21,9 +21,7 @@ GRID = (0.005, 0.01, 0.02, 0.05, 0.07, 0.1, 0.2, 0.5, 1.0)
 
 def page() -> None:
     """Draw the page: which arm to begin from, its knobs, and the button that starts the new one."""
-    st.html(panels.WIDE)
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble)
+    panels.begin()
     st.markdown(
         "Turn a knob and train the arm anew, **paired** with the old one: same seed, same teacher, "
         "same batches in the same order, same first weights. What differs afterwards comes from "
@@ -37,7 +35,7 @@ def page() -> None:
             experiment = watch.run.settings
             stood = laboratory.settings_of(experiment, arm)
         except (ValueError, OSError) as error:
-            st.error(str(error))
+            panels.error(error)
             return
     turned = knobs(watch, arm, experiment, stood)
     begin(watch, arm, experiment, turned)
@@ -53,7 +51,7 @@ def choose() -> tuple[Watch, str] | None:
     try:
         watch = registry.watch_of(registry.find(name))
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         return None
     st.session_state["begin-run"] = name
     take_over()
@@ -130,7 +128,8 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
         new = laboratory.variant(experiment, arm, turned)
     except ValueError as error:
         changed = laboratory.changed(experiment, arm, turned)
-        (st.error if changed else st.info)(str(error)[0].upper() + str(error)[1:])
+        problem = literal.markdown(str(error)[0].upper() + str(error)[1:])
+        (st.error if changed else st.info)(problem)
         return
     name = next(iter(new.arms))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -148,7 +147,8 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
             type="primary",
             icon=":material/play_arrow:",
         )
-    st.markdown(f"New arm: **{name}**, {experiment.epochs} epochs, seed {experiment.seed}.")
+    shown = literal.markdown(name)
+    st.markdown(f"New arm: **{shown}**, {experiment.epochs} epochs, seed {experiment.seed}.")
     try:
         starting.show_cost(new, pace)
         if pressed:
@@ -163,7 +163,7 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
                 query_params={"a": old, "arm_a": arm, "b": run.name, "arm_b": name},
             )
     except (ValueError, OSError, RuntimeError, StorageError) as error:
-        st.error(str(error).splitlines()[0])
+        panels.error(str(error).splitlines()[0])
 
 
 page()

@@ -15,7 +15,9 @@ import streamlit as st
 
 from lab import (
     address,
+    data_card,
     exporting,
+    literal,
     maps,
     panels,
     presenting,
@@ -45,7 +47,7 @@ def chosen_run() -> Path | None:
         try:
             return registry.find(asked)
         except ValueError as error:
-            st.error(str(error))
+            panels.error(error)
     newest = list_runs()
     return newest[0].path if newest else next(iter(registry.demo_runs().values()), None)
 
@@ -74,12 +76,26 @@ def favourite(arms: list[str]) -> str:
     return "wcord" if "wcord" in arms else arms[0]
 
 
+def asked(name: str, options: Sequence[str]) -> str | None:
+    """Return the option that the address names: as it is written, or as Streamlit binds it."""
+    wanted = st.query_params.get(name, "")
+    return next((o for o in options if wanted in (o, literal.markdown(o))), None)
+
+
 def choose(name: str, options: list[str], default: str, label: str) -> str:
     """Show a choice that is part of the address; what another run does not have is forgotten."""
     if st.session_state.get(name) not in options:
         st.session_state.pop(name, None)
+        if (wanted := asked(name, options)) is not None:
+            st.session_state[name] = wanted
     chosen = st.segmented_control(
-        label, options, default=default, required=True, key=name, bind="query-params"
+        label,
+        options,
+        default=default,
+        required=True,
+        format_func=literal.markdown,
+        key=name,
+        bind="query-params",
     )
     return str(chosen)
 
@@ -139,7 +155,8 @@ class Places(NamedTuple):
 def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
     """Read the run and draw its pictures; ask for a whole new page when its state has changed."""
     if not (watch.run.path / "settings.yaml").is_file():
-        places.top.error(f"{watch.run.name} is gone: its directory was deleted or moved.")
+        gone = f"{watch.run.name} is gone: its directory was deleted or moved."
+        places.top.error(literal.markdown(gone))
         return
     status = watch.run.status
     if steering.phase(status) != drawn_in:
@@ -156,7 +173,7 @@ def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
         view = view_of(watch, arm, drawn_in, *places.curves)
         view.watch.picture(view.step, arm)  # all or nothing
     except ValueError as error:
-        places.top.error(str(error))
+        places.top.error(literal.markdown(error))
         for empty in (places.strip, places.card):
             empty.empty()
         for place in (*places.pictures, *places.rows):
@@ -237,16 +254,14 @@ def tick_every(watch: Watch, phase: str) -> float | None:
 
 def page() -> None:
     """Draw the page; what needs torch is not waited for."""
-    st.html(panels.WIDE)
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble)
+    panels.begin()
     path = chosen_run()
     watch = None
     try:
         if path is not None:
             watch = registry.watch_of(path)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
     if st.session_state.setdefault("looked_at", path) != path:  # a link to another run
         st.session_state["looked_at"] = path
         address.forget(timeline.KEY, selection.KEY)
@@ -255,6 +270,8 @@ def page() -> None:
         return
     with st.sidebar:
         run_chooser(path)
+        if watch is not None:
+            data_card.of_run(watch.run)
     if path is None:
         st.info("No run yet: choose a preset on the left and press Start.")
     elif watch is not None:
@@ -309,8 +326,7 @@ def show(watch: Watch, *, ours: bool) -> None:
 def present(watch: Watch) -> None:
     """Show one panel on the full screen."""
     phase = steering.phase(watch.run.status)
-    arm = st.query_params.get("arm", "")
-    arm = arm if arm in watch.arms else favourite(watch.arms)
+    arm = asked("arm", watch.arms) or favourite(watch.arms)
     every = tick_every(watch, phase)
     loss, measure = (st.query_params.get(name, "") for name in ("loss", "measure"))
     names = {words: name for name, words in NAMES.items()}

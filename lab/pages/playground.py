@@ -214,9 +214,7 @@ def on_the_line(x: np.ndarray, y: np.ndarray, solved: Solved, theme: Theme) -> O
 
 def page() -> None:
     """Draw the page: choices at the side, the primal form above, the dual form below."""
-    st.html(panels.WIDE)
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble)
+    panels.begin()
     with st.sidebar:
         space = choose_space()
     if space == BATCH:
@@ -250,7 +248,7 @@ def of_clouds(count: int, seed: int, *, flat: bool) -> None:
     try:
         solved = solve(source[:, used], target[:, used], cost, solver, epsilon, iterations)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         return
     numbers(solved)
     columns = st.columns(3, gap="small")
@@ -287,7 +285,7 @@ def of_batch(batch: Batch) -> None:
     try:
         solved = solve(batch.teacher, batch.student, cost, solver, epsilon, iterations)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
         return
     numbers(solved)
     theme = panels.page_theme()
@@ -311,7 +309,7 @@ def of_batch(batch: Batch) -> None:
             "Both sides sorted by class. At the run's own cost and ε, with enough iterations, it "
             "is the plan of the live page.",
         )
-        option = heat_maps.plan_chart(solved.plan, batch.labels, theme)
+        option = heat_maps.plan_chart(solved.plan, batch.labels, theme, names=batch.class_names)
         st.echarts_chart(option, height=HEIGHT, key="batch-plan", alt=words)
     with columns[2].container(border=True, height="stretch"):
         potential_picture(batch.teacher, batch.student, solved, flat=False)

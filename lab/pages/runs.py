@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lab import panels, registry, starting
+from lab import literal, panels, registry, starting
 from lab.registry import Row
 from lab.steering import attempt
 from wcord.runs import Run, runs_folder
@@ -30,9 +30,7 @@ STATES = {
 
 def page() -> None:
     """Draw the page: the table of runs and the one chosen, or the editor of settings."""
-    st.html(panels.WIDE)
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble)
+    panels.begin()
     view = st.segmented_control(
         "What to do",
         ["Runs", "Start from settings"],
@@ -67,11 +65,11 @@ def overview() -> None:
     found = registry.rows(attached, search or "")
     every = registry.rows(attached) if search else found
     of = f"{len(found)} of {len(every)}" if search else f"{len(every)}"
-    st.caption(f"{of} runs; new ones go to `{runs_folder()}` ($WCORD_RUNS)")
+    st.caption(literal.markdown(f"{of} runs; new ones go to {runs_folder()} ($WCORD_RUNS)"))
     if found:
         table(found)
     else:
-        st.info(f"No run has {search!r} in its name, title, state or notes.")
+        st.info(literal.markdown(f"No run has {search!r} in its name, title, state or notes."))
     chosen = st.query_params.get("run", "")
     if row := next((row for row in every if row.name == chosen), None):
         details(row)
@@ -79,7 +77,7 @@ def overview() -> None:
         try:
             registry.find(chosen)
         except ValueError as error:
-            st.error(str(error))
+            panels.error(error)
     if any(row.moving for row in every):
         st.fragment(look_again, run_every=TICK)(signature(every))
 
@@ -162,7 +160,7 @@ def details(row: Row) -> None:
     with st.container(border=True):
         panels.title(row.name, row.sentence, f"Its directory: {row.path}")
         if row.title and not row.trouble:
-            st.markdown(row.title)
+            st.markdown(literal.markdown(row.title))
         if not registry.is_ours(row.path):
             st.caption("It lies outside of the runs folder: it is looked at, and never changed.")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -197,8 +195,9 @@ def actions(row: Row) -> None:
         _button("Stop", "stop", Run(row.path).stop, "End the run, with a checkpoint.")
         return
     with st.popover("Delete…", icon=":material/delete:"):
-        st.markdown(f"Delete **{row.name}** and everything in it? This cannot be undone.")
-        _button(f"Delete {row.name}", "delete", lambda: _delete(row.name), "", key="delete")
+        name = literal.markdown(row.name)
+        st.markdown(f"Delete **{name}** and everything in it? This cannot be undone.")
+        _button(f"Delete {name}", "delete", lambda: _delete(row.name), "", key="delete")
 
 
 def _button(

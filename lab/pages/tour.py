@@ -13,6 +13,7 @@ from lab import (
     differences,
     heat_maps,
     joined,
+    literal,
     palette,
     panels,
     registry,
@@ -38,9 +39,7 @@ Chart = Callable[[Watch, str, int, Theme], tuple[Option, str]]
 
 def page() -> None:
     """Draw the page: where one is, then as much of the stop as this phase shows."""
-    st.html(panels.WIDE)
-    if trouble := st.session_state.pop("trouble", None):
-        st.error(trouble)
+    panels.begin()
     number, phase = where()
     stop = STOPS[number]
     signposts(number, phase)
@@ -170,9 +169,9 @@ def run_of(stop: Stop) -> Row | None:
         return None
     row = registry.row(path)
     if row.trouble:
-        st.error(f"{row.name}: {row.trouble}. Delete it on the page of runs, then start again.")
+        panels.error(f"{row.name}: {row.trouble}. Delete it on the page of runs, then start again.")
     elif row.resumable:
-        st.warning(row.sentence)
+        st.warning(literal.markdown(row.sentence))
         st.button(
             "Resume",
             key="resume-stop",
@@ -216,7 +215,7 @@ def tick(watch: Watch, stop: Stop, arms: Sequence[str], drawn_in: str) -> None:
     status = watch.run.status
     keep_promised_pace(watch, status)
     if row.moving:
-        st.progress(row.share, text=status.sentence)
+        st.progress(row.share, text=literal.markdown(status.sentence))
     step = timeline.shown(watch)
     if step is None:
         st.info("No picture has been taken yet.", icon=":material/hourglass_top:")
@@ -228,7 +227,7 @@ def tick(watch: Watch, stop: Stop, arms: Sequence[str], drawn_in: str) -> None:
         st.markdown(f"**Look now.** {stop.look(first, now)}")
         draw(watch, stop, steps)
     except ValueError as error:
-        st.error(str(error))
+        panels.error(error)
 
 
 def steps_of(
@@ -256,7 +255,7 @@ def draw(watch: Watch, stop: Stop, steps: dict[str, int]) -> None:
     for column, (kind, arm) in zip(columns, pictures, strict=False):
         with column.container(border=True, height="stretch"):
             step = steps[arm]
-            st.markdown(f"**{TITLES[kind]}** · {arm}, step {step}")
+            st.markdown(f"**{TITLES[kind]}** · {literal.markdown(arm)}, step {step}")
             option, words = CHARTS[kind](watch, arm, step, theme)
             st.echarts_chart(option, height=HEIGHT, key=f"{kind}-{arm}", alt=words)
     for column, metric in zip(columns[len(pictures) :], stop.curves, strict=True):
@@ -287,7 +286,8 @@ def plan_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Optio
     """Return the heat map of an arm's plan, and its words."""
     plan = watch.picture(step, arm).plan
     labels = watch.snapshot(step).labels[: len(plan)]
-    return heat_maps.plan_chart(plan, labels, theme), describe.of_plan(plan, labels)
+    option = heat_maps.plan_chart(plan, labels, theme, names=watch.class_names)
+    return option, describe.of_plan(plan, labels)
 
 
 def cosines_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option, str]:
@@ -305,7 +305,8 @@ def map_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option
     """Return the joint map of an arm, and its words."""
     snapshot, layout = watch.snapshot(step), watch.layout(step, arm)
     words = describe.of_map(snapshot.labels, snapshot.values(arm), layout.method)
-    return differences.still(charts.map_chart(layout.frame, snapshot.labels, theme)), words
+    option = charts.map_chart(layout.frame, snapshot.labels, theme, names=watch.class_names)
+    return differences.still(option), words
 
 
 def lines_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option, str]:

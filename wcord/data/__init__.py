@@ -1,19 +1,32 @@
-"""Data sets as integer arrays on the device, divided once and for all reasons stated.
+"""Data sets as integer arrays on the device, divided once.
 
 `load` reads a source and divides it: the test part is fixed and only reported; of the training
-images a part is held out for choices; of the rest, `labelled` says whose labels may be seen.
+images a part is held out for choices, unless the source has a held-out part of its own; of the
+rest, `labelled` says whose labels may be seen. `Data.found` records what was read.
+
+Sources:
+    digits, cifar10, cifar100: known data sets.
+    npz:PATH: named arrays; `load_arrays` takes the same names, pairs (images, labels) and torch
+        data sets (see `from_arrays`).
+    folder:PATH: pictures in class folders, or train/, val/ and test/ with class folders (see
+        `wcord.data.folder.read_folder`).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.data.arrays import Arrays, Raw, from_arrays
+from wcord.data.arrays import from_arrays
 from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
 from wcord.data.epochs import Epochs
+from wcord.data.fingerprint import fingerprints
+from wcord.data.found import Found, first_pictures
 from wcord.data.labels import LabelMap
+from wcord.data.raw import Raw
 from wcord.data.settings import DataSettings, data_root
 from wcord.data.sources import SOURCES, check_source
 from wcord.data.split import Data, Split, channel_statistics, labelled_part, order
@@ -24,6 +37,7 @@ __all__ = [
     "Data",
     "DataSettings",
     "Epochs",
+    "Found",
     "LabelMap",
     "Split",
     "augment",
@@ -31,6 +45,7 @@ __all__ = [
     "channel_statistics",
     "data_root",
     "draws",
+    "first_pictures",
     "from_arrays",
     "labelled_part",
     "load",
@@ -61,9 +76,9 @@ def load(settings: DataSettings, seed: int, labels: object = None) -> Data:
 
 
 def load_arrays(
-    arrays: Arrays, settings: DataSettings | None = None, seed: int = 0, labels: object = None
+    arrays: Any, settings: DataSettings | None = None, seed: int = 0, labels: object = None
 ) -> Data:
-    """Divide a user's own arrays as `load` does (names: `from_arrays`); `source` is not read."""
+    """Divide a user's own arrays as `load` does (see `from_arrays`); `source` is not read."""
     return _prepare(from_arrays(arrays), settings or DataSettings(), seed, 0.1, labels, "arrays")
 
 
@@ -80,6 +95,12 @@ def _prepare(
         raise ValueError(f"{name} has one class only: at least two classes are needed")
     label_map = LabelMap.parse(labels, raw.classes)
     pool, test = (_shaped(part, settings) for part in (raw.train, raw.test))
+    kept = None if raw.held_out is None else _shaped(raw.held_out, settings)
+    if kept is not None and settings.held_out is not None:
+        raise ValueError(
+            f"held_out is {settings.held_out}, but {name} has a held-out part of its own: leave "
+            "held_out out"
+        )
     shortest = min(pool.images.shape[2:])
     if settings.augment != "none" and settings.padding >= shortest:
         raise ValueError(
@@ -91,10 +112,12 @@ def _prepare(
     if settings.subset_seed is not None:
         seed = settings.subset_seed
 
-    share = held_out if settings.held_out is None else settings.held_out
-    count = max(round(share * len(pool)), min(PROBE, len(pool) // 4), 1)
-    place = order(pool.labels, generator(seed, "held-out"), keep_shares=True)
-    kept, train = pool.take(place[:count].sort().values), pool.take(place[count:].sort().values)
+    train = pool
+    if kept is None:
+        share = held_out if settings.held_out is None else settings.held_out
+        count = max(round(share * len(pool)), min(PROBE, len(pool) // 4), 1)
+        place = order(pool.labels, generator(seed, "held-out"), keep_shares=True)
+        kept, train = pool.take(place[:count].sort().values), pool.take(place[count:].sort().values)
     if settings.train_size is not None:
         train = train.take(_first(train.labels, settings.train_size, "train_size", seed))
 
@@ -104,6 +127,8 @@ def _prepare(
     most = int(labelled.sum()) or len(kept)  # without labels nothing is chosen, only measured
     choices = order(label_map(kept.labels), generator(seed, "choices"))[:most]
     mean, std = channel_statistics(train.images)
+    as_read = {"training": raw.train, "held-out": raw.held_out, "test": raw.test}
+    parts = {"train": train, "held_out": kept, "test": test}
     return Data(
         name,
         raw.classes,
@@ -114,6 +139,8 @@ def _prepare(
         choices.sort().values,
         mean,
         std,
+        fingerprints(raw.classes, as_read),
+        Found.of(name, raw.classes, parts, raw.passed_over, raw.remarks),
     )
 
 

@@ -36,7 +36,8 @@ class DataSettings(BaseModel):
         default=None,
         gt=0,
         le=0.5,
-        description="share of the training images kept for choices (0.2 for digits, else 0.1)",
+        description="share of the training images kept for choices (0.2 for digits, else 0.1); "
+        "not where the data have a held-out part (val) of their own",
     )
     size: Side | tuple[Side, Side] | None = Field(
         default=None,

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wcord.data.arrays import Arrays, Raw, divide, from_arrays
+from wcord.data.arrays import from_arrays
 from wcord.data.folder import read_folder
+from wcord.data.raw import Raw
 from wcord.data.settings import DataSettings, data_root, locate
 from wcord.data.split import Split, order
 from wcord.randomness import generator
@@ -61,7 +62,7 @@ def _cifar(which: str, settings: DataSettings) -> Raw:
         )
         for part in parts
     )
-    return Raw(tuple(parts[0].classes), *divide(train, test))
+    return Raw.of(tuple(parts[0].classes), {"train": train, "test": test})
 
 
 def read_npz(path: str, settings: DataSettings) -> Raw:
@@ -72,7 +73,7 @@ def read_npz(path: str, settings: DataSettings) -> Raw:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it holds a single array, not named ones")
         with archive:
-            arrays: Arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{file} cannot be read as an .npz file of plain arrays: {reason}") from (
@@ -83,8 +84,7 @@ def read_npz(path: str, settings: DataSettings) -> Raw:
 
 def _folder(path: str, settings: DataSettings) -> Raw:
     height, width = settings.shape or (32, 32)
-    classes, train, test = read_folder(locate(path), height, width)
-    return Raw(classes, *divide(train, test))
+    return read_folder(locate(path), height, width)
 
 
 class Source(NamedTuple):

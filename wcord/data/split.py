@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from wcord.data.found import Found
+
 
 @dataclass(frozen=True)
 class Split:
@@ -59,7 +61,8 @@ class Data:
     `labelled` (n_train,) bool tells whose labels cross-entropy may see; `choices` are places
     in `held_out`: a class-balanced part no larger than the labelled one (all of it where no label
     is seen), on which accuracy is measured for every choice. `mean` and `std` (C,) float32 are of
-    the training images in [0, 1].
+    the training images in [0, 1]. `fingerprints` tell the data set from any other (see
+    `wcord.data.fingerprint`); `found` counts its classes and names what was passed over.
     """
 
     name: str
@@ -71,6 +74,8 @@ class Data:
     choices: Tensor
     mean: Tensor
     std: Tensor
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    found: Found = field(default_factory=Found)
 
     @property
     def shape(self) -> tuple[int, int, int]:

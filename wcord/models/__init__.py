@@ -1,6 +1,7 @@
 """Networks by name; each is one line in `MODELS` or one rule in `FAMILIES`.
 
 `build` gives a plain module; `Network` reads penultimate features and stage maps of any module.
+`own.adopted` takes a user's module into an experiment, `weights.load_weights` reads weight files.
 """
 
 from __future__ import annotations

@@ -57,10 +57,14 @@ class MobileNetV2(nn.Module):
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)
         self.last = conv_norm(inputs, 1280, 1)
+        self.deepest = nn.Identity()
         self.pool = GlobalMean()
         self.classifier = nn.Linear(1280, classes)
         initialise_fan_out(self, linear=0.01)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, classes)."""
-        return self.classifier(self.pool(self.last(self.stages(self.stem(images)))))
+        maps = self.stages(self.stem(images))
+        features = self.pool(self.last(maps))
+        self.deepest(maps)  # called last, so that `Network` reads the maps of the last stage
+        return self.classifier(features)

@@ -92,12 +92,16 @@ class ShuffleNet(nn.Module):
         self.stem = conv_norm(channels, STEM, 1)
         self.stages = nn.Sequential(*stages)
         self.last = nn.Identity() if last is None else conv_norm(width, last, 1)
+        self.deepest = nn.Identity()
         self.pool = GlobalMean()
         self.classifier = nn.Linear(last or width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, classes)."""
-        return self.classifier(self.pool(self.last(self.stages(self.stem(images)))))
+        maps = self.stages(self.stem(images))
+        features = self.pool(self.last(maps))
+        self.deepest(maps)  # called last, so that `Network` reads the maps of the last stage
+        return self.classifier(features)
 
 
 def shufflenet_v1(channels: int, classes: int) -> ShuffleNet:

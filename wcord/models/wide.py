@@ -51,6 +51,7 @@ class WideResNet(nn.Module):
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)
         self.after = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
+        self.deepest = nn.Identity()
         self.pool = GlobalMean()
         self.classifier = nn.Linear(inputs, classes)
         initialise_fan_out(self)
@@ -58,4 +59,7 @@ class WideResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, classes)."""
-        return self.classifier(self.pool(self.after(self.stages(self.stem(images)))))
+        maps = self.stages(self.stem(images))
+        features = self.pool(self.after(maps))
+        self.deepest(maps)  # called last, so that `Network` reads the maps before norm and ReLU
+        return self.classifier(features)

@@ -25,7 +25,13 @@ class AT(Term):
         q = Q / ||Q||_2,   Q = sum over channels of A_c^2, flattened
 
     Stages are paired from the deepest on; where heights or widths differ the larger map is
-    averaged down.
+    averaged down. The 1/2 is the paper's; the authors' code and RepDistiller leave it out, so
+    that their weight of 1000 is 2000 here.
+
+    Stages are the last maps at each size. On the CIFAR networks these are RepDistiller's (WRN's
+    before the last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last
+    convolution), except that VGG's first stage and a ShuffleNet's first convolution count too,
+    and of VGG's two stages of 4 x 4 only the last.
 
     Source: Zagoruyko and Komodakis (2017), "Paying more attention to attention", eq. 2, with beta
     of 10^3 over the number of elements of the attention map and the batch.

@@ -25,7 +25,7 @@ class Means(NamedTuple):
 
 
 class Contrastive(Term):
-    """Tell congruent pairs from incongruent ones, from both sides.
+    """Train a critic to separate congruent from incongruent pairs, with anchors of both sides.
 
         L = L(student anchors, teacher bank) + L(teacher anchors, student bank)
 
@@ -45,7 +45,7 @@ class Contrastive(Term):
         negatives: the rule by which they are chosen.
         normalise_bank: keep bank rows at unit length.
         summed: add negatives up instead of averaging (`wasserstein`).
-        certified: whether `bound` is one, and so is logged.
+        certified: whether the form's bound of mutual information holds, and so is logged.
     """
 
     critic: Critic

@@ -1,4 +1,4 @@
-"""Contrastive representation distillation, as its published code computes it."""
+"""Contrastive representation distillation (CRD)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wcord.objectives.term import Shapes, TermSettings
 
 
 class CRDSettings(TermSettings):
-    """Settings of `crd`; the defaults are the published ones."""
+    """Settings of `crd`; the defaults are those of the authors' code (RepDistiller)."""
 
     weight: float = Field(0.8, ge=0, description="factor of this term in the total")
     dim: int = Field(128, ge=1, description="length of the embeddings")
@@ -34,7 +34,8 @@ class CRD(Contrastive):
     `gckt` with the form `nce`, the dot critic normalised after, and c = Z / N: the same function
     given the same negatives and normaliser (the published code's eps of 1e-7 is not needed here).
     Unlike there, the bank starts from real embeddings and not from noise, is written after the
-    optimizer's step, and M never exceeds what there is.
+    optimizer's step, and M never exceeds what there is. There each anchor's negatives are drawn
+    for it alone and without replacement, here as `Negatives` says.
 
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation"; the
     authors' code for Z and the negatives.

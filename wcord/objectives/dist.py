@@ -12,7 +12,7 @@ from wcord.objectives.term import Batch, Output, Term, TermSettings
 
 
 class DISTSettings(TermSettings):
-    """Settings of `dist`; factors of 1 and temperature 4 are common on CIFAR-100 (unconfirmed)."""
+    """Settings of `dist`; the factors are the authors' default, temperature 4 is unconfirmed."""
 
     weight: float = Field(1.0, ge=0, description="factor of this term in the total")
     inter: float = Field(1.0, ge=0, description="beta, factor of the part between classes")

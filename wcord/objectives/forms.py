@@ -1,7 +1,9 @@
 """The forms of the global contrastive term, as functions of critic scores alone.
 
-One row an anchor: its congruent score g+ and the scores g- of its negatives. `allowed` tells
-which of a row's negatives count (None: all); M is their number in the row.
+One row an anchor: its congruent score g+ and the scores g- of its negatives. `allowed` is which
+of a row's negatives count (None: all); M is their number in the row. Bounds of mutual information
+hold for expectations over negatives from the product of the marginals; those returned are
+estimates of them from one batch.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Scores:
 
 
 class Form(NamedTuple):
-    """What a form says: the loss of one direction and a lower bound of mutual information."""
+    """The loss of one direction, and its lower bound of mutual information in nats."""
 
     loss: Tensor
     bound: Tensor
@@ -69,8 +71,9 @@ def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: 
     `summed` the negatives are added and not averaged, E_joint - M E_product: no dual of anything
     (it changes with g + const), offered because the paper may print it.
 
-    The bound is 2 (I_W / D)^2 with D the diameter (transport-entropy), in nats, of the value
-    itself where g is K-Lipschitz.
+    The bound is 2 (value / D)^2 with D = 4 the diameter, where g is K-Lipschitz: the value is at
+    most I_W, and I >= 2 (I_W / D)^2 (transport-entropy). As I_W <= E||s - s'|| <= sqrt(2) for
+    unit vectors s and s' drawn alike and apart, it is at most 1/4 nat.
     """
     value = difference(scores) / lipschitz
     loss = -value
@@ -84,8 +87,9 @@ def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) ->
 
         q = e^g / (e^g + M c),   L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
 
-    The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L, in nats; it is
-    often negative.
+    The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L; it is often
+    negative. At the best critic it is I - E_joint log(1 + r/M) - E_product M log(1 + r/M), r the
+    density ratio, and tends to I - 1 as M grows.
 
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation".
     """

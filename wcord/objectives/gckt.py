@@ -73,12 +73,13 @@ class GCKT(Contrastive):
     side, teacher anchors the teacher's projection). g is `DotCritic`, or `JointCritic` over tau:
     (1/tau)-Lipschitz on pairs of unit features where `normalise` is "before", so `wasserstein` is
     a Kantorovich-Rubinstein value in units of d = ||t - t'|| + ||s - s'|| and does not change
-    with tau. With "after", g has no Lipschitz bound, and `nce` with `other_class` and
-    `first_batch` is CRD.
+    with tau. With "after" (projections with biases, then unit length), g has no Lipschitz bound,
+    and `nce` with `other_class` and `first_batch` is CRD.
 
     Logged: `difference` = E_joint[g] - E_product[g] in units of g (times tau: in units of d),
-    `normaliser_student` and `normaliser_teacher` (c, of `nce`), and `bound`, a lower bound in
-    nats of mutual information, estimated on the batch against the bank (absent where g has none).
+    `normaliser_student` and `normaliser_teacher` (c, of `nce`), and `bound`, an estimate from the
+    batch and the bank of the form's lower bound of mutual information, in nats (absent where g
+    has none; with `other_class` the negatives are not of the product, and it is no bound).
 
     Source: Chen et al. (2021), "Wasserstein contrastive representation distillation" (which form
     and weight it uses is unconfirmed); Ozair et al. (2019), "Wasserstein dependency measure for

@@ -25,13 +25,16 @@ class ITRD(Term):
 
         L = b_corr log2 sum_v |c_v - 1|^(2 alpha)  +  b_mi (||G_S||_F^2 - ||G_ST||_F^2)
 
-    c_v is the correlation over the batch of channel v of the teacher with that of the linearly
-    embedded student, G the Gram matrix of unit features over its trace, G_ST the elementwise
-    product of both over its trace; ||G||_F^2 = 2^(-S_2) with S_2 Rényi's entropy of order 2 in
-    bits. The entropies enter without their logarithm, as in the released code.
+    c_v is (1 - 1/n) times the correlation over the batch of channel v of the teacher with that
+    of the linearly embedded student, so that the logarithm stays finite. G is the Gram matrix of
+    unit features over its trace, G_ST the elementwise product of both over its trace; in G the
+    student's features are embedded only where their length is not the teacher's.
+    ||G||_F^2 = 2^(-S_2) with S_2 Rényi's entropy of order 2 in bits. All this is as in the
+    authors' code, except that a channel which is constant in the batch gives NaN there and c_v = 0
+    here.
 
     Source: Miles, Lopez-Rodriguez and Mikolajczyk (2022), "Information theoretic representation
-    distillation", and the authors' code for the weights.
+    distillation", and the authors' code (distiller_zoo/IT.py).
     """
 
     Settings = ITRDSettings
@@ -44,19 +47,19 @@ class ITRD(Term):
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
-        z_t, z_s = teacher.features, self.project(student.features)  # (n, teacher_dim)
-        c = (_standard(z_t) * _standard(z_s)).mean(0)  # (teacher_dim,)
-        distance = (c - 1).square().clamp_min(1e-12) ** self.settings.alpha
-        correlation = distance.sum().log2()
+        z_t, embedded = teacher.features, self.project(student.features)  # (n, teacher_dim)
+        c = (_standard(z_t) * _standard(embedded)).mean(0)  # (teacher_dim,)
+        correlation = ((c - 1).square() ** self.settings.alpha).sum().log2()
+        z_s = student.features if student.features.shape == z_t.shape else embedded
         gram_t, gram_s = (F.normalize(z, dim=1) @ F.normalize(z, dim=1).T for z in (z_t, z_s))
         mutual = _purity(gram_s) - _purity(gram_s * gram_t)
         return self.settings.correlation * correlation + self.settings.mutual * mutual
 
 
 def _standard(z: Tensor) -> Tensor:
-    """Return z with every channel at mean 0 and variance 1; a constant channel becomes 0."""
+    """Return z with every channel at mean 0 and unbiased variance 1; a constant one becomes 0."""
     centred = z - z.mean(0)
-    return centred / (centred.square().mean(0) + 1e-12).sqrt()
+    return centred / (centred.square().sum(0) / max(len(z) - 1, 1) + 1e-12).sqrt()
 
 
 def _purity(gram: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from wcord.objectives.term import Batch, Output, Term, TermSettings
 
 
 class DistillationSettings(TermSettings):
-    """Settings of `kd`; weight 0.9 and temperature 4 are the standard recipe's."""
+    """Settings of `kd`; the defaults are RepDistiller's, beside cross-entropy of weight 0.1."""
 
     weight: float = Field(0.9, ge=0, description="factor of this term in the total")
     temperature: float = Field(4.0, gt=0, description="T, softens both sides")

@@ -62,21 +62,26 @@ class LCKT(Term):
 
         L = <P, C>,   C_ij = 1 - cos(z_T,i, z_S,j),   P of the chosen plan, marginals 1/n
 
-        sinkhorn, ipot, exact:  P minimises the (entropic, proximal, exact) transport of C
-        identity:               P = I / n, the paired cost
-        uniform:                P = 1 / n^2
-        shuffled:               P = a permutation drawn anew each step, over n
+        sinkhorn:  P = argmin of <P, C> - e H(P),  H = -sum P log P,  e = `epsilon`
+        ipot:      `iterations` proximal steps of `beta`, one projection each: e = beta/iterations
+        exact:     P = argmin of <P, C>
+        identity:  P = I / n, the paired cost
+        uniform:   P = 1 / n^2
+        shuffled:  P = a random permutation over n, another one in each step
 
-    With `debias` L = OT(T, S) - OT(T, T) / 2 - OT(S, S) / 2 of the regularised objectives, the
-    Sinkhorn divergence, which does not shrink the student's classes.
+    With `debias` L = OT(T, S) - OT(T, T) / 2 - OT(S, S) / 2, OT = min of <P, C> - e H(P): the
+    Sinkhorn divergence. It is 0 at student = teacher, its least value; OT is not least there,
+    and training on it shrinks the student's classes.
 
     Embeddings: those of `gckt`, else `crd`, where present and `share`; otherwise own ones,
     z_S = W_S h_S + b_S against z_T = h_T (teacher side fixed; W_S starts as the identity where
     dimensions agree) or z_T = W_T h_T + b_T (trained). Alone, the term is blind to the pairing
     of samples, and with both sides trained it collapses.
 
-    Differentiation: "envelope" trains with the plan held fixed, the gradient of the regularised
-    objective; "unrolled" through all iterations, the gradient of <P, C> itself.
+    Differentiation: "envelope" holds P fixed, so that training descends the objective OT, whose
+    gradient this is, while L = <P, C> is what is returned and logged; "unrolled" goes through
+    all iterations and gives the gradient of <P, C> itself. For exact, identity, uniform and
+    shuffled, and with `debias`, L is what is descended.
 
     Logged: `marginal_error` (sinkhorn, ipot, exact), the L1 error of the plan's rows.
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from wcord.objectives.term import Batch, Output, Term, TermSettings
 
 SMALLEST = 1e-6  # distances below this have no direction and no gradient
+TINY = 1e-7  # added to probabilities before their logarithm
 
 
 class SPSettings(TermSettings):
@@ -28,7 +29,7 @@ class SP(Term):
 
         L = 1/n^2 ||G_T - G_S||_F^2,   G = rows of F F' scaled to unit length, F (n, d) features
 
-    on penultimate features (the paper: activations of the last block, flattened).
+    on penultimate features. The paper and RepDistiller take the maps of the last stage, flattened.
 
     Source: Tung and Mori (2019), "Similarity-preserving knowledge distillation".
     """
@@ -44,7 +45,7 @@ class SP(Term):
 
 
 class RKDSettings(TermSettings):
-    """Settings of `rkd`; the factors are the paper's for classification."""
+    """Settings of `rkd`; the factors are those of the authors' code for classification."""
 
     weight: float = Field(1.0, ge=0, description="factor of this term in the total")
     distance: float = Field(25.0, ge=0, description="factor of the part on distances")
@@ -58,6 +59,9 @@ class RKD(Term):
 
     h is Huber's distance between the teacher's and the student's value, m the mean distance of a
     pair in the batch, angle ijk that at x_j; means over distinct samples. On penultimate features.
+    The authors' code and RepDistiller divide by n^2 and n^3, with a 0 for every pair and triple in
+    which a sample comes twice: 1.6 % and 4.6 % less at n = 64. For classification the authors'
+    code also scales features to unit length first.
 
     Source: Park et al. (2019), "Relational knowledge distillation", distance-wise and angle-wise
     losses.
@@ -100,13 +104,14 @@ class PKTSettings(TermSettings):
 class PKT(Term):
     """Probabilistic knowledge transfer: who is whose neighbour.
 
-        p_j|i = K_ij / sum over k != i of K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2
-        L = 1/n^2 sum over i != j of p_j|i(T) log(p_j|i(T) / p_j|i(S))
+        p_j|i = K_ij / sum over k of K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2
+        L = 1/n^2 sum over i, j of p_j|i(T) log((p_j|i(T) + 1e-7) / (p_j|i(S) + 1e-7))
 
-    on penultimate features.
+    on penultimate features. Sums include k = i and j = i, as in the authors' code and in
+    RepDistiller; the paper's equations leave them out.
 
     Source: Passalis and Tefas (2018), "Learning deep representations with probabilistic knowledge
-    transfer", with the cosine kernel.
+    transfer", with the cosine kernel, and the authors' code (nn/pkt.py).
     """
 
     Settings = PKTSettings
@@ -116,13 +121,11 @@ class PKT(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         p_t, p_s = (_neighbourhood(o.features) for o in (teacher, student))
-        return F.kl_div(p_s.log(), p_t.log(), reduction="sum", log_target=True) / len(p_t) ** 2
+        return (p_t * ((p_t + TINY) / (p_s + TINY)).log()).mean()
 
 
 def _neighbourhood(x: Tensor) -> Tensor:
-    """Return p (n, n - 1), the diagonal left out."""
-    n = len(x)
+    """Return p (n, n), every row a distribution."""
     unit = F.normalize(x, dim=1, eps=SMALLEST)
-    kernel = (unit @ unit.T + 1) / 2  # (n, n)
-    others = kernel.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1).clamp_min(1e-7)
-    return others / others.sum(1, keepdim=True)
+    kernel = (unit @ unit.T + 1) / 2
+    return kernel / kernel.sum(1, keepdim=True)

@@ -28,7 +28,8 @@ class VID(Term):
         s_c^2 = softplus(a_c) + 1e-5
 
     on penultimate features, mu linear. Minus D L, D the number of channels, is I's bound up to
-    the teacher's entropy and a constant.
+    the teacher's entropy and a constant. RepDistiller sums such terms over the stage maps, with
+    three 1 x 1 convolutions (ReLU in between) as mu.
 
     Source: Ahn et al. (2019), "Variational information distillation for knowledge transfer"
     (Gaussian with learnt variances).

@@ -18,7 +18,7 @@ class WKDLogitSettings(TermSettings):
     """Settings of `wkd_l`; the defaults are the released ones for ResNet32x4 to 8x4, CIFAR-100."""
 
     weight: float = Field(1.0, ge=0, description="factor of this term in the total")
-    others: float = Field(800.0, ge=0, description="lambda, factor of the transport of the others")
+    others: float = Field(600.0, ge=0, description="lambda, factor of the transport of the others")
     temperature: float = Field(8.0, gt=0, description="T, softens the other classes")
     sharpness: float = Field(1.0, gt=0, description="kappa of the cost between classes")
     epsilon: float = Field(0.05, ge=1e-3, description="entropic regularisation, units of cost")
@@ -38,14 +38,18 @@ class WKDLogit(Term):
     of linear kernels: K_c (b, b) holds the centred inner products of the teacher's features of b
     training samples of class c, in their order in the training set, measured once in `prime`. As
     published, the k-th sample of one class is so paired with the k-th of another, for which there
-    is no reason in the data; b is the size of the smallest class, at most `examples`. The
-    published weight decays by a cosine from epoch 150 on, which is left to the schedule.
+    is no reason in the data; b is the size of the smallest class, at most `examples`.
+
+    In the released code, and not here: a class's kernel has a row for every place of the last
+    map of every sample (32,000 rows on CIFAR-100), and from epoch 150 on the weight `others`
+    falls to 0 by half a cosine. Cross-entropy of weight 1 stands beside the term there.
 
     Differentiation: envelope. The student's masses get the plan's potentials, the gradient of
-    the regularised objective (Danskin), and not that of <P, C> through the iterations.
+    the regularised objective (Danskin). The released code differentiates <P, C> through the
+    iterations.
 
     Source: Lv, Yang and Li (2024), "Wasserstein distance rivals Kullback-Leibler divergence for
-    knowledge distillation" (WKD-L), and the released code for the settings.
+    knowledge distillation" (WKD-L), and the released code (configs/cifar100/wkd_l).
     """
 
     Settings = WKDLogitSettings
@@ -101,17 +105,18 @@ class WKDLogit(Term):
 
     def _transport(self, cost: Tensor, p_t: Tensor, p_s: Tensor) -> Tensor:
         """Return the mean of <P, C>, with the gradient of the regularised objective in p_s."""
+        fixed = p_s.detach()
         with torch.no_grad():
             solved = transport.sinkhorn(
                 cost,
                 self.settings.epsilon,
                 source=p_t,
-                target=p_s,
+                target=fixed,
                 iterations=self.settings.iterations,
                 validate=False,
             )
             slope = solved.potentials[1].nan_to_num(neginf=0.0)  # (n, classes - 1)
-        moving = (slope * (p_s - p_s.detach())).sum(1)  # 0, with gradient `slope`
+        moving = (slope * (p_s - fixed)).sum(1)  # 0, with gradient `slope`
         return (solved.value + moving).mean()
 
 
@@ -124,7 +129,7 @@ def _kernel(features: Tensor) -> Tensor:
 class WKDFeatureSettings(TermSettings):
     """Settings of `wkd_f`; the defaults are the released ones for ResNet32x4 to 8x4, CIFAR-100."""
 
-    weight: float = Field(0.006, ge=0, description="factor of this term in the total")
+    weight: float = Field(0.08, ge=0, description="factor of this term in the total")
     means: float = Field(4.0, ge=0, description="gamma, factor of the means over the deviations")
 
 
@@ -133,12 +138,18 @@ class WKDFeature(Term):
 
         L = mean over samples of  gamma ||mu_T - mu_S||^2 + ||sigma_T - sigma_S||^2
 
-    mu and sigma are mean and standard deviation of each channel over the places of the deepest
-    map, the student's first brought to the teacher's channels by a 1 x 1 convolution, batch
-    normalisation and ReLU. With gamma = 1 and diagonal covariances it is W2^2 itself.
+    mu is the mean of each channel over the places of the deepest map, sigma^2 its unbiased
+    variance + 1e-5. The student's map is first brought to the teacher's channels by a 1 x 1
+    convolution, batch normalisation and ReLU. With gamma = 1 and diagonal covariances it is W2^2
+    itself. The deepest map is the last stage's output, as in the released code: WRN's before the
+    last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last convolution.
+
+    In the released code, and not here: from epoch 150 on the weight falls to 0 by half a cosine;
+    where map sizes differ, the student's is first resized by a strided or transposed convolution;
+    for WRN-40-2 to ShuffleNetV1 each of 4 x 4 parts of the map has its own Gaussian.
 
     Source: Lv, Yang and Li (2024), "Wasserstein distance rivals Kullback-Leibler divergence for
-    knowledge distillation" (WKD-F), and the released code for the settings.
+    knowledge distillation" (WKD-F), and the released code (configs/cifar100/wkd_f).
     """
 
     Settings = WKDFeatureSettings
@@ -167,4 +178,4 @@ class WKDFeature(Term):
 def _gaussian(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (n, channels) over the places of (n, channels, h, w)."""
     places = maps.flatten(2)
-    return places.mean(2), (places.var(2, unbiased=False) + 1e-5).sqrt()
+    return places.mean(2), (places.var(2) + 1e-5).sqrt()

@@ -1,0 +1,159 @@
+"""What a network is fed: measured, as it is, or by statistics of its own."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import nn
+from torch.nn import functional as F
+
+import wcord
+from wcord.data import load_arrays
+from wcord.experiment import NetworkSettings
+from wcord.task import Sight
+from wcord.teacher import Doubt
+
+NUMBER = st.floats(-2, 2)
+POSITIVE = st.floats(0.05, 3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data(), st.sampled_from([1, 3]))
+def test_pictures_become_what_the_setting_says(draw: Any, channels: int) -> None:
+    images = np.random.default_rng(channels).integers(0, 256, (24, 5, 4, channels), dtype=np.uint8)
+    data = load_arrays({"images_train": images, "labels_train": np.arange(24) % 2})
+    listed = st.lists(NUMBER, min_size=channels, max_size=channels)
+    spread = st.lists(POSITIVE, min_size=channels, max_size=channels)
+    mean = draw.draw(st.one_of(NUMBER, listed))
+    std = draw.draw(st.one_of(POSITIVE, spread))
+    asked = NetworkSettings(model="resnet8", normalise={"mean": mean, "std": std})
+    seen = Sight(asked, data, 0).see(data.train)
+    pixels = data.train.images.double() / 255
+    shift, scale = (torch.tensor(v, dtype=torch.float64).reshape(-1, 1, 1) for v in (mean, std))
+    torch.testing.assert_close(seen.double(), (pixels - shift) / scale, rtol=1e-5, atol=1e-5)
+    plain = Sight(NetworkSettings(model="resnet8", normalise="none"), data, 0).see(data.train)
+    torch.testing.assert_close(plain.double(), pixels, rtol=0, atol=1e-6)
+    measured = Sight(NetworkSettings(model="resnet8"), data, 0).see(data.train)
+    assert measured.mean((0, 2, 3)).abs().max() < 1e-4
+    assert (measured.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-4
+
+
+def test_each_network_has_its_own() -> None:
+    experiment = wcord.load("digits-compression").replace({"teacher.normalise": "none"})
+    assert experiment.student.normalise == "measured"
+    again = wcord.experiment.parse(experiment.plain())
+    assert again == experiment and again.teacher.normalise == "none"
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, ...]:
+    found = load_digits()
+    images = (found.images * 255 / 16).round().astype(np.uint8)
+    return train_test_split(
+        images, found.target, test_size=0.5, random_state=0, stratify=found.target
+    )
+
+
+WAYS: dict[str, tuple[float, float, Any]] = {
+    "[0, 1]": (0, 1, "none"),
+    "[-1, 1]": (0.5, 0.5, {"mean": 0.5, "std": 0.5}),
+    "of other statistics": (0.449, 0.226, {"mean": [0.449], "std": [0.226]}),
+    "0 ... 255": (0, 1 / 255, {"mean": 0, "std": 1 / 255}),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def trained(request: pytest.FixtureRequest, digits: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
+    """Return a classifier trained on pictures of one scale, its own accuracy, and the setting."""
+    images, test, labels, test_labels = digits
+    shift, scale, setting = WAYS[request.param]
+
+    def fed(pictures: np.ndarray) -> torch.Tensor:
+        return (torch.tensor(pictures)[:, None].float() / 255 - shift) / scale
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10),
+        )  # fmt: skip
+        optimizer = torch.optim.Adam(module.parameters(), 3e-3)
+        for _ in range(15):
+            for part in torch.randperm(len(images)).split(64):
+                loss = F.cross_entropy(module(fed(images[part])), torch.tensor(labels)[part])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    right = module.eval()(fed(test)).argmax(1) == torch.tensor(test_labels)
+    return module, 100 * right.double().mean().item(), setting
+
+
+def test_a_teacher_that_is_fed_as_it_was_trained_has_the_accuracy_it_had(
+    trained: tuple[Any, ...], digits: tuple[np.ndarray, ...], tmp_path: Path
+) -> None:
+    module, own, setting = trained
+    images, test, labels, test_labels = digits
+    data = {"images_train": images, "labels_train": labels,
+            "images_test": test, "labels_test": test_labels}  # fmt: skip
+    experiment = wcord.load("digits-compression").replace(
+        {"epochs": 1, "arms": {"kd": {"ce": 1, "kd": 1}}, "teacher.normalise": setting}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Doubt)  # nothing speaks against it
+        run = wcord.distill(experiment, tmp_path / "a", False, teacher=module, data=data)
+    assert run.summary is not None
+    assert run.summary["teacher"]["test_accuracy"] == pytest.approx(own, abs=1e-9)
+
+
+def test_a_teacher_that_is_fed_otherwise_is_doubted_before_anything_trains(
+    trained: tuple[Any, ...], digits: tuple[np.ndarray, ...], tmp_path: Path
+) -> None:
+    """Where it loses much by it; the way in which it was trained, or one as good, is named."""
+    module, own, setting = trained
+    images, test, labels, test_labels = digits
+    data = {"images_train": images, "labels_train": labels,
+            "images_test": test, "labels_test": test_labels}  # fmt: skip
+    wrong = "none" if setting != "none" else {"mean": 0, "std": 1 / 255}
+    experiment = wcord.load("digits-compression").replace(
+        {"epochs": 1, "arms": {"kd": {"ce": 1, "kd": 1}}, "teacher.normalise": wrong}
+    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = wcord.distill(experiment, tmp_path / "b", False, teacher=module, data=data)
+    assert run.summary is not None
+    lines = [str(line.message) for line in said if issubclass(line.category, Doubt)]
+    assert all("\n" not in line for line in lines)
+    if run.summary["teacher"]["test_accuracy"] > own - 10:
+        return
+    named = re.search(r"([\d.]+) % with teacher\.normalise set to (.*): set that", lines[-1])
+    assert named is not None
+    better = experiment.replace({"teacher.normalise": yaml.safe_load(named[2])})
+    again = wcord.distill(better, tmp_path / "c", False, teacher=module, data=data)
+    assert again.summary is not None
+    assert again.summary["teacher"]["test_accuracy"] > own - 3
+
+
+def test_a_teacher_near_chance_is_said(digits: tuple[np.ndarray, ...], tmp_path: Path) -> None:
+    images, _, labels, _ = digits
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        untrained = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    with torch.no_grad():
+        untrained[3].weight.zero_()
+    experiment = wcord.load("digits-compression").replace(
+        {"epochs": 1, "arms": {"kd": {"ce": 1, "kd": 1}}}
+    )
+    data = {"images_train": images, "labels_train": labels}
+    with pytest.warns(UserWarning, match=r"near chance: .* of the \d+ held-out samples"):
+        wcord.distill(experiment, tmp_path / "a", False, teacher=untrained, data=data)

@@ -1,0 +1,131 @@
+"""Checks of arguments: what has no answer is refused in one line that says what to pass.
+
+The `require_` functions look at types and shapes, which costs microseconds and never makes the
+host wait for a device; `check_numbers` reads the entries.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Number, Real
+
+import torch
+from torch import Tensor
+
+MASS_ERROR = 1e-5  # how far from 1 a sum of masses may be
+
+
+def require_count(name: str, value: int) -> None:
+    """Refuse what is no whole number of at least 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be at least 1, and a whole number, got {_shown(value)}")
+
+
+def require_positive(name: str, value: float, otherwise: str = "a positive number") -> None:
+    """Refuse what is no finite number above 0."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be {otherwise}, got {_shown(value)}")
+
+
+def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse what is not one of a few words."""
+    if not isinstance(value, str) or value not in choices:
+        words = " or ".join(map(repr, choices))
+        raise ValueError(f"{name} must be {words}, got {_shown(value)}")
+
+
+def require_floats(name: str, value: Tensor, shape: str, least: int) -> None:
+    """Refuse what is no floating-point tensor with `least` dimensions, or an empty one."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        raise ValueError(f"{name} must be a float tensor, got {_shown(value)}: pass a torch tensor")
+    if value.ndim < least or 0 in value.shape:
+        raise ValueError(f"{name} must be {shape}, not empty, got shape {tuple(value.shape)}")
+
+
+def require_cost(cost: Tensor) -> None:
+    """Refuse what is no cost matrix (..., n, m) in float32 or float64."""
+    if not isinstance(cost, Tensor) or cost.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"cost must be a float32 or float64 tensor, got {_shown(cost)}: convert it first"
+        )
+    require_floats("cost", cost, "(..., n, m)", 2)
+
+
+def require_points(x: Tensor, y: Tensor) -> None:
+    """Refuse two clouds that are not (..., n, d) and (..., m, d)."""
+    require_floats("x", x, "(..., n, d)", 2)
+    require_floats("y", y, "(..., m, d)", 2)
+    batches_fit = x.ndim == y.ndim == 2 or _broadcast(x.shape[:-2], y.shape[:-2]) is not None
+    if x.shape[-1] != y.shape[-1] or not batches_fit:
+        raise ValueError(
+            "x and y must be (..., n, d) and (..., m, d), with batches that fit, got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    if x.dtype != y.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(f"x and y must have one dtype, got {x.dtype} and {y.dtype}")
+
+
+def require_potential(potential: Tensor, cost: Tensor) -> None:
+    """Refuse a potential that has not one number for each row of the cost."""
+    require_cost(cost)
+    require_floats("potential", potential, "(..., n)", 1)
+    n, batch = cost.shape[-2], cost.shape[:-2]
+    if potential.shape[-1] != n or _broadcast(potential.shape[:-1], batch) is None:
+        raise ValueError(
+            f"potential must have shape ({n},) or {(*batch, n)} to fit a cost of shape "
+            f"{tuple(cost.shape)}, got {tuple(potential.shape)}"
+        )
+
+
+def require_masses(name: str, mass: Tensor, whole: tuple[int, ...]) -> None:
+    """Refuse masses that are neither (n,) nor broadcast to the whole (..., n)."""
+    size = whole[-1]
+    require_floats(name, mass, f"({size},)", 0)
+    if mass.shape[-1:] != (size,) or _broadcast(mass.shape, whole) != whole:
+        raise ValueError(
+            f"{name} must have shape ({size},) or {whole} to fit the cost, got {tuple(mass.shape)}"
+        )
+
+
+def check_numbers(
+    cost: Tensor, epsilon: float, source: Tensor | None, target: Tensor | None
+) -> None:
+    """Refuse costs and masses that have no answer; waits for the device."""
+    largest = float(cost.detach().abs().amax())  # NaN where there is one
+    if not math.isfinite(largest):
+        raise ValueError("cost holds NaN or infinite entries: mend the features it comes from")
+    finest = 4 * torch.finfo(cost.dtype).eps * largest
+    if epsilon < finest:
+        raise ValueError(
+            f"epsilon {epsilon:g} is below what {cost.dtype} resolves for costs up to "
+            f"{largest:g}: use at least {finest:.1g}, or exact()"
+        )
+    for name, mass in (("source", source), ("target", target)):
+        if mass is not None:
+            _check_masses(name, mass.detach())
+
+
+def _check_masses(name: str, mass: Tensor) -> None:
+    if not bool((mass >= 0).all()):
+        raise ValueError(f"{name} holds masses that are negative or NaN: they must be at least 0")
+    total = mass.double().sum(-1)
+    if not bool(((total - 1).abs() <= MASS_ERROR).all()):
+        worst = float(total.flatten()[(total - 1).abs().argmax()])
+        raise ValueError(f"{name} must sum to 1, got {worst:g}: divide it by its sum")
+
+
+def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape that both broadcast to, None where there is none."""
+    try:
+        return tuple(torch.broadcast_shapes(one, other))
+    except RuntimeError:
+        return None
+
+
+def _shown(value: object) -> str:
+    """Return a value in a few characters of one line: tensors, arrays and lists by their type."""
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype}"
+    if isinstance(value, (Number, str)) or value is None:
+        return repr(value)[:60]
+    return f"a {type(value).__name__}"

@@ -1,0 +1,131 @@
+"""What the folders of an image folder are: parts of a data set, or classes; never a guess."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from wcord.data.found import Notes
+from wcord.data.raw import part_of
+
+SYSTEM = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+EXPECTED = (
+    "expected are class folders (CLASS/*.png), or train/CLASS/*.png with test/CLASS/*.png, "
+    "val/CLASS/*.png or both"
+)
+
+
+class Layout(NamedTuple):
+    """The folder of every part ("train", perhaps "held_out" and "test"), which holds classes."""
+
+    parts: dict[str, Path]
+    passed_over: Notes = ()
+    remarks: Notes = ()
+
+
+def hidden(path: Path) -> bool:
+    """Whether a file or folder was made by a program for itself: .DS_Store, __MACOSX ..."""
+    return path.name.startswith(".") or path.name.lower() in SYSTEM
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder that are not hidden, sorted by name."""
+    return sorted(p for p in folder.iterdir() if not hidden(p) and os.path.isdir(p))
+
+
+def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, str]]:
+    """Yield every file below a folder, sorted, and why it is passed over ("" where it is not).
+
+    Args:
+        folder: to look into; links to folders are followed.
+        above: the folders that were entered on the way, resolved.
+    """
+    above |= {folder.resolve()}
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        yield folder, f"not to be opened: {(error.strerror or 'unknown').lower()}"
+        return
+    for entry in entries:
+        if hidden(entry):
+            yield entry, "hidden"
+        elif not os.path.isdir(entry):
+            yield entry, ""
+        elif entry.resolve() in above:
+            yield entry, "a link to a folder that holds it"
+        else:
+            yield from files_below(entry, above)
+
+
+def layout(folder: Path) -> Layout:
+    """Find out whether a folder holds parts or classes.
+
+    Parts are named train, test, val (valid, validation, dev ...), in any case and spelling (see
+    `part_of`).
+
+    Raises:
+        ValueError: it is neither clearly; the line says what was found and what is expected.
+    """
+    inside = folders(folder)
+    named = {path: part for path in inside if (part := part_of(path.name)) is not None}
+    below = [path for part in named for path in folders(part)]
+    others = [path for path in inside if path not in named]
+    railway = len(inside) > 2 and [p.name.lower() for p in named] == ["train"] and not below
+    if not named or railway:
+        return Layout({"train": folder}, remarks=_classes(folder))
+    found = f"{folder} holds {_listed(inside)}: "
+    parts: dict[str, Path] = {}
+    for path, part in named.items():
+        if part in parts:
+            raise ValueError(
+                f"{found}{parts[part].name} and {path.name} are names of one part; {EXPECTED}"
+            )
+        if not folders(path):
+            raise ValueError(f"{found}{path.name} holds no class folders; {EXPECTED}")
+        parts[part] = path
+    if "train" not in parts:
+        raise ValueError(f"{found}none of them is train; {EXPECTED}")
+    if len(parts) == 1 and others:
+        raise ValueError(f"{found}{others[0].name} is no name of a part; {EXPECTED}")
+    beside = tuple((f"{path.name}/", "beside the parts of the data set") for path in others)
+    remarks = [remark for path in parts.values() for remark in _classes(path)]
+    return Layout(parts, beside, tuple(remarks))
+
+
+def _classes(folder: Path) -> Notes:
+    """Remark on class folders that hold folders, whose pictures are of that class too.
+
+    Raises:
+        ValueError: they hold parts, or folders of the same names, which may be the classes.
+    """
+    inside = {path: folders(path) for path in folders(folder)}
+    for path, below in inside.items():
+        if len({part_of(p.name) for p in below} - {None}) > 1:
+            raise ValueError(
+                f"{path} would be a class, but holds the parts {_listed(below)}; {EXPECTED}, in "
+                "the folder that data.source gives"
+            )
+    deeper = [p.name for path, below in inside.items() if not _holds_files(path) for p in below]
+    twice = sorted(name for name, count in Counter(deeper).items() if count > 1)
+    if len(twice) > 1:
+        raise ValueError(
+            f"{folder} holds {_listed(list(inside))}, with the folders {_listed(twice)} in more "
+            f"than one of them, so that either may be the classes; {EXPECTED}"
+        )
+    return tuple(
+        (f"folder {path.name}", f"the folders in it count as this class: {_listed(below)}")
+        for path, below in inside.items()
+        if below
+    )
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(not hidden(p) and not os.path.isdir(p) for p in folder.iterdir())
+
+
+def _listed(paths: list[Path] | list[str]) -> str:
+    names = [p if isinstance(p, str) else p.name for p in paths]
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,172 @@
+"""Weights from files that other programs wrote: .safetensors, .pth, .pt, .ckpt, .bin."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from wcord.models.network import unwrapped
+
+# of a checkpoint, where the state dict may lie
+KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "teacher", "student")
+# what data parallel, torch.compile and training frameworks put before every name
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin, today's and old ones
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a file's weights into a network, all of them or none.
+
+    The state dict is the file's content or lies in it under one of `KEYS`; prefixes such as
+    `module.` are stripped where names then fit better. Files of torch.save are read with
+    weights_only=True, so no code of theirs runs. `num_batches_tracked` may be missing.
+
+    Args:
+        network: takes the weights, on its device and in its precision.
+        path: the kind of file is told by its content, not by its suffix.
+
+    Raises:
+        ValueError: the file cannot be read, its weights do not fit (the keys are named), or they
+            hold NaN or infinity.
+    """
+    module = unwrapped(network)
+    wanted = module.state_dict()
+    content = _content(path)
+    given = _state(content)
+    if given is None:
+        names = _listed(map(str, content)) if isinstance(content, Mapping) else ""
+        raise ValueError(
+            f"{path} holds no state dict, by itself or under {', '.join(KEYS)}: it has "
+            f"{names or type(content).__name__}"
+        )
+    given = _without_prefix(given, wanted.keys())
+    counters = {key: n for key, n in wanted.items() if key.endswith("num_batches_tracked")}
+    given = counters | given
+    if faults := _faults(given, wanted):
+        raise ValueError(f"{path} does not fit {type(module).__name__}: {'; '.join(faults)}")
+    if broken := not_finite(given, dict(module.named_parameters())):
+        raise ValueError(f"{path} holds {broken}: use the weights of an earlier epoch")
+    try:
+        module.load_state_dict(given)
+    except Exception as error:  # of a module that loads in a way of its own
+        raise ValueError(f"{path} does not fit {type(module).__name__}: {_line(error)}") from error
+
+
+def fingerprint(path: Path) -> str:
+    """Return a digest (hexadecimal) of a file's content.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+
+
+def not_finite(tensors: Mapping[str, Tensor], parameters: Collection[str]) -> str | None:
+    """Return "NaN in NAME" or "infinity in NAME" for the first such tensor; None without.
+
+    Infinity counts in parameters alone: buffers such as masks may hold it.
+    """
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        if value.isnan().any():
+            return f"NaN in {name}"
+        if name in parameters and value.isinf().any():
+            return f"infinity in {name}"
+    return None
+
+
+def _content(path: Path) -> Any:
+    """Return what a file holds, by its first bytes."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the weight file in it")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if not start:
+        raise ValueError(f"{path} is empty")
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{path} is a pointer of git-lfs and holds no weights: run git lfs pull")
+    if start.lstrip().startswith(b"<"):
+        raise ValueError(f"{path} is a web page and holds no weights: download the file itself")
+    if start[8:9] == b"{":
+        return _unpacked(path, lambda file: load(file.read()))
+    if start.startswith((ZIP, PICKLE)):
+        return _unpacked(path, lambda file: torch.load(file, "cpu", weights_only=True))
+    raise ValueError(f"{path} is no weight file: use one of safetensors or of torch.save")
+
+
+def _unpacked(path: Path, unpack: Callable[[BinaryIO], Any]) -> Any:
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old pickles and TorchScript
+            return unpack(file)
+    except Exception as error:  # whatever a damaged file makes a reader raise
+        text = str(error)
+        if isinstance(error, pickle.UnpicklingError) or "TorchScript" in text:
+            named = re.search(r"GLOBAL (\S+)", text)
+            program = "TorchScript" if "TorchScript" in text else "something"
+            raise ValueError(
+                f"{path} holds {named[1] if named else program} beside tensors, which is not "
+                "loaded as it could run code: save the tensors alone, by "
+                "torch.save(module.state_dict(), path)"
+            ) from error
+        raise ValueError(f"{path} is damaged or cut off: {_line(error)}") from error
+
+
+def _state(content: Any) -> dict[str, Any] | None:
+    """Return the state dict in the content of a file, None where there is none."""
+    if not isinstance(content, Mapping):
+        return None
+    for key in KEYS:
+        if inner := _state(content.get(key)):
+            return inner
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return {str(key): value for key, value in content.items()}
+    return None
+
+
+def _without_prefix(state: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
+    """Return the state with as many common prefixes stripped as make most names fit."""
+    candidates = [state]
+    while shared := [p for p in PREFIXES if all(key.startswith(p) for key in candidates[-1])]:
+        last = candidates[-1]
+        candidates.append({key.removeprefix(shared[0]): value for key, value in last.items()})
+    return max(candidates, key=lambda names: len(names.keys() & set(wanted)))
+
+
+def _faults(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return what of a state dict does not fit, a few words for each kind of fault."""
+    missing = [key for key in wanted if key not in given]
+    unexpected = [key for key in given if key not in wanted]
+    other = [
+        f"{key} is {tuple(given[key].shape)} in the file and {tuple(value.shape)} in the network"
+        for key, value in wanted.items()
+        if isinstance(value, Tensor)
+        and isinstance(given.get(key), Tensor)
+        and given[key].shape != value.shape
+    ]
+    kinds = {"missing keys": missing, "unexpected keys": unexpected, "other shapes": other}
+    return [f"{kind}: {_listed(names)}" for kind, names in kinds.items() if names]
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

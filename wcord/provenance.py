@@ -1,0 +1,144 @@
+"""What a run was made from, beside its settings: samples, weight files, objects in memory.
+
+A run keeps it in data.json and its digest in every checkpoint, so that results of one data set
+are neither continued with another nor taken for those of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wcord.data import Data, first_pictures
+from wcord.experiment import SAME, Experiment, SettingsError
+from wcord.models.weights import fingerprint
+from wcord.storage import read_json, write_bytes, write_json
+from wcord.task import Sight
+from wcord.transfer import Probing
+
+RECORD, PICTURES = "data.json", "pictures.png"
+LISTED = 1000  # files passed over that a record names
+
+
+def inputs_of(experiment: Experiment, data: Data, probed: Sequence[Probing]) -> dict[str, str]:
+    """Return what a run reads, in words and digests, by what it is of.
+
+    Args:
+        experiment: the settings.
+        data: the run's samples.
+        probed: the data sets of its linear probes.
+
+    Raises:
+        SettingsError: `teacher.weights` cannot be read.
+    """
+    inputs = dict(data.fingerprints)
+    weights = experiment.teacher.weights
+    if weights is not None:
+        try:
+            inputs["teacher.weights"] = fingerprint(Path(weights))
+        except OSError as error:
+            raise SettingsError(
+                f"teacher.weights: {weights} cannot be read: {error.strerror}"
+            ) from error
+    for probing in probed:
+        if probing.source != SAME:
+            inputs |= {f"{k} of {probing.source}": v for k, v in probing.fingerprints.items()}
+    return inputs
+
+
+def digest(inputs: Mapping[str, str]) -> str:
+    """Return one digest of all inputs, which checkpoints name."""
+    text = json.dumps(dict(inputs), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the names of the inputs that are not the same, numbers of samples with both values.
+
+    >>> differences({"test samples": "9 of 1×8×8"}, {"test samples": "8 of 1×8×8"})
+    ['test samples (9 of 1×8×8 then, 8 of 1×8×8 now)']
+    """
+    found, other_sizes = [], set()
+    for name in {**then, **now}:
+        before, after = then.get(name, "none"), now.get(name, "none")
+        what, _, source = name.partition(" of ")
+        part, kind = what.split(" ", 1) if " " in what else (what, "")
+        if before == after or (part, source) in other_sizes:
+            continue
+        found.append(f"{name} ({before} then, {after} now)" if kind == "samples" else name)
+        if kind == "samples":  # then every other digest of the part differs as well
+            other_sizes.add((part, source))
+    return found
+
+
+def check(folder: Path, inputs: Mapping[str, str], own: Sequence[str]) -> None:
+    """Refuse to go on with a run that was begun with other inputs.
+
+    Args:
+        folder: the run's directory; a run of an older version, without a record, is let through.
+        inputs: of `inputs_of`, now.
+        own: which of "teacher", "student" and "data" the caller gives as objects.
+
+    Raises:
+        SettingsError: one line that names what differs.
+    """
+    record = read_json(folder / RECORD)
+    if not isinstance(record, dict) or "inputs" not in record:
+        return
+    given = record.get("own", [])
+    if list(own) != given:
+        raise SettingsError(
+            f"this run was begun with objects of your own ({', '.join(given) or 'none'}), which "
+            "no file holds: start a new run with them"
+        )
+    found = differences(record["inputs"], inputs)
+    if found:
+        raise SettingsError(
+            f"the data are not those that this run began with: {', '.join(found)}; put the first "
+            "data back, or start a new run"
+        )
+
+
+def record(
+    folder: Path, data: Data, inputs: Mapping[str, str], own: Sequence[str], sights: Sequence[Sight]
+) -> None:
+    """Write data.json, what was found in the data and the inputs, and a row of first pictures.
+
+    Args:
+        folder: the run's directory.
+        data: its samples.
+        inputs: of `inputs_of`.
+        own: as in `check`.
+        sights: of teacher and student, which name the classes of their label sets.
+    """
+    found = data.found.plain()
+    passed_over = found.pop("passed_over")
+    content = found | {
+        "passed_over": passed_over[:LISTED],
+        "passed_over_count": len(passed_over),
+        "inputs": dict(inputs),
+        "fingerprint": digest(inputs),
+        "own": list(own),
+        "labels": {
+            side: list(sight.labels.names)
+            for side, sight in zip(("teacher", "student"), sights, strict=True)
+        },
+    }
+    write_json(folder / RECORD, content)
+    if not (folder / PICTURES).exists():
+        write_bytes(folder / PICTURES, row_of_pictures(data))
+
+
+def row_of_pictures(data: Data, most: int = 16) -> bytes:
+    """Return the first training pictures, of every class in turn, side by side as a PNG."""
+    pictures, _ = first_pictures(data.train, len(data.classes), most)  # (k, H, W, C)
+    row = np.concatenate(list(np.pad(pictures, ((0, 0), (1, 1), (1, 1), (0, 0)))), axis=1)
+    content = io.BytesIO()
+    Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(content, "PNG")
+    return content.getvalue()
