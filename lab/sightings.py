@@ -33,13 +33,21 @@ def read(run: Run, snapshot: Snapshot) -> Sightings:
     """
     import torch
 
+    from wcord import provenance
     from wcord.preparation import read_data
     from wcord.task import Sight
 
-    experiment = run.settings
-    data = read_data(experiment)
-    index = torch.from_numpy(snapshot.index)
+    experiment, record = run.settings, run.data or {}
     strange = f"the pictures of {run.name} were given in memory and are not stored with it"
+    if "data" in record.get("own", ()):
+        raise ValueError(strange)
+    data = read_data(experiment)
+    then = {
+        name: value for name, value in record.get("inputs", {}).items() if name in data.fingerprints
+    }
+    if record and provenance.differences(then, data.fingerprints):
+        raise ValueError(f"the data are not those that {run.name} was made from")
+    index = torch.from_numpy(snapshot.index)
     if int(index.max()) >= len(data.held_out):
         raise ValueError(strange)
     split = data.held_out.take(index)

@@ -156,4 +156,6 @@ def test_a_teacher_near_chance_is_said(digits: tuple[np.ndarray, ...], tmp_path:
     )
     data = {"images_train": images, "labels_train": labels}
     with pytest.warns(UserWarning, match=r"near chance: .* of the \d+ held-out samples"):
-        wcord.distill(experiment, tmp_path / "a", False, teacher=untrained, data=data)
+        run = wcord.distill(experiment, tmp_path / "a", False, teacher=untrained, data=data)
+    assert run.data is not None  # and the page says it too
+    assert any("near chance" in entry["remark"] for entry in run.data["remarks"])

@@ -270,9 +270,9 @@ def taken_up(
     if _stale(folder, experiment, {} if known is None else known):
         _set_aside(folder)
     if not (folder / "settings.yaml").is_file():
-        return distill(experiment, folder, progress)
+        return distill(experiment, folder, progress=progress)
     run = Run(folder)
-    return resume(folder, progress) if run.summary is None else run
+    return resume(folder, progress=progress) if run.summary is None else run
 
 
 def _stale(folder: Path, experiment: Experiment, known: Inputs) -> bool:

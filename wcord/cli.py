@@ -172,7 +172,7 @@ def _doubts_in_a_line() -> Iterator[None]:
             else:
                 before(message, category, *place)
 
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

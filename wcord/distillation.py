@@ -58,7 +58,8 @@ def distill(
             measured before anything trains, with a warning where it is near chance or where
             another normalisation serves it better.
         student: a classifier of your own; every arm starts from a copy of it.
-        data: arrays of your own (see `wcord.data.from_arrays`) instead of `data.source`.
+        data: arrays, a pair (images, labels) or a torch Dataset of your own instead of
+            `data.source` (see `wcord.data.from_arrays`).
         classifier: name of the final layer of your modules, such as "fc", where it is not found
             by itself; {"teacher": "fc", "student": "head"} where they differ.
 

@@ -130,8 +130,11 @@ def prepare(
         network = _teacher(experiment, data, sights[0], device, writer, own, first, progress)
     values = teachers.measure(network, data, sights[0])
     if own.teacher is not None or experiment.teacher.weights is not None:
-        for line in teachers.doubts(network, data, experiment, sights[0]):
+        doubts = teachers.doubts(network, data, experiment, sights[0])
+        for line in doubts:
             warnings.warn(line, teachers.Doubt, stacklevel=2)
+        if doubts and not parallel.rank():
+            provenance.remark(writer.path, "teacher", doubts)
     if saved is None:
         writer.record(0, 0.0, "", values)
     task = Task(experiment, data, sights[0], sights[1], network, asks_for_maps(experiment))

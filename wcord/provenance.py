@@ -135,6 +135,13 @@ def record(
         write_bytes(folder / PICTURES, row_of_pictures(data))
 
 
+def remark(folder: Path, about: str, lines: Sequence[str]) -> None:
+    """Add remarks to the record of a run, for those who look at it."""
+    content = read_json(folder / RECORD)
+    content["remarks"] += [{"about": about, "remark": line} for line in lines]
+    write_json(folder / RECORD, content)
+
+
 def row_of_pictures(data: Data, most: int = 16) -> bytes:
     """Return the first training pictures, of every class in turn, side by side as a PNG."""
     pictures, _ = first_pictures(data.train, len(data.classes), most)  # (k, H, W, C)

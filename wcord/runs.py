@@ -307,7 +307,8 @@ class Run:
 
         name; classes, a list of {name, train, held_out, test}; labels, the class names of the
         label sets of "teacher" and "student"; passed_over, a list of {file, why}, and
-        passed_over_count; inputs, fingerprint (see `wcord.provenance`); own, what the caller gave.
+        passed_over_count; remarks, a list of {about, remark}; inputs, fingerprint (see
+        `wcord.provenance`); own, what the caller gave.
         """
         found = read_json(self.path / "data.json")
         return found if isinstance(found, dict) else None
