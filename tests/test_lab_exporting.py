@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_run import write_run
+from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -54,6 +54,18 @@ def test_the_cell_draws_the_very_picture(watch: Watch, name: str) -> None:
     twin = Export("again", lambda: again, export.table, "")  # type: ignore[arg-type, return-value]
     assert twin.png() == export.png()
     assert str(watch.run.path.parent) not in export.cell  # a run of the folder goes by its name
+
+
+def test_cells_of_a_run_with_named_classes_draw_the_very_picture(watch: Watch) -> None:
+    path = watch.run.path.parent / "named"
+    named = Watch(write_run(path, arms=NASTY_ARMS, classes=NASTY_CLASSES))
+    for export in (
+        exporting.of_plan(named, NASTY_ARM, 42),
+        exporting.of_map(named, NASTY_ARM, 42),
+        differences.export((named, NASTY_ARM), (named, "_hidden_"), 42),
+    ):
+        again = run_cell(export.cell)
+        assert Export("again", lambda: again, export.table, "").svg() == export.svg()  # type: ignore[arg-type, return-value]  # noqa: B023
 
 
 @pytest.mark.parametrize("name", EXPORTS)

@@ -73,7 +73,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr("wcord.data.epochs.sent", sent)
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         channels = torch.zeros(1), torch.ones(1)
-        patch.setattr(tasks, "statistics", lambda *_: channels)
+        patch.setattr(tasks, "mean_and_deviation", lambda *_: channels)
         yield
 
 

@@ -552,6 +552,7 @@ def test_ipot_is_the_published_algorithm(steps: int, inner: int) -> None:
     assert found.iterations == steps * inner
 
 
+@pytest.mark.filterwarnings("ignore:Sinkhorn did not converge")  # stopThr=0 never does
 def test_converged_proximal_steps_by_pot_are_ipot_and_sinkhorn() -> None:
     """P_{t+1} = argmin <P, C> + beta KL(P | P_t) over couplings: Sinkhorn on C - beta log P_t."""
     cost, a, b, beta, steps = problem(6, 9), masses(6), masses(9, seed=1), 1.0, 5
@@ -673,6 +674,7 @@ def test_constants_of_rows_and_columns_change_no_exact_plan() -> None:
     assert float(moved.value) == pytest.approx(float(plain.value + rows.mean() + columns.mean()))
 
 
+@pytest.mark.filterwarnings("ignore:numItermax reached")
 @pytest.mark.parametrize("fault", ["empty plan", "not the best plan", "too few pivots"])
 def test_a_plan_that_is_not_optimal_is_never_returned(
     fault: str, monkeypatch: pytest.MonkeyPatch

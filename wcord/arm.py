@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from wcord import parallel
 from wcord.capture import has_dropout
 from wcord.experiment import OptimizerSettings
 from wcord.models import Network
-from wcord.models.own import copied
 from wcord.objectives import Objective
 from wcord.objectives.term import Batch, Output, Passes, Shapes, TermSettings
 from wcord.placement import placed
@@ -50,7 +50,7 @@ class Arm:
     ) -> None:
         self.name = name
         self.seed = seed
-        self.student = placed(copied(student), device)
+        self.student = placed(deepcopy(student), device)
         self.objective = Objective(dict(terms), shapes, seed).to(device)
         self.maps = self.objective.needs_maps
         self.parameters = [p for p in self._parts().parameters() if p.requires_grad]

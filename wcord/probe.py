@@ -33,7 +33,6 @@ from wcord.evaluation import (
     within_class_variance,
 )
 from wcord.experiment import ProbeSettings
-from wcord.models.own import copied
 from wcord.objectives.term import Output
 from wcord.randomness import generator
 from wcord.task import Given
@@ -224,7 +223,7 @@ def gradient_norms(arm: Arm, given: Given) -> dict[str, float]:
     Returns:
         By term, and "total"; 0 for a term of weight 0 or without a path to the features.
     """
-    student, objective = copied(arm.student), deepcopy(arm.objective)
+    student, objective = deepcopy((arm.student, arm.objective))
     output = widened(student.train()(given.images, maps=arm.maps))
     total, losses = objective(given.batch, given.teacher, output)
     pulls = {term: objective.weights[term] * loss for term, loss in losses.items()}

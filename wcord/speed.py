@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from wcord.models import Network
-from wcord.models.own import copied
 from wcord.objectives.term import Output
 
 Forward = Callable[[Tensor], Output]
@@ -75,7 +75,7 @@ def cast_once(network: Network, images: Tensor) -> Network:
         network: frozen, in evaluation mode. It keeps its weights.
         images: a few that it will see, by which the copy is checked.
     """
-    copy = copied(network)
+    copy = deepcopy(network)
     for layer in copy.modules():
         # not where a weight is computed from others, as by weight normalisation
         if type(layer) in (nn.Conv2d, nn.Linear) and "weight" in layer._parameters:

@@ -101,10 +101,11 @@ def _trace(twin: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
         with torch.random.fork_rng(drawn), torch.no_grad():
             answer = twin(noise.to(like.device, like.dtype))
     except Exception as error:  # whatever a module's code may raise
-        size = "×".join(map(str, shape))
+        size, dtype = "×".join(map(str, shape)), str(like.dtype).removeprefix("torch.")
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{kind} cannot take images of {size} (channels×height×width): {reason}"
+            f"{kind} cannot take images of {size} (channels×height×width; two {dtype} images were "
+            f"tried): {reason}"
         ) from error
     for handle in handles:
         handle.remove()
