@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lab.arrange import Blocks, class_blocks, spaced
@@ -124,6 +125,17 @@ def name_ticks(axes: Axes, labels: Array, names: ClassNames) -> None:
 
 
 def name_points(axes: Axes, names: ClassNames) -> None:
-    """Write class names in place of the numbers on a map, as `lab.figures.joint_map` draws it."""
+    """Write class names in place of the numbers on a map, as `lab.figures.joint_map` draws it.
+
+    Of many classes, names are small, and one that would lie over another is left out.
+    """
+    wide, high = 0.2 * abs(np.diff(axes.get_xlim())[0]), 0.035 * abs(np.diff(axes.get_ylim())[0])
+    kept: list[tuple[float, float]] = []
     for text in axes.texts:
         text.set_text(mathtext(names.short(int(text.get_text()))))
+        x, y = text.xy  # type: ignore[attr-defined]
+        if len(axes.texts) > FEW:
+            text.set_fontsize(8)
+            text.set_visible(all(abs(x - u) > wide or abs(y - v) > high for u, v in kept))
+        if text.get_visible():
+            kept.append((x, y))

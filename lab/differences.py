@@ -88,9 +88,10 @@ def difference_figure(
     )
     shown = axes.imshow(difference(plan_a, plan_b, labels), cmap=ramp, norm=root)
     blocks = class_blocks(labels)
+    faint = min(0.4, 5 / len(blocks.names))  # many lines would hide what lies between them
     for start in blocks.starts[1:]:
-        axes.axhline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
-        axes.axvline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
+        axes.axhline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=faint)
+        axes.axvline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=faint)
     name_ticks(axes, labels, names)
     axes.tick_params(length=0)
     axes.set(xlabel="student samples, by class", ylabel="teacher samples, by class")

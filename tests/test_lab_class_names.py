@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_run import NASTY_CLASSES, write_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lab import charts, heat_maps, sample_charts
+from lab import charts, figures, heat_maps, sample_charts
 from lab.arrange import class_blocks, spaced
-from lab.class_names import FEW, MOST, NUMBERS, ClassNames, columns, named, names_of
+from lab.class_names import FEW, MOST, NUMBERS, ClassNames, columns, name_points, named, names_of
 from lab.layouts import Frame
 from lab.options import Option
 from wcord.runs import Run
@@ -97,6 +98,17 @@ def test_charts_write_names_where_numbers_stood() -> None:
     answers = sample_charts.prediction_chart([0.0], np.array([1]), 2, [1, 2], names=PETS)
     assert answers["yAxis"]["data"] == ["golden r…", "wolf"]
     assert answers["series"][0]["data"][0]["value"] == [0.0, 0]  # the place of class 1
+
+
+def test_names_on_an_exported_map_of_a_hundred_classes_do_not_lie_on_one_another() -> None:
+    labels = np.arange(300) % 100
+    points = np.random.default_rng(0).uniform(-0.9, 0.9, size=(300, 2))
+    figure = figures.joint_map(Frame(points, points), labels)
+    name_points(figure.axes[0], ClassNames(tuple(f"class number {k}" for k in range(100))))
+    FigureCanvasAgg(figure).draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_visible()]
+    assert len(boxes) > 10
+    assert not any(a.overlaps(b) for place, a in enumerate(boxes) for b in boxes[:place])
 
 
 def test_names_of_a_hundred_classes_and_of_any_letters_fit_on_the_axes() -> None:

@@ -47,12 +47,16 @@ def run_cell(cell: str) -> object:
     return eval(compile(ast.Expression(last.value), "cell", "eval"), space)
 
 
+def twin(export: Export) -> Export:
+    """Return the export of what the cell draws."""
+    figure = run_cell(export.cell)
+    return export._replace(draw=lambda: figure)  # type: ignore[arg-type, return-value]
+
+
 @pytest.mark.parametrize("name", EXPORTS)
 def test_the_cell_draws_the_very_picture(watch: Watch, name: str) -> None:
     export = EXPORTS[name](watch)
-    again = run_cell(export.cell)
-    twin = Export("again", lambda: again, export.table, "")  # type: ignore[arg-type, return-value]
-    assert twin.png() == export.png()
+    assert twin(export).png() == export.png()
     assert str(watch.run.path.parent) not in export.cell  # a run of the folder goes by its name
 
 
@@ -64,8 +68,7 @@ def test_cells_of_a_run_with_named_classes_draw_the_very_picture(watch: Watch) -
         exporting.of_map(named, NASTY_ARM, 42),
         differences.export((named, NASTY_ARM), (named, "_hidden_"), 42),
     ):
-        again = run_cell(export.cell)
-        assert Export("again", lambda: again, export.table, "").svg() == export.svg()  # type: ignore[arg-type, return-value]  # noqa: B023
+        assert twin(export).svg() == export.svg()
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -106,7 +109,7 @@ def test_runs_elsewhere_are_named_so_that_a_notebook_finds_them(
     step = there.newest_step()
     assert step is not None
     export = exporting.of_plan(there, there.arms[0], step)
-    assert Export("", lambda: run_cell(export.cell), export.table, "").png() == export.png()  # type: ignore[arg-type, return-value]
+    assert twin(export).png() == export.png()
 
 
 def test_the_popover_offers_every_file_and_the_cell(
