@@ -301,6 +301,8 @@ def plain_value(value: Any) -> Any:
 def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
     if not re.fullmatch(r"[^\s/\\](?:[^/\\\n]{0,126}[^\s/\\])?", arm):
         raise ValueError(f"arm name {arm!r}: 1 to 128 characters without slashes or outer spaces")
+    if arm == "epoch":
+        raise ValueError("an arm cannot be called 'epoch', which is the axis of every curve")
     if not isinstance(terms, Mapping) or not terms:
         raise ValueError(f"arm {arm!r} is a table of terms, such as {{ce: 1, gckt: 5}}")
     parsed: dict[str, TermSettings] = {}
