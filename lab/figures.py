@@ -58,9 +58,10 @@ def plan(
     blocks = class_blocks(labels)
     share = sorted_plan(plan, labels)
     picture = axes.imshow(share, cmap=RAMP, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
+    alpha = min(0.4, 5 / len(blocks.names))  # the lines of many classes would hide the plan
     for cut in blocks.starts[1:]:
-        axes.axhline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
-        axes.axvline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=0.4)
+        axes.axhline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=alpha)
+        axes.axvline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=alpha)
     middles = [middle - 0.5 for middle in blocks.middles]
     axes.set_xticks(middles, [str(name) for name in blocks.names])
     axes.set_yticks(middles, [str(name) for name in blocks.names])

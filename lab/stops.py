@@ -162,14 +162,15 @@ A loss that falls to nothing and stays there should worry you.""",
         look=_look_shrunk,
         explanation=r"""
 With entropy each teacher sample sends its mass to *several* student samples. Under such a plan
-the best place of a student sample is the **average** of the teacher samples that send to it:
+and squared distance, the best place of a student sample is the **average** of the teacher samples
+that send to it (for the cosine cost on unit features, the direction of that average):
 
 $$
 s_j^* = \frac{\sum_i P_{ij}\,t_i}{\sum_i P_{ij}}
 $$
 
-So every step averages inside the class. The classes stay apart, the plan looks perfect; what the
-teacher knew beyond the class is gone.""",
+So every step averages inside the class. The classes stay apart, the plan looks perfect; most of
+what the teacher knew beyond the class is gone.""",
         cure=r"Subtracting half the student's cost with itself (`debias`, the Sinkhorn "
         r"divergence) makes $z_S = z_T$ the best answer again: the variance stays at 1. A smaller "
         "ε only slows the shrinking down.",

@@ -192,8 +192,9 @@ class DotCritic(Critic):
     "before" is 1/tau-Lipschitz in d on the sphere; nothing is normalised after the projection.
     Under E_joint[g] - E_product[g] it sees the cross-covariance C of t and s only, and its best
     value is the sum of the `dim` largest singular values of C, over tau (Ky Fan; the nuclear
-    norm where `dim` reaches the rank). "after" is the critic of CRD: W's norm cancels, so no
-    constraint on it means anything, and the honest Lipschitz bound is infinite.
+    norm where `dim` reaches the rank). "after" is the critic of CRD: a common scale of W and b
+    cancels, so no constraint on W's norm means anything, and the honest Lipschitz bound is
+    infinite.
 
     Args:
         teacher_dim: length of teacher features.

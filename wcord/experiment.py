@@ -108,7 +108,8 @@ class TeacherSettings(NetworkSettings):
     """The large network. It is trained once on all labels and cached by its settings.
 
     `seed` null follows the run's seed; `weights` names a file to load instead of training (see
-    `wcord.models.weights`); `scale_features` divides its features by their mean norm over the training set.
+    `wcord.models.weights`); `scale_features` divides its features by their mean norm over the
+    training set.
     """
 
     model: str = "digits-teacher"
