@@ -123,6 +123,10 @@ BROKEN = {
     "objects": (lambda a: a.update(images_train=np.full((2, 2), object())), "not of objects"),
     "sizes": (lambda a: a.update(images_test=a["images_test"][:, :6]), "differ in size"),
     "float labels": (lambda a: a.update(labels_train=np.ones(60) / 2), "integer or text a sample"),
+    "infinite": (lambda a: a.update(labels_train=np.full(60, np.inf)), "inf, which is no class"),
+    "huge": (lambda a: a.update(labels_train=np.full(60, 1e20)), "1e.20, which is no class"),
+    "few": (lambda a: [a.pop(k) for k in [*a] if "test" in k] and a.update(
+        {k: v[:2] for k, v in a.items()}), "2 pictures: too few for"),
     "one-hot": (lambda a: a.update(labels_train=np.eye(60)), r"take argmax\(1\)"),
     "missing": (lambda a: a.update(labels_train=np.full(60, np.nan)), "missing values"),
     "missing text": (lambda a: a.update(labels_train=["a", None]), "labels_train has missing"),
@@ -396,6 +400,14 @@ def test_pictures_that_are_nearly_black_are_remarked_on() -> None:
     given = {key: v // 32 if "images" in key else v for key, v in given.items()}
     about = ("gray levels of all pictures end at 7 of 255", "nearly black")
     assert about in load_arrays(given).found.remarks
+
+
+def test_pictures_of_one_colour_are_remarked_on() -> None:
+    given = arrays()
+    given["images_train"][:7] = 255
+    about = ("7 pictures", "of one colour, so that nothing is seen on them")
+    assert about in load_arrays(given).found.remarks
+    assert not any("colour" in remark for _, remark in load_arrays(arrays()).found.remarks)
 
 
 @pytest.mark.parametrize(("classes", "each"), [(3, 5), (10, 1), (20, 1)])

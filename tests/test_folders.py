@@ -464,6 +464,7 @@ UNCLEAR: dict[str, tuple[list[str], str]] = {
     "folds": (["1/a", "1/b", "2/a", "2/b"], "either may be the classes"),
     "classes, then parts": (["a/train", "a/test", "b/train", "b/test"], "holds the parts"),
     "within": (["pets/train/a", "pets/train/b", "pets/test/a"], "pets would be a class"),
+    "doubled": (["part_1/part_1/a", "part_1/part_1/b", "b/a"], "a folder of its own name"),
     "one class": (["cat"], "only the class 'cat'"),
     "no class": ([], "no class folders"),
     "strange": (["train/a", "train/b", "test/c"], "the class 'c' that train lacks"),

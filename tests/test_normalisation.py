@@ -144,6 +144,27 @@ def test_a_teacher_that_is_fed_otherwise_is_doubted_before_anything_trains(
     assert again.summary["teacher"]["test_accuracy"] > own - 3
 
 
+@pytest.mark.parametrize("held_out", [0.05, 0.5])
+def test_a_perfect_teacher_of_unequal_classes_is_not_near_chance(
+    held_out: float, tmp_path: Path
+) -> None:
+    labels = np.array([0] * 110 + [1] * 10)
+    images = np.where(labels[:, None, None], 255, 0).astype(np.uint8).repeat(8, 1).repeat(8, 2)
+    images[:, 0, 0] = 128  # so that no picture is of one colour
+    perfect = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False), nn.Linear(2, 2))
+    with torch.no_grad():
+        perfect[1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 64))
+        perfect[2].weight.copy_(torch.eye(2))
+    experiment = wcord.load("digits-compression").replace(
+        {"epochs": 1, "batch": 16, "data.labels_per_class": None, "data.held_out": held_out,
+         "arms": {"kd": {"ce": 1, "kd": 1}}}
+    )  # fmt: skip
+    data = {"images_train": images, "labels_train": labels}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Doubt)
+        wcord.distill(experiment, tmp_path / "a", False, teacher=perfect, data=data)
+
+
 def test_a_teacher_near_chance_is_said(digits: tuple[np.ndarray, ...], tmp_path: Path) -> None:
     images, _, labels, _ = digits
     with torch.random.fork_rng(devices=[]):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import wcord
 from wcord import provenance
+from wcord.comparison import report
 from wcord.data import load_arrays
 from wcord.preparation import Own, inputs_now, prepare
 from wcord.training import Training
@@ -125,7 +126,7 @@ def test_a_teachers_weight_file_and_probed_data_belong_to_the_run(
     assert found[0] == "teacher.weights" and all(str(other) in name for name in found[1:])
     assert any("48 of 1×8×8 then, 24 of 1×8×8 now" in name for name in found)
     weights.unlink()
-    with pytest.raises(ValueError, match=r"teacher\.weights.*cannot be read"):
+    with pytest.raises(ValueError, match=r"teacher\.weights: there is no file"):
         inputs_now(experiment)
 
 
@@ -178,3 +179,86 @@ def test_the_record_says_what_was_found(short: wcord.Experiment, tmp_path: Path)
     with Image.open(run.path / "pictures.png") as row:
         assert row.size[1] == 10 and row.size[0] >= 30  # three pictures at least, with borders
     assert wcord.Run(run.path).data == record
+
+
+def test_a_refused_resume_changes_nothing_that_resuming_needs(
+    file: Path, short: wcord.Experiment, tmp_path: Path
+) -> None:
+    """Also without the record, which must not be written again from the wrong data."""
+    run = begun(short, tmp_path / "runs" / "r")
+    before, first = run.status, file.read_bytes()
+    (run.path / provenance.RECORD).unlink()
+    np.savez(file, **(squares() | {"labels_train": squares()["labels_train"][::-1]}))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="made from other data"):
+            wcord.resume(run.path, progress=False)
+    assert [run.status[key] for key in ("step", "total")] == [before["step"], before["total"]]
+    file.write_bytes(first)
+    assert wcord.resume(run.path, progress=False).status["state"] == "finished"
+
+
+def test_objects_in_memory_are_known_without_the_record(
+    short: wcord.Experiment, tmp_path: Path
+) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.Linear(8, 3))
+    run = wcord.distill(short, tmp_path / "runs" / "r", progress=False, teacher=module)
+    for name in ("summary.json", provenance.RECORD):
+        (run.path / name).unlink()
+    with pytest.raises(ValueError, match="made from other data"):
+        wcord.resume(run.path, progress=False)
+    with pytest.raises(ValueError, match=r"teacher\.weights is set, but a teacher is given"):
+        wcord.distill(short.replace({"teacher.weights": "w.pth"}), teacher=module, data=squares())
+
+
+def test_the_same_weights_in_another_file_are_the_same(tmp_path: Path) -> None:
+    from wcord.models.weights import fingerprint
+
+    state = {"a.weight": torch.randn(3, 2), "a.bias": torch.randn(3, dtype=torch.bfloat16)}
+    save_file(state, tmp_path / "1.safetensors")
+    torch.save(state, tmp_path / "2.pth")
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "3.pth")
+    torch.save(state, tmp_path / "4.pt", _use_new_zipfile_serialization=False)
+    found = {fingerprint(path) for path in sorted(tmp_path.iterdir())}
+    assert len(found) == 1
+    state["a.bias"] = state["a.bias"] + 1
+    torch.save(state, tmp_path / "5.pth")
+    assert fingerprint(tmp_path / "5.pth") not in found
+
+
+def test_a_sweep_knows_its_data_without_the_records(
+    short: wcord.Experiment, file: Path, tmp_path: Path
+) -> None:
+    def go() -> tuple[list[float], list[Path]]:
+        table = wcord.sweep(short, {}, 1, folder=tmp_path / "s", progress=False)
+        assert table["error"].isna().all()
+        return table["test_accuracy"].tolist(), [r.path for r in wcord.list_runs(tmp_path / "s")]
+
+    first, (path,) = go()
+    (path / provenance.RECORD).unlink()
+    heartbeat = wcord.Run(path).status["heartbeat"]
+    content = file.read_bytes()
+    shuffled = np.random.default_rng(1).permutation(squares()["labels_train"])
+    np.savez(file, **(squares() | {"labels_train": shuffled}))  # type: ignore[arg-type]
+    second, paths = go()
+    assert second != first and len(paths) == 2
+    file.write_bytes(content)  # the run that was set aside is found again, not made again
+    assert go()[0] == first
+    assert wcord.Run(path).status["heartbeat"] == heartbeat
+
+
+def test_runs_of_different_data_are_not_joined_in_a_report(
+    short: wcord.Experiment, file: Path, tmp_path: Path
+) -> None:
+    runs = [
+        wcord.distill(short.replace(change), tmp_path / "runs" / f"r{k}", progress=False)
+        for k, change in enumerate([{"seed": 0}, {"seed": 1}, {"seed": 2, "epochs": 1}])
+    ]
+    assert report(runs[:2]).seeds == 2
+    with pytest.warns(UserWarning, match="r0 and r2 have different settings: epochs$"):
+        report(runs)
+    np.savez(file, **squares(40))  # type: ignore[arg-type]
+    other = wcord.distill(short.replace({"seed": 3}), tmp_path / "runs" / "r3", progress=False)
+    with pytest.raises(ValueError, match="r0 and r3 were made from different data"):
+        report([runs[0], other])
+    with pytest.raises(ValueError, match="no runs"):
+        report([])

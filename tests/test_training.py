@@ -414,6 +414,54 @@ def test_networks_that_explode_freeze_and_the_run_goes_to_its_end(tmp_path: Path
     assert np.isnan(run.snapshot().values("wcord")["exact_iw"])
 
 
+def test_students_of_a_finished_run_are_in_evaluation_mode(
+    finished: wcord.Run, short: wcord.Experiment
+) -> None:
+    """As those of its checkpoint, to the number."""
+    images = torch.rand(20, 1, 8, 8)
+    for arm in finished.arms:
+        ours, theirs = finished.student(arm), wcord.Run(finished.path).student(arm)
+        assert not any(layer.training for layer in [*ours.modules(), *theirs.modules()])
+        with torch.no_grad():
+            assert torch.equal(ours(images), theirs(images))
+
+
+def test_what_a_student_cannot_do_is_said_before_the_teacher_is_trained(
+    short: wcord.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wcord.teacher.obtain", lambda *_: pytest.fail("the teacher was trained"))
+    wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))
+    with pytest.raises(ValueError, match="10 classes"):
+        wcord.distill(short, tmp_path / "a", progress=False, student=wrong)
+    with pytest.raises(ValueError, match="use one model for both"):
+        wcord.distill(short.replace({"student.init": "teacher"}), tmp_path / "b", progress=False)
+    assert not list(tmp_path.iterdir())  # and nothing is left behind
+
+
+def test_a_callers_number_format_and_inference_mode_do_not_matter(
+    short: wcord.Experiment, finished: wcord.Run, tmp_path: Path
+) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode():
+            run = wcord.distill(short, tmp_path / "run", progress=False)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert run.summary is not None and finished.summary is not None
+    assert run.summary["arms"] == finished.summary["arms"]
+
+
+def test_a_teacher_without_features_is_refused(short: wcord.Experiment, tmp_path: Path) -> None:
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    with torch.no_grad():
+        dead[1].weight.zero_()
+        dead[1].bias.fill_(-1)
+    asked = short.replace({"teacher.scale_features": True})
+    with pytest.raises(ValueError, match="every feature of the teacher is 0"):
+        wcord.distill(asked, tmp_path / "run", progress=False, teacher=dead)
+
+
 OWN: list[tuple[dict[str, Any], str]] = [
     ({"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))}, "10 classes"),
     ({"teacher": nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))}, "10 classes"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from wcord.models import Network, build
-from wcord.models.weights import KEYS, PREFIXES, fingerprint, load_weights
+from wcord.models.weights import KEYS, PREFIXES, load_weights
 
 State = dict[str, Any]
 
@@ -222,19 +221,3 @@ def test_a_damaged_byte_is_one_line_or_other_weights(
         load_weights(network(), path)
     except ValueError as error:
         assert "\n" not in str(error) and str(error).startswith(str(path))
-
-
-# --- fingerprints --------------------------------------------------------------------------------
-
-
-@given(content=st.binary(max_size=3000))
-def test_fingerprints_are_of_the_content(tmp_path_factory: Any, content: bytes) -> None:
-    folder = tmp_path_factory.mktemp("prints")
-    for name in ("a.pth", "b.bin"):
-        (folder / name).write_bytes(content)
-    digest = hashlib.blake2b(content, digest_size=12).hexdigest()
-    assert fingerprint(folder / "a.pth") == fingerprint(folder / "b.bin") == digest
-    (folder / "b.bin").write_bytes(content + b"0")
-    assert fingerprint(folder / "b.bin") != digest
-    with pytest.raises(OSError):
-        fingerprint(folder / "c.pth")

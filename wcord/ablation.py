@@ -14,14 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from wcord import provenance
+from wcord import checkpoint, provenance
 from wcord.data import data_root
 from wcord.devices import threads_of
 from wcord.distillation import distill, resume
 from wcord.experiment import Experiment, SettingsError, load, parse
 from wcord.preparation import inputs_now
 from wcord.runs import Run, is_locked, runs_folder
-from wcord.storage import StorageError, read_json
+from wcord.storage import StorageError
 
 MOST_SEEDS = 10_000
 
@@ -267,8 +267,12 @@ def taken_up(
     Raises:
         ValueError: as `distill` and `resume`, or a run to be set aside is being written.
     """
-    if _stale(folder, experiment, {} if known is None else known):
+    known = {} if known is None else known
+    if _stale(folder, experiment, known):
         _set_aside(folder)
+        then = _aside(folder, provenance.digest(_inputs(experiment, known)))
+        if then.exists():  # the data are those of an earlier time again
+            then.rename(folder)
     if not (folder / "settings.yaml").is_file():
         return distill(experiment, folder, progress=progress)
     run = Run(folder)
@@ -277,13 +281,24 @@ def taken_up(
 
 def _stale(folder: Path, experiment: Experiment, known: Inputs) -> bool:
     """Return whether a run lies there that was made from other data than there are now."""
-    record = read_json(folder / provenance.RECORD)
-    if not isinstance(record, dict) or not isinstance(record.get("inputs"), dict):
-        return False
-    read = (experiment.data, experiment.teacher.weights, experiment.linear_probe)
-    if repr(read) not in known:
-        known[repr(read)] = inputs_now(experiment)
-    return bool(provenance.differences(record["inputs"], known[repr(read)]))
+    then = _made_from(folder)
+    return then is not None and then != provenance.digest(_inputs(experiment, known))
+
+
+def _inputs(experiment: Experiment, known: Inputs) -> dict[str, str]:
+    read = repr((experiment.data, experiment.teacher.weights, experiment.linear_probe))
+    if read not in known:
+        known[read] = inputs_now(experiment)
+    return known[read]
+
+
+def _made_from(folder: Path) -> str | None:
+    """Return the digest of a run's inputs, by its record, else by its newest checkpoint."""
+    recorded = provenance.recorded(folder)
+    if recorded is not None:
+        return provenance.digest(recorded)
+    steps = checkpoint.steps(folder / "checkpoints")
+    return checkpoint.header(folder / "checkpoints", steps[-1]).get("inputs") if steps else None
 
 
 def _set_aside(folder: Path) -> None:
@@ -292,11 +307,14 @@ def _set_aside(folder: Path) -> None:
         raise ValueError(
             f"{folder.name} is being written, from other data than there are now: stop it first"
         )
-    copy = 1
-    while (other := folder.with_name(f"{folder.name}-other-data-{copy}")).exists():
-        copy += 1
+    other = _aside(folder, _made_from(folder) or "")
     folder.rename(other)
     print(f"{folder.name} was made from other data and is now {other.name}", file=sys.stderr)
+
+
+def _aside(folder: Path, inputs: str) -> Path:
+    """Return where the run of these inputs lies while its cell is run on others."""
+    return folder.with_name(f"{folder.name}-other-data-{inputs[:8]}")
 
 
 def _local(cells: Sequence[Cell], folder: Path, progress: bool) -> list[dict[str, Any]]:

@@ -44,6 +44,17 @@ def steps(folder: Path) -> list[int]:
     return numbered(folder, ".safetensors")
 
 
+def header(folder: Path, step: int) -> dict[str, Any]:
+    """Return the header of one checkpoint as it is written there; {} where it is damaged."""
+    try:
+        with open(folder / f"{step}.safetensors", "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            found = json.loads(json.loads(file.read(length))["__metadata__"]["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read(
     folder: Path, step: int, settings: str, inputs: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -279,12 +280,42 @@ def tabulate(values: pd.DataFrame, against: Hashable | None, metric: str) -> Rep
     return Report(frame, reference, len(table), metric.replace("_", " "))
 
 
+# settings that runs of one experiment may have of their own
+FREE = {"name", "title", "description", "seed", "schema_version", "device", "threads", "speed"}
+FREE |= {"probe", "linear_probe"}
+
+
+def _of_one_experiment(runs: Sequence[Run]) -> None:
+    """Refuse runs of other data than the first one's, and warn of other settings."""
+    first = runs[0]
+    for run in runs[1:]:
+        marks = [(r.data or {}).get("fingerprint") for r in (first, run)]
+        if None not in marks and marks[0] != marks[1]:
+            raise ValueError(f"{first.name} and {run.name} were made from different data")
+        one, two = first.plain_settings, run.plain_settings
+        names = one["arms"].keys() & two["arms"].keys()
+        for asked in (one, two):  # a run may have arms of its own
+            asked["arms"] = {arm: asked["arms"][arm] for arm in names}
+        other = [key for key in one.keys() & two.keys() - FREE if one[key] != two[key]]
+        if other:
+            warnings.warn(
+                f"{first.name} and {run.name} have different settings: {', '.join(sorted(other))}",
+                stacklevel=3,
+            )
+
+
 def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
     """Return one row a run (indexed by its seed) and one column an arm, from the summaries.
 
     Raises:
-        ValueError: a run has no summary, two runs have one seed, or nobody measured `metric`.
+        ValueError: a run has no summary, two runs have one seed or different data, or nobody
+            measured `metric`.
+
+    Warns of runs that have different settings beside the seed.
     """
+    if not runs:
+        raise ValueError("there are no runs to report on")
+    _of_one_experiment(runs)
     rows = {}
     for run in runs:
         summary = run.summary

@@ -24,6 +24,7 @@ from wcord.arm import Arm
 from wcord.devices import choose_device, chosen_threads
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError, load
+from wcord.models import Network
 from wcord.preparation import Own, Prepared, build_student, prepare
 from wcord.runs import Run, is_locked, runs_folder
 from wcord.storage import StorageError, write_json
@@ -70,6 +71,8 @@ def distill(
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
     own = Own(teacher, student, data)
+    if teacher is not None and experiment.teacher.weights is not None:
+        raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
     experiment = experiment.replace(_classifiers(classifier, own))
     with parallel.joined():
         path = parallel.said_by_first(
@@ -78,7 +81,7 @@ def distill(
         run = Run(path)
         try:
             return _carry_out(run, experiment, progress, own)
-        except ValueError:
+        except Exception:
             if parallel.rank() == 0 and run.metrics().empty:  # nothing was trained or measured
                 shutil.rmtree(path, ignore_errors=True)
             raise
@@ -91,11 +94,10 @@ def _classifiers(asked: str | Mapping[str, str] | None, own: Own) -> dict[str, s
         return {}
     if isinstance(asked, str):
         asked = dict.fromkeys(sides, asked)
-    strange = set(asked) - set(sides)
-    if strange or not sides:
+    if not isinstance(asked, Mapping) or not asked or set(asked) - set(sides):
         raise SettingsError(
             "classifier names the final layer of a module that you give as teacher= or student=, "
-            f"but {', '.join(sorted(strange)) or 'neither'} is not given"
+            f"such as 'fc' or {{'teacher': 'fc'}}; given are {', '.join(sides) or 'no modules'}"
         )
     return {f"{side}.classifier": name for side, name in asked.items()}
 
@@ -215,13 +217,13 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Ru
     try:
         writer.say(now=True)
         device = choose_device(experiment.device)
-        with chosen_threads(experiment), _ending_gently(writer):
+        with chosen_threads(experiment), _usual_numbers(), _ending_gently(writer):
             prepared = prepare(experiment, writer, device, own, progress and not parallel.rank())
             training = Training(prepared, writer, progress and not parallel.rank())
             training.run()
-        run.students = {arm.name: arm.student.module.eval() for arm in prepared.arms}
-        if parallel.rank() == 0:
-            _conclude(training)
+            run.students = {arm.name: _plain(arm.student) for arm in prepared.arms}
+            if parallel.rank() == 0:
+                _conclude(training)
     except (Interrupted, parallel.Ended):
         writer.say(now=True, state="stopped")
     except BaseException as error:
@@ -289,6 +291,23 @@ def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
         "frozen": arm.frozen,
         **linear_probes(prepared.probings, arm.student, prepared.task.student_sight),
     }
+
+
+def _plain(student: Network) -> nn.Module:
+    """Return the module inside, in evaluation mode, the wrapper's mode included."""
+    return student.eval().module
+
+
+@contextmanager
+def _usual_numbers() -> Iterator[None]:
+    """Compute in float32 and with gradients, whatever the caller set for other purposes."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

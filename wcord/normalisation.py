@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 import torch
@@ -34,7 +35,7 @@ IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.22
 # of gray pictures: the means over ImageNet's channels
 IMAGENET_GRAY = ChannelStatistics(mean=(0.449,), std=(0.226,))
 CENTRED = ChannelStatistics(mean=(0.5,), std=(0.5,))  # pictures in [-1, 1]
-GRAY_LEVELS = ChannelStatistics(mean=(0.0,), std=(1 / 255,))  # pictures in 0 ... 255
+GRAY_LEVELS = ChannelStatistics(mean=(0.0,), std=(0.0039216,))  # pictures in 0 ... 255
 
 
 def mean_and_deviation(
@@ -69,15 +70,10 @@ def mean_and_deviation(
 
 
 def usual(channels: int) -> dict[str, Normalisation]:
-    """Return the ways in which trained networks are usually fed, by how the setting is written."""
-    found: dict[str, Normalisation] = {
-        "measured": "measured",
-        "none": "none",
-        "{mean: 0.5, std: 0.5}": CENTRED,
-        "{mean: 0, std: 0.00392}": GRAY_LEVELS,
+    """Return the ways in which networks are usually fed, as written in Python and in YAML."""
+    found: dict[str, Normalisation] = {"measured": "measured", "none": "none"}
+    imagenet = {3: [IMAGENET], 1: [IMAGENET_GRAY]}.get(channels, [])
+    return found | {
+        json.dumps({"mean": [*way.mean], "std": [*way.std]}): way
+        for way in (CENTRED, GRAY_LEVELS, *imagenet)
     }
-    imagenet = {3: IMAGENET, 1: IMAGENET_GRAY}.get(channels)
-    if imagenet is not None:
-        mean, std = ([*values] for values in (imagenet.mean, imagenet.std))
-        found[f"{{mean: {mean}, std: {std}}}"] = imagenet
-    return found

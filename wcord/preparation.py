@@ -28,6 +28,8 @@ from wcord.task import Sight, Task
 from wcord.transfer import Probing, probings
 from wcord.writer import RunWriter
 
+UNLIKE = "student.init is 'teacher', but their models differ: use one model for both"
+
 
 @dataclass
 class Own:
@@ -93,10 +95,23 @@ def read_data(experiment: Experiment, own: Any = None) -> Data:
 def inputs_now(experiment: Experiment) -> dict[str, str]:
     """Return what a run of these settings would read now (see `wcord.provenance`)."""
     data = read_data(experiment)
-    sights = [
-        Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
-    ]
-    return provenance.inputs_of(experiment, data, probings(experiment, data, sights))
+    probed = probings(experiment, data, sights_of(experiment, data))
+    return provenance.inputs_of(experiment, data, probed)
+
+
+def sights_of(experiment: Experiment, data: Data) -> list[Sight]:
+    """Return what the teacher and what the student sees.
+
+    Raises:
+        SettingsError: a view, label set or normalisation that does not fit; names the side.
+    """
+    sights = []
+    for side, settings in (("teacher", experiment.teacher), ("student", experiment.student)):
+        try:
+            sights.append(Sight(settings, data, experiment.seed))
+        except ValueError as error:
+            raise SettingsError(f"{side}: {error}") from error
+    return sights
 
 
 def prepare(
@@ -113,16 +128,15 @@ def prepare(
         raise SettingsError(
             f"batch is {experiment.batch}, which {parallel.size()} processes cannot share evenly"
         )
-    sights = [
-        Sight(side, data, experiment.seed) for side in (experiment.teacher, experiment.student)
-    ]
+    sights = sights_of(experiment, data)
     to_probe = probings(experiment, data, sights)
-    inputs = provenance.inputs_of(experiment, data, to_probe)
+    inputs = provenance.inputs_of(experiment, data, to_probe, own.given)
+    student, built = _student(experiment, sights[1], own)
     with parallel.first_alone():  # the record is the first rank's, and the others check theirs
-        provenance.check(writer.path, inputs, own.given)
+        provenance.check(writer.path, inputs)
+        saved, header = newest_checkpoint(writer, digest, provenance.digest(inputs))
         if not parallel.rank():
             provenance.record(writer.path, data, inputs, own.given, sights)
-        saved, header = newest_checkpoint(writer, digest, provenance.digest(inputs))
     writer.open_metrics(header.get("metrics", 0))
     writer.forget_after(header.get("step", 0))
     with parallel.first_alone():  # one trains it, the others read its copy in the run
@@ -132,13 +146,14 @@ def prepare(
     if own.teacher is not None or experiment.teacher.weights is not None:
         doubts = teachers.doubts(network, data, experiment, sights[0])
         for line in doubts:
-            warnings.warn(line, teachers.Doubt, stacklevel=2)
+            warnings.warn(line, teachers.Doubt, stacklevel=4)  # who called distill or resume
         if doubts and not parallel.rank():
             provenance.remark(writer.path, "teacher", doubts)
     if saved is None:
         writer.record(0, 0.0, "", values)
+    if experiment.student.init == "teacher" and own.student is None:
+        _start_as(network, student)
     task = Task(experiment, data, sights[0], sights[1], network, asks_for_maps(experiment))
-    student, built = _student(experiment, sights[1], own, network)
     return Prepared(
         experiment=experiment,
         task=task,
@@ -183,9 +198,7 @@ def newest_checkpoint(
             refused.append(str(error))
             print(f"{error}; using the one before it", file=sys.stderr)
     if refused:
-        raise checkpoint.CheckpointError(
-            f"{'; '.join(refused)}; delete the folder checkpoints to begin anew"
-        )
+        raise checkpoint.CheckpointError(f"{'; '.join(refused)}; start a new run")
     return None, {}
 
 
@@ -219,24 +232,26 @@ def _teacher(
         return teachers.obtain(experiment, data, sight, device, copy, record, go_on)
 
 
-def _student(
-    experiment: Experiment, sight: Sight, own: Own, teacher: Network
-) -> tuple[Network, dict[str, Any]]:
+def _student(experiment: Experiment, sight: Sight, own: Own) -> tuple[Network, dict[str, Any]]:
+    """Return the student that every arm starts from, and what it was built for."""
     channels, height, width = sight.shape
     built = {"channels": channels, "size": [height, width], "classes": sight.labels.classes}
     if own.student is not None:
         return _adopted(own.student, sight, "student", experiment), built | {"own": True}
+    unlike = experiment.student.model != experiment.teacher.model
+    if experiment.student.init == "teacher" and own.teacher is None and unlike:
+        raise SettingsError(UNLIKE)
     network = build_student(experiment, built)
     if experiment.norms == "all ranks":
         parallel.synchronise_norms(network)
-    if experiment.student.init == "teacher":
-        try:
-            network.load_state_dict(teacher.state_dict())
-        except RuntimeError as error:
-            raise SettingsError(
-                "student.init is 'teacher', but their models differ: use one model for both"
-            ) from error
     return network, built
+
+
+def _start_as(teacher: Network, student: Network) -> None:
+    try:
+        student.load_state_dict(teacher.state_dict())
+    except RuntimeError as error:
+        raise SettingsError(UNLIKE) from error
 
 
 def _adopted(module: nn.Module, sight: Sight, side: str, experiment: Experiment) -> Network:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from wcord.data import Data, first_pictures
+from wcord.data.settings import locate
 from wcord.experiment import SAME, Experiment, SettingsError
 from wcord.models.weights import fingerprint
 from wcord.storage import read_json, write_bytes, write_json
@@ -23,29 +24,32 @@ from wcord.task import Sight
 from wcord.transfer import Probing
 
 RECORD, PICTURES = "data.json", "pictures.png"
+OWN = "objects of your own"
 LISTED = 1000  # files passed over that a record names
 
 
-def inputs_of(experiment: Experiment, data: Data, probed: Sequence[Probing]) -> dict[str, str]:
+def inputs_of(
+    experiment: Experiment, data: Data, probed: Sequence[Probing], own: Sequence[str] = ()
+) -> dict[str, str]:
     """Return what a run reads, in words and digests, by what it is of.
 
     Args:
         experiment: the settings.
         data: the run's samples.
         probed: the data sets of its linear probes.
+        own: which of "teacher", "student" and "data" the caller gives as objects.
 
     Raises:
         SettingsError: `teacher.weights` cannot be read.
     """
     inputs = dict(data.fingerprints)
-    weights = experiment.teacher.weights
-    if weights is not None:
+    if own:
+        inputs[OWN] = ", ".join(own)
+    if experiment.teacher.weights is not None:
         try:
-            inputs["teacher.weights"] = fingerprint(Path(weights))
-        except OSError as error:
-            raise SettingsError(
-                f"teacher.weights: {weights} cannot be read: {error.strerror}"
-            ) from error
+            inputs["teacher.weights"] = fingerprint(locate(experiment.teacher.weights))
+        except ValueError as error:
+            raise SettingsError(f"teacher.weights: {error}") from error
     for probing in probed:
         if probing.source != SAME:
             inputs |= {f"{k} of {probing.source}": v for k, v in probing.fingerprints.items()}
@@ -77,27 +81,32 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return found
 
 
-def check(folder: Path, inputs: Mapping[str, str], own: Sequence[str]) -> None:
+def recorded(folder: Path) -> dict[str, str] | None:
+    """Return the inputs that a run's record names; None without a record that is whole."""
+    record = read_json(folder / RECORD)
+    inputs = record.get("inputs") if isinstance(record, dict) else None
+    return inputs if isinstance(inputs, dict) else None
+
+
+def check(folder: Path, inputs: Mapping[str, str]) -> None:
     """Refuse to go on with a run that was begun with other inputs.
 
     Args:
-        folder: the run's directory; a run of an older version, without a record, is let through.
+        folder: the run's directory; where it has no record, the checkpoints still know.
         inputs: of `inputs_of`, now.
-        own: which of "teacher", "student" and "data" the caller gives as objects.
 
     Raises:
         SettingsError: one line that names what differs.
     """
-    record = read_json(folder / RECORD)
-    if not isinstance(record, dict) or "inputs" not in record:
+    then = recorded(folder)
+    if then is None:
         return
-    given = record.get("own", [])
-    if list(own) != given:
+    if then.get(OWN) != inputs.get(OWN):
         raise SettingsError(
-            f"this run was begun with objects of your own ({', '.join(given) or 'none'}), which "
-            "no file holds: start a new run with them"
+            f"this run was begun with objects of your own ({then.get(OWN, 'none')}), which no "
+            "file holds: start a new run with them"
         )
-    found = differences(record["inputs"], inputs)
+    found = differences(then, inputs)
     if found:
         raise SettingsError(
             f"the data are not those that this run began with: {', '.join(found)}; put the first "
@@ -114,7 +123,7 @@ def record(
         folder: the run's directory.
         data: its samples.
         inputs: of `inputs_of`.
-        own: as in `check`.
+        own: as in `inputs_of`.
         sights: of teacher and student, which name the classes of their label sets.
     """
     found = data.found.plain()

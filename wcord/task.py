@@ -17,7 +17,7 @@ from torch import Tensor
 from wcord import parallel
 from wcord.data import Data, Epochs, LabelMap, Split, normalise
 from wcord.evaluation import outputs
-from wcord.experiment import Experiment, NetworkSettings
+from wcord.experiment import Experiment, NetworkSettings, SettingsError
 from wcord.models import Network
 from wcord.normalisation import mean_and_deviation
 from wcord.objectives import TERMS
@@ -105,7 +105,13 @@ class Task:
         answer = outputs(teacher, teacher_sight.see_all(data.train))
         self.scale = 1.0
         if experiment.teacher.scale_features:
-            self.scale = 1 / answer.features.norm(dim=1).mean().item()
+            size = answer.features.norm(dim=1).mean().item()
+            if not size > 0:
+                raise SettingsError(
+                    "every feature of the teacher is 0, so there is nothing to learn from it: "
+                    "check its weights and teacher.normalise"
+                )
+            self.scale = 1 / size
         self.answer = Output(answer.features * self.scale, answer.logits)
         predicted = answer.logits.argmax(1)
         self.group = predicted

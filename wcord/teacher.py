@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from wcord.capture import has_dropout
 from wcord.data import Data, Epochs
+from wcord.data.settings import locate
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError
 from wcord.models import Network, build
@@ -72,7 +73,7 @@ def obtain(
     network = placed(Network(module, sight.shape, asked.classifier), device)
     if asked.weights is not None:
         try:
-            load_weights(network, Path(asked.weights))
+            load_weights(network, locate(asked.weights))
         except ValueError as error:
             raise SettingsError(f"teacher.weights: {error}") from error
         return network
@@ -223,8 +224,9 @@ def doubts(network: Network, data: Data, experiment: Experiment, sight: Sight) -
     """Return what speaks against a teacher that was trained elsewhere, in a sentence each.
 
     It is near chance where its accuracy on the held-out part is within two standard errors of
-    the share of the largest class. It is fed in another way than it was trained where one of
-    the usual ways (`wcord.normalisation.usual`) gives an accuracy two standard errors higher.
+    the share of the largest class, and less than half of what that share leaves is gained. It is
+    fed in another way than it was trained where one of the usual ways
+    (`wcord.normalisation.usual`) gives an accuracy two standard errors higher.
 
         standard error of p on n samples = sqrt(p (1 - p) / n)
     """
@@ -239,7 +241,7 @@ def doubts(network: Network, data: Data, experiment: Experiment, sight: Sight) -
 
     now, found = share(sight), []
     chance = int(torch.bincount(labels).max()) / n
-    if now <= chance + 2 * error(chance):
+    if now <= min(chance + 2 * error(chance), (1 + chance) / 2) < 1:
         found.append(
             f"the teacher is near chance: {100 * now:.1f} % of the {n} held-out samples, where the "
             f"largest class has {100 * chance:.1f} %; check its classes, its view and normalise"

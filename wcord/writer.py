@@ -67,10 +67,11 @@ class RunWriter:
         self.control = self.run.control
         self.ending = False  # set by a signal; read as a stop
         self._said = 0.0
+        before = self.run.status  # a run that is taken up stands where it stood
         self.status: dict[str, Any] = {
-            "state": "starting", "step": 0, "total": 0, "epoch": 0.0, "eta": None,
-            "pid": os.getpid(), "host": socket.gethostname(), "heartbeat": None, "error": None,
-        }  # fmt: skip
+            "state": "starting", "eta": None, "heartbeat": None, "error": None,
+            "pid": os.getpid(), "host": socket.gethostname(),
+        } | {key: before[key] for key in ("step", "total", "epoch")}  # fmt: skip
 
     # -- status and control ----------------------------------------------------------------
 

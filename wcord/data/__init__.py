@@ -118,6 +118,11 @@ def _prepare(
         count = max(round(share * len(pool)), min(PROBE, len(pool) // 4), 1)
         place = order(pool.labels, generator(seed, "held-out"), keep_shares=True)
         kept, train = pool.take(place[:count].sort().values), pool.take(place[count:].sort().values)
+    if not (len(train) and len(kept) and len(test)):
+        raise ValueError(
+            f"{name} has {len(pool) + len(test)} pictures: too few for a training, a held-out and "
+            "a test part"
+        )
     if settings.train_size is not None:
         train = train.take(_first(train.labels, settings.train_size, "train_size", seed))
 

@@ -176,6 +176,8 @@ def _checked_labels(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind == "f":
         if np.isnan(values).any():
             raise ValueError(f"{name} has missing values (NaN)")
+        if (np.abs(values) > 2**53).any():
+            raise ValueError(f"{name} holds {np.abs(values).max():g}, which is no class number")
         if (values == np.rint(values)).all():
             values = values.astype(np.int64)
     if values.ndim != 1 or values.dtype.kind not in "biuU":

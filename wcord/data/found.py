@@ -51,6 +51,9 @@ class Found:
         for part, statement in (("train", "no training pictures"), ("test", "no test pictures")):
             lacking = [c for c, n in zip(classes, counts[part], strict=True) if not n]
             remarks += tuple((f"class {c}", statement) for c in lacking)
+        plain = sum(_of_one_colour(split) for split in parts.values())
+        if plain:
+            remarks += ((f"{plain} pictures", "of one colour, so that nothing is seen on them"),)
         brightest = max(int(split.images.max()) for split in parts.values())
         if brightest < 64:
             remarks += ((f"gray levels of all pictures end at {brightest} of 255", "nearly black"),)
@@ -91,6 +94,12 @@ class Found:
             "passed_over": [{"file": file, "why": why} for file, why in self.passed_over],
             "remarks": [{"about": what, "remark": remark} for what, remark in self.remarks],
         }
+
+
+def _of_one_colour(split: Split) -> int:
+    """Return how many pictures have the same colour at every place."""
+    places = split.images.flatten(2)  # (n, C, H W)
+    return int((places.amin(2) == places.amax(2)).all(1).sum())
 
 
 def first_pictures(split: Split, classes: int, many: int = 16) -> tuple[np.ndarray, np.ndarray]:

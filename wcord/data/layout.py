@@ -108,6 +108,12 @@ def _classes(folder: Path) -> Notes:
                 f"{path} would be a class, but holds the parts {_listed(below)}; {EXPECTED}, in "
                 "the folder that data.source gives"
             )
+    for path, below in inside.items():
+        if [p.name for p in below] == [path.name] and not _holds_files(path):
+            raise ValueError(
+                f"{path} holds nothing but a folder of its own name; {EXPECTED}: move what is in "
+                "it one folder up"
+            )
     deeper = [p.name for path, below in inside.items() if not _holds_files(path) for p in below]
     twice = sorted(name for name, count in Counter(deeper).items() if count > 1)
     if len(twice) > 1:

@@ -86,4 +86,4 @@ def locate(path: str) -> Path:
         if candidate.exists():
             return candidate
     places = f"{given}" if given.is_absolute() else f"{given} (nor in {data_root()}, $WCORD_DATA)"
-    raise ValueError(f"there is no file or folder {places}: check data.source")
+    raise ValueError(f"there is no file or folder {places}: check the path")

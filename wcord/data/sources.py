@@ -6,6 +6,7 @@ import difflib
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +115,10 @@ def check_source(source: str) -> tuple[Source, str]:
     if name not in SOURCES:
         near = difflib.get_close_matches(name, SOURCES, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(SOURCES)}"
+        if source.endswith(".npz"):
+            hint = f"write npz:{source}"
+        elif Path(source).expanduser().is_dir():
+            hint = f"write folder:{source}"
         raise ValueError(f"unknown data source {source!r}: {hint}")
     entry = SOURCES[name]
     if entry.needs_path and not path:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 import torch
@@ -40,15 +40,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """
     module = unwrapped(network)
     wanted = module.state_dict()
-    content = _content(path)
-    given = _state(content)
-    if given is None:
-        names = _listed(map(str, content)) if isinstance(content, Mapping) else ""
-        raise ValueError(
-            f"{path} holds no state dict, by itself or under {', '.join(KEYS)}: it has "
-            f"{names or type(content).__name__}"
-        )
-    given = _without_prefix(given, wanted.keys())
+    given = _without_prefix(_read(path), wanted.keys())
     counters = {key: n for key, n in wanted.items() if key.endswith("num_batches_tracked")}
     given = counters | given
     if faults := _faults(given, wanted):
@@ -62,13 +54,19 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """Return a digest (hexadecimal) of a file's content.
+    """Return a digest (hexadecimal) of the weights in a file, whatever the kind of file.
 
     Raises:
-        OSError: the file cannot be read.
+        ValueError: the file cannot be read, or holds no state dict.
     """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+    found = hashlib.blake2b(digest_size=12)
+    for name, value in sorted(_read(path).items()):
+        if isinstance(value, Tensor):
+            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            found.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        else:
+            found.update(f"{name} {value!r}".encode())
+    return found.hexdigest()
 
 
 def not_finite(tensors: Mapping[str, Tensor], parameters: Collection[str]) -> str | None:
@@ -84,6 +82,19 @@ def not_finite(tensors: Mapping[str, Tensor], parameters: Collection[str]) -> st
         if name in parameters and value.isinf().any():
             return f"infinity in {name}"
     return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the state dict in a file."""
+    content = _content(path)
+    state = _state(content)
+    if state is None:
+        names = _listed(map(str, content)) if isinstance(content, Mapping) else ""
+        raise ValueError(
+            f"{path} holds no state dict, by itself or under {', '.join(KEYS)}: it has "
+            f"{names or type(content).__name__}"
+        )
+    return state
 
 
 def _content(path: Path) -> Any:
@@ -115,7 +126,7 @@ def _unpacked(path: Path, unpack: Callable[[BinaryIO], Any]) -> Any:
             return unpack(file)
     except Exception as error:  # whatever a damaged file makes a reader raise
         text = str(error)
-        if isinstance(error, pickle.UnpicklingError) or "TorchScript" in text:
+        if isinstance(error, UnpicklingError) or "TorchScript" in text:
             named = re.search(r"GLOBAL (\S+)", text)
             program = "TorchScript" if "TorchScript" in text else "something"
             raise ValueError(
