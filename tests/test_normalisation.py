@@ -65,6 +65,7 @@ def digits() -> tuple[np.ndarray, ...]:
     )
 
 
+PARTS = ("images_train", "images_test", "labels_train", "labels_test")
 WAYS: dict[str, tuple[float, float, Any]] = {
     "[0, 1]": (0, 1, "none"),
     "[-1, 1]": (0.5, 0.5, {"mean": 0.5, "std": 0.5}),
@@ -103,9 +104,7 @@ def test_a_teacher_that_is_fed_as_it_was_trained_has_the_accuracy_it_had(
     trained: tuple[Any, ...], digits: tuple[np.ndarray, ...], tmp_path: Path
 ) -> None:
     module, own, setting = trained
-    images, test, labels, test_labels = digits
-    data = {"images_train": images, "labels_train": labels,
-            "images_test": test, "labels_test": test_labels}  # fmt: skip
+    data = dict(zip(PARTS, digits, strict=True))
     experiment = wcord.load("digits-compression").replace(
         {"epochs": 1, "arms": {"kd": {"ce": 1, "kd": 1}}, "teacher.normalise": setting}
     )
@@ -121,9 +120,7 @@ def test_a_teacher_that_is_fed_otherwise_is_doubted_before_anything_trains(
 ) -> None:
     """Where it loses much by it; the way in which it was trained, or one as good, is named."""
     module, own, setting = trained
-    images, test, labels, test_labels = digits
-    data = {"images_train": images, "labels_train": labels,
-            "images_test": test, "labels_test": test_labels}  # fmt: skip
+    data = dict(zip(PARTS, digits, strict=True))
     wrong = "none" if setting != "none" else {"mean": 0, "std": 1 / 255}
     experiment = wcord.load("digits-compression").replace(
         {"epochs": 1, "arms": {"kd": {"ce": 1, "kd": 1}}, "teacher.normalise": wrong}
