@@ -137,11 +137,20 @@ def off_diagonal(g: Tensor) -> float:
 CIRCLE = [[2.0, 0.0], [-2.0, 0.0], [0.0, 2.0], [0.0, -2.0]]
 NEIGHBOUR = torch.eye(6).roll(1, dims=0)
 STEP_X, STEP_Y = [0.3, 0.4], [-0.3, -0.4]
+NARROW = torch.tensor([[math.cos(a), math.sin(a), 0.0] for a in (0.015, -0.015)])
+CLOSE = (NARROW, math.cos(0.3) * NARROW + torch.tensor([0.0, 0.0, math.sin(0.3)]))
+
+
+def in_place(f: Tensor, cost: Tensor) -> Tensor:
+    cost -= f[:, None]
+    return cost.amin(0)
+
 
 RIGHT = [
     ("2.2", own_transform),
     ("2.2", lambda f, C: (C - f[:, None]).amin(0)),
     ("2.2", lambda f, C: np.min(C.numpy() - f.numpy()[:, None], axis=0)),
+    ("2.2", in_place),
     ("2.3", ([[0.0, 0.0]] * 4, CIRCLE)),
     ("2.3", (np.zeros((4, 2)), np.array(CIRCLE))),
     ("2.3", (torch.zeros(4, 2, requires_grad=True), [torch.tensor(p) for p in CIRCLE])),
@@ -167,6 +176,7 @@ RIGHT = [
     ("5.1", NEIGHBOUR.roll(1, dims=0).numpy()),
     ("5.2", (torch.eye(4), torch.eye(4) + 0.3 * torch.eye(4).roll(1, dims=1))),
     ("5.2", ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.3], [0.3, 1.0]])),
+    ("5.2", CLOSE),  # the pairing is the only best plan, by a small margin
     ("6.1", lambda losses, weights: sum(weights[term] * losses[term] for term in losses)),
     ("6.1", lambda losses, weights: torch.tensor(sum(w * losses[k] for k, w in weights.items()))),
     ("6.2", step_gradients),
@@ -182,8 +192,10 @@ WRONG = [
     ("2.2", lambda f, C: wcord.dual.c_transform(f, C)),
     ("2.2", lambda f, C: (C - f[:, None]).amin(0) - 0.1),
     ("2.2", lambda f, C: (C - f[:, None]).mean(0)),
+    ("2.2", lambda f, C: (C.zero_(), f.zero_(), torch.zeros(C.shape[1]))[2]),
     ("2.2", lambda f, C: torch.full((C.shape[1],), math.nan)),
     ("2.3", (CIRCLE, CIRCLE)),
+    ("2.3", ([[1e7, 0.0]] * 4, [[1e7 + 1 + x, y] for x, y in CIRCLE])),
     ("2.3", ([[0.0, 0.0]] * 4, [[0.9, 0.0], [-0.9, 0.0], [0.0, 0.9], [0.0, -0.9]])),
     ("2.3", ([[0.1, 0.0]] * 4, CIRCLE)),
     ("2.4", (lambda z: 2 * z, STEP_X, STEP_Y)),  # honest about its slope, which is 2
@@ -191,8 +203,10 @@ WRONG = [
     ("2.4", (lambda z: (z >= 0.3).double(), STEP_X, STEP_Y)),  # jumps at one of the points
     ("2.4", (lambda z: torch.tanh(50 * z), STEP_X, STEP_X)),
     ("2.4", (lambda z: math.nan * z, STEP_X, STEP_Y)),
+    ("2.4", (lambda z: (z > 0.5).double() + torch.sin(2e5 * math.pi * z), [0.6], [0.4])),
     ("3.1", lambda Q, a: Q / Q.sum(1, keepdim=True)),
     ("3.1", lambda Q, a: a[:, None].expand_as(Q) / Q.shape[1]),
+    ("3.1", lambda Q, a: Q.copy_((a[:, None] / Q.shape[1]).expand_as(Q))),
     ("3.2", lambda f, C, epsilon: -epsilon * ((f[:, None] - C) / epsilon).logsumexp(0)),
     ("3.2", lambda f, C, epsilon: soft_partner(f, C, max(epsilon, 1e-3))),
     ("3.2", lambda f, C, epsilon: -epsilon * (3 * ((f[:, None] - C) / epsilon).exp().sum(0)).log()),

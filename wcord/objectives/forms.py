@@ -72,8 +72,9 @@ def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: 
     (it changes with g + const), offered because the paper may print it.
 
     The bound is 2 (value / D)^2 with D = 4 the diameter, where g is K-Lipschitz: the value is at
-    most I_W, and I >= 2 (I_W / D)^2 (transport-entropy). As I_W <= E||s - s'|| <= sqrt(2) for
-    unit vectors s and s' drawn alike and apart, it is at most 1/4 nat.
+    most I_W, and I >= 2 (I_W / D)^2 (transport-entropy), both of expectations. For two unit
+    vectors s and s' drawn independently from one distribution I_W <= E||s - s'|| <= sqrt(2), so
+    that the bound is at most 1/4 nat in expectation; an estimate from a batch may exceed it.
     """
     value = difference(scores) / lipschitz
     loss = -value

@@ -63,7 +63,7 @@ class LCKT(Term):
         L = <P, C>,   C_ij = 1 - cos(z_T,i, z_S,j),   P of the chosen plan, marginals 1/n
 
         sinkhorn:  P = argmin of <P, C> - e H(P),  H = -sum P log P,  e = `epsilon`
-        ipot:      `iterations` proximal steps of `beta`, one projection each: e = beta/iterations
+        ipot:      T = `iterations` proximal steps of `beta`, one projection each: near e = beta / T
         exact:     P = argmin of <P, C>
         identity:  P = I / n, the paired cost
         uniform:   P = 1 / n^2
