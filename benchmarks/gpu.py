@@ -35,7 +35,7 @@ import torch
 import wcord
 from benchmarks import gpu_steps, gpu_transport
 from benchmarks.table import few_images
-from wcord.ablation import taken_up
+from wcord.ablation import run_or_resume
 from wcord.checkpoint import digest_of
 from wcord.runs import runs_folder
 from wcord.storage import write_bytes, write_json
@@ -139,7 +139,7 @@ def experiment(preset: str, seed: int, asked: argparse.Namespace) -> wcord.Exper
 def gone_on(wanted: wcord.Experiment) -> wcord.Run:
     """Train, or go on with a run of the same settings that was cut off."""
     path = runs_folder() / f"{wanted.name}-{wanted.seed}-{digest_of(wanted.yaml())[:8]}"
-    return taken_up(wanted, path, progress=False)
+    return run_or_resume(wanted, path, progress=False)
 
 
 def without_paths(experiment: wcord.Experiment) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import wcord
-from wcord.ablation import taken_up
+from wcord.ablation import run_or_resume
 from wcord.devices import choose_device
 from wcord.runs import Run, runs_folder
 
@@ -71,7 +71,7 @@ def run(asked: wcord.Experiment, name: str) -> Run:
     path = runs_folder() / name
     if (path / "settings.yaml").exists() and Run(path).settings != asked:
         raise ValueError(f"{path} has other settings: move it away, or set WCORD_RUNS")
-    return taken_up(asked, path)
+    return run_or_resume(asked, path)
 
 
 def table(runs: list[Run], alone: Run, conditions: str) -> str:

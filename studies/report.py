@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from studies.study import Study
-from wcord.comparison import literal, tabulate
+from wcord.comparison import tabulate
+from wcord.markdown import literal, row
 
 
 def report(name: str, study: Study, table: pd.DataFrame) -> str:
@@ -133,8 +132,3 @@ def _tried(study: Study, table: pd.DataFrame) -> str:
 def words(metric: str) -> str:
     """Return a metric's name as people write it."""
     return metric.replace("_", " ")
-
-
-def row(cells: list[Any]) -> str:
-    """Return one line of a Markdown table."""
-    return f"| {' | '.join(map(str, cells))} |"

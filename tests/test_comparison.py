@@ -16,7 +16,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import wcord
-from wcord.comparison import Paired, compare, holm, literal, report, results, tabulate
+from wcord.comparison import Paired, compare, holm, report, results, tabulate
+from wcord.markdown import literal
 
 
 def table(seeds: int = 12, arms: int = 4, seed: int = 0) -> pd.DataFrame:

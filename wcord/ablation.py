@@ -242,7 +242,7 @@ def carry_out(settings: str, path: str, known: Inputs | None = None) -> dict[str
         known: what was read for other cells of the sweep; it is filled.
     """
     try:
-        run = taken_up(parse(json.loads(settings)), Path(path), False, known)
+        run = run_or_resume(parse(json.loads(settings)), Path(path), False, known)
         stopped = "stopped" if run.status["state"] == "stopped" else None
         error = run.status["error"] or stopped
         return {"run": path, "summary": run.summary, "error": error}
@@ -251,7 +251,7 @@ def carry_out(settings: str, path: str, known: Inputs | None = None) -> dict[str
         return {"run": path, "summary": None, "error": line}
 
 
-def taken_up(
+def run_or_resume(
     experiment: Experiment, folder: Path, progress: bool = True, known: Inputs | None = None
 ) -> Run:
     """Return the run in a folder: finished as it is, else resumed, else begun.

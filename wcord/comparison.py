@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from wcord.markdown import literal, row
 from wcord.runs import Run
 
 LEVEL = 0.95
@@ -195,15 +195,13 @@ class Report:
     def to_markdown(self) -> str:
         """Return the table for people, two digits, with its conditions under it."""
         against = f"against {literal(self.against)}"
-        lines = [
-            f"| arm | {literal(self.metric)} | {against} | 95 % interval | r | verdict |",
-            "|---|---|---|---|---|---|",
-        ]
-        for arm, row in self.frame.iterrows():
+        titles = ["arm", literal(self.metric), against, "95 % interval", "r", "verdict"]
+        lines = [row(titles), "|---" * len(titles) + "|"]
+        for arm, of in self.frame.iterrows():
             difference, interval, verdict = self.comparison(arm)
-            r = "" if np.isnan(row["correlation"]) else f"{row['correlation']:.2f}"
+            r = "" if np.isnan(of["correlation"]) else f"{of['correlation']:.2f}"
             cells = [literal(arm), self.mean(arm), difference, interval, r, verdict]
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(row(cells))
         under = f"Mean ± standard deviation over {self.seeds} seeds, last epoch. {self.conditions}"
         if self.seeds < 2:
             under = "One seed, last epoch: neither a spread nor an interval is known."
@@ -213,20 +211,20 @@ class Report:
 
     def mean(self, arm: Any) -> str:
         """Return mean ± standard deviation; the number of seeds where some are missing."""
-        row = self.frame.loc[arm]
-        if not row["n"]:
+        of = self.frame.loc[arm]
+        if not of["n"]:
             return "–"
-        spread = "" if np.isnan(row["std"]) else f" ± {row['std']:.2f}"
-        return f"{row['mean']:.2f}{spread}" + self._missing(row["n"])
+        spread = "" if np.isnan(of["std"]) else f" ± {of['std']:.2f}"
+        return f"{of['mean']:.2f}{spread}" + self._missing(of["n"])
 
     def comparison(self, arm: Any) -> tuple[str, str, str]:
         """Return the difference, its interval and the verdict; "" where there is none."""
-        row, difference, interval = self.frame.loc[arm], "", ""
-        if arm != self.against and row["pairs"]:
-            difference = f"{row['difference']:+.2f}" + self._missing(row["pairs"])
-        if not np.isnan(row["low"]):
-            interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
-        return difference, interval, row["verdict"]
+        of, difference, interval = self.frame.loc[arm], "", ""
+        if arm != self.against and of["pairs"]:
+            difference = f"{of['difference']:+.2f}" + self._missing(of["pairs"])
+        if not np.isnan(of["low"]):
+            interval = f"{of['low']:+.2f} to {of['high']:+.2f}"
+        return difference, interval, of["verdict"]
 
     def _missing(self, n: int) -> str:
         return f" (n = {n})" if n < self.seeds else ""
@@ -244,18 +242,6 @@ class Report:
             f"{tested} comparisons (Holm). Intervals: 95 % for all {tested} differences together "
             "(Bonferroni), so one may hold 0 although the verdict is better or worse."
         )
-
-
-MARKDOWN = re.compile(r"[\\`*|<\[$~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
-
-
-def literal(text: object) -> str:
-    """Return a text that Markdown shows as it is, in one cell of a table.
-
-    >>> print(literal("a|b *c* gckt.negatives_count"))
-    a\\|b \\*c\\* gckt.negatives_count
-    """
-    return MARKDOWN.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
 def tabulate(values: pd.DataFrame, against: Hashable | None, metric: str) -> Report:

@@ -24,7 +24,6 @@ from wcord.arm import Arm
 from wcord.devices import choose_device, chosen_threads
 from wcord.evaluation import accuracy, outputs
 from wcord.experiment import Experiment, SettingsError, load
-from wcord.models import Network
 from wcord.preparation import Own, Prepared, build_student, prepare
 from wcord.runs import Run, is_locked, runs_folder
 from wcord.storage import StorageError, write_json
@@ -217,11 +216,11 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, own: Own) -> Ru
     try:
         writer.say(now=True)
         device = choose_device(experiment.device)
-        with chosen_threads(experiment), _usual_numbers(), _ending_gently(writer):
+        with chosen_threads(experiment), _float32_with_gradients(), _ending_gently(writer):
             prepared = prepare(experiment, writer, device, own, progress and not parallel.rank())
             training = Training(prepared, writer, progress and not parallel.rank())
             training.run()
-            run.students = {arm.name: _plain(arm.student) for arm in prepared.arms}
+            run.students = {arm.name: arm.student.eval().module for arm in prepared.arms}
             if parallel.rank() == 0:
                 _conclude(training)
     except (Interrupted, parallel.Ended):
@@ -293,13 +292,8 @@ def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
     }
 
 
-def _plain(student: Network) -> nn.Module:
-    """Return the module inside, in evaluation mode, the wrapper's mode included."""
-    return student.eval().module
-
-
 @contextmanager
-def _usual_numbers() -> Iterator[None]:
+def _float32_with_gradients() -> Iterator[None]:
     """Compute in float32 and with gradients, whatever the caller set for other purposes."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)

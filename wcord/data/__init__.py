@@ -22,6 +22,7 @@ from torch import Tensor
 
 from wcord.data.arrays import from_arrays
 from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
+from wcord.data.divided import Data
 from wcord.data.epochs import Epochs
 from wcord.data.fingerprint import fingerprints
 from wcord.data.found import Found, first_pictures
@@ -29,7 +30,7 @@ from wcord.data.labels import LabelMap
 from wcord.data.raw import Raw
 from wcord.data.settings import DataSettings, data_root
 from wcord.data.sources import SOURCES, check_source
-from wcord.data.split import Data, Split, channel_statistics, labelled_part, order
+from wcord.data.split import Split, channel_statistics, labelled_part, order
 from wcord.randomness import generator
 
 __all__ = [

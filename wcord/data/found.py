@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from wcord.data.split import Split
+from wcord.data.split import Split
 
 Notes = tuple[tuple[str, str], ...]  # (what it is about, a statement on it)
 PARTS = {"train": "to train on", "held_out": "held out", "test": "to test"}

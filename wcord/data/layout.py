@@ -73,8 +73,11 @@ def layout(folder: Path) -> Layout:
     named = {path: part for path in inside if (part := part_of(path.name)) is not None}
     below = [path for part in named for path in folders(part)]
     others = [path for path in inside if path not in named]
-    railway = len(inside) > 2 and [p.name.lower() for p in named] == ["train"] and not below
-    if not named or railway:
+    # beside other classes a folder "train" that holds pictures is one of them: bus, train, tram
+    train_is_a_class = (
+        len(inside) > 2 and [p.name.lower() for p in named] == ["train"] and not below
+    )
+    if not named or train_is_a_class:
         return Layout({"train": folder}, remarks=_classes(folder))
     found = f"{folder} holds {_listed(inside)}: "
     parts: dict[str, Path] = {}

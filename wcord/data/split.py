@@ -1,14 +1,12 @@
-"""A data set in memory: integer images, labels, and whatever else is known of each sample."""
+"""Samples in memory: integer images, labels, and whatever else is known of each sample."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-
-from wcord.data.found import Found
 
 
 @dataclass(frozen=True)
@@ -52,44 +50,6 @@ class Split:
         index = index.to(self.images.device)
         extras = {name: values[index] for name, values in self.extras.items()}
         return Split(self.images[index], self.labels[index], extras, self.ids[index])
-
-
-@dataclass(frozen=True)
-class Data:
-    """A task's samples: what is trained on, what choices are made on, what is only reported.
-
-    `labelled` (n_train,) bool tells whose labels cross-entropy may see; `choices` are places
-    in `held_out`: a class-balanced part no larger than the labelled one (all of it where no label
-    is seen), on which accuracy is measured for every choice. `mean` and `std` (C,) float32 are of
-    the training images in [0, 1]. `fingerprints` tell the data set from any other (see
-    `wcord.data.fingerprint`); `found` counts its classes and names what was passed over.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: Split
-    held_out: Split
-    test: Split
-    labelled: Tensor
-    choices: Tensor
-    mean: Tensor
-    std: Tensor
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    found: Found = field(default_factory=Found)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
-
-    def to(self, device: torch.device | str) -> Data:
-        """Return the same data on a device."""
-        moved = {
-            name: getattr(self, name).to(device)
-            for name in ("train", "held_out", "test", "labelled", "choices", "mean", "std")
-        }
-        return replace(self, **moved)
 
 
 def order(labels: Tensor, generator: torch.Generator, *, keep_shares: bool = False) -> Tensor:

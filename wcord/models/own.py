@@ -11,8 +11,6 @@ from wcord.models.tracing import Shape
 from wcord.models.weights import not_finite
 from wcord.objectives.term import Output
 
-__all__ = ["adopted", "copied"]
-
 
 def adopted(
     module: nn.Module,
