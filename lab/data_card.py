@@ -102,7 +102,8 @@ def card(found: Mapping[str, Any], picture: bytes | None, labels: ClassNames) ->
         st.caption(markdown(f"The student's label set: {names}."))
     if passed_over := [(each["file"], each["why"]) for each in found.get("passed_over", ())]:
         count = found.get("passed_over_count", len(passed_over))
-        st.markdown(f"**{count:,} files passed over**\n\n{by_statement(passed_over)}")
+        files = "file" if count == 1 else "files"
+        st.markdown(f"**{count:,} {files} passed over**\n\n{by_statement(passed_over)}")
     if remarks := [(each["about"], each["remark"]) for each in found.get("remarks", ())]:
         st.markdown(f"**To note**\n\n{by_statement(remarks)}")
 

@@ -301,23 +301,25 @@ def critic_1d(
     first = np.asarray(next(iter(functions.values())), dtype=float)
     low, high = np.nanmin(first), np.nanmax(first)
     room = 0.1 * max(high - low, 1e-6)
-    middle, length = float(np.mean(across)), 0.15 * float(across[-1] - across[0])
+    length = 0.08 * float(across[-1] - across[0])
+    middle = float(across[-1]) - length  # in the corner where the curve is not
+    height = high if first[-1] < (low + high) / 2 else low + length
     for slope in (1, -1):
         xs = np.array([middle - length, middle + length])
         axes.plot(
             xs,
-            (low + high) / 2 + slope * (xs - middle),
+            height + slope * (xs - middle),
             ls="--",
             lw=1.4,
             color=palette.TARGET,
             label="slope ±1" if slope == 1 else None,
         )
-    for points, marker, colour, down in (
-        (source, "o", palette.SOURCE, 1),
-        (target, "D", palette.TARGET, 2),
+    for name, points, marker, colour, down in (
+        ("source", source, "o", palette.SOURCE, 1),
+        ("target", target, "D", palette.TARGET, 2),
     ):
         heights = np.full(np.size(points), low - down * room)
-        axes.scatter(np.ravel(points), heights, s=22, c=colour, marker=marker)
+        axes.scatter(np.ravel(points), heights, s=22, c=colour, marker=marker, label=name)
     parts = [f"critic {value:.3f}"] if value is not None else []
     parts += [f"exact $W_1$ {exact:.3f}"] if exact is not None else []
     axes.set_title("\n".join(part for part in (title, ", ".join(parts)) if part), fontsize=11)

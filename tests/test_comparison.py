@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import mistune
 import numpy as np
@@ -265,3 +266,15 @@ def test_reports_read_runs(finished: wcord.Run, short: wcord.Experiment, tmp_pat
         report([finished], against="x")
     with pytest.raises(ValueError, match="no arm of these runs has 'beauty'"):
         report([finished], metric="beauty")
+
+
+@pytest.mark.parametrize("values", [{"a": [1, 2]}, [[1, 2]], None])
+def test_what_is_no_table_is_refused(values: Any) -> None:
+    with pytest.raises(ValueError, match="a table is needed"):
+        compare(values, "a")
+
+
+def test_a_table_in_which_nothing_is_judged_speaks_of_no_test() -> None:
+    constant = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [2.0, 3.0, 4.0]})
+    text = tabulate(constant, "a", "x").to_markdown()
+    assert "no spread, cannot be judged" in text and "t-test" not in text

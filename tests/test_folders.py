@@ -466,6 +466,7 @@ UNCLEAR: dict[str, tuple[list[str], str]] = {
     "within": (["pets/train/a", "pets/train/b", "pets/test/a"], "pets would be a class"),
     "doubled": (["part_1/part_1/a", "part_1/part_1/b", "b/a"], "a folder of its own name"),
     "one class": (["cat"], "only the class 'cat'"),
+    "wrapped": (["pets/cat", "pets/dog"], "only the class 'pets' .if its folders are the classes"),
     "no class": ([], "no class folders"),
     "strange": (["train/a", "train/b", "test/c"], "the class 'c' that train lacks"),
 }

@@ -246,6 +246,16 @@ def test_a_sweep_knows_its_data_without_the_records(
     assert wcord.Run(path).status["heartbeat"] == heartbeat
 
 
+def test_a_finished_sweep_is_gathered_when_its_data_are_gone(
+    short: wcord.Experiment, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = wcord.sweep(short, {}, 1, folder=tmp_path / "s", progress=False)
+    file.unlink()
+    again = wcord.sweep(short, {}, 1, folder=tmp_path / "s", progress=False)
+    assert again["test_accuracy"].tolist() == first["test_accuracy"].tolist()
+    assert "is finished; its data could not be read: there is no file" in capsys.readouterr().err
+
+
 def test_runs_of_different_data_are_not_joined_in_a_report(
     short: wcord.Experiment, file: Path, tmp_path: Path
 ) -> None:

@@ -256,7 +256,8 @@ def run_or_resume(
 ) -> Run:
     """Return the run in a folder: finished as it is, else resumed, else begun.
 
-    One that was made from other data than there are now is set aside first.
+    One that was made from other data than there are now is set aside first. Where the data cannot
+    be read any more, a finished one is returned, and a line says so.
 
     Args:
         experiment: its settings.
@@ -268,7 +269,15 @@ def run_or_resume(
         ValueError: as `distill` and `resume`, or a run to be set aside is being written.
     """
     known = {} if known is None else known
-    if _stale(folder, experiment, known):
+    finished = (folder / "summary.json").is_file()
+    try:
+        stale = _stale(folder, experiment, known)
+    except ValueError as error:
+        if not finished:
+            raise
+        print(f"{folder.name} is finished; its data could not be read: {error}", file=sys.stderr)
+        stale = False
+    if stale:
         _set_aside(folder)
         then = _aside(folder, provenance.digest(_inputs(experiment, known)))
         if then.exists():  # the data are those of an earlier time again

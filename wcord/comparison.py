@@ -146,6 +146,8 @@ def _pairs(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.f
 
 def _numbers(values: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
     """Return the values of every arm as floats, or raise what is wrong with the table."""
+    if not isinstance(values, pd.DataFrame) or isinstance(values.columns, pd.MultiIndex):
+        raise ValueError("a table is needed: a DataFrame with one row a seed and one column an arm")
     if values.columns.empty or values.index.empty:
         raise ValueError("there is nothing to compare: the table has no arm or no seed")
     for labels, kind in ((values.columns, "arm"), (values.index, "seed")):
@@ -233,7 +235,7 @@ class Report:
     def conditions(self) -> str:
         """What the verdicts and intervals of the table are, in one line; "" without any."""
         tested = int((self.frame["pairs"].drop(self.against) > 1).sum())
-        if tested == 0:
+        if self.frame["p"].isna().all():
             return ""
         if tested == 1:
             return "The verdict and the 95 % interval are of one t-test, paired by seed."

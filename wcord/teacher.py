@@ -247,7 +247,9 @@ def doubts(network: Network, data: Data, experiment: Experiment, sight: Sight) -
             f"largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
         )
     ways = {
-        text: share(Sight(experiment.teacher.model_copy(update={"normalise": way}), data, 0))
+        text: share(
+            Sight(experiment.teacher.model_copy(update={"normalise": way}), data, experiment.seed)
+        )
         for text, way in usual(sight.shape[0]).items()
         if way != setting
     }

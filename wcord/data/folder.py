@@ -60,6 +60,8 @@ class _Reader:
         classes = names["train"]
         if len(classes) < 2:
             found = f"only the class {classes[0]!r}" if classes else "no class folders"
+            if classes and len(folders(self.parts["train"] / classes[0])) > 1:
+                found += " (if its folders are the classes, point data.source at it)"
             raise ValueError(
                 f"{self.parts['train']} holds {found}: an image folder needs one subfolder for "
                 "each of two or more classes"

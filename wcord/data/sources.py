@@ -77,6 +77,8 @@ def read_npz(path: str, settings: DataSettings) -> Raw:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "pickle" in reason:  # what numpy takes every unknown file for
+            reason = "it is no such file, or holds Python objects"
         raise ValueError(f"{file} cannot be read as an .npz file of plain arrays: {reason}") from (
             error
         )

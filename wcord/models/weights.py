@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -114,9 +115,19 @@ def _content(path: Path) -> Any:
         raise ValueError(f"{path} is a web page and holds no weights: download the file itself")
     if start[8:9] == b"{":
         return _unpacked(path, lambda file: load(file.read()))
+    if _is_npz(path):
+        raise ValueError(f"{path} holds arrays of numpy and no weights: use a file of torch.save")
     if start.startswith((ZIP, PICKLE)):
         return _unpacked(path, lambda file: torch.load(file, "cpu", weights_only=True))
     raise ValueError(f"{path} is no weight file: use one of safetensors or of torch.save")
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return all(name.endswith(".npy") for name in archive.namelist())
+    except Exception:  # no archive, or a damaged one
+        return False
 
 
 def _unpacked(path: Path, unpack: Callable[[BinaryIO], Any]) -> Any:
