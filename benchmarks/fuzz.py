@@ -22,8 +22,7 @@ import atheris
 
 with atheris.instrument_imports(include=["wcord"]):
     import wcord
-    from wcord import checkpoint
-    from wcord.runs import Run, Snapshot
+    from wcord.runs import Run, Snapshot, checkpoints
 
 TERMS = {"plain": {"ce": 1}, "wcord": {"ce": 1, "gckt": {"dim": 8}, "lckt": 0.05}}
 Reader = Callable[[Run], object]
@@ -33,7 +32,7 @@ def read_checkpoint(run: Run) -> object:
     """Read the newest checkpoint, which must be refused or be whole."""
     folder = run.path / "checkpoints"
     text = (run.path / "settings.yaml").read_text("utf-8")
-    return checkpoint.read(folder, checkpoint.steps(folder)[-1], checkpoint.digest_of(text))
+    return checkpoints.read(folder, checkpoints.steps(folder)[-1], checkpoints.digest_of(text))
 
 
 def read_snapshot(run: Run) -> object:

@@ -35,10 +35,10 @@ import torch
 import wcord
 from benchmarks import gpu_steps, gpu_transport
 from benchmarks.table import few_images
-from wcord.ablation import run_or_resume
-from wcord.checkpoint import digest_of
+from wcord.analysis.sweep_runs import run_or_resume
 from wcord.runs import runs_folder
-from wcord.storage import write_bytes, write_json
+from wcord.runs.checkpoints import digest_of
+from wcord.runs.storage import write_bytes, write_json
 
 BOXES = {"right": 180, "fast": 300, "whole": 3600, "long": 1200}  # seconds
 PRESETS = (

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.gpu import PRESETS, conditions, read
-from wcord.comparison import tabulate
+from wcord.analysis.report import tabulate
 
 EPOCH_STEPS, EPOCHS = 703, 240  # of the standard recipe on 45,000 images, batch 64
 AGAINST = {PRESETS[0]: "kd", PRESETS[1]: "identity"}

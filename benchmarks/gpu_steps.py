@@ -20,13 +20,15 @@ import torch
 import wcord
 from benchmarks.gpu_profile import profiled, wait
 from benchmarks.steps import Bench
+from wcord.compute.memory_format import to_device
+from wcord.compute.seeds import seed_of
 from wcord.models import Network, build
-from wcord.placement import placed
-from wcord.preparation import build_arms, build_student, read_data
-from wcord.randomness import seed_of
-from wcord.step_graph import Stepper
-from wcord.task import Sight, Task
-from wcord.training import ArmsStep
+from wcord.runs.students import build_student
+from wcord.training.arms_step import ArmsStep
+from wcord.training.network_input import NetworkInput
+from wcord.training.prepare import build_arms, read_data
+from wcord.training.step_graph import Stepper
+from wcord.training.task import Task
 
 Action = Callable[[], Any]
 Terms = dict[str, dict[str, Any]]
@@ -90,9 +92,9 @@ class Problem:
         self.experiment = wcord.load("cifar100-resnet32x4-resnet8x4").replace(changes)
         self.data = read_data(self.experiment, arrays).to(device)
         sides = (self.experiment.teacher, self.experiment.student)
-        self.sights = [Sight(side, self.data, 0) for side in sides]
+        self.sights = [NetworkInput(side, self.data, 0) for side in sides]
         module = build(size.teacher, 3, shape[:2], size.classes, seed_of(0, "teacher"))
-        self.teacher = placed(Network(module, self.sights[0].shape), device)
+        self.teacher = to_device(Network(module, self.sights[0].shape), device)
         self._tasks: dict[Any, Task] = {}  # the teacher's answers to all samples take seconds
 
     def step(self, arms: Terms, batch: int | None, speed: str) -> ArmsStep:
@@ -103,7 +105,7 @@ class Problem:
         if kind not in self._tasks:
             task = Task(asked, self.data, self.sights[0], self.sights[1], self.teacher)
             if speed in SPEEDS:
-                task.hasten(SPEEDS[speed])
+                task.accelerate(SPEEDS[speed])
             self._tasks[kind] = task
         pixels = [self.size.pixels] * 2
         built = {"channels": 3, "size": pixels, "classes": self.size.classes}
@@ -128,7 +130,7 @@ class Problem:
         if speed in SPEEDS:
             images = step.task.at(0).images
             for arm in step.arms:
-                arm.hasten(SPEEDS[speed], images, self.size.precision)
+                arm.accelerate(SPEEDS[speed], images, self.size.precision)
             if step.arms[0]._forward is None:
                 raise RuntimeError(f"{speed} cannot be had here")
         way = Way(take, total)
@@ -341,7 +343,7 @@ def teacher_training(problem: Problem) -> dict[str, Any]:
     """A step of the teacher's own training, plain and as one graph, at several batches."""
     from copy import deepcopy
 
-    from wcord.teacher import TeacherStep
+    from wcord.training.teacher import TeacherStep
 
     cuda = problem.device.type == "cuda"
     found = {}

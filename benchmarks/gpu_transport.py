@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.transport import EPSILON, ITERATIONS, SOLVERS, Solver, problem
-from wcord.scaling import kernel_form
+from wcord.transport.scaling import kernel_form
 
 SIZES = (64, 128, 256, 512, 1024, 2048)
 REPEATS = 5  # calls of one solver in one turn

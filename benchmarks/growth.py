@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 
+from wcord.models import Output
 from wcord.objectives import TERMS, Objective
-from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes
 
 SAMPLES, NEGATIVES, BATCH, DIM, CLASSES, FEATURES = 50_000, 16_384, 64, 128, 100, 256
 ROUNDS = 5
@@ -82,17 +83,17 @@ def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
     draw = torch.Generator().manual_seed(0)
     labels = torch.randint(CLASSES, (size.samples,), generator=draw)
 
-    def passes() -> Iterator[Primer]:
+    def passes() -> Iterator[FirstPassBatch]:
         for index in torch.arange(size.samples).split(8192):
             sides = [
                 torch.randn(len(index), size.features, generator=draw).relu() for _ in range(2)
             ]
             blank = torch.zeros(len(index), 1)
             outputs = [Output(side, blank) for side in sides]
-            yield Primer(index, labels[index], outputs[0], outputs[1])
+            yield FirstPassBatch(index, labels[index], outputs[0], outputs[1])
 
     for arm in arms:
-        arm.prime(passes)
+        arm.fill_banks(passes)
     index = torch.randperm(size.samples, generator=draw)[: size.batch]
     whole = torch.ones(size.batch, dtype=torch.bool)
     batch = Batch(index, labels[index], whole, labels[index], 0, 0)

@@ -31,10 +31,10 @@ from typing import Any
 import torch
 
 import wcord
-import wcord.training
-from wcord import checkpoint, storage
-from wcord.distillation import resume
-from wcord.writer import create
+import wcord.training.loop
+from wcord.runs import checkpoints, storage
+from wcord.runs.writer import create
+from wcord.training.distillation import resume
 
 SETTINGS: dict[str, Any] = {"epochs": 3, "teacher.epochs": 3, "probe.every": 1, "threads": 1}
 ARMS = ("kd", "wcord")
@@ -60,7 +60,7 @@ def child(action: Callable[[], None]) -> int:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        wcord.training.CHECKPOINT_EVERY = 0.0
+        wcord.training.loop.CHECKPOINT_EVERY = 0.0
         mark_checkpoints()
         action()
         code = 0
@@ -69,8 +69,8 @@ def child(action: Callable[[], None]) -> int:
 
 
 def mark_checkpoints() -> None:
-    """Let WRITING say when this process is inside `checkpoint.write`, dead or alive."""
-    write = checkpoint.write
+    """Let WRITING say when this process is inside `checkpoints.write`, dead or alive."""
+    write = checkpoints.write
     WRITING[0] = 0
 
     def marked(*asked: Any) -> None:
@@ -78,13 +78,13 @@ def mark_checkpoints() -> None:
         write(*asked)
         WRITING[0] = 0
 
-    checkpoint.write = marked
+    checkpoints.write = marked
 
 
 def aim(place: str, number: int) -> None:
     """Make this process kill itself at a place of its write number `number`."""
     write, sync, move = storage.write_bytes, os.fsync, os.replace
-    prune = checkpoint.steps
+    prune = checkpoints.steps
     seen = Counter[str]()
 
     def hit(where: str) -> None:
@@ -117,7 +117,7 @@ def aim(place: str, number: int) -> None:
         if hasattr(loaded, "write_bytes"):
             loaded.write_bytes = torn  # type: ignore[attr-defined]
     os.fsync, os.replace = unflushed, unmoved  # type: ignore[assignment]
-    checkpoint.steps = unpruned  # type: ignore[assignment]
+    checkpoints.steps = unpruned  # type: ignore[assignment]
 
 
 def strike(run: Path, draw: random.Random, seconds: float) -> str | None:

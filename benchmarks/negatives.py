@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wcord.models import Output
 from wcord.objectives import TERMS, Objective
-from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes
 
 SAMPLES, NEGATIVES, BATCH, CLASSES = 50_000, 16_384, 64, 100
 TEACHER, STUDENT, DIM, TEMPERATURE = 256, 256, 128, 0.07
@@ -114,15 +115,17 @@ def _primed(name: str, labels: Tensor, settings: dict[str, object]) -> Objective
     shapes = Shapes(TEACHER, STUDENT, CLASSES, CLASSES, True, SAMPLES)
     objective = Objective({name: TERMS[name].Settings.model_validate(settings)}, shapes, seed=0)
 
-    def passes() -> Iterator[Primer]:
+    def passes() -> Iterator[FirstPassBatch]:
         draw = torch.Generator().manual_seed(1)
         for index in torch.arange(SAMPLES).split(5000):
             size = (len(index), TEACHER)
             teacher, student = (torch.randn(size, generator=draw).relu() for _ in range(2))
             logits = torch.zeros(len(index), 1)
-            yield Primer(index, labels[index], Output(teacher, logits), Output(student, logits))
+            yield FirstPassBatch(
+                index, labels[index], Output(teacher, logits), Output(student, logits)
+            )
 
-    objective.prime(passes)
+    objective.fill_banks(passes)
     return objective
 
 

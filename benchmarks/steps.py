@@ -21,12 +21,12 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.negatives import Gathered
-from wcord.arm import Arm
-from wcord.experiment import OptimizerSettings
-from wcord.models import Network, build
+from wcord.compute.memory_format import channels_last, to_device
+from wcord.models import Network, Output, build
 from wcord.objectives import TERMS
-from wcord.objectives.term import Batch, Output, Primer, Shapes
-from wcord.placement import placed, shaped
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes
+from wcord.settings.sections import OptimizerSettings
+from wcord.training.arm import Arm
 
 SAMPLES, CLASSES, NEGATIVES, SHAPE = 50_000, 100, 16_384, (3, 32, 32)
 CPU = torch.device("cpu")
@@ -58,11 +58,11 @@ class Bench:
         torch.manual_seed(0)
         self.device = device
         self.teacher, self.student = (
-            placed(Network(build(name, SHAPE[0], SHAPE[1:], CLASSES), SHAPE), device)
+            to_device(Network(build(name, SHAPE[0], SHAPE[1:], CLASSES), SHAPE), device)
             for name in (teacher, student)
         )
         self.teacher.requires_grad_(False).eval()
-        self.images = shaped(torch.randn(batch, *SHAPE).to(device))
+        self.images = channels_last(torch.randn(batch, *SHAPE).to(device))
         labels = torch.randint(CLASSES, (SAMPLES,)).to(device)
         index = torch.randperm(SAMPLES)[:batch].to(device)
         self.batch = Batch(
@@ -80,17 +80,17 @@ class Bench:
         """Return an arm whose banks hold random features."""
         asked = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
         arm = Arm("arm", asked, self.student, self.shapes, self.optimizer, 0, self.device)
-        arm.prime(self.passes)
+        arm.fill_banks(self.passes)
         return arm
 
-    def passes(self) -> Iterator[Primer]:
+    def passes(self) -> Iterator[FirstPassBatch]:
         """Yield random features of all samples."""
         draw = torch.Generator().manual_seed(1)
         sizes = self.shapes.teacher_dim, self.shapes.student_dim
         for index in torch.arange(SAMPLES, device=self.device).split(5000):
             sides = [torch.randn(len(index), d, generator=draw).relu() for d in sizes]
             outputs = [Output(s.to(self.device), s[:, :1].to(self.device)) for s in sides]
-            yield Primer(index, self.labels[index], outputs[0], outputs[1])
+            yield FirstPassBatch(index, self.labels[index], outputs[0], outputs[1])
 
     @torch.no_grad()
     def ask(self) -> Output:
@@ -182,8 +182,8 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 def probe(bench: Bench) -> Action:
     """Return what a probe of one WCoRD arm costs on 256 held-out images."""
-    from wcord.experiment import ProbeSettings
-    from wcord.probe import Probe, look_at
+    from wcord.settings.sections import ProbeSettings
+    from wcord.training.probe import Probe, measure_arm
 
     few = 256
     images = torch.randn(few, *SHAPE)
@@ -193,7 +193,7 @@ def probe(bench: Bench) -> Action:
         torch.randn(few, bench.shapes.teacher_dim, generator=draw).relu(), torch.zeros(few, CLASSES)
     )
     look = Probe.build(ProbeSettings(), images, teacher, labels, torch.arange(few))
-    return lambda: look_at(look, bench.arms["wcord"])
+    return lambda: measure_arm(look, bench.arms["wcord"])
 
 
 def _print(title: str, taken: dict[str, list[float]]) -> None:

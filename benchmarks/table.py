@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 import wcord
-from wcord.ablation import run_or_resume
-from wcord.devices import choose_device
+from wcord.analysis.sweep_runs import run_or_resume
 from wcord.runs import Run, runs_folder
+from wcord.training.devices import choose_device
 
 PRESET = "cifar100-resnet32x4-resnet8x4"
 GCKT = {"weight": 5, "negatives_count": 16384}

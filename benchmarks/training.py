@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import wcord
-from wcord.preparation import Own, prepare
-from wcord.schedule import learning_rate
-from wcord.training import Training
-from wcord.writer import RunWriter, create
+from wcord.runs.writer import FileWriter, create
+from wcord.training.loop import Training
+from wcord.training.optimizer import learning_rate
+from wcord.training.prepare import Overrides, prepare
 
 ROUNDS = 9
 AIM = 1.05
@@ -30,8 +30,8 @@ AIM = 1.05
 def begin(folder: Path) -> Training:
     """Return a run that stands at its first step."""
     experiment = wcord.load("digits-compression")
-    writer = RunWriter(create(folder, experiment.yaml()))
-    prepared = prepare(experiment, writer, torch.device("cpu"), Own(), progress=False)
+    writer = FileWriter(create(folder, experiment.yaml()))
+    prepared = prepare(experiment, writer, torch.device("cpu"), Overrides(), progress=False)
     return Training(prepared, writer)
 
 
@@ -49,10 +49,10 @@ def bare(training: Training, steps: int) -> None:
 def written(training: Training, steps: int) -> None:
     """Take steps as a run does, with all that it writes."""
     for _ in range(steps):
-        training.obey()
+        training.wait_for_permission()
         bare(training, 1)
-        training.tell()
-        training.dawdle(time.monotonic())
+        training.log_due()
+        training.keep_pace(time.monotonic())
 
 
 def main() -> None:

@@ -40,8 +40,8 @@ from safetensors.numpy import save
 import wcord
 from lab import maps, timing
 from lab.layouts import Frame
-from wcord.estimation import Estimate
-from wcord.storage import write_bytes, write_json
+from wcord.analysis.estimate import Estimate
+from wcord.runs.storage import write_bytes, write_json
 from wcord.transport import sinkhorn
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from lab import cloud_charts, heat_maps
 from lab.panels import facts, number, page_theme, title
 from lab.shapes import SIDE
 from lab.transporting import ExactDistance, exact_distance, line_of
-from wcord.dual import CloudCritic
+from wcord.transport import CloudCritic
 
 Array = NDArray[Any]
 

@@ -20,7 +20,7 @@ from lab.literal import markdown
 from wcord.runs import Run
 
 if TYPE_CHECKING:
-    from wcord.experiment import Experiment
+    from wcord.settings.experiment import Experiment
 
 ICON = ":material/photo_library:"
 PARTS = {"train": "training", "held_out": "held out", "test": "test"}
@@ -63,10 +63,10 @@ def read(experiment: Experiment) -> tuple[dict[str, Any], bytes]:
         ValueError: the data cannot be read, in one line.
     """
     from wcord.data import load
-    from wcord.provenance import row_of_pictures
+    from wcord.runs.provenance import row_of_pictures
 
     data = load(experiment.data, experiment.seed, experiment.student.labels)
-    return data.found.plain(), row_of_pictures(data)
+    return data.contents.plain(), row_of_pictures(data)
 
 
 def _open(found: Mapping[str, Any], picture: bytes | None, labels: ClassNames) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wcord.certificate import euclidean
-from wcord.transport import cosine_cost, exact, sinkhorn
+from wcord.transport import cosine_cost, euclidean, exact, sinkhorn
 
 Check = Callable[[Any], str]  # "" where the answer is right, else what is wrong with it
 

@@ -179,7 +179,7 @@ def intervals(
 
     Args:
         frame: one row an arm with columns difference, low, high and verdict
-            (`wcord.comparison.Report`). An interval that is not known is not drawn.
+            (`wcord.analysis.report.Report`). An interval that is not known is not drawn.
         against: the arm that is subtracted.
     """
     rows = frame[frame.index.map(str) != str(against)].iloc[::-1]

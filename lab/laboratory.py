@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from wcord.runs import Run
 
 if TYPE_CHECKING:
-    from wcord.experiment import Experiment
+    from wcord.settings.experiment import Experiment
 
 
 class Knob(NamedTuple):

@@ -23,7 +23,7 @@ def is_loaded() -> bool:
 @cache
 def _loading() -> threading.Thread | None:
     """Start to load, once a server; None where all is there already."""
-    if "wcord.estimation" in sys.modules:
+    if "wcord.analysis.estimate" in sys.modules:
         return None
     thread = threading.Thread(target=_load, daemon=True)
     thread.start()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import wcord
 from lab import maps
-from wcord.storage import read_json, write_json
+from wcord.runs.storage import read_json, write_json
 
 HOME = Path(__file__).parent / "demo" / "digits-compression"
 KEPT = ("settings.yaml", "metrics.jsonl", "status.json", "summary.json", "snapshots", "maps")

@@ -28,7 +28,7 @@ from safetensors.numpy import load, save
 
 from lab.layouts import Frame, aligned, on_sphere, pca
 from wcord.runs import ENDED, Run
-from wcord.storage import StorageError, numbered, read_json, write_bytes, write_json
+from wcord.runs.storage import StorageError, numbered, read_json, write_bytes, write_json
 
 Array = NDArray[Any]
 Fit = Callable[[Array, Array, "Frame | None"], Frame]

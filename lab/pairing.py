@@ -181,8 +181,8 @@ def _but_the_seed(run: Run) -> list[str]:
 def over_seeds(a: Side, b: Side, metric: str = "test_accuracy") -> pd.DataFrame:
     """Return one row a seed that both sides were finished with, columns "a" and "b".
 
-    For `wcord.comparison.compare`, which pairs them. Of two runs with one seed the later named
-    counts: they hold the same numbers.
+    For `wcord.analysis.statistics.compare`, which pairs them. Of two runs with one seed the
+    later named counts: they hold the same numbers.
     """
     columns = {}
     for key, side in (("a", a), ("b", b)):

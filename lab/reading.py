@@ -22,9 +22,9 @@ from lab import maps
 from lab.arrange import spread_evenly
 from lab.class_names import NUMBERS, ClassNames, names_of
 from lab.layouts import Frame, aligned, pca
-from wcord.runs import ArmPicture, Run, Snapshot, Status
+from wcord.runs import ArmSnapshot, Run, Snapshot, Status
 
-KNOWN_SCHEMA = 1  # `wcord.experiment.SCHEMA_VERSION`, which waits for torch
+KNOWN_SCHEMA = 1  # `wcord.settings.experiment.SCHEMA_VERSION`, which waits for torch
 MOST_POINTS = 400  # of a curve on a page
 KEPT_SNAPSHOTS = 4
 KEPT_PICTURES = 48
@@ -244,7 +244,7 @@ class Watch:
                 self._snapshots.popitem(last=False)
             return self._snapshots[step]
 
-    def picture(self, step: int, arm: str) -> ArmPicture:
+    def picture(self, step: int, arm: str) -> ArmSnapshot:
         """Return an arm's arrays at a step, in float32, from memory where possible."""
         return self.kept(("arm", step, arm), lambda: self.snapshot(step).arm(arm))
 

@@ -21,7 +21,7 @@ import yaml
 import lab
 from lab.reading import KNOWN_SCHEMA, Watch
 from wcord.runs import ENDED, Run, Status, find_run, is_locked, run_path, runs_folder
-from wcord.storage import read_json
+from wcord.runs.storage import read_json
 
 DEMO = Path(lab.__file__).parent / "demo"
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half

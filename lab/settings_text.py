@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from wcord.tables import as_yaml
+from wcord.settings.schema import as_yaml
 
 if TYPE_CHECKING:
-    from wcord.experiment import Experiment
+    from wcord.settings.experiment import Experiment
 
 LONGEST = 200_000  # characters of a settings file
 
@@ -25,7 +25,9 @@ def read(text: str) -> Experiment:
     Raises:
         ValueError: the first thing that is wrong, in one line that begins with its place.
     """
-    from wcord.experiment import SettingsError, load, parse
+    from wcord.settings.experiment import parse
+    from wcord.settings.loading import load
+    from wcord.settings.messages import SettingsError
 
     if len(text) > LONGEST:
         raise ValueError(f"settings of {len(text)} characters are too long: {LONGEST} at most")
@@ -127,7 +129,7 @@ def command(preset: str, wanted: Experiment) -> str:
     >>> command("digits-half", load("digits-half").replace({"epochs": 3, "arms.kd": None}))
     'wcord train digits-half --epochs 3 --arms.kd null'
     """
-    from wcord.experiment import load
+    from wcord.settings.loading import load
 
     words = ["wcord", "train", preset]
     for name, value in changes(load(preset), wanted).items():

@@ -33,9 +33,9 @@ def read(run: Run, snapshot: Snapshot) -> Sightings:
     """
     import torch
 
-    from wcord import provenance
-    from wcord.preparation import read_data
-    from wcord.task import Sight
+    from wcord.runs import provenance
+    from wcord.training.network_input import NetworkInput
+    from wcord.training.prepare import read_data
 
     experiment, record = run.settings, run.data or {}
     strange = f"the pictures of {run.name} were given in memory and are not stored with it"
@@ -51,7 +51,9 @@ def read(run: Run, snapshot: Snapshot) -> Sightings:
     if int(index.max()) >= len(data.held_out):
         raise ValueError(strange)
     split = data.held_out.take(index)
-    sights = [Sight(s, data, experiment.seed) for s in (experiment.teacher, experiment.student)]
+    sights = [
+        NetworkInput(s, data, experiment.seed) for s in (experiment.teacher, experiment.student)
+    ]
     if not np.array_equal(sights[1].labels(split.labels).numpy(), snapshot.labels):
         raise ValueError(strange)
     return Sightings(*(for_people(sight.view(split, sight.seed).numpy()) for sight in sights))

@@ -13,7 +13,7 @@ from lab import data_card, literal, panels, settings_text, timing
 from lab.steering import PACES, TALK
 
 if TYPE_CHECKING:
-    from wcord.experiment import Experiment
+    from wcord.settings.experiment import Experiment
 
 TICK = 0.5  # seconds between looks for what a run will take
 MONOSPACE = "<style>[class*=st-key-settings-] textarea{font-family:monospace}</style>"
@@ -156,7 +156,7 @@ def editor() -> None:
     """Show a settings file to edit or to upload, what is wrong with it, its command line, start."""
     with st.spinner("Loading…", show_time=False):
         from wcord import presets
-        from wcord.experiment import PRESETS
+        from wcord.settings.loading import PRESETS
     st.html(MONOSPACE)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         name = str(
@@ -224,7 +224,7 @@ def cost(experiment: Experiment, pace: float) -> str | None:
     Raises:
         ValueError: the run cannot be run.
     """
-    from wcord.estimation import duration
+    from wcord.analysis.estimate import duration
 
     same = {f"arms.{arm}.{t}.weight": 1.0 for arm in experiment.arms for t in experiment.arms[arm]}
     plain = experiment.replace(same | {"seed": 0, "title": "", "description": ""})

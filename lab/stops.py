@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from lab.why import Section
 
 if TYPE_CHECKING:
-    from wcord.experiment import Experiment
+    from wcord.settings.experiment import Experiment
 
 PHASES = ("Predict", "Watch", "Explain", "Cure")
 Values = Mapping[str, float]

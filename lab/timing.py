@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wcord.estimation import Estimate
+    from wcord.analysis.estimate import Estimate
 
 KEPT = 64  # answers that are remembered
 PATIENCE = 600  # seconds before a timing is given up
@@ -53,7 +53,7 @@ class Stopwatch:
 
 def timed(settings: str) -> Estimate | str:
     """Time settings in a process of its own; return the estimate, else what is wrong with them."""
-    from wcord.estimation import Estimate
+    from wcord.analysis.estimate import Estimate
 
     try:
         done = subprocess.run(
@@ -85,7 +85,7 @@ def main() -> int:
     import yaml
 
     from wcord import estimate
-    from wcord.experiment import parse
+    from wcord.settings.experiment import parse
 
     try:
         print(json.dumps(asdict(estimate(parse(yaml.safe_load(sys.stdin.read()))))))

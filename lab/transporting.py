@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wcord.dual import c_transform, kantorovich
 from wcord.transport import (
     Transport,
+    c_transform,
     cosine_cost,
     exact,
     ipot,
+    kantorovich,
     sinkhorn,
     squared_euclidean_cost,
 )

@@ -14,7 +14,7 @@ import streamlit as st
 
 import lab
 from lab import literal
-from wcord.storage import read_json
+from wcord.runs.storage import read_json
 
 FOLDER = Path(lab.__file__).parents[1] / "notebooks"
 

@@ -31,11 +31,9 @@ from lab.class_names import name_points, name_ticks
 from lab.lesson import png
 from lab.literal import mathtext
 from lab.reading import Watch
-from wcord.certificate import euclidean
-from wcord.clouds import CONSTRAINTS, CloudCritic
-from wcord.comparison import report, results
+from wcord.analysis.report import report, results
 from wcord.runs import ENDED, Run
-from wcord.transport import exact, sinkhorn
+from wcord.transport import CONSTRAINTS, CloudCritic, euclidean, exact, sinkhorn
 
 Array = NDArray[Any]
 
@@ -221,7 +219,7 @@ def critic_explorer(
     Args:
         x: cloud (n, d) on which the critic is to be high.
         y: cloud (m, d) on which it is to be low.
-        constraint: one of `wcord.clouds.CONSTRAINTS`, to begin with.
+        constraint: one of `wcord.transport.CONSTRAINTS`, to begin with.
         most: the end of the slider.
         seed: of the critic's weights.
     """

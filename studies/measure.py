@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 
 from studies.study import Study
-from wcord.ablation import Cell, sweep
-from wcord.devices import choose_device, chosen_threads
-from wcord.preparation import Own, prepare
-from wcord.probe import gradient_norms
+from wcord.analysis.sweep import sweep
+from wcord.analysis.sweep_cells import Cell
 from wcord.runs import Run, runs_folder
-from wcord.schedule import learning_rate
-from wcord.writer import RunWriter, create
+from wcord.runs.writer import FileWriter, create
+from wcord.training.devices import choose_device, chosen_threads
+from wcord.training.optimizer import learning_rate
+from wcord.training.prepare import Overrides, prepare
+from wcord.training.probe import gradient_norms
 
 NAMES = ["preset", "seed", "arm"]
 RUNS_ON = {"python": platform.python_version(), "torch": torch.__version__}
@@ -79,8 +80,8 @@ def gradients(study: Study, preset: str) -> list[dict[str, Any]]:
 
 def _watched(study: Study, preset: str, cell: Cell, path: Path) -> list[dict[str, Any]]:
     experiment = cell.experiment
-    writer = RunWriter(create(path, experiment.yaml()))
-    prepared = prepare(experiment, writer, choose_device(experiment.device), Own(), False)
+    writer = FileWriter(create(path, experiment.yaml()))
+    prepared = prepare(experiment, writer, choose_device(experiment.device), Overrides(), False)
     task, rows = prepared.task, []
     for step in range(task.total + 1):
         given, (epoch, place) = task.at(step), divmod(step, task.epoch_steps)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from studies.study import Study
-from wcord.comparison import tabulate
-from wcord.markdown import literal, row
+from wcord.analysis.markdown import literal, row
+from wcord.analysis.report import tabulate
 
 
 def report(name: str, study: Study, table: pd.DataFrame) -> str:

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from wcord.ablation import Cell, plan
-from wcord.experiment import Experiment, load, nearest
+from wcord.analysis.sweep_cells import Cell, plan
 from wcord.objectives import TERMS
+from wcord.settings.experiment import Experiment
+from wcord.settings.loading import load
+from wcord.settings.messages import nearest
 
 DECLARED = Path(__file__).with_name("studies.yaml")
 
@@ -53,7 +55,7 @@ class Study(BaseModel):
         """Return what is run of a preset, but for the seed.
 
         Raises:
-            wcord.experiment.SettingsError: a setting that the preset has not or cannot take.
+            wcord.settings.messages.SettingsError: a setting that the preset has not or cannot take.
         """
         experiment, changes = load(preset), dict(self.change)
         if not experiment.same_labels and "arms" in changes:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 import wcord
-from wcord import ablation
-from wcord.ablation import by_seed, combinations, plan
+from wcord.analysis import sweep_runs
+from wcord.analysis.sweep import by_seed, columns
+from wcord.analysis.sweep_cells import combinations, plan
 
 QUICK = {
     "epochs": 1,
@@ -61,7 +62,7 @@ def test_finished_cells_are_not_run_again_and_the_killed_one_is_resumed(
     grid = {"arms.mine.gckt.weight": [1]}
     whole = wcord.sweep(quick, grid, seeds=3, folder=tmp_path / "whole", progress=False)
     begun: list[str] = []
-    original = ablation.distill
+    original = sweep_runs.distill
 
     def dies_at_the_second(experiment: Any, path: Any, **more: Any) -> Any:
         begun.append(str(path))
@@ -71,7 +72,7 @@ def test_finished_cells_are_not_run_again_and_the_killed_one_is_resumed(
             raise KeyboardInterrupt
         return original(experiment, path, **more)
 
-    monkeypatch.setattr(ablation, "distill", dies_at_the_second)
+    monkeypatch.setattr(sweep_runs, "distill", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         wcord.sweep(quick, grid, seeds=3, folder=tmp_path / "killed", progress=False)
     table = wcord.sweep(quick, grid, seeds=3, folder=tmp_path / "killed", progress=False)
@@ -152,7 +153,7 @@ def test_a_run_that_is_told_to_stop_ends_the_sweep_which_then_goes_on(
 def test_columns_of_a_report_name_what_was_varied(quick: wcord.Experiment, tmp_path: Path) -> None:
     table = wcord.sweep(quick, GRID, seeds=2, folder=tmp_path, progress=False)
     values = by_seed(table, GRID)
-    assert set(ablation.columns(quick, GRID)) == set(values)  # known before anything was run
+    assert set(columns(quick, GRID)) == set(values)  # known before anything was run
     assert list(values.index) == [0, 1]
     assert set(values) == {
         f"{arm}data.labels_per_class={labels})"

@@ -17,7 +17,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import Normalize, ToTensor
 
 from wcord.data import Data, DataSettings, data_root, first_pictures, load, load_arrays
-from wcord.data.rooms import room_labels
+from wcord.data.scene_labels import room_labels
 
 
 def arrays(n: int = 60, classes: int = 3, size: int = 8, seed: int = 0) -> dict[str, np.ndarray]:
@@ -238,7 +238,7 @@ def test_text_labels_are_placed_by_the_class_names(kind: str, names: Any, expect
     assert data.classes == tuple(expected)
     assert [data.classes[label] for label in together(data)[1]] == list("bca") * 20
     if len(expected) == 4:
-        assert ("class d", "no training pictures") in data.found.remarks
+        assert ("class d", "no training pictures") in data.contents.remarks
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_what_is_no_data_is_refused_with_what_to_give(fault: str) -> None:
 
 def test_the_record_counts_every_class_of_every_part() -> None:
     data = load_arrays(arrays(n=50, classes=5) | {"class_names": list("abcde"), "weights": [1]})
-    plain = data.found.plain()
+    plain = data.contents.plain()
     parts = {"train": data.train, "held_out": data.held_out, "test": data.test}
     for place, entry in enumerate(plain["classes"]):
         assert entry["name"] == "abcde"[place]
@@ -384,12 +384,12 @@ def test_labels_without_images_are_passed_over() -> None:
     given = arrays()
     given.pop("images_test")
     expected = (("labels_test", "no images of this part"),)
-    assert load_arrays(given).found.passed_over == expected
+    assert load_arrays(given).contents.passed_over == expected
 
 
 def test_the_lines_name_few_of_many_classes() -> None:
     data = load_arrays(arrays(n=400, classes=100))
-    text = data.found.lines()
+    text = data.contents.lines()
     assert text[0].startswith("arrays: 800 pictures of 100 classes; ")
     assert text[1].startswith("classes: 0 (8), 1 (8), ") and text[1].endswith(" and 90 more")
     assert len(text) == 2 and max(map(len, text)) < 120
@@ -399,15 +399,15 @@ def test_pictures_that_are_nearly_black_are_remarked_on() -> None:
     given = arrays()
     given = {key: v // 32 if "images" in key else v for key, v in given.items()}
     about = ("gray levels of all pictures end at 7 of 255", "nearly black")
-    assert about in load_arrays(given).found.remarks
+    assert about in load_arrays(given).contents.remarks
 
 
 def test_pictures_of_one_colour_are_remarked_on() -> None:
     given = arrays()
     given["images_train"][:7] = 255
     about = ("7 pictures", "of one colour, so that nothing is seen on them")
-    assert about in load_arrays(given).found.remarks
-    assert not any("colour" in remark for _, remark in load_arrays(arrays()).found.remarks)
+    assert about in load_arrays(given).contents.remarks
+    assert not any("colour" in remark for _, remark in load_arrays(arrays()).contents.remarks)
 
 
 @pytest.mark.parametrize(("classes", "each"), [(3, 5), (10, 1), (20, 1)])

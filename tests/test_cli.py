@@ -94,7 +94,9 @@ def test_a_sweep_prints_a_report_and_goes_on_where_it_was(
     row = "| wcord (gckt.weight=1, data.labels_per_class=5) | "
     assert row in said.out and "against plain (data" in said.out and "over 2 seeds" in said.out
     assert "2 of 2: seed1" in said.err
-    monkeypatch.setattr("wcord.ablation.distill", lambda *_, **__: pytest.fail("run again"))
+    monkeypatch.setattr(
+        "wcord.analysis.sweep_runs.distill", lambda *_, **__: pytest.fail("run again")
+    )
     assert main([*words, "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert len(table) == 2 * (1 + 1 + 2)

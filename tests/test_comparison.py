@@ -17,8 +17,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import wcord
-from wcord.comparison import Paired, compare, holm, report, results, tabulate
-from wcord.markdown import literal
+from wcord.analysis.markdown import literal
+from wcord.analysis.report import report, results, tabulate
+from wcord.analysis.statistics import Paired, compare, holm
 
 
 def table(seeds: int = 12, arms: int = 4, seed: int = 0) -> pd.DataFrame:

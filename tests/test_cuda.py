@@ -31,19 +31,20 @@ from torch import Tensor
 
 import wcord
 from wcord import transport
-from wcord.arm import Arm
 from wcord.bank import FeatureBank
+from wcord.compute.memory_format import channels_last, to_device
 from wcord.critic import Critic, DotCritic, JointCritic, non_expansive
 from wcord.data import Split, augment_split, draws, normalise
-from wcord.experiment import OptimizerSettings
-from wcord.models import Network, build
+from wcord.models import Network, Output, build
 from wcord.objectives import TERMS, Objective
 from wcord.objectives.negatives import Negatives
-from wcord.objectives.term import Batch, Output, Passes, Primer, Shapes
-from wcord.placement import placed, shaped
-from wcord.preparation import read_data
-from wcord.schedule import build_optimizer
-from wcord.task import Sight, Task
+from wcord.objectives.term import Batch, FirstPassBatch, Passes, Shapes
+from wcord.settings.sections import OptimizerSettings
+from wcord.training.arm import Arm
+from wcord.training.network_input import NetworkInput
+from wcord.training.optimizer import build_optimizer
+from wcord.training.prepare import read_data
+from wcord.training.task import Task
 from wcord.views import VIEWS, View, gaussian
 
 ON_CPU = os.environ.get("WCORD_CUDA_TESTS_ON") == "cpu"
@@ -171,11 +172,11 @@ def primed(objective: Objective, device: torch.device, dtype: torch.dtype) -> No
         for seed, side in ((1, "teacher"), (2, "student"))
     )
 
-    def passes() -> Iterable[Primer]:
+    def passes() -> Iterable[FirstPassBatch]:
         for place in torch.arange(SAMPLES, device=device).split(SAMPLES // 2):
-            yield Primer(place, group[place], first.take(place), second.take(place))
+            yield FirstPassBatch(place, group[place], first.take(place), second.take(place))
 
-    objective.prime(passes)
+    objective.fill_banks(passes)
 
 
 def batch_of(step: int, device: torch.device) -> Batch:
@@ -549,7 +550,7 @@ def test_a_network_is_the_same(name: str, device: torch.device) -> None:
     channels, size = MODELS[name]
     images = drawn(9, 4, channels, size, size)
     reference = answers(deepcopy(network).double(), images.double())
-    ours = answers(placed(network, device), shaped(images.to(device)))
+    ours = answers(to_device(network, device), channels_last(images.to(device)))
     kernels = [p for p in network.parameters() if p.ndim == 4]
     if device.type == "cuda":
         assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
@@ -575,9 +576,9 @@ def test_a_network_in_bfloat16_is_near_float32(name: str, device: torch.device) 
     before it rounded. On a CPU the worst are 0.27 (mobilenetv2) and 0.11 (shufflenets); about
     twice that is allowed.
     """
-    network = placed(network_of(name), device)
+    network = to_device(network_of(name), device)
     channels, size = MODELS[name]
-    images = shaped(drawn(9, 8, channels, size, size).to(device))
+    images = channels_last(drawn(9, 8, channels, size, size).to(device))
     plain = answers(deepcopy(network), images)
     with torch.autocast(device.type, torch.bfloat16):
         half = answers(network, images)
@@ -600,7 +601,7 @@ def test_an_optimizer_moves_weights_alike(name: Any, device: torch.device) -> No
     settings = OptimizerSettings(name=name, lr=0.05, weight_decay=0.01)
 
     def moved(device: torch.device) -> dict[str, Tensor]:
-        network = placed(network_of("digits-student"), device)
+        network = to_device(network_of("digits-student"), device)
         parameters = list(network.parameters())
         optimizer = build_optimizer(settings, parameters)
         for step in range(6):
@@ -635,11 +636,11 @@ class Stage:
     def __init__(self, device: torch.device, maps: bool) -> None:
         experiment = settings_of()
         data = read_data(experiment).to(device)
-        sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
-        teacher = placed(network_of("digits-teacher"), device)
+        sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
+        teacher = to_device(network_of("digits-teacher"), device)
         self.device, self.student = device, network_of("digits-student").to(device)
         self.task = Task(experiment, data, sights[0], sights[1], teacher, maps)
-        self.passes: Passes = self.task.passes(self.student)
+        self.passes: Passes = self.task.first_pass(self.student)
 
     def arm(self, terms: dict[str, Any], optimizer: str = "adam", prime: bool = True) -> Arm:
         """Return an arm at step 0."""
@@ -650,7 +651,7 @@ class Stage:
             "it", experiment.arms["it"], self.student, shapes, experiment.optimizer, 0, self.device
         )
         if prime:
-            arm.prime(self.passes)
+            arm.fill_banks(self.passes)
         return arm
 
     def take(self, arm: Arm, step: int, dtype: str = "float32") -> None:

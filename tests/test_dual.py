@@ -15,9 +15,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.certificate import certify, euclidean
-from wcord.clouds import SpectralLinear
-from wcord.dual import (
+from wcord.transport import (
     CLOUDS,
     CONSTRAINTS,
     CloudCritic,
@@ -25,12 +23,15 @@ from wcord.dual import (
     GroupSort,
     c_transform,
     certified_bound,
+    certify,
     clouds,
     dependency,
+    euclidean,
+    exact,
     fit_critic,
     kantorovich,
 )
-from wcord.transport import exact
+from wcord.transport.point_clouds import SpectralLinear
 
 DOUBLE = torch.float64
 LIST: Any = [[0.0, 1.0], [1.0, 0.0]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
 
-from wcord.evaluation import (
+from wcord.training.evaluation import (
     accuracy,
     class_masses,
     feature_distance,
@@ -22,7 +22,7 @@ from wcord.evaluation import (
     neighbours,
     within_class_variance,
 )
-from wcord.probe import ridge_map
+from wcord.training.probe import ridge_map
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import wcord
-from wcord.experiment import SettingsError, parse
+from wcord.settings.experiment import parse
+from wcord.settings.messages import SettingsError
 
 
 @pytest.mark.parametrize("name", wcord.presets())
@@ -69,8 +70,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"epochs": 0}, "epochs"),
     ({"epochs": "many"}, "epochs"),
     ({"optimizer.lr": -1}, "optimizer.lr"),
-    ({"name": "../outside"}, "is no run name"),
-    ({"name": "a/b"}, "is no run name"),
+    ({"name": "../outside"}, "cannot name a run"),
+    ({"name": "a/b"}, "cannot name a run"),
     ({"schema_version": 99}, "newer than"),
     ({"data.source": "digit"}, "digits"),
     ({"student.labels": {"modulo": 5}}, "arm 'kd': kd compares logits"),

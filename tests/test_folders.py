@@ -280,7 +280,7 @@ def test_the_content_of_a_file_decides_and_not_its_ending(tmp_path: Path) -> Non
                             strict=True):  # fmt: skip
         file.rename(file.with_suffix(ending))
     data = read(tmp_path)
-    assert data.found.passed_over == () and sum(data.found.parts.values()) == 8
+    assert data.contents.passed_over == () and sum(data.contents.parts.values()) == 8
 
 
 def odd_files(folder: Path) -> dict[str, str]:
@@ -325,7 +325,7 @@ def test_files_passed_over_are_named_with_the_reason(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     write(tmp_path, {"a": 6, "b": 6})
     expected = odd_files(tmp_path)
-    found = read(tmp_path).found
+    found = read(tmp_path).contents
     assert sum(found.parts.values()) == 12
     assert {file for file, _ in found.passed_over} == set(expected)
     for file, why in found.passed_over:
@@ -348,7 +348,7 @@ def test_a_file_without_permission_is_named(
         return opened(path, **more)
 
     monkeypatch.setattr(Image, "open", refused)
-    assert read(tmp_path).found.passed_over == (
+    assert read(tmp_path).contents.passed_over == (
         ("a/01.png", "not to be opened: permission denied"),
         ("b/01.png", "not to be opened: permission denied"),
     )
@@ -363,7 +363,7 @@ def test_of_several_pages_the_first_is_read_and_remarked_on(ending: str, tmp_pat
     with Image.open(file) as written:
         assert len(list(ImageSequence.Iterator(written))) == 3
     assert (pictures(tmp_path)[2] == 250).all()
-    assert (f"a/zz.{ending}", "the first page is read: of 3") in read(tmp_path).found.remarks
+    assert (f"a/zz.{ending}", "the first page is read: of 3") in read(tmp_path).contents.remarks
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_folder_of_classes_is_divided_and_resized(tmp_path: Path) -> None:
 def test_train_and_test_are_kept_in_any_spelling(train: str, test: str, tmp_path: Path) -> None:
     write(tmp_path / train, {"cat": 8, "dog": 8, "ant": 2})
     write(tmp_path / test, {"cat": 3, "dog": 2})
-    found = read(tmp_path).found
+    found = read(tmp_path).contents
     assert found.counts["test"] == (0, 3, 2) and found.classes == ("ant", "cat", "dog")
     assert ("class ant", "no test pictures") in found.remarks
     assert sum(found.counts["train"]) + sum(found.counts["held_out"]) == 18
@@ -423,9 +423,9 @@ def test_validation_folders_are_the_held_out_part(
         write(tmp_path / "test", {"cat": 5, "dog": 6})
     for seed in (0, 1):
         data = load(DataSettings(source=f"folder:{tmp_path}", labels_per_class=2), seed)
-        assert data.found.counts["held_out"] == (3, 4)
-        assert data.found.parts["test"] == (11 if with_test else 4)
-        assert data.found.parts["train"] == (20 if with_test else 16)
+        assert data.contents.counts["held_out"] == (3, 4)
+        assert data.contents.parts["test"] == (11 if with_test else 4)
+        assert data.contents.parts["train"] == (20 if with_test else 16)
         assert torch.equal(data.held_out.labels, torch.tensor([0] * 3 + [1] * 4))
         assert len(data.choices) == 4
         parts = (data.train, data.held_out, data.test)
@@ -437,7 +437,7 @@ def test_validation_folders_are_the_held_out_part(
 
 def test_a_train_folder_by_itself_is_divided(tmp_path: Path) -> None:
     write(tmp_path / "train", {"cat": 10, "dog": 10})
-    assert sum(read(tmp_path).found.parts.values()) == 20
+    assert sum(read(tmp_path).contents.parts.values()) == 20
 
 
 def test_folders_beside_the_parts_are_passed_over(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_folders_beside_the_parts_are_passed_over(tmp_path: Path) -> None:
         write(tmp_path / part, {"cat": 4, "dog": 4})
     (tmp_path / "annotations").mkdir()
     expected = (("annotations/", "beside the parts of the data set"),)
-    assert read(tmp_path).found.passed_over == expected
+    assert read(tmp_path).contents.passed_over == expected
 
 
 def test_a_class_named_train_among_others_is_a_class(tmp_path: Path) -> None:
@@ -483,7 +483,7 @@ def test_a_layout_that_is_not_clear_is_refused(case: str, tmp_path: Path) -> Non
 
 def test_folders_within_a_class_belong_to_it_and_are_remarked_on(tmp_path: Path) -> None:
     write(tmp_path, {"cat/monday": 3, "cat/friday": 2, "dog": 4})
-    found = read(tmp_path).found
+    found = read(tmp_path).contents
     assert np.add.reduce(list(found.counts.values())).tolist() == [5, 4]
     assert ("folder cat", "the folders in it count as this class: friday, monday") in found.remarks
 

@@ -20,9 +20,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from wcord import fused_sinkhorn, scaling
-from wcord.scaling import Scaled, log_form
-from wcord.transport import cosine_cost, sinkhorn
+from wcord.transport import cosine_cost, fused_sinkhorn, scaling, sinkhorn
+from wcord.transport.scaling import Scaled, log_form
 
 DOUBLE = torch.float64
 ACCURACY = 1e-4  # of the largest entry of |P - P64|, times max(n, m)

@@ -20,12 +20,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import wcord
-from wcord import checkpoint
 from wcord.cli import dotted
-from wcord.experiment import Experiment, SettingsError, parse
-from wcord.runs import Run
-from wcord.tables import ACTIVE, ENDED
-from wcord.writer import RunWriter, create
+from wcord.runs import ACTIVE, ENDED, Run, checkpoints
+from wcord.runs.writer import FileWriter, create
+from wcord.settings.experiment import Experiment, parse
+from wcord.settings.messages import SettingsError
 
 MORE = int(os.environ.get("WCORD_FUZZ", "1"))
 
@@ -190,7 +189,7 @@ def test_any_status_and_control(tmp_path_factory: Any, status: bytes, control: b
     assert said["state"] in ACTIVE + ENDED and isinstance(said.sentence, str)
     assert isinstance(said["step"], int) and said["step"] >= 0
     assert repr(run)
-    writer = RunWriter(run)
+    writer = FileWriter(run)
     asked = writer.read_control()
     writer.close()
     assert math.isfinite(asked["delay"]) and asked["delay"] >= 0
@@ -266,20 +265,20 @@ def test_any_snapshot(finished: Run, spoil: Callable[[bytes], bytes]) -> None:
 def test_any_checkpoint(finished: Run, spoil: Callable[[bytes], bytes]) -> None:
     """Refused by name, or exactly what was written."""
     folder = finished.path / "checkpoints"
-    step = checkpoint.steps(folder)[-1]
-    digest = checkpoint.digest_of((finished.path / "settings.yaml").read_text("utf-8"))
+    step = checkpoints.steps(folder)[-1]
+    digest = checkpoints.digest_of((finished.path / "settings.yaml").read_text("utf-8"))
     whole = (folder / f"{step}.safetensors").read_bytes()
     other = finished.path.parent / "spoilt"
     other.mkdir(exist_ok=True)
     spoilt = spoil(whole)
     (other / f"{step}.safetensors").write_bytes(spoilt)
     try:
-        tensors, header = checkpoint.read(other, step, digest)
-    except checkpoint.CheckpointError as error:
+        tensors, header = checkpoints.read(other, step, digest)
+    except checkpoints.CheckpointError as error:
         one_line(error)
         assert f"{step}.safetensors" in str(error)
     else:
-        expected, said = checkpoint.read(folder, step, digest)
+        expected, said = checkpoints.read(folder, step, digest)
         assert header == said and tensors.keys() == expected.keys()
 
 
@@ -298,7 +297,7 @@ def test_any_file_names_and_summary(
             except (OSError, ValueError):
                 continue
     assert run.steps == sorted(run.steps)
-    assert checkpoint.steps(run.path / "checkpoints") == run.steps
+    assert checkpoints.steps(run.path / "checkpoints") == run.steps
     assert run.summary is None or isinstance(run.summary, dict)
     shutil.rmtree(run.path.parent)
 

@@ -67,7 +67,7 @@ def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("wcord.ablation.distill", noted)
+        patch.setattr("wcord.analysis.sweep_runs.distill", noted)
         small("whole", "--seeds", "2")
     assert asked == [(gpu.PRESETS[0], 1)]
     assert json.loads((out / "whole.json").read_text()) == first

@@ -22,7 +22,7 @@ from lab import differences, layouts, pairing, palette
 from lab.arrange import sorted_plan
 from lab.pairing import Side, paired_accuracy
 from lab.reading import Watch
-from wcord import comparison
+from wcord.analysis import report
 
 APP = str(Path(__file__).parents[1] / "app.py")
 CHARTS = {"plan-a", "plan-b", "difference", "scores-a", "scores-b", "answers", "map-a", "map-b"}
@@ -108,7 +108,7 @@ def test_seeds_are_paired_and_other_experiments_left_out(folder: Path) -> None:
     assert list(table.index) == [0, 1, 2, 3]
     np.testing.assert_allclose(table[["b", "a"]].to_numpy(), values)
     interval = ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
-    found = comparison.compare(table, "b")["a"]
+    found = report.compare(table, "b")["a"]
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert len(pairing.over_seeds(Side(watch, "wcord"), Side(watch, "plain"))) == 0
 

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 import wcord
 from lab import data_card, maps, timing
 from lab.data_card import by_statement, enlarged
-from wcord.estimation import Estimate
+from wcord.analysis.estimate import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
 

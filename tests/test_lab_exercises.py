@@ -13,12 +13,12 @@ from torch import Tensor
 
 import wcord
 from lab.exercises import CHECKS, NUMBERS, wrong_with
-from wcord.dual import c_transform, dependency
-from wcord.experiment import OptimizerSettings
+from wcord.models import Output
 from wcord.objectives.lckt import LCKT, LCKTSettings
-from wcord.objectives.term import Output, Shapes
-from wcord.schedule import learning_rate
-from wcord.transport import cosine_cost, exact, sinkhorn
+from wcord.objectives.term import Shapes
+from wcord.settings.sections import OptimizerSettings
+from wcord.training.optimizer import learning_rate
+from wcord.transport import c_transform, cosine_cost, dependency, exact, sinkhorn
 
 FORMS: dict[str, Callable[[float], Any]] = {
     "float": float,
@@ -189,7 +189,7 @@ RIGHT = [
 WRONG = [
     ("2.2", c_transform),
     ("2.2", lambda f, C: c_transform(f, C)),
-    ("2.2", lambda f, C: wcord.dual.c_transform(f, C)),
+    ("2.2", lambda f, C: wcord.transport.c_transform(f, C)),
     ("2.2", lambda f, C: (C - f[:, None]).amin(0) - 0.1),
     ("2.2", lambda f, C: (C - f[:, None]).mean(0)),
     ("2.2", lambda f, C: (C.zero_(), f.zero_(), torch.zeros(C.shape[1]))[2]),

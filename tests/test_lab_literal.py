@@ -21,9 +21,9 @@ from lab import differences, exporting, maps, timing
 from lab.literal import markdown, mathtext
 from lab.reading import Watch
 from lab.widgets import watch as widget
-from wcord.estimation import Estimate
-from wcord.mirror import Mirror
+from wcord.analysis.estimate import Estimate
 from wcord.runs import Run
+from wcord.runs.tensorboard import TensorBoardFile
 
 APP = str(Path(__file__).parents[1] / "app.py")
 RUN = "nasty.run_-_x--y"
@@ -142,7 +142,7 @@ def test_exported_figures_and_widgets_show_the_names(
 
 
 def test_the_mirror_keeps_the_names_of_arms(tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path)
+    mirror = TensorBoardFile(tmp_path)
     for arm in NASTY_ARMS:
         mirror.add(f"{arm}/", 1, {"total": 2.0})
     mirror.flush()

@@ -16,9 +16,9 @@ from shown import shown
 from streamlit.testing.v1 import AppTest
 
 import wcord
-import wcord.distillation
+import wcord.training.distillation
 from lab import loading, maps, starting, steering, timing
-from wcord.estimation import Estimate
+from wcord.analysis.estimate import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
 PANELS = {"plan", "scores", "map", "accuracy", "losses", "measures"}
@@ -179,7 +179,7 @@ def test_a_run_whose_process_died_offers_resume(
 ) -> None:
     write_run(folder / "dead", epochs=4, upto=2, state="running")
     asked = []
-    monkeypatch.setattr(wcord.distillation, "relaunch", lambda run: asked.append(run.name))
+    monkeypatch.setattr(wcord.training.distillation, "relaunch", lambda run: asked.append(run.name))
     app = page()
     assert "its process has ended" in app.get("progress")[0].text
     app.button(key="resume").click()
@@ -242,7 +242,7 @@ def test_a_run_of_a_newer_version_is_one_line(folder: Path) -> None:
 
 def test_the_schema_known_without_torch_is_the_one_that_is_written() -> None:
     from lab.reading import KNOWN_SCHEMA
-    from wcord.experiment import SCHEMA_VERSION
+    from wcord.settings.experiment import SCHEMA_VERSION
 
     assert KNOWN_SCHEMA == SCHEMA_VERSION
 
@@ -339,7 +339,7 @@ def test_start_launches_what_was_chosen_and_goes_there(
         started.append(experiment)
         return wcord.Run(write_run(folder / "started", upto=0, state="running"))
 
-    monkeypatch.setattr(wcord.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
     app = page()
     assert any("440 steps" in caption.value for caption in app.caption)
     app.number_input(key="weight-digits-compression-λ1 · GCKT").set_value(2.5)
@@ -368,7 +368,7 @@ def test_at_full_speed_the_presets_probes_are_kept(
         started.append(experiment)
         return wcord.Run(write_run(folder / "started", upto=0, state="running"))
 
-    monkeypatch.setattr(wcord.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
     app = page()
     app.select_slider(key="start-pace-digits-compression").set_value(0.0)
     rerun(app)
@@ -398,7 +398,7 @@ def test_what_fails_when_starting_is_shown_as_one_line(
     def refuse(experiment: wcord.Experiment) -> wcord.Run:
         raise ValueError("cannot make a run: no space left\nand more")
 
-    monkeypatch.setattr(wcord.distillation, "launch", refuse)
+    monkeypatch.setattr(wcord.training.distillation, "launch", refuse)
     app = page()
     app.button(key="start").click()
     rerun(app)

@@ -18,9 +18,8 @@ from streamlit.testing.v1 import AppTest
 from lab import critics, drawing, shapes
 from lab.arrange import plan_masses
 from lab.transporting import COSTS, SOLVERS, exact_distance, line_of, solve
-from wcord.dual import CONSTRAINTS, CloudCritic
 from wcord.runs import Run
-from wcord.transport import cosine_cost, sinkhorn, squared_euclidean_cost
+from wcord.transport import CONSTRAINTS, CloudCritic, cosine_cost, sinkhorn, squared_euclidean_cost
 
 APP = str(Path(__file__).parents[1] / "app.py")
 PAGE = "lab/pages/playground.py"

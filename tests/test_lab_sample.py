@@ -13,7 +13,7 @@ from lab import sample_charts, sightings
 from lab.palette import LIGHT
 from lab.reading import Watch
 from lab.sample import nearest
-from wcord.evaluation import neighbours
+from wcord.training.evaluation import neighbours
 
 rng = np.random.default_rng(0)
 

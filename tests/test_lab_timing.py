@@ -8,7 +8,7 @@ import pytest
 
 import wcord
 from lab import timing
-from wcord.estimation import Estimate
+from wcord.analysis.estimate import Estimate
 
 
 def test_a_process_times_real_steps() -> None:

@@ -11,9 +11,8 @@ from made_up_run import STEPS_AN_EPOCH, write_run
 
 from lab import widgets
 from lab.widgets import Panel
-from wcord.clouds import CONSTRAINTS, CloudCritic
 from wcord.runs import Run
-from wcord.transport import exact, sinkhorn
+from wcord.transport import CONSTRAINTS, CloudCritic, exact, sinkhorn
 
 draw = torch.Generator().manual_seed(0)
 COST = torch.rand(6, 7, generator=draw)

@@ -17,10 +17,10 @@ from torchvision.models.shufflenetv2 import InvertedResidual as TorchvisionShuff
 
 from wcord.models import MODELS, Network, build, check_model, parameter_count
 from wcord.models.layers import conv_norm
-from wcord.models.mobile import InvertedResidual
+from wcord.models.mobilenet import InvertedResidual
 from wcord.models.resnet import BasicBlock, Bottleneck, cifar_resnet
-from wcord.models.shuffle import DownBlock, SplitBlock, shuffle
-from wcord.models.wide import WideBlock, WideResNet
+from wcord.models.shufflenet import DownBlock, SplitBlock, shuffle
+from wcord.models.wide_resnet import WideBlock, WideResNet
 
 # Millions of parameters for 100 classes, as others print them: ResNet-50 in the table of
 # rentainhe/pytorch-models, the rest in public reproductions of the CRD benchmark. Nobody was found

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 import wcord
 from wcord.data import load_arrays
-from wcord.experiment import NetworkSettings
-from wcord.task import Sight
-from wcord.teacher import Doubt
+from wcord.settings.sections import NetworkSettings
+from wcord.training.network_input import NetworkInput
+from wcord.training.teacher_checks import TeacherWarning
 
 NUMBER = st.floats(-2, 2)
 POSITIVE = st.floats(0.05, 3)
@@ -38,13 +38,15 @@ def test_pictures_become_what_the_setting_says(draw: Any, channels: int) -> None
     mean = draw.draw(st.one_of(NUMBER, listed))
     std = draw.draw(st.one_of(POSITIVE, spread))
     asked = NetworkSettings(model="resnet8", normalise={"mean": mean, "std": std})
-    seen = Sight(asked, data, 0).see(data.train)
+    seen = NetworkInput(asked, data, 0).images_of(data.train)
     pixels = data.train.images.double() / 255
     shift, scale = (torch.tensor(v, dtype=torch.float64).reshape(-1, 1, 1) for v in (mean, std))
     torch.testing.assert_close(seen.double(), (pixels - shift) / scale, rtol=1e-5, atol=1e-5)
-    plain = Sight(NetworkSettings(model="resnet8", normalise="none"), data, 0).see(data.train)
+    plain = NetworkInput(NetworkSettings(model="resnet8", normalise="none"), data, 0).images_of(
+        data.train
+    )
     torch.testing.assert_close(plain.double(), pixels, rtol=0, atol=1e-6)
-    measured = Sight(NetworkSettings(model="resnet8"), data, 0).see(data.train)
+    measured = NetworkInput(NetworkSettings(model="resnet8"), data, 0).images_of(data.train)
     assert measured.mean((0, 2, 3)).abs().max() < 1e-4
     assert (measured.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-4
 
@@ -52,7 +54,7 @@ def test_pictures_become_what_the_setting_says(draw: Any, channels: int) -> None
 def test_each_network_has_its_own() -> None:
     experiment = wcord.load("digits-compression").replace({"teacher.normalise": "none"})
     assert experiment.student.normalise == "measured"
-    again = wcord.experiment.parse(experiment.plain())
+    again = wcord.settings.experiment.parse(experiment.plain())
     assert again == experiment and again.teacher.normalise == "none"
 
 
@@ -109,7 +111,7 @@ def test_a_teacher_that_is_fed_as_it_was_trained_has_the_accuracy_it_had(
         {"epochs": 1, "arms": {"kd": {"ce": 1, "kd": 1}}, "teacher.normalise": setting}
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("error", Doubt)  # nothing speaks against it
+        warnings.simplefilter("error", TeacherWarning)  # nothing speaks against it
         run = wcord.distill(experiment, tmp_path / "a", False, teacher=module, data=data)
     assert run.summary is not None
     assert run.summary["teacher"]["test_accuracy"] == pytest.approx(own, abs=1e-9)
@@ -129,7 +131,7 @@ def test_a_teacher_that_is_fed_otherwise_is_doubted_before_anything_trains(
         warnings.simplefilter("always")
         run = wcord.distill(experiment, tmp_path / "b", False, teacher=module, data=data)
     assert run.summary is not None
-    lines = [str(line.message) for line in said if issubclass(line.category, Doubt)]
+    lines = [str(line.message) for line in said if issubclass(line.category, TeacherWarning)]
     assert all("\n" not in line for line in lines)
     if run.summary["teacher"]["test_accuracy"] > own - 10:
         return
@@ -158,7 +160,7 @@ def test_a_perfect_teacher_of_unequal_classes_is_not_near_chance(
     )  # fmt: skip
     data = {"images_train": images, "labels_train": labels}
     with warnings.catch_warnings():
-        warnings.simplefilter("error", Doubt)
+        warnings.simplefilter("error", TeacherWarning)
         wcord.distill(experiment, tmp_path / "a", False, teacher=perfect, data=data)
 
 

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wcord.critic import DotCritic
+from wcord.models import Output
 from wcord.objectives import TERMS
 from wcord.objectives.contrastive import Contrastive
-from wcord.objectives.forms import Scores, difference, infonce, nce, wasserstein
+from wcord.objectives.dual_forms import Scores, difference, infonce, nce, wasserstein
 from wcord.objectives.negatives import Choice, Negatives
-from wcord.objectives.normaliser import Normaliser
-from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.objectives.normalising_constant import Normaliser
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes
 
 N, TEACHER, STUDENT, CLASSES, BATCH = 40, 7, 5, 4, 6
 SHAPES = Shapes(TEACHER, STUDENT, CLASSES, CLASSES, True, N)
@@ -39,17 +40,17 @@ LABEL = torch.arange(N) % CLASSES
 LOGITS = torch.zeros(N, CLASSES)
 
 
-def passes() -> Iterator[Primer]:
+def passes() -> Iterator[FirstPassBatch]:
     for index in torch.arange(N).flip(0).split(11):
         teacher, student = Output(H_T[index], LOGITS[index]), Output(H_S[index], LOGITS[index])
-        yield Primer(index, LABEL[index], teacher, student)
+        yield FirstPassBatch(index, LABEL[index], teacher, student)
 
 
 def build(name: str, seed: int = 0, **asked: Any) -> Contrastive:
     torch.manual_seed(seed)
     term = TERMS[name](TERMS[name].Settings.model_validate(asked), SHAPES, seed)
     assert isinstance(term, Contrastive)
-    term.prime(passes)
+    term.fill_banks(passes)
     return term
 
 
@@ -264,13 +265,13 @@ def test_wasserstein_stays_below_exact_transport(asked: dict[str, Any]) -> None:
     index, h_t = torch.arange(n), draw(5, n, TEACHER)
     h_s = h_t[:, :STUDENT] + 0.2 * draw(6, n, STUDENT)
     of_t, of_s = Output(h_t, LOGITS[:n]), Output(h_s, LOGITS[:n])
-    everything = lambda: [Primer(index, LABEL[:n], of_t, of_s)]  # noqa: E731
+    everything = lambda: [FirstPassBatch(index, LABEL[:n], of_t, of_s)]  # noqa: E731
     critic: Any = term.critic
     batch = Batch(index, LABEL[:n], torch.ones(n, dtype=torch.bool), LABEL[:n], 0, 0)
     optimizer = torch.optim.Adam(term.parameters(), 0.02)
     values = []
     for _ in range(80):
-        term.prime(everything)
+        term.fill_banks(everything)
         loss = term(batch, of_t, of_s, {})
         values.append(-loss.item() / 2)  # two directions
         optimizer.zero_grad()

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from wcord.models import Output
 from wcord.objectives import TERMS, Objective
-from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes
 
 N, CLASSES = 40, 4
 MAPS = ((4, 8, 8), (6, 4, 4), (8, 2, 2))
@@ -31,9 +32,9 @@ def output(seed: int, dim: int, index: Tensor) -> Output:
     return Output(features[index], draw(seed + 9, N, CLASSES)[index], maps)
 
 
-def passes() -> Iterator[Primer]:
+def passes() -> Iterator[FirstPassBatch]:
     for index in torch.arange(N).split(16):
-        yield Primer(index, LABEL[index], output(1, 7, index), output(20, 5, index))
+        yield FirstPassBatch(index, LABEL[index], output(1, 7, index), output(20, 5, index))
 
 
 def objective(
@@ -41,7 +42,7 @@ def objective(
 ) -> Objective:
     asked = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
     made = Objective(asked, shapes, seed)
-    made.prime(passes)
+    made.fill_banks(passes)
     return made
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wcord import models
+from wcord.models import Output
 from wcord.objectives import TERMS
 from wcord.objectives.dkd import without
-from wcord.objectives.term import Batch, Output, Primer, Shapes, Term
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term
 from wcord.transport import sinkhorn
 
 N, TEACHER, STUDENT, CLASSES = 7, 6, 4, 5
@@ -159,13 +160,13 @@ def primed_wkd(**asked: Any) -> tuple[Any, Tensor, Tensor]:
     teacher = Output(features, torch.zeros(40, CLASSES))
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
 
-    def passes() -> list[Primer]:
+    def passes() -> list[FirstPassBatch]:
         return [
-            Primer(k, group[k], Output(teacher.features[k], teacher.logits[k]), nothing)
+            FirstPassBatch(k, group[k], Output(teacher.features[k], teacher.logits[k]), nothing)
             for k in order.split(9)
         ]
 
-    term.prime(passes)
+    term.fill_banks(passes)
     return term, features, group
 
 
@@ -242,7 +243,7 @@ def test_wkd_l_needs_two_samples_of_each_class() -> None:
     term: Any = build("wkd_l")
     one = Output(draw(0, 9, TEACHER), torch.zeros(9, CLASSES))
     with pytest.raises(ValueError, match=r"^wkd_l [^\n]+remove wkd_l"):
-        term.prime(lambda: [Primer(torch.arange(9), torch.arange(9) % 5, one, one)])
+        term.fill_banks(lambda: [FirstPassBatch(torch.arange(9), torch.arange(9) % 5, one, one)])
 
 
 @quick

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wcord import transport
+from wcord.models import Output
 from wcord.objectives import TERMS
-from wcord.objectives.term import Batch, Output, Primer, Shapes, Term
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term
 
 seeds = st.integers(0, 2**31)
 quick = settings(max_examples=30)
@@ -91,8 +92,11 @@ def test_hint_equals_a_loop_and_ignores_the_teachers_scale() -> None:
         term = build("hint")
         teacher, student = outputs(0, 50)
         teacher = Output(scale * teacher.features, teacher.logits)
-        parts = torch.arange(50).split(20)
-        term.prime(lambda: [Primer(k, k % 3, cut(teacher, k), cut(student, k)) for k in parts])  # noqa: B023
+        first_pass = [
+            FirstPassBatch(k, k % 3, cut(teacher, k), cut(student, k))
+            for k in torch.arange(50).split(20)
+        ]
+        term.fill_banks(lambda batches=first_pass: batches)  # type: ignore[misc]
         losses.append(term(a_batch(50), teacher, student, {}).item())
         root_mean_square = np.sqrt(np.mean(teacher.features.numpy() ** 2))
         weight, bias = (p.detach().numpy() for p in term.parameters())

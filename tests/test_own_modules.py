@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 import wcord
-from wcord.evaluation import outputs
 from wcord.models import Network, build
-from wcord.models.copying import copied
-from wcord.models.own import adopted
+from wcord.models.deepcopy import copied
+from wcord.models.user_modules import adopted
+from wcord.training.evaluation import outputs
 
 SHAPE = (1, 8, 8)
 

@@ -18,13 +18,13 @@ import torch.multiprocessing as processes
 from torch import Tensor, nn
 
 import wcord
-import wcord.training
-from wcord import parallel
-from wcord.arm import Arm
-from wcord.experiment import OptimizerSettings
-from wcord.models import Network
+import wcord.training.loop
+from wcord.compute import ranks
+from wcord.models import Network, Output
 from wcord.objectives import TERMS
-from wcord.objectives.term import Batch, Output, Primer, Shapes
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes
+from wcord.settings.sections import OptimizerSettings
+from wcord.training.arm import Arm
 
 RANKS, SAMPLES, BATCH, CLASSES, STEPS = 2, 48, 12, 4, 4
 SHAPE = (3, 6, 6)
@@ -70,7 +70,7 @@ def train(norm: str = "none", **lckt: Any) -> dict[str, Tensor]:
     labelled = torch.rand(SAMPLES, generator=draw) < 0.6  # unevenly over the ranks
     teacher, student = network(10, False, 1).eval(), network(6, norm != "none", 2)
     if norm == "all ranks":
-        parallel.synchronise_norms(student)
+        ranks.synchronise_norms(student)
     with torch.no_grad():
         answer, first = teacher(images, maps=True), student.eval()(images, maps=True)
     shapes = Shapes(10, 6, CLASSES, CLASSES, True, SAMPLES, teacher.map_shapes, student.map_shapes)
@@ -83,19 +83,19 @@ def train(norm: str = "none", **lckt: Any) -> dict[str, Tensor]:
         settings = OptimizerSettings(name="sgd", lr=0.05, weight_decay=1e-3)
         arm = Arm(name, asked, student, shapes, settings, 3, torch.device("cpu"))
         arm._parts().double()
-        arm.prime(lambda: [Primer(torch.arange(SAMPLES), labels, answer, first)])
+        arm.fill_banks(lambda: [FirstPassBatch(torch.arange(SAMPLES), labels, answer, first)])
         arms.append(arm)
     for step in range(STEPS):
         index = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(step))[:BATCH]
         batch = Batch(index, labels[index], labelled[index], labels[index], step, 3)
-        own = parallel.own_rows(index)
+        own = ranks.own_rows(index)
         with torch.no_grad():
-            seen = parallel.gather(teacher(images[own], maps=True))
+            seen = ranks.gather(teacher(images[own], maps=True))
         for arm in arms:
-            arm.differentiate(batch, seen, images[own], "float32")
-        parallel.sum_gradients([(arm.student, arm.objective) for arm in arms])
+            arm.compute_gradients(batch, seen, images[own], "float32")
+        ranks.sum_gradients([(arm.student, arm.objective) for arm in arms])
         for arm in arms:
-            arm.move(0.05)
+            arm.optimizer_step(0.05)
     for arm in arms:
         assert arm.frozen is None
         moved |= {f"{arm.name}/{key}": value.clone() for key, value in arm.state().items()}
@@ -121,8 +121,8 @@ def on_ranks(folder: Path, action: Callable[[int], None]) -> None:
 def together(folder: Path, norm: str = "none", **lckt: Any) -> list[dict[str, Tensor]]:
     def action(place: int) -> None:
         torch.save(train(norm, **lckt), folder / f"{place}.pt")
-        assert parallel.agree(place == 0)  # the first says so, and the others believe it
-        assert parallel.said_by_first(lambda: f"rank {parallel.rank()}") == "rank 0"
+        assert ranks.broadcast_bool(place == 0)  # the first says so, and the others believe it
+        assert ranks.broadcast_text(lambda: f"rank {ranks.rank()}") == "rank 0"
 
     on_ranks(folder, action)
     return [torch.load(folder / f"{place}.pt", weights_only=True) for place in range(RANKS)]
@@ -158,7 +158,7 @@ def test_the_two_easy_mistakes_are_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """A plain gather carries no gradient; averaging divides a term of the whole batch."""
-    alone, added = train(), parallel.sum_gradients
+    alone, added = train(), ranks.sum_gradients
 
     def averaged(arms: Any) -> None:
         added(arms)
@@ -168,12 +168,12 @@ def test_the_two_easy_mistakes_are_seen(
                     parameter.grad /= RANKS
 
     def plain(ctx: Any, gradient: Tensor) -> Tensor:
-        return torch.zeros_like(parallel.own_rows(gradient))
+        return torch.zeros_like(ranks.own_rows(gradient))
 
     if wrong == "a plain gather":
-        monkeypatch.setattr(parallel._Gather, "backward", staticmethod(plain))
+        monkeypatch.setattr(ranks._Gather, "backward", staticmethod(plain))
     else:
-        monkeypatch.setattr(parallel, "sum_gradients", averaged)
+        monkeypatch.setattr(ranks, "sum_gradients", averaged)
     first, second = together(tmp_path)
     assert farthest(first, second) == 0.0
     assert farthest(first, alone) > 1e-4
@@ -189,7 +189,7 @@ def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Pa
         wcord.distill(settings, paths[0], progress=False)
 
     def killed(place: int) -> None:
-        tell = wcord.training.Training.tell
+        tell = wcord.training.loop.Training.log_due
 
         def last(training: Any) -> None:
             tell(training)
@@ -198,7 +198,7 @@ def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Pa
                 torch.distributed.barrier()
                 raise KeyboardInterrupt
 
-        wcord.training.Training.tell = last  # type: ignore[method-assign]
+        wcord.training.loop.Training.log_due = last  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             wcord.distill(settings, paths[1], progress=False)
 
@@ -229,10 +229,10 @@ def test_a_plan_of_each_rank_is_another_loss(tmp_path: Path) -> None:
 
 def test_alone_nothing_is_gathered() -> None:
     output = Output(torch.zeros(4, 2), torch.zeros(4, 3))
-    assert parallel.gather(output) is output
-    assert parallel.size() == 1 and parallel.rank() == 0
-    assert parallel.own_rows(torch.arange(4)).tolist() == [0, 1, 2, 3]
-    assert parallel.said_by_first(lambda: "x") == "x"
+    assert ranks.gather(output) is output
+    assert ranks.size() == 1 and ranks.rank() == 0
+    assert ranks.own_rows(torch.arange(4)).tolist() == [0, 1, 2, 3]
+    assert ranks.broadcast_text(lambda: "x") == "x"
 
 
 @pytest.mark.slow

@@ -13,12 +13,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import wcord
-from wcord import provenance
-from wcord.comparison import report
+from wcord.analysis.report import report
 from wcord.data import load_arrays
-from wcord.preparation import Own, inputs_now, prepare
-from wcord.training import Training
-from wcord.writer import RunWriter, create
+from wcord.runs import provenance
+from wcord.runs.writer import FileWriter, create
+from wcord.training.loop import Training
+from wcord.training.inputs import current_inputs
+from wcord.training.prepare import Overrides, prepare
 
 Arrays = dict[str, np.ndarray]
 
@@ -56,13 +57,15 @@ def short(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> wcord.
 def begun(experiment: wcord.Experiment, path: Path) -> wcord.Run:
     """Return a run that was stopped after its third step."""
     run = create(path, experiment.yaml())
-    writer = RunWriter(run)
+    writer = FileWriter(run)
     try:
-        training = Training(prepare(experiment, writer, torch.device("cpu"), Own(), False), writer)
+        training = Training(
+            prepare(experiment, writer, torch.device("cpu"), Overrides(), False), writer
+        )
         steps = iter([True] * 3 + [False])
-        training.obey = lambda: next(steps)  # type: ignore[method-assign]
+        training.wait_for_permission = lambda: next(steps)  # type: ignore[method-assign]
         training.run()
-        writer.say(now=True, **training.place(), state="stopped")
+        writer.write_status(now=True, **training.position(), state="stopped")
     finally:
         writer.close()
     return run
@@ -117,17 +120,17 @@ def test_a_teachers_weight_file_and_probed_data_belong_to_the_run(
     shutil.copy(first.path / "teacher.safetensors", weights)
     np.savez(other, **squares(20))  # type: ignore[arg-type]
     experiment = short.replace({"teacher.weights": str(weights), "linear_probe": [f"npz:{other}"]})
-    before = inputs_now(experiment)
-    assert provenance.differences(before, inputs_now(experiment)) == []
+    before = current_inputs(experiment)
+    assert provenance.differences(before, current_inputs(experiment)) == []
     save_file({k: v + 0.01 for k, v in load_file(weights).items()}, weights)
-    assert provenance.differences(before, inputs_now(experiment)) == ["teacher.weights"]
+    assert provenance.differences(before, current_inputs(experiment)) == ["teacher.weights"]
     np.savez(other, **squares(10))  # type: ignore[arg-type]
-    found = provenance.differences(before, inputs_now(experiment))
+    found = provenance.differences(before, current_inputs(experiment))
     assert found[0] == "teacher.weights" and all(str(other) in name for name in found[1:])
     assert any("48 of 1×8×8 then, 24 of 1×8×8 now" in name for name in found)
     weights.unlink()
     with pytest.raises(ValueError, match=r"teacher\.weights: there is no file"):
-        inputs_now(experiment)
+        current_inputs(experiment)
 
 
 def test_a_run_begun_with_objects_in_memory_is_not_resumed_without_them(

@@ -21,15 +21,14 @@ import torch
 
 import wcord
 from benchmarks import kills
-from wcord import checkpoint
-from wcord.arm import Arm
-from wcord.experiment import OptimizerSettings
-from wcord.models import Network, build
+from wcord.models import Network, Output, build
 from wcord.objectives import TERMS
-from wcord.objectives.term import Batch, Output, Shapes
-from wcord.runs import is_locked
-from wcord.storage import StorageError, append, sweep_temporary
-from wcord.writer import RunLocked, RunWriter, create
+from wcord.objectives.term import Batch, Shapes
+from wcord.runs import checkpoints, is_locked
+from wcord.runs.storage import StorageError, append, remove_temporary_files
+from wcord.runs.writer import FileWriter, RunLocked, create
+from wcord.settings.sections import OptimizerSettings
+from wcord.training.arm import Arm
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,12 +87,12 @@ def test_weights_stand_still_on_the_device(optimizer: str, first: int) -> None:
     """
     terms: dict[str, Any] = {"ce": {}, "kd": {}}
     waiting, free = small_arm(optimizer, terms), small_arm(optimizer, terms)
-    free.waits = False
+    free.host_checks = False
     for step in range(first + 4):
         for arm in (waiting, free):
             take(arm, step, broken=step >= first)
     assert free.frozen is None
-    free.check()
+    free.freeze_if_broken()
     assert free.frozen == waiting.frozen == f"arm 'it' froze at step {first}: kd became nan"
     for ours, theirs in zip(free.parameters, waiting.parameters, strict=True):
         assert torch.equal(ours, theirs)
@@ -102,11 +101,11 @@ def test_weights_stand_still_on_the_device(optimizer: str, first: int) -> None:
 
 def test_without_a_fault_both_paths_are_equal() -> None:
     waiting, free = (small_arm("adam", {"ce": {}, "kd": {}}) for _ in range(2))
-    free.waits = False
+    free.host_checks = False
     for step in range(4):
         take(waiting, step)
         take(free, step)
-    free.check()
+    free.freeze_if_broken()
     assert free.frozen is None
     ours, theirs = free.state(), waiting.state()
     assert ours.keys() == theirs.keys()
@@ -134,7 +133,7 @@ def test_a_file_that_cannot_grow_is_said_and_nothing_is_lost(
     """The operating system cuts the metrics off in the middle of a line; the run goes on later."""
     run = create(tmp_path / "run", short.yaml())
     code = (
-        "import sys; from wcord.cli import main; import wcord.training as t\n"
+        "import sys; from wcord.cli import main; import wcord.training.loop as t\n"
         "t.CHECKPOINT_EVERY = 0\n"
         f"sys.exit(main(['resume', {str(run.path)!r}, '--quiet']))"
     )
@@ -142,7 +141,7 @@ def test_a_file_that_cannot_grow_is_said_and_nothing_is_lost(
     done = limited(code, size - 100)  # the first checkpoint is a little too large
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") == 0 and "Traceback" not in done.stderr
-    assert not checkpoint.steps(run.path / "checkpoints")
+    assert not checkpoints.steps(run.path / "checkpoints")
     assert not list(run.path.glob("checkpoints/.*"))
     wcord.resume(run.path, progress=False)
     assert (run.path / "metrics.jsonl").read_bytes() == (
@@ -194,7 +193,7 @@ def test_a_dead_writer_holds_no_lock_and_a_living_one_does(tmp_path: Path) -> No
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        held = RunWriter(run)
+        held = FileWriter(run)
         os.write(writer, b"!")
         time.sleep(60)
         held.close()
@@ -202,11 +201,11 @@ def test_a_dead_writer_holds_no_lock_and_a_living_one_does(tmp_path: Path) -> No
     os.read(reader, 1)
     assert is_locked(run.path)
     with pytest.raises(RunLocked, match="another process"):
-        RunWriter(run)
+        FileWriter(run)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert not is_locked(run.path)
-    RunWriter(run).close()
+    FileWriter(run).close()
 
 
 def test_what_a_dead_writer_left_half_written_is_swept(tmp_path: Path) -> None:
@@ -216,7 +215,7 @@ def test_what_a_dead_writer_left_half_written_is_swept(tmp_path: Path) -> None:
     others = run.path / ".control.json.98.tmp"  # of somebody who steers at this moment
     for path in (left, others):
         path.write_bytes(b"half")
-    sweep_temporary(run.path)
+    remove_temporary_files(run.path)
     assert not left.exists() and others.exists()
 
 
@@ -225,15 +224,15 @@ def test_the_checkpoint_before_is_used(
     finished: wcord.Run, tmp_path: Path, spoil: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Refused by name, whatever is wrong with the newest."""
-    from wcord.preparation import newest_checkpoint
+    from wcord.training.prepare import newest_checkpoint
 
     run = wcord.Run(shutil.copytree(finished.path, tmp_path / "run"))
     folder = run.path / "checkpoints"
-    digest = checkpoint.digest_of((run.path / "settings.yaml").read_text("utf-8"))
-    newest = checkpoint.steps(folder)[-1]
-    tensors, header = checkpoint.read(folder, newest, digest)
-    checkpoint.write(folder, newest + 1, tensors, header | {"metrics": 10})
-    checkpoint.write(folder, newest + 2, tensors, header)
+    digest = checkpoints.digest_of((run.path / "settings.yaml").read_text("utf-8"))
+    newest = checkpoints.steps(folder)[-1]
+    tensors, header = checkpoints.read(folder, newest, digest)
+    checkpoints.write(folder, newest + 1, tensors, header | {"metrics": 10})
+    checkpoints.write(folder, newest + 2, tensors, header)
     path = folder / f"{newest + 2}.safetensors"
     content = path.read_bytes()
     if spoil == "truncated":
@@ -241,14 +240,14 @@ def test_the_checkpoint_before_is_used(
     elif spoil == "swapped":
         path.write_bytes((folder / f"{newest + 1}.safetensors").read_bytes())
     elif spoil == "foreign":
-        checkpoint.write(folder, newest + 2, tensors, header | {"settings": "another"})
+        checkpoints.write(folder, newest + 2, tensors, header | {"settings": "another"})
     elif spoil == "header":
         assert b'\\"frozen\\": {}' in content
         path.write_bytes(content.replace(b'\\"frozen\\": {}', b'\\"frozen\\":{} '))
         path.write_bytes(content.replace(b'\\"seconds\\": ', b'\\"seconds\\":-'))
     else:
-        checkpoint.write(folder, newest + 2, tensors, header | {"metrics": 10**9})
-    writer = RunWriter(run)
+        checkpoints.write(folder, newest + 2, tensors, header | {"metrics": 10**9})
+    writer = FileWriter(run)
     _, used = newest_checkpoint(writer, digest)
     writer.close()
     assert used["step"] == newest + 1
@@ -274,7 +273,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
     thread.join()
     assert sent.is_set()
     assert run.status.state in ("stopped", "finished")  # it may have been at its last step
-    assert checkpoint.steps(path / "checkpoints")
+    assert checkpoints.steps(path / "checkpoints")
     assert json.loads((path / "control.json").read_text())["stop"] is False
     wcord.resume(path, progress=False)
     assert (path / "metrics.jsonl").read_bytes() == (finished.path / "metrics.jsonl").read_bytes()
@@ -283,12 +282,12 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
 def test_half_precision_resumes_to_the_bit_on_a_cpu(
     short: wcord.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wcord.training.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("wcord.training.loop.CHECKPOINT_EVERY", 0.0)
     arms = {"wcord": short.plain()["arms"]["wcord"]}
     asked = short.replace({"arms": arms, "epochs": 1, "precision": "bfloat16"})
     run = wcord.distill(asked, tmp_path / "run", progress=False)
     whole = (run.path / "metrics.jsonl").read_bytes()
-    newest = checkpoint.steps(run.path / "checkpoints")[-1]
+    newest = checkpoints.steps(run.path / "checkpoints")[-1]
     (run.path / "checkpoints" / f"{newest}.safetensors").unlink()
     (run.path / "summary.json").unlink()
     again = wcord.resume(run.path, progress=False)

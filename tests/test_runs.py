@@ -14,8 +14,8 @@ import pytest
 
 import wcord
 from wcord.runs import Snapshot, Status, find_run, is_locked, list_runs
-from wcord.storage import StorageError, plain, write_bytes, write_json
-from wcord.writer import RunLocked, RunWriter, create
+from wcord.runs.storage import StorageError, plain, write_bytes, write_json
+from wcord.runs.writer import FileWriter, RunLocked, create
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", "/etc", ".hidden", "a\\b", "", "a..b"])
 def test_names_that_could_lead_elsewhere_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no run name"):
+    with pytest.raises(ValueError, match="cannot name a run"):
         find_run(name, tmp_path)
 
 
@@ -67,8 +67,8 @@ def test_nothing_yet_is_an_empty_table(tmp_path: Path) -> None:
 
 def test_not_a_number_stays_one(tmp_path: Path) -> None:
     run = create(tmp_path / "run", "name: x\n")
-    writer = RunWriter(run)
-    writer.open_metrics(0, mirror=False)
+    writer = FileWriter(run)
+    writer.open_metrics(0)
     writer.record(1, 0.5, "a", {"x": float("nan"), "y": 1.0})
     writer.flush()
     writer.close()
@@ -96,11 +96,11 @@ def test_an_unknown_step_or_arm_says_what_there_is(finished: wcord.Run) -> None:
 
 def test_who_is_alive(tmp_path: Path) -> None:
     run = create(tmp_path / "run", "name: x\n")
-    writer = RunWriter(run)
-    writer.say(now=True, state="running", total=10)
+    writer = FileWriter(run)
+    writer.write_status(now=True, state="running", total=10)
     assert run.status["alive"] is True and is_locked(run.path)
     with pytest.raises(RunLocked, match="another process"):
-        RunWriter(run)
+        FileWriter(run)
     with pytest.raises(ValueError, match="stop it first"):
         run.delete()
     writer.close()
@@ -139,7 +139,7 @@ def test_steering_is_idempotent_and_keeps_the_pace(tmp_path: Path) -> None:
 
 def test_snapshots_are_thinned_evenly_with_first_and_last(tmp_path: Path) -> None:
     run = create(tmp_path / "run", "name: x\n")
-    writer = RunWriter(run)
+    writer = FileWriter(run)
     for step in range(100):
         writer.snapshot(step, b"x", limit=10)
     writer.close()
@@ -166,11 +166,29 @@ def test_plain_values_are_json() -> None:
     assert json.loads(json.dumps(plain(value))) == {"a": 1.5, "b": [None, 2], "c": [None, "x"]}
 
 
-def test_status_reads_as_attributes() -> None:
+PHASES: list[tuple[dict[str, Any], str, bool]] = [
+    ({"state": "running", "alive": True}, "running", True),
+    ({"state": "paused", "alive": None, "heartbeat": 0.0}, "silent", False),
+    ({"state": "starting", "alive": False}, "interrupted", False),
+    ({"state": "finished", "alive": False}, "finished", False),
+    ({"state": "failed", "alive": False}, "failed", False),
+]
+
+
+@pytest.mark.parametrize(("entries", "phase", "active"), PHASES)
+def test_the_phase_follows_from_state_life_and_heartbeat(
+    entries: dict[str, Any], phase: str, active: bool
+) -> None:
+    status = Status(**entries)
+    assert (status.phase, status.active) == (phase, active)
+    assert phase in status.sentence or "no sign" in status.sentence
+
+
+def test_entries_of_a_status_are_attributes_and_keys() -> None:
     status = Status(state="running", step=1)
-    assert status.state == "running"
-    with pytest.raises(AttributeError, match="no 'speed'"):
-        _ = status.speed
+    assert status.state == status["state"] == "running" and status["step"] == 1
+    with pytest.raises(KeyError, match="speed"):
+        status["speed"]
 
 
 def test_reading_needs_no_torch(finished: wcord.Run) -> None:

@@ -18,17 +18,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import wcord
-from wcord import speed
-from wcord import task as tasks
-from wcord.arm import Arm
+from wcord.compute.seeds import Recipe, forbid_drawing
 from wcord.models import Network, build
 from wcord.objectives import TERMS
-from wcord.preparation import read_data
-from wcord.randomness import Recipe, drawing_refused
-from wcord.speed import cast_once, hastened
-from wcord.step_graph import Inputs
-from wcord.task import Sight, Task
-from wcord.training import ArmsStep
+from wcord.training import accelerate, network_input
+from wcord.training import task as tasks
+from wcord.training.accelerate import accelerated, cast_weights
+from wcord.training.arm import Arm
+from wcord.training.arms_step import ArmsStep
+from wcord.training.network_input import NetworkInput
+from wcord.training.prepare import read_data
+from wcord.training.step_graph import Inputs
+from wcord.training.task import Task
 
 META = torch.device("meta")
 READS = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "_unique2")
@@ -63,17 +64,20 @@ class Descent(torch.optim.Optimizer):
 def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let arms and tasks be built on a device of shapes without numbers."""
 
-    def sent(values: Tensor, device: torch.device) -> Tensor:
-        return torch.empty_like(values, device=device)  # as `placement.sent`: nobody waits
+    def send(values: Tensor, device: torch.device) -> Tensor:
+        return torch.empty_like(values, device=device)  # as `memory_format.send`: nobody waits
 
     with monkeypatch.context() as patch:
-        patch.setattr("wcord.arm.build_optimizer", lambda _, parameters: Descent(parameters, {}))
-        patch.setattr("wcord.objectives.term.sent", sent)
-        patch.setattr("wcord.task.sent", sent)
-        patch.setattr("wcord.data.epochs.sent", sent)
+        patch.setattr(
+            "wcord.training.arm.build_optimizer",
+            lambda _, parameters: Descent(parameters, {}),
+        )
+        patch.setattr("wcord.objectives.term.send", send)
+        patch.setattr("wcord.training.task.send", send)
+        patch.setattr("wcord.data.epochs.send", send)
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         channels = torch.zeros(1), torch.ones(1)
-        patch.setattr(tasks, "mean_and_deviation", lambda *_: channels)
+        patch.setattr(network_input, "mean_and_deviation", lambda *_: channels)
         yield
 
 
@@ -110,13 +114,13 @@ def test_the_host_waits_for_nothing_in_a_step(
     experiment = settings_of({"ce": {}} | terms)
     with on_meta(monkeypatch):
         data = read_data(experiment).to(META)
-        sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+        sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
         teacher, student = (network.to(META) for network in networks(experiment))
         maps = any(TERMS[name].needs_maps for name in terms)
         task = Task(experiment, data, sights[0], sights[1], teacher, maps)
         shapes = task.shapes(student)
         arm = Arm("it", experiment.arms["it"], student, shapes, experiment.optimizer, 0, META)
-        arm.waits = False
+        arm.host_checks = False
         for step in range(2):
             task.at(step)  # an epoch begins: its order is copied to the device
             with Watching():
@@ -128,13 +132,13 @@ def test_the_host_waits_for_nothing_in_a_step(
 
 def replayed(task: Task, arm: Arm) -> None:
     """Take the step as a graph captures it: all that changes lies on the device already."""
-    fixed = {"index": torch.arange(64), "rate": torch.tensor(0.1), "clock": torch.tensor(3)}
+    fixed = {"index": torch.arange(64), "rate": torch.tensor(0.1), "step_tensor": torch.tensor(3)}
     inputs = {name: value.to(META) for name, value in fixed.items()}
 
     def draws(purpose: str, recipe: Recipe) -> Tensor:
         return torch.empty_like(recipe(torch.Generator()), device=META)
 
-    with Watching(), drawing_refused():
+    with Watching(), forbid_drawing():
         ArmsStep(task, [arm]).compute(Inputs(step=3, draws=draws, **inputs))
 
 
@@ -155,9 +159,9 @@ def test_the_watch_sees_a_wait() -> None:
 def test_graphs_without_cuda_go_on_plainly_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     _, student = networks(settings_of({"ce": {}}))
     before = deepcopy(student.state_dict())
-    speed.say_once.cache_clear()
+    accelerate.print_once.cache_clear()
     for _ in range(2):
-        assert hastened(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
+        assert accelerated(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "'graphs' cannot be had here" in said
     assert all(torch.equal(student.state_dict()[name], value) for name, value in before.items())
@@ -168,7 +172,7 @@ def test_a_compiled_student_says_the_same() -> None:
     _, student = networks(settings_of({"ce": {}}))
     other = deepcopy(student)
     images = torch.rand(8, 1, 8, 8)
-    forward = hastened(other.train(), "compile", images, False, backend="aot_eager")
+    forward = accelerated(other.train(), "compile", images, False, backend="aot_eager")
     assert forward is not None
     for network, output in ((student, student.train()(images)), (other, forward(images))):
         (output.logits.square().mean() + output.features.square().mean()).backward()
@@ -184,7 +188,7 @@ def test_weights_that_are_cast_once_answer_to_the_bit(name: str) -> None:
     """Under autocast, with maps; the network itself keeps float32."""
     network = Network(build(name, 3, (32, 32), 10), (3, 32, 32)).requires_grad_(False).eval()
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    copy = cast_once(network, images[:2])
+    copy = cast_weights(network, images[:2])
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = copy(images, maps=True), network(images, maps=True)
     assert torch.equal(ours.features, theirs.features) and torch.equal(ours.logits, theirs.logits)
@@ -203,7 +207,7 @@ def test_computed_weights_are_not_cast() -> None:
     network = Network(nn.Sequential(*layers), (1, 8, 8)).eval()
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        assert torch.equal(cast_once(network, images)(images).logits, network(images).logits)
+        assert torch.equal(cast_weights(network, images)(images).logits, network(images).logits)
 
 
 class Standardised(nn.Linear):
@@ -233,7 +237,7 @@ class WideHead(nn.Module):
 def test_networks_that_would_answer_otherwise_are_kept(module: nn.Module) -> None:
     network = Network(module, (1, 8, 8)).requires_grad_(False).eval()
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    copy = cast_once(network, images)
+    copy = cast_weights(network, images)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(copy(images).logits, network(images).logits)
 
@@ -241,11 +245,11 @@ def test_networks_that_would_answer_otherwise_are_kept(module: nn.Module) -> Non
 def test_a_compiled_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = settings_of({"ce": {}, "kd": {}})
     data = read_data(experiment)
-    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
     task = Task(experiment, data, sights[0], sights[1], networks(experiment)[0])
     plain = task.at(3).teacher
-    monkeypatch.setattr(tasks, "hastened", partial(hastened, backend="aot_eager"))
-    task.hasten("compile")
+    monkeypatch.setattr(tasks, "accelerated", partial(accelerated, backend="aot_eager"))
+    task.accelerate("compile")
     assert task._forward is not None
     compiled = task.at(3).teacher
     torch.testing.assert_close(compiled.features, plain.features, rtol=1e-5, atol=1e-5)

@@ -19,17 +19,18 @@ from test_speed import FREE, networks, settings_of
 from torch import Tensor, nn
 
 import wcord
-from wcord import speed, step_graph, training
-from wcord import teacher as teachers
-from wcord.capture import AHEAD, Block, CannotCapture
+from wcord.compute.memory_format import to_device
+from wcord.compute.seeds import Permutation, WrongPairs, forbid_drawing, generator
 from wcord.objectives import TERMS
-from wcord.placement import placed
-from wcord.preparation import build_arms, read_data
-from wcord.randomness import Permutation, WrongPairs, drawing_refused, generator
-from wcord.step_graph import Inputs, StepGraph, Stepper, gaps
-from wcord.task import Sight, Task
-from wcord.teacher import TeacherStep
-from wcord.training import ArmsStep
+from wcord.training import accelerate, loop, step_graph
+from wcord.training import teacher as teachers
+from wcord.training.arms_step import ArmsStep
+from wcord.training.graph_capture import AHEAD, Block, CaptureError
+from wcord.training.network_input import NetworkInput
+from wcord.training.prepare import build_arms, read_data
+from wcord.training.step_graph import Inputs, StepGraph, Stepper, gaps
+from wcord.training.task import Task
+from wcord.training.teacher import TeacherStep
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -40,15 +41,15 @@ class Anywhere(ArmsStep):
     """A step that a CPU would capture, if it could."""
 
     @property
-    def refusal(self) -> str | None:
-        return next((why for arm in self.arms if (why := arm.refusal)), None)
+    def capture_obstacle(self) -> str | None:
+        return next((why for arm in self.arms if (why := arm.capture_obstacle)), None)
 
 
 class TeacherAnywhere(TeacherStep):
     """Likewise."""
 
     @property
-    def refusal(self) -> str | None:
+    def capture_obstacle(self) -> str | None:
         return None
 
 
@@ -65,13 +66,13 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 def step_of(experiment: wcord.Experiment) -> Anywhere:
     """Return a step of the digits with random networks and primed banks."""
     data = read_data(experiment)
-    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
     teacher, student = networks(experiment)
     maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
     task = Task(experiment, data, sights[0], sights[1], teacher, maps)
     arms = build_arms(experiment, task, student, CPU)
     for arm in arms:
-        arm.waits = False  # as on a device: what broke is found by `check`
+        arm.host_checks = False  # as on a device: what broke is found by `check`
     return Anywhere(task, arms)
 
 
@@ -81,7 +82,7 @@ def ends(step: step_graph.Step, graph: bool, steps: int = STEPS) -> dict[str, Te
     for number in range(steps):
         take(number)
     assert (take.graph is not None) == graph
-    return {name: value.clone() for name, value in step.moving().items()}
+    return {name: value.clone() for name, value in step.changed_tensors().items()}
 
 
 @pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
@@ -101,7 +102,7 @@ def test_replayed_steps_end_where_plain_ones_do(terms: dict[str, Any]) -> None:
 def test_a_replayed_teacher_ends_where_a_plain_one_does() -> None:
     experiment = settings_of({"ce": {}})
     data = read_data(experiment)
-    sight = Sight(experiment.teacher, data, 0)
+    sight = NetworkInput(experiment.teacher, data, 0)
     both = []
     for graph in (False, True):
         step = TeacherAnywhere(experiment, data, sight, networks(experiment)[0].train(), 0)
@@ -116,8 +117,8 @@ def test_a_run_goes_on_by_graphs_to_the_same_results(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole way in: `speed: graphs`, teacher included, against `plain`."""
-    speed.say_once.cache_clear()
-    monkeypatch.setattr(training, "ArmsStep", Anywhere)
+    accelerate.print_once.cache_clear()
+    monkeypatch.setattr(loop, "ArmsStep", Anywhere)
     monkeypatch.setattr(teachers, "TeacherStep", TeacherAnywhere)
     changes = {"epochs": 2, "teacher.epochs": 2, "probe.features": 64, "probe.batch": 16}
     arms = {"kd": {"ce": 1, "kd": 1}, "wcord": {"ce": 1, "gckt": 5, "lckt": 0.5}}
@@ -145,12 +146,12 @@ def test_an_arm_that_froze_leaves_the_graph() -> None:
     with torch.no_grad():
         next(step.arms[0].student.parameters()).fill_(torch.nan)
     take(3)
-    step.arms[0].check()
+    step.arms[0].freeze_if_broken()
     assert step.arms[0].frozen == "arm 'a' froze at step 3: ce became nan"
     assert step.arms[1].fault() is None
     take(4)
     assert take.graph is not None and take.graph is not first and step.parts == ("b",)
-    assert not any(name.startswith("a/") for name in step.moving())
+    assert not any(name.startswith("a/") for name in step.changed_tensors())
 
 
 # -- what cannot be captured ---------------------------------------------------------------
@@ -163,7 +164,7 @@ class Drawing(nn.Module):
         super().__init__()
         self.kept = torch.zeros(3)
         self.seed, self.device, self.precision = 0, CPU, "float32"
-        self.parts, self.refusal = ("it",), None
+        self.parts, self.capture_obstacle = ("it",), None
 
     def rows(self, step: int) -> Tensor:
         return torch.arange(3) + step
@@ -174,7 +175,7 @@ class Drawing(nn.Module):
     def compute(self, inputs: Inputs) -> None:
         self.kept += torch.randn(3, generator=generator(0, "own", inputs.step))
 
-    def moving(self) -> dict[str, Tensor]:
+    def changed_tensors(self) -> dict[str, Tensor]:
         return {"it.kept": self.kept}
 
 
@@ -250,11 +251,11 @@ def test_a_run_by_graphs_resumes_to_the_same_results(
     monkeypatch: pytest.MonkeyPatch, short: wcord.Experiment, tmp_path: Path
 ) -> None:
     """Cut off after step 7 of 33: the graph is made again, and nothing changes."""
-    monkeypatch.setattr(training, "ArmsStep", Anywhere)
+    monkeypatch.setattr(loop, "ArmsStep", Anywhere)
     asked = short.replace({"speed": "graphs", "arms": {"wcord": {"ce": 1, "gckt": 5, "lckt": 1}}})
     whole = wcord.distill(asked, tmp_path / "whole", progress=False)
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)
-    original = training.checkpoint.write
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 0.0)
+    original = loop.checkpoints.write
 
     def stop_at_seven(folder: Path, step: int, *rest: Any) -> None:
         original(folder, step, *rest)
@@ -262,7 +263,7 @@ def test_a_run_by_graphs_resumes_to_the_same_results(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.checkpoint, "write", stop_at_seven)
+        patch.setattr(loop.checkpoint, "write", stop_at_seven)
         wcord.distill(asked, tmp_path / "cut", progress=False)
     resumed = wcord.resume(tmp_path / "cut", progress=False)
     losses = [run.metrics().query("name == 'total'") for run in (whole, resumed)]
@@ -272,7 +273,7 @@ def test_a_run_by_graphs_resumes_to_the_same_results(
 
 def test_the_stepper_goes_on_plainly_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """No CUDA here: one line, and the numbers of the plain way."""
-    speed.say_once.cache_clear()
+    accelerate.print_once.cache_clear()
     experiment = settings_of({"ce": {}})
     step, plain = step_of(experiment), step_of(experiment)
     take = Stepper(step, True, 100)
@@ -280,16 +281,18 @@ def test_the_stepper_goes_on_plainly_and_says_so(capsys: pytest.CaptureFixture[s
         take(number)
         plain.compute(Inputs(plain.rows(number), number, plain.rate(number)))
     assert take.graph is None
-    for name, value in plain.moving().items():
-        assert torch.equal(step.moving()[name], value), name
+    for name, value in plain.changed_tensors().items():
+        assert torch.equal(step.changed_tensors()[name], value), name
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "CUDA graphs need a CUDA device" in said
 
 
 def test_terms_that_need_the_host_are_named() -> None:
     step = step_of(settings_of({"ce": {}, "lckt": {"plan": "exact"}}))
-    assert step.refusal == "arm 'it': lckt solves its plan 'exact' on the CPU in every step"
-    with pytest.raises(CannotCapture, match="plan 'exact'"):
+    assert (
+        step.capture_obstacle == "arm 'it': lckt solves its plan 'exact' on the CPU in every step"
+    )
+    with pytest.raises(CaptureError, match="plan 'exact'"):
         StepGraph(step, 1)
 
 
@@ -338,7 +341,7 @@ def test_what_stands_still_in_a_replay_is_seen(still: str) -> None:
     ends = []
     for number in range(4):
         take(number)
-        ends.append({name: value.clone() for name, value in step.moving().items()})
+        ends.append({name: value.clone() for name, value in step.changed_tensors().items()})
     words = still.split(".")
     stands = {name: v for name, v in ends[0].items() if all(word in name for word in words)}
     assert stands
@@ -401,9 +404,9 @@ def test_banks_begin_with_the_pairs_that_training_shows() -> None:
 
 def test_a_share_outside_of_0_to_1_is_refused() -> None:
     for broken in (-0.1, 1.5):
-        with pytest.raises(wcord.experiment.SettingsError, match=r"pairing\.broken"):
+        with pytest.raises(wcord.settings.messages.SettingsError, match=r"pairing\.broken"):
             settings_of({"ce": {}}).replace({"pairing.broken": broken})
-    with pytest.raises(wcord.experiment.SettingsError, match="did you mean 'broken'"):
+    with pytest.raises(wcord.settings.messages.SettingsError, match="did you mean 'broken'"):
         settings_of({"ce": {}}).replace({"pairing.brokn": 0.5})
 
 
@@ -417,7 +420,7 @@ def test_draws_are_a_function_of_their_purpose_and_step() -> None:
     assert torch.equal(a, b) and not torch.equal(a, c)
     assert not torch.equal(a, batches[0].draw("other", Permutation(50)))
     assert torch.equal(a, Permutation(50)(generator(0, "it", 3)))
-    with drawing_refused(), pytest.raises(RuntimeError, match=r"Batch\.draw"):
+    with forbid_drawing(), pytest.raises(RuntimeError, match=r"Batch\.draw"):
         batches[0].draw("it", Permutation(50))
 
 
@@ -428,10 +431,10 @@ def on_card(experiment: wcord.Experiment) -> ArmsStep:
     """Return a step of the digits on CUDA."""
     device = torch.device("cuda")
     data = read_data(experiment).to(device)
-    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
     teacher, student = networks(experiment)
     maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
-    task = Task(experiment, data, sights[0], sights[1], placed(teacher, device), maps)
+    task = Task(experiment, data, sights[0], sights[1], to_device(teacher, device), maps)
     return ArmsStep(task, build_arms(experiment, task, student.to(device), device))
 
 
@@ -448,7 +451,7 @@ def test_a_graph_on_a_card_takes_the_plain_way(terms: dict[str, Any]) -> None:
     experiment = settings_of({"ce": {}} | terms).replace({"pairing": {"broken": 0.5}})
     begin = on_card(experiment)
     Stepper(begin, False, STEPS)(0)
-    before = {name: value.clone() for name, value in begin.moving().items()}
+    before = {name: value.clone() for name, value in begin.changed_tensors().items()}
     ways = [ends(on_card(experiment), graph) for graph in (False, True)]
     assert moved(before, ways) < 0.05
 
@@ -464,9 +467,9 @@ def test_fifty_steps_plain_compiled_and_captured_agree() -> None:
     for way in ("plain", "compile", "graphs"):
         step = on_card(experiment)
         if way == "compile":
-            step.task.hasten("compile")
+            step.task.accelerate("compile")
             for arm in step.arms:
-                arm.hasten("compile", step.task.at(0).images, "float32")
+                arm.accelerate("compile", step.task.at(0).images, "float32")
         ends(step, way == "graphs", 50)
         last[way] = {arm.name: arm.losses() for arm in step.arms}
     for way in ("compile", "graphs"):
@@ -514,7 +517,7 @@ def test_after_a_capture_that_failed_training_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A term that reads the device inside of the capture: one line, and plain steps."""
-    speed.say_once.cache_clear()
+    accelerate.print_once.cache_clear()
     step = on_card(settings_of({"ce": {}, "gckt": {}}))
     term: Any = step.arms[0].objective.terms["gckt"]
     original = term.update
@@ -537,9 +540,9 @@ def test_a_teacher_on_a_card_takes_the_plain_way() -> None:
     experiment = settings_of({"ce": {}})
     device = torch.device("cuda")
     data = read_data(experiment).to(device)
-    sight = Sight(experiment.teacher, data, 0)
+    sight = NetworkInput(experiment.teacher, data, 0)
     both = []
     for graph in (False, True):
-        network = placed(networks(experiment)[0], device).train()
+        network = to_device(networks(experiment)[0], device).train()
         both.append(ends(TeacherStep(experiment, data, sight, network, 0), graph))
     torch.testing.assert_close(both[0]["losses"], both[1]["losses"], rtol=0.01, atol=0.01)

@@ -15,9 +15,9 @@ from studies import measure
 from studies.__main__ import main
 from studies.report import by_arm, chosen, report
 from studies.study import Study, declared
-from wcord.preparation import Own, prepare
-from wcord.probe import gradient_norms
-from wcord.writer import RunWriter, create
+from wcord.runs.writer import FileWriter, create
+from wcord.training.prepare import Overrides, prepare
+from wcord.training.probe import gradient_norms
 
 RESULTS = Path(__file__).parents[1] / "results"
 STUDIES = declared()
@@ -137,7 +137,7 @@ def test_a_study_runs_resumes_and_tells_what_its_runs_say(
     def refuse(*_: object) -> None:
         raise AssertionError("a finished run was run again")
 
-    monkeypatch.setattr("wcord.ablation.distill", refuse)
+    monkeypatch.setattr("wcord.analysis.sweep_runs.distill", refuse)
     pd.testing.assert_frame_equal(measure.measured(SMALL), table)
     text = report("small", SMALL, table)
     assert "`python -m studies small`" in text
@@ -167,8 +167,8 @@ def test_gradient_norms_are_those_of_the_closed_form_and_change_nothing(
     short: wcord.Experiment, tmp_path: Path
 ) -> None:
     asked = short.replace({"arms": {"hint": {"ce": 1, "hint": 3, "lckt": 0}}})
-    writer = RunWriter(create(tmp_path / "run", asked.yaml()))
-    prepared = prepare(asked, writer, torch.device("cpu"), Own(), False)
+    writer = FileWriter(create(tmp_path / "run", asked.yaml()))
+    prepared = prepare(asked, writer, torch.device("cpu"), Overrides(), False)
     (arm,), given = prepared.arms, prepared.task.at(0)
     before = {key: value.clone() for key, value in arm.state().items()}
     norms = gradient_norms(arm, given)

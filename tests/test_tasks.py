@@ -17,18 +17,19 @@ from torch import nn
 from torch.nn import functional as F
 
 import wcord
-from wcord import teacher as teachers
 from wcord.cli import main
 from wcord.data import Data, DataSettings, LabelMap, data_root, load, load_arrays
-from wcord.evaluation import outputs
-from wcord.experiment import Experiment
 from wcord.models import Network, build, parameter_count
 from wcord.objectives import TERMS, Objective
 from wcord.objectives.negatives import Negatives
 from wcord.objectives.term import Batch, Shapes
-from wcord.preparation import build_arms
-from wcord.task import Sight, Task
-from wcord.transfer import probings
+from wcord.settings.experiment import Experiment
+from wcord.training import teacher as teachers
+from wcord.training.evaluation import outputs
+from wcord.training.linear_probe import read_probe_data
+from wcord.training.network_input import NetworkInput
+from wcord.training.prepare import build_arms
+from wcord.training.task import Task
 from wcord.views import View
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -233,7 +234,7 @@ def test_the_real_files_have_what_the_presets_look_at(source: str) -> None:
         data = load(experiment.data, 0, experiment.student.labels)
         assert data.classes == KNOWN[experiment.data.source][1] or "cifar" not in source
         for side in (experiment.teacher, experiment.student):
-            assert Sight(side, data, 0).labels.classes > 1
+            assert NetworkInput(side, data, 0).labels.classes > 1
 
 
 # --- unlike label sets -------------------------------------------------------------------------
@@ -283,7 +284,7 @@ def made_up(n: int = 120, seed: int = 0) -> Data:
 
 
 def task_of(experiment: Experiment, data: Data, classes: int) -> Task:
-    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
     return Task(experiment, data, sights[0], sights[1], Network(Telling(classes), (1, 8, 8)))
 
 
@@ -422,12 +423,12 @@ def test_any_view_and_label_map_work_or_are_refused_in_one_line(
     data = digits()
     try:
         experiment = base({"student.view": view, "student.labels": labels})
-        sight = Sight(experiment.student, data, seed)
+        sight = NetworkInput(experiment.student, data, seed)
     except ValueError as error:
         assert "\n" not in str(error)
         return
     few = data.test.take(torch.arange(5))
-    seen = sight.see(few)
+    seen = sight.images_of(few)
     assert tuple(seen.shape[1:]) == sight.shape == View.parse(view).shape(1, 8, 8)
     assert seen.isfinite().all()
     mapped = sight.labels(data.train.labels)
@@ -482,8 +483,8 @@ def test_probes_are_logistic_regression_on_frozen_features(probed: tuple[wcord.R
     data = load(experiment.data, 0)
     mirror = load(DataSettings(source=source, size=8), 0)
     assert mirror.shape == (1, 8, 8)
-    sights = [Sight(side, data, 0) for side in (experiment.teacher, experiment.student)]
-    chosen = probings(experiment, data, sights)
+    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    chosen = read_probe_data(experiment, data, sights)
     teacher = build("digits-teacher", 1, (8, 8), 10)
     teacher.load_state_dict(load_file(run.path / "teacher.safetensors"))
     assert run.summary is not None

@@ -25,10 +25,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 import wcord
-from wcord import checkpoint
-from wcord.schedule import learning_rate
-from wcord.training import Training, checkpoint_interval
-from wcord.writer import RunLocked, RunWriter
+from wcord.runs import checkpoints
+from wcord.runs.writer import FileWriter, RunLocked
+from wcord.training.loop import Training, checkpoint_interval
+from wcord.training.optimizer import learning_rate
 
 
 def final_weights(run: wcord.Run, arm: str) -> dict[str, torch.Tensor]:
@@ -154,7 +154,7 @@ def test_pause_step_resume_stop_and_go_on(
     with pytest.raises(ValueError, match="being written"):
         run.delete()
     with pytest.raises(RunLocked, match="another process"):
-        RunWriter(run)
+        FileWriter(run)
     run.stop()
     assert run.wait(60).state == "stopped"
     assert 0 < run.status["step"] < run.status["total"]
@@ -175,7 +175,7 @@ def test_killed_and_resumed_is_as_never_killed(
     wait_for(lambda: run.status["alive"] is False)
     if how is signal.SIGTERM:
         assert run.status.state == "stopped"
-        assert checkpoint.steps(run.path / "checkpoints")
+        assert checkpoints.steps(run.path / "checkpoints")
     else:
         assert "interrupted" in run.status.sentence
     wcord.resume(run.path, progress=False)
@@ -203,7 +203,7 @@ def test_a_slow_run_keeps_its_pace_until_the_step_at_which_it_pauses(
     monkeypatch.setattr(time, "sleep", slept.append)
     clock = itertools.count(100.0, 0.05)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    slow.dawdle(100.0)
+    slow.keep_pace(100.0)
     assert (len(slept) > 1) is waits
 
 
@@ -229,9 +229,9 @@ def test_the_last_checkpoint_says_when_the_next_is_due(
         costs.append(cost)
         return math.inf if len(costs) > 5 else 0.0
 
-    monkeypatch.setattr("wcord.training.checkpoint_interval", never)
-    original, written = checkpoint.write, []
-    monkeypatch.setattr(checkpoint, "write", lambda *a: (written.append(a[1]), original(*a)))
+    monkeypatch.setattr("wcord.training.loop.checkpoint_interval", never)
+    original, written = checkpoints.write, []
+    monkeypatch.setattr(checkpoints, "write", lambda *a: (written.append(a[1]), original(*a)))
     wcord.distill(short.replace({"epochs": 1}), tmp_path / "run", progress=False)
     assert written == [1, 2, 3, 4, 5, 11]
     assert costs[0] == 0 and all(cost > 0 for cost in costs[1:]) and len(costs) == 11
@@ -241,20 +241,20 @@ def test_every_checkpoint_leads_to_the_same_end(
     short: wcord.Experiment, finished: wcord.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stop after any step, in the middle of an epoch too, and go on."""
-    monkeypatch.setattr("wcord.training.CHECKPOINT_EVERY", 0.0)  # one after every step
+    monkeypatch.setattr("wcord.training.loop.CHECKPOINT_EVERY", 0.0)  # one after every step
     path = tmp_path / "run"
-    original = checkpoint.write
+    original = checkpoints.write
 
     def stop_at_seven(folder: Path, step: int, *rest: Any) -> None:
         original(folder, step, *rest)
         if step == 7:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "write", stop_at_seven)
+    monkeypatch.setattr(checkpoints, "write", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
         wcord.distill(short, path, progress=False)
-    monkeypatch.setattr(checkpoint, "write", original)
-    assert checkpoint.steps(path / "checkpoints") == [6, 7]
+    monkeypatch.setattr(checkpoints, "write", original)
+    assert checkpoints.steps(path / "checkpoints") == [6, 7]
     wcord.resume(path, progress=False)
     assert_equal_runs(wcord.Run(path), finished)
 
@@ -262,13 +262,13 @@ def test_every_checkpoint_leads_to_the_same_end(
 def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_is_used(
     short: wcord.Experiment, finished: wcord.Run, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("wcord.training.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("wcord.training.loop.CHECKPOINT_EVERY", 0.0)
     path = tmp_path / "run"
     wcord.distill(short, path, progress=False)
     (path / "summary.json").unlink()
     status = json.loads((path / "status.json").read_text())
     (path / "status.json").write_text(json.dumps(status | {"state": "running"}))
-    newest = checkpoint.steps(path / "checkpoints")[-1]
+    newest = checkpoints.steps(path / "checkpoints")[-1]
     whole = (path / "checkpoints" / f"{newest}.safetensors").read_bytes()
     (path / "checkpoints" / f"{newest}.safetensors").write_bytes(whole[: len(whole) // 2])
     wcord.resume(path, progress=False)
@@ -279,17 +279,17 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_is_used(
 @pytest.mark.parametrize("spoil", ["bit", "foreign", "renamed"])
 def test_checkpoints_know_what_they_hold(finished: wcord.Run, tmp_path: Path, spoil: str) -> None:
     folder = finished.path / "checkpoints"
-    step = checkpoint.steps(folder)[-1]
-    digest = checkpoint.digest_of((finished.path / "settings.yaml").read_text("utf-8"))
-    tensors, _ = checkpoint.read(folder, step, digest)
+    step = checkpoints.steps(folder)[-1]
+    digest = checkpoints.digest_of((finished.path / "settings.yaml").read_text("utf-8"))
+    tensors, _ = checkpoints.read(folder, step, digest)
     assert tensors
     content = bytearray((folder / f"{step}.safetensors").read_bytes())
     if spoil == "bit":
         content[-5] ^= 1
     place = step + 1 if spoil == "renamed" else step
     (tmp_path / f"{place}.safetensors").write_bytes(bytes(content))
-    with pytest.raises(checkpoint.CheckpointError, match=f"{place}.safetensors"):
-        checkpoint.read(tmp_path, place, "other" if spoil == "foreign" else digest)
+    with pytest.raises(checkpoints.CheckpointError, match=f"{place}.safetensors"):
+        checkpoints.read(tmp_path, place, "other" if spoil == "foreign" else digest)
 
 
 def test_a_loss_that_becomes_nan_freezes_its_arm_and_no_other(
@@ -380,8 +380,8 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
     """Moving a file into place fails as it does where the disk is full."""
     code = (
         "import resource, sys, wcord\n"
-        "import wcord.training as t; t.CHECKPOINT_EVERY = 0\n"
-        "import wcord.storage as s, errno\n"
+        "import wcord.training.loop as t; t.CHECKPOINT_EVERY = 0\n"
+        "import wcord.runs.storage as s, errno\n"
         "real, count = s.os.replace, [0]\n"
         "def full(a, b):\n"
         "    count[0] += 1\n"
@@ -398,7 +398,7 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
     assert done.stderr.strip().count("\n") == 0
     assert "disk is full" in done.stderr and "Traceback" not in done.stderr
     run = wcord.Run(tmp_path / "r")
-    assert checkpoint.steps(run.path / "checkpoints")
+    assert checkpoints.steps(run.path / "checkpoints")
     assert not list(run.path.rglob("*.tmp"))
     assert wcord.resume(run.path, progress=False).status.state == "finished"
 
@@ -429,7 +429,9 @@ def test_students_of_a_finished_run_are_in_evaluation_mode(
 def test_what_a_student_cannot_do_is_said_before_the_teacher_is_trained(
     short: wcord.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wcord.teacher.obtain", lambda *_: pytest.fail("the teacher was trained"))
+    monkeypatch.setattr(
+        "wcord.training.teacher.obtain", lambda *_: pytest.fail("the teacher was trained")
+    )
     wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))
     with pytest.raises(ValueError, match="10 classes"):
         wcord.distill(short, tmp_path / "a", progress=False, student=wrong)

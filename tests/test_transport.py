@@ -16,16 +16,16 @@ from scipy.optimize import linear_sum_assignment, linprog
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord import network_simplex as simplex
-from wcord import scaling
 from wcord.transport import (
     cosine_cost,
     exact,
     ipot,
+    scaling,
     sinkhorn,
     sinkhorn_divergence,
     squared_euclidean_cost,
 )
+from wcord.transport import exact_solver as simplex
 
 DOUBLE = torch.float64
 

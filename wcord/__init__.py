@@ -11,29 +11,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wcord.ablation import sweep
-    from wcord.distillation import distill, launch, relaunch, resume
-    from wcord.estimation import estimate
-    from wcord.experiment import Experiment, load, presets
+    from wcord.analysis.estimate import estimate
+    from wcord.analysis.sweep import sweep
     from wcord.runs import Run, Snapshot, list_runs
+    from wcord.settings.experiment import Experiment
+    from wcord.settings.loading import load, presets
+    from wcord.training.distillation import distill, resume
+    from wcord.training.launch import launch, relaunch
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Experiment": "experiment",
+_MODULE_OF = {
+    "Experiment": "settings.experiment",
     "Run": "runs",
     "Snapshot": "runs",
-    "distill": "distillation",
-    "estimate": "estimation",
-    "launch": "distillation",
+    "distill": "training.distillation",
+    "estimate": "analysis.estimate",
+    "launch": "training.launch",
     "list_runs": "runs",
-    "load": "experiment",
-    "presets": "experiment",
-    "relaunch": "distillation",
-    "resume": "distillation",
-    "sweep": "ablation",
+    "load": "settings.loading",
+    "presets": "settings.loading",
+    "relaunch": "training.launch",
+    "resume": "training.distillation",
+    "sweep": "analysis.sweep",
 }
-_MODULES = ("bank", "critic", "data", "dual", "models", "objectives", "runs", "transport", "views")
+_ROOMS = ("bank", "critic", "data", "models", "objectives", "runs", "transport", "views")
 
 __all__ = [
     "Experiment",
@@ -52,12 +54,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"wcord.{_HOME[name]}"), name)
-    if name in _MODULES:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"wcord.{_MODULE_OF[name]}"), name)
+    if name in _ROOMS:
         return import_module(f"wcord.{name}")
     raise AttributeError(f"module 'wcord' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_MODULES, "__version__"]
+    return [*__all__, *_ROOMS, "__version__"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from wcord.storage import StorageError
+from wcord.runs.storage import StorageError
 
 Command = Callable[[argparse.Namespace, dict[str, Any]], int]
 
@@ -128,7 +128,7 @@ def _ask_for_report(command: argparse.ArgumentParser) -> None:
 
 
 def _presets(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.experiment import load, presets
+    from wcord.settings.loading import load, presets
 
     for name in presets():
         experiment = load(name)
@@ -137,12 +137,12 @@ def _presets(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def _train(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.distillation import distill
-    from wcord.experiment import load
+    from wcord.settings.loading import load
+    from wcord.training.distillation import distill
 
     experiment = load(asked.preset).replace(changes)
     if not asked.quiet:
-        from wcord.estimation import estimate
+        from wcord.analysis.estimate import estimate
 
         print(estimate(experiment).sentence)
     with _doubts_in_a_line():
@@ -151,7 +151,7 @@ def _train(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def _resume(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.distillation import resume
+    from wcord.training.distillation import resume
 
     with _doubts_in_a_line():
         run = resume(asked.run_dir, progress=not asked.quiet)
@@ -161,13 +161,13 @@ def _resume(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 @contextmanager
 def _doubts_in_a_line() -> Iterator[None]:
     """Print what speaks against a teacher without the place in the code where it was found."""
-    from wcord.teacher import Doubt
+    from wcord.training.teacher_checks import TeacherWarning
 
     with warnings.catch_warnings():
         before = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, Doubt):
+            if issubclass(category, TeacherWarning):
                 print(f"wcord: {message}", file=sys.stderr)
             else:
                 before(message, category, *place)
@@ -208,7 +208,7 @@ def _runs(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def _report(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.comparison import report
+    from wcord.analysis.report import report
     from wcord.runs import Run
 
     table = report([Run(path) for path in asked.run_dirs], asked.against, asked.metric)
@@ -217,9 +217,9 @@ def _report(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def _sweep(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.ablation import by_seed, columns, sweep
-    from wcord.comparison import tabulate
-    from wcord.experiment import load
+    from wcord.analysis.report import tabulate
+    from wcord.analysis.sweep import by_seed, columns, sweep
+    from wcord.settings.loading import load
 
     experiment = load(asked.preset).replace(changes)
     over: dict[str, list[Any]] = {}
@@ -277,7 +277,7 @@ def values_of(text: str) -> tuple[str, list[Any]]:
 
 
 def _doctor(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
-    from wcord.diagnosis import examine
+    from wcord.analysis.doctor import examine
 
     lines, sound = examine()
     print("\n".join(lines))

@@ -94,7 +94,7 @@ class NonExpansive(nn.Module):
         """W, (rows, columns)."""
         return non_expansive(self.free)
 
-    def ahead(self) -> None:
+    def precompute(self) -> None:
         """Compute the W of the next forward pass now, beside something else."""
         self._ahead = self.weight
         self._held = self._ahead.detach()  # its memory: another stream may still read it
@@ -137,7 +137,7 @@ class Critic(nn.Module):
         self.teacher_mean.lerp_(teacher.mean(0).to(self.teacher_mean.dtype), momentum)
         self.student_mean.lerp_(student.mean(0).to(self.student_mean.dtype), momentum)
 
-    def ahead(self) -> None:
+    def precompute(self) -> None:
         """Compute what the next embeddings need besides features, which may not be there yet."""
 
     def on_sphere(self, features: Tensor, mean: Tensor) -> Tensor:
@@ -230,11 +230,11 @@ class DotCritic(Critic):
         self.project_teacher: nn.Module = project(teacher_dim, dim)
         self.project_student: nn.Module = project(student_dim, dim)
 
-    def ahead(self) -> None:
+    def precompute(self) -> None:
         """Compute W_T and W_S, each for one embedding."""
         for project in (self.project_teacher, self.project_student):
             if isinstance(project, NonExpansive):
-                project.ahead()
+                project.precompute()
 
     def embed_teacher(self, features: Tensor) -> Tensor:
         return self._embed(features, self.teacher_mean, self.project_teacher)

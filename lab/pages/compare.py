@@ -24,7 +24,7 @@ from lab.echoes import moved
 from lab.layouts import Frame
 from lab.pairing import PairedAccuracy, Side
 from lab.palette import Theme
-from wcord import comparison
+from wcord.analysis import report
 
 HEIGHT = 330
 TICK = 0.5  # seconds between looks at runs that move
@@ -202,7 +202,7 @@ def seeds_sentence(a: Side, b: Side) -> str:
             "Over seeds nothing is known: fewer than two finished runs differ from these in the "
             "seed alone."
         )
-    found = comparison.compare(table, "b")["a"]
+    found = report.compare(table, "b")["a"]
     interval = f", 95 % interval {signed(found.low)} to {signed(found.high)}"
     known = "" if pd.isna(found.low) else interval
     return (

@@ -11,10 +11,10 @@ from lab.batches import arm_chooser, take_over
 from lab.laboratory import Knob
 from lab.reading import Watch
 from lab.steering import PACES, TALK
-from wcord.storage import StorageError
+from wcord.runs.storage import StorageError
 
 if TYPE_CHECKING:
-    from wcord.experiment import Experiment
+    from wcord.settings.experiment import Experiment
 
 GRID = (0.005, 0.01, 0.02, 0.05, 0.07, 0.1, 0.2, 0.5, 1.0)
 

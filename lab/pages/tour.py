@@ -28,7 +28,7 @@ from lab.registry import Row
 from lab.steering import TALK, attempt, keep_promised_pace
 from lab.stops import PHASES, STOPS, Stop, experiment, place, run_name
 from wcord.runs import Run, run_path
-from wcord.storage import StorageError
+from wcord.runs.storage import StorageError
 
 HEIGHT = 320
 TICK = 0.5  # seconds between looks at a run that moves

@@ -20,8 +20,8 @@ def examine() -> tuple[list[str], bool]:
     import torch
 
     from wcord.data import data_root
-    from wcord.devices import choose_device
     from wcord.runs import runs_folder
+    from wcord.training.devices import choose_device
 
     lines = [f"ok  Python {platform.python_version()} on {platform.system()}"]
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional as F
 
-from wcord.arm import Arm
 from wcord.data import Data
-from wcord.devices import SMALL, choose_device, chosen_threads
-from wcord.experiment import Experiment
 from wcord.models import Network, build
-from wcord.preparation import asks_for_maps, build_arms, read_data
-from wcord.schedule import build_optimizer
-from wcord.task import Sight, Task
-from wcord.transfer import probings
+from wcord.settings.experiment import Experiment
+from wcord.training.arm import Arm
+from wcord.training.devices import SMALL, choose_device, chosen_threads
+from wcord.training.linear_probe import read_probe_data
+from wcord.training.network_input import NetworkInput
+from wcord.training.optimizer import build_optimizer
+from wcord.training.prepare import build_arms, needs_maps, read_data
+from wcord.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def estimate(experiment: Experiment) -> Estimate:
         part = torch.arange(min(samples, 2048 if small else 2 * experiment.batch))
         few = replace(data, train=data.train.take(part), labelled=data.labelled[part]).to(device)
         sides = (experiment.teacher, experiment.student)
-        sights = [Sight(side, few, experiment.seed) for side in sides]
-        probings(experiment, few, sights)
+        sights = [NetworkInput(side, few, experiment.seed) for side in sides]
+        read_probe_data(experiment, few, sights)
         networks = [
             Network(
                 build(side.model, s.shape[0], s.shape[1:], s.labels.classes),
@@ -87,7 +88,7 @@ def estimate(experiment: Experiment) -> Estimate:
         ]
         teacher, student = (network.to(device) for network in networks)
         teacher_step = _seconds(_teacher_step(experiment, teacher, sights[0], few), device)
-        maps = asks_for_maps(experiment)
+        maps = needs_maps(experiment)
         task = Task(experiment, few, sights[0], sights[1], teacher, maps)
         arms = build_arms(experiment, task, student, device)
         step = _seconds(lambda: _step(experiment, task, arms), device)
@@ -108,9 +109,9 @@ def _step(experiment: Experiment, task: Task, arms: list[Arm]) -> None:
 
 
 def _teacher_step(
-    experiment: Experiment, network: Network, sight: Sight, data: Data
+    experiment: Experiment, network: Network, sight: NetworkInput, data: Data
 ) -> Callable[[], None]:
-    images = sight.see(data.train.take(torch.arange(experiment.batch)))
+    images = sight.images_of(data.train.take(torch.arange(experiment.batch)))
     optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
 
     def step() -> None:

@@ -11,28 +11,28 @@ from torch import Tensor, nn
 Layers = TypeVar("Layers", bound=nn.Module)
 
 
-def shaped(images: Tensor) -> Tensor:
+def channels_last(images: Tensor) -> Tensor:
     """Return images in the layout in which convolutions are fastest: channels last on CUDA."""
     if images.device.type == "cuda" and images.dim() == 4:
         return images.contiguous(memory_format=torch.channels_last)
     return images
 
 
-def placed(network: Layers, device: torch.device) -> Layers:
+def to_device(network: Layers, device: torch.device) -> Layers:
     """Move a network to a device, its weights in the layout of `shaped`."""
     if device.type == "cuda":
         return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device)
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
+def send(values: Tensor, device: torch.device) -> Tensor:
     """Move what was drawn on the CPU to a device without making the host wait for it."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
 
 
-def kept_in_place(places: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def copy_into(places: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Copy values to the places that hold the last ones, and return these; at first the values.
 
     A replayed CUDA graph reads the same memory every time.

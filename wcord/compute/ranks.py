@@ -29,12 +29,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from wcord.objectives.term import Output
+    from wcord.models.output import Output
 
 PATIENCE = timedelta(days=7)  # others wait while the first trains a teacher, or while paused
 
 
-class Ended(Exception):
+class FirstRankEnded(Exception):
     """The first rank has ended, and with it this one."""
 
 
@@ -54,7 +54,7 @@ def local_rank() -> int | None:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the other ranks where torchrun started several, and leave them at the end."""
     started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
     if not started or dist.is_initialized():
@@ -70,7 +70,7 @@ def joined() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def agree(value: bool) -> bool:
+def broadcast_bool(value: bool) -> bool:
     """Return what the first rank says."""
     if size() == 1:
         return value
@@ -80,35 +80,35 @@ def agree(value: bool) -> bool:
 
 
 @contextmanager
-def first_alone() -> Iterator[None]:
+def first_rank_first() -> Iterator[None]:
     """Let the first rank pass, then the others: for what is written once and read by all.
 
     Raises:
         Ended: on the others, where the first failed.
     """
     if rank() > 0:
-        if not agree(True):
-            raise Ended
+        if not broadcast_bool(True):
+            raise FirstRankEnded
         yield
         return
     try:
         yield
     except BaseException:
-        agree(False)
+        broadcast_bool(False)
         raise
-    agree(True)
+    broadcast_bool(True)
 
 
-def said_by_first(action: Callable[[], str]) -> str:
+def broadcast_text(action: Callable[[], str]) -> str:
     """Return the text that the first rank's action gives.
 
     Raises:
-        ValueError: the action did, on the first rank; the others raise `Ended`.
+        ValueError: the action did, on the first rank; the others raise `FirstRankEnded`.
     """
     if size() == 1:
         return action()
     text = ""
-    with first_alone():
+    with first_rank_first():
         if rank() == 0:
             text = action()
     words = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)

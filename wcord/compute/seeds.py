@@ -42,7 +42,7 @@ _refused: ContextVar[bool] = ContextVar("_refused", default=False)
 
 
 @contextmanager
-def drawing_refused() -> Iterator[None]:
+def forbid_drawing() -> Iterator[None]:
     """Refuse `generator` inside: what is drawn while a step is captured would never change."""
     token = _refused.set(True)
     try:
@@ -55,7 +55,7 @@ def generator(seed: int, purpose: str, *position: int) -> torch.Generator:
     """Return a CPU generator that stands at the start of one draw (see `seed_of`).
 
     Raises:
-        RuntimeError: inside `drawing_refused`.
+        RuntimeError: inside `forbid_drawing`.
     """
     if _refused.get():
         raise RuntimeError(f"{purpose!r} is drawn by a generator: take it from Batch.draw")

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wcord.data.contents import Notes
 from wcord.data.conversion import samples, to_numpy
-from wcord.data.found import Notes
-from wcord.data.pictures import check_levels, scaling, to_8_bit, white
+from wcord.data.image_files import check_levels, scaling, to_8_bit, white
 from wcord.data.raw import Raw, part_of
-from wcord.data.rooms import room_labels
+from wcord.data.scene_labels import room_labels
 from wcord.data.split import Split
 
 ALIASES = {"x": "images", "y": "labels"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wcord.compute.seeds import generator
 from wcord.data.split import Split
-from wcord.randomness import generator
 
 
 def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ CLASSES_NAMED, FILES_NAMED = 10, 4  # in a line for a terminal
 
 
 @dataclass(frozen=True)
-class Found:
+class Contents:
     """The samples of a data set by class and part, after the division.
 
     Args:
@@ -41,7 +41,7 @@ class Found:
         parts: Mapping[str, Split],
         passed_over: Notes,
         remarks: Notes,
-    ) -> Found:
+    ) -> Contents:
         """Count the samples of every class, and remark on classes that a part lacks."""
         counts = {
             part: tuple(split.labels.cpu().bincount(minlength=len(classes)).tolist())
@@ -56,7 +56,7 @@ class Found:
         brightest = max(int(split.images.max()) for split in parts.values())
         if brightest < 64:
             remarks += ((f"gray levels of all pictures end at {brightest} of 255", "nearly black"),)
-        return Found(name, classes, counts, passed_over, remarks)
+        return Contents(name, classes, counts, passed_over, remarks)
 
     @property
     def parts(self) -> dict[str, int]:

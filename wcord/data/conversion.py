@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from wcord.data.pictures import DEEP, NotRead, flattened
+from wcord.data.image_files import DEEP, NotRead, flattened
 
 NUMBERS = (bool, int, float, np.number, np.bool_)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from wcord.data.found import Found
+from wcord.data.contents import Contents
 from wcord.data.split import Split
 
 
@@ -32,7 +32,7 @@ class Data:
     mean: Tensor
     std: Tensor
     fingerprints: dict[str, str] = field(default_factory=dict)
-    found: Found = field(default_factory=Found)
+    contents: Contents = field(default_factory=Contents)
 
     @property
     def shape(self) -> tuple[int, int, int]:

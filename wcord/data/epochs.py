@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wcord.compute.memory_format import copy_into, send
+from wcord.compute.seeds import generator
 from wcord.data.augment import augment_split, draws
 from wcord.data.settings import DataSettings
 from wcord.data.split import Split
-from wcord.placement import kept_in_place, sent
-from wcord.randomness import generator
 
 
 class Epochs:
@@ -69,4 +69,4 @@ class Epochs:
         self._order = torch.randperm(self.samples, generator=order)
         if not self.still:
             moves = draws(self.seed, epoch, self.samples, self.settings.padding)
-            self._moves = kept_in_place(self._moves, [sent(m, self.device) for m in moves])
+            self._moves = copy_into(self._moves, [send(m, self.device) for m in moves])

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from wcord.data.layout import files_below, folders, hidden, layout
-from wcord.data.pictures import NotRead, decode, scaling, to_8_bit, white
+from wcord.data.folder_layout import files_below, folders, hidden, layout
+from wcord.data.image_files import NotRead, decode, scaling, to_8_bit, white
 from wcord.data.raw import Raw
 from wcord.data.split import Split
 

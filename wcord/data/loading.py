@@ -1,16 +1,4 @@
-"""Data sets as integer arrays on the device, divided once.
-
-`load` reads a source and divides it: the test part is fixed and only reported; of the training
-images a part is held out for choices, unless the source has a held-out part of its own; of the
-rest, `labelled` says whose labels may be seen. `Data.found` records what was read.
-
-Sources:
-    digits, cifar10, cifar100: known data sets.
-    npz:PATH: named arrays; `load_arrays` takes the same names, pairs (images, labels) and torch
-        data sets (see `from_arrays`).
-    folder:PATH: pictures in class folders, or train/, val/ and test/ with class folders (see
-        `wcord.data.folder.read_folder`).
-"""
+"""Reading a data set and dividing it: training, held-out and test parts, and labels."""
 
 from __future__ import annotations
 
@@ -20,41 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wcord.compute.seeds import generator
 from wcord.data.arrays import from_arrays
-from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
-from wcord.data.divided import Data
-from wcord.data.epochs import Epochs
+from wcord.data.contents import Contents
+from wcord.data.dataset import Data
 from wcord.data.fingerprint import fingerprints
-from wcord.data.found import Found, first_pictures
 from wcord.data.labels import LabelMap
 from wcord.data.raw import Raw
-from wcord.data.settings import DataSettings, data_root
-from wcord.data.sources import SOURCES, check_source
+from wcord.data.settings import DataSettings
+from wcord.data.sources import Reading, check_source
 from wcord.data.split import Split, channel_statistics, labelled_part, order
-from wcord.randomness import generator
-
-__all__ = [
-    "SOURCES",
-    "Data",
-    "DataSettings",
-    "Epochs",
-    "Found",
-    "LabelMap",
-    "Split",
-    "augment",
-    "augment_split",
-    "channel_statistics",
-    "data_root",
-    "draws",
-    "first_pictures",
-    "from_arrays",
-    "labelled_part",
-    "load",
-    "load_arrays",
-    "move_boxes",
-    "normalise",
-    "order",
-]
 
 PROBE = 128  # held-out samples that the pictures want, where there are enough
 
@@ -73,7 +36,13 @@ def load(settings: DataSettings, seed: int, labels: object = None) -> Data:
         ValueError: one line that names the file or the setting at fault.
     """
     source, argument = check_source(settings.source)
-    return _prepare(source.read(argument, settings), settings, seed, source.held_out, labels)
+    return _prepare(
+        source.read(argument, Reading(settings.shape, settings.download)),
+        settings,
+        seed,
+        source.held_out,
+        labels,
+    )
 
 
 def load_arrays(
@@ -146,7 +115,7 @@ def _prepare(
         mean,
         std,
         fingerprints(raw.classes, as_read),
-        Found.of(name, raw.classes, parts, raw.passed_over, raw.remarks),
+        Contents.of(name, raw.classes, parts, raw.passed_over, raw.remarks),
     )
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from wcord.data.found import Notes
+from wcord.compute.seeds import generator
+from wcord.data.contents import Notes
 from wcord.data.split import Split, order
-from wcord.randomness import generator
 
 # names of the parts of a data set, as folders and arrays spell them
 SPELLINGS = {
@@ -48,8 +48,8 @@ class Raw(NamedTuple):
             classes: K names.
             parts: "train", perhaps "test" and "held_out". Without a test part, a fifth of each
                 class of the training part becomes it, whatever the seed.
-            passed_over: see `Found`.
-            remarks: see `Found`.
+            passed_over: see `Contents`.
+            remarks: see `Contents`.
         """
         train, test, held_out = (parts.get(part) for part in ("train", "test", "held_out"))
         assert train is not None

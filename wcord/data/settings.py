@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from wcord.data.sources import check_source
 
 Side = Annotated[int, Field(ge=4, le=1024)]
 
@@ -59,8 +59,6 @@ class DataSettings(BaseModel):
     @field_validator("source")
     @classmethod
     def _known_source(cls, source: str) -> str:
-        from wcord.data.sources import check_source
-
         check_source(source)
         return source
 
@@ -68,22 +66,3 @@ class DataSettings(BaseModel):
     def shape(self) -> tuple[int, int] | None:
         """Height and width to resize to, or None."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
-
-
-def data_root() -> Path:
-    """Return the folder of data sets: $WCORD_DATA, else ~/.cache/wcord/data."""
-    return Path(os.environ.get("WCORD_DATA") or "~/.cache/wcord/data").expanduser()
-
-
-def locate(path: str) -> Path:
-    """Return a user's path: as given, else inside the data folder.
-
-    Raises:
-        ValueError: it is in neither place.
-    """
-    given = Path(path).expanduser()
-    for candidate in (given, data_root() / given):
-        if candidate.exists():
-            return candidate
-    places = f"{given}" if given.is_absolute() else f"{given} (nor in {data_root()}, $WCORD_DATA)"
-    raise ValueError(f"there is no file or folder {places}: check the path")

@@ -6,21 +6,33 @@ import difflib
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from wcord.compute.seeds import generator
 from wcord.data.arrays import from_arrays
 from wcord.data.folder import read_folder
+from wcord.data.paths import data_root, locate
 from wcord.data.raw import Raw
-from wcord.data.settings import DataSettings, data_root, locate
 from wcord.data.split import Split, order
-from wcord.randomness import generator
 
 
-def digits(_: str, settings: DataSettings) -> Raw:
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read: resized to `shape` (height, width) where it has none of its own.
+
+    `download` allows torchvision to download CIFAR.
+    """
+
+    shape: tuple[int, int] | None = None
+    download: bool = False
+
+
+def digits(name: str, reading: Reading) -> Raw:
     """Scikit-learn's 1,797 handwritten digits, 8 × 8 gray, split once for all into 898 and 899.
 
     Gray levels 0 ... 16 are spread over 0 ... 255.
@@ -38,7 +50,7 @@ def digits(_: str, settings: DataSettings) -> Raw:
     return Raw(classes, everything.take(train), everything.take(test))
 
 
-def _cifar(which: str, settings: DataSettings) -> Raw:
+def _cifar(which: str, reading: Reading) -> Raw:
     """Read CIFAR-10 or CIFAR-100 (Krizhevsky 2009) through torchvision."""
     from filelock import FileLock
     from torchvision import datasets
@@ -47,7 +59,7 @@ def _cifar(which: str, settings: DataSettings) -> Raw:
     root = data_root()
     advice = "set data.download to true, or point $WCORD_DATA at the folder that holds it"
     try:
-        if settings.download:
+        if reading.download:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / f".{which}.lock"):
                 parts = [kind(root, train=train, download=True) for train in (True, False)]
@@ -66,7 +78,7 @@ def _cifar(which: str, settings: DataSettings) -> Raw:
     return Raw.of(tuple(parts[0].classes), {"train": train, "test": test})
 
 
-def read_npz(path: str, settings: DataSettings) -> Raw:
+def read_npz(path: str, reading: Reading) -> Raw:
     """Read a user's arrays from an .npz file; see `from_arrays` for the names of the arrays."""
     file = locate(path)
     try:
@@ -85,15 +97,15 @@ def read_npz(path: str, settings: DataSettings) -> Raw:
     return from_arrays(arrays, name=str(file))
 
 
-def _folder(path: str, settings: DataSettings) -> Raw:
-    height, width = settings.shape or (32, 32)
+def _folder(path: str, reading: Reading) -> Raw:
+    height, width = reading.shape or (32, 32)
     return read_folder(locate(path), height, width)
 
 
 class Source(NamedTuple):
     """How a source is read, whether it needs a path, and what it holds out by default."""
 
-    read: Callable[[str, DataSettings], Raw]
+    read: Callable[[str, Reading], Raw]
     needs_path: bool = False
     held_out: float = 0.1
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wcord.models.copying import copied
+from wcord.models.deepcopy import copied
 from wcord.models.logits import logits_of
 
 Shape = tuple[int, int, int]

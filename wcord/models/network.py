@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from wcord.models.copying import without_graphs
+from wcord.models.deepcopy import without_graphs
+from wcord.models.feature_layers import Shape, first_argument, flat, read
 from wcord.models.logits import logits_of
-from wcord.models.tracing import Shape, first_argument, flat, read
-from wcord.objectives.term import Output
+from wcord.models.output import Output
 
 
 class Tap:

@@ -13,15 +13,15 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from wcord.models.mobile import MobileNetV2
+from wcord.compute.seeds import seed_of
+from wcord.models.mobilenet import MobileNetV2
 from wcord.models.network import Network
 from wcord.models.resnet import cifar_resnet, resnet50
-from wcord.models.shuffle import shufflenet_v1, shufflenet_v2
+from wcord.models.shufflenet import shufflenet_v1, shufflenet_v2
 from wcord.models.small import SmallNet
+from wcord.models.torchvision_models import torchvision_model
 from wcord.models.vgg import VGG
-from wcord.models.wide import WideResNet
-from wcord.models.zoo import torchvision_model
-from wcord.randomness import seed_of
+from wcord.models.wide_resnet import WideResNet
 
 __all__ = ["FAMILIES", "MODELS", "Network", "build", "check_model", "parameter_count"]
 

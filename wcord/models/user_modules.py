@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from wcord.models.copying import copied
+from wcord.models.deepcopy import copied
+from wcord.models.feature_layers import Shape
 from wcord.models.network import Network, unwrapped
-from wcord.models.tracing import Shape
+from wcord.models.output import Output
 from wcord.models.weights import not_finite
-from wcord.objectives.term import Output
 
 
 def adopted(

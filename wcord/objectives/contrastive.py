@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from wcord.bank import FeatureBank
 from wcord.critic import Critic, DotCritic
-from wcord.objectives.forms import FORMS, Scores, difference
+from wcord.models.output import Output
+from wcord.objectives.dual_forms import FORMS, Scores, difference
 from wcord.objectives.negatives import Choice, Negatives
-from wcord.objectives.normaliser import Normaliser
-from wcord.objectives.term import Batch, Output, Passes, Shapes, Term
+from wcord.objectives.normalising_constant import Normaliser
+from wcord.objectives.term import Batch, Passes, Shapes, Term
 
 SIDES = ("student", "teacher")  # whose fresh embeddings are the anchors
 
@@ -80,7 +81,7 @@ class Contrastive(Term):
         self._chosen: Choice | Means | None = None
 
     @torch.no_grad()
-    def prime(self, passes: Passes) -> None:
+    def fill_banks(self, passes: Passes) -> None:
         """Centre the critic on real features, then fill the banks with their embeddings."""
         teacher = torch.zeros_like(self.critic.teacher_mean)
         student, count = torch.zeros_like(self.critic.student_mean), 0
@@ -102,9 +103,9 @@ class Contrastive(Term):
         """Return z_t (n, dim) and z_s (n, dim)."""
         return self.critic.embed_teacher(teacher), self.critic.embed_student(student)
 
-    def ahead(self, batch: Batch) -> None:
+    def precompute(self, batch: Batch) -> None:
         """Compute the critic's matrices and choose the negatives, which wait for no feature."""
-        self.critic.ahead()
+        self.critic.precompute()
         self._chosen = self._choose(batch)
 
     def _choose(self, batch: Batch) -> Choice | Means:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.objectives.term import Batch, Output, Term, TermSettings
+from wcord.models.output import Output
+from wcord.objectives.term import Batch, Term, TermSettings
 
 
 class CrossEntropySettings(TermSettings):

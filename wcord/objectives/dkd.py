@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.objectives.term import Batch, Output, Term, TermSettings
+from wcord.models.output import Output
+from wcord.objectives.term import Batch, Term, TermSettings
 
 
 class DKDSettings(TermSettings):

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.objectives.term import Batch, Output, Passes, Shapes, Term, TermSettings
+from wcord.models.output import Output
+from wcord.objectives.term import Batch, Passes, Shapes, Term, TermSettings
 
 
 class HintSettings(TermSettings):
@@ -42,7 +43,7 @@ class Hint(Term):
         self.register_buffer("scale", torch.ones(()))
 
     @torch.no_grad()
-    def prime(self, passes: Passes) -> None:
+    def fill_banks(self, passes: Passes) -> None:
         """Measure r, the root mean square of the entries of teacher features."""
         total, count = torch.zeros_like(self.scale), 0
         for primer in passes():

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.objectives.term import Batch, Output, Shapes, Term, TermSettings
+from wcord.models.output import Output
+from wcord.objectives.term import Batch, Shapes, Term, TermSettings
 
 
 class ITRDSettings(TermSettings):

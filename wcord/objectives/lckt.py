@@ -9,9 +9,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from wcord import parallel, transport
-from wcord.objectives.term import Batch, Output, Shapes, Term, TermSettings
-from wcord.randomness import Permutation
+from wcord import transport
+from wcord.compute import ranks
+from wcord.compute.seeds import Permutation
+from wcord.models.output import Output
+from wcord.objectives.term import Batch, Shapes, Term, TermSettings
 
 COSTS = {
     "cosine": transport.cosine_cost,
@@ -115,9 +117,9 @@ class LCKT(Term):
             z_t, z_s = self.embed(teacher.features, student.features)
         if self.settings.teacher_side == "fixed":
             z_t = z_t.detach()
-        if self.settings.over == "batch" or parallel.size() == 1:
+        if self.settings.over == "batch" or ranks.size() == 1:
             return self._cost(batch, z_t, z_s)
-        sides = zip(z_t.chunk(parallel.size()), z_s.chunk(parallel.size()), strict=True)
+        sides = zip(z_t.chunk(ranks.size()), z_s.chunk(ranks.size()), strict=True)
         return torch.stack([self._cost(batch, t, s) for t, s in sides]).mean()
 
     def _cost(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ class LCKT(Term):
         return PLANS[self.settings.plan](cost(z_t, z_s), batch)
 
     @property
-    def refusal(self) -> str | None:
+    def capture_obstacle(self) -> str | None:
         """Why a step cannot be replayed: the exact plan is found on the CPU."""
         exact = self.settings.plan == "exact"
         return "lckt solves its plan 'exact' on the CPU in every step" if exact else None

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wcord.objectives.forms import Scores
+from wcord.compute.seeds import Integers
+from wcord.objectives.dual_forms import Scores
 from wcord.objectives.term import Batch
-from wcord.randomness import Integers
 
 BITS = 40  # of the integers that stand for uniform numbers in [0, 1): exact on every device
 

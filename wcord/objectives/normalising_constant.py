@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wcord.objectives.forms import Scores
+from wcord.objectives.dual_forms import Scores
 
 
 class Normaliser(nn.Module):

@@ -9,41 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wcord.objectives.attention import AT
-from wcord.objectives.ce import CrossEntropy
-from wcord.objectives.crd import CRD
-from wcord.objectives.dist import DIST
-from wcord.objectives.dkd import DKD
-from wcord.objectives.gckt import GCKT
-from wcord.objectives.hint import Hint
-from wcord.objectives.itrd import ITRD
-from wcord.objectives.kd import Distillation
-from wcord.objectives.lckt import LCKT
-from wcord.objectives.relations import PKT, RKD, SP
-from wcord.objectives.term import Batch, Output, Passes, Shapes, Term, TermSettings
-from wcord.objectives.vid import VID
-from wcord.objectives.wkd import WKDFeature, WKDLogit
-from wcord.randomness import seed_of
-
-# in the order of evaluation: gckt's embeddings replace crd's before lckt takes them
-TERMS: dict[str, type[Term]] = {
-    "ce": CrossEntropy,
-    "kd": Distillation,
-    "hint": Hint,
-    "crd": CRD,
-    "gckt": GCKT,
-    "lckt": LCKT,
-    "dkd": DKD,
-    "dist": DIST,
-    "wkd_l": WKDLogit,
-    "wkd_f": WKDFeature,
-    "itrd": ITRD,
-    "vid": VID,
-    "sp": SP,
-    "rkd": RKD,
-    "pkt": PKT,
-    "at": AT,
-}
+from wcord.compute.seeds import seed_of
+from wcord.models.output import Output
+from wcord.objectives.registry import TERMS
+from wcord.objectives.term import Batch, Passes, Shapes, Term, TermSettings
 
 
 class Objective(nn.Module):
@@ -98,16 +67,16 @@ class Objective(nn.Module):
                     total = total + self.weights[name] * loss
         return total, losses
 
-    def ahead(self, batch: Batch) -> None:
-        """Let every term compute what it needs besides outputs (see `Term.ahead`)."""
+    def precompute(self, batch: Batch) -> None:
+        """Let every term compute what it needs besides outputs (see `Term.precompute`)."""
         with torch.autocast(batch.index.device.type, enabled=False):
             for term in self.each():
-                term.ahead(batch)
+                term.precompute(batch)
 
-    def prime(self, passes: Passes) -> None:
+    def fill_banks(self, passes: Passes) -> None:
         """Show every term the features of the whole training set, before the first step."""
         for term in self.each():
-            term.prime(passes)
+            term.fill_banks(passes)
 
     def update(self) -> None:
         """Let every term write its banks, after the optimizer's step."""

@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.objectives.term import Batch, Output, Term, TermSettings
+from wcord.models.output import Output
+from wcord.objectives.term import Batch, Term, TermSettings
 
 SMALLEST = 1e-6  # distances below this have no direction and no gradient
 TINY = 1e-7  # added to probabilities before their logarithm

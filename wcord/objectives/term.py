@@ -10,8 +10,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from wcord.placement import sent
-from wcord.randomness import Recipe, generator
+from wcord.compute.memory_format import send
+from wcord.compute.seeds import Recipe, generator
+from wcord.models.output import Output
 
 Draws = Callable[[str, Recipe], Tensor]  # (purpose, recipe) -> numbers on the device
 
@@ -35,45 +36,16 @@ class Shapes:
 
 
 @dataclass(frozen=True)
-class Output:
-    """What one network says of one batch.
-
-    features (n, dim) are the inputs of the classifier (penultimate layer), logits
-    (n, classes) its outputs, maps (n, channels, height, width) the stages before them.
-    """
-
-    features: Tensor
-    logits: Tensor
-    maps: tuple[Tensor, ...] = ()
-
-    def detach(self) -> Output:
-        """Return the same numbers, cut from the graph."""
-        return Output(
-            self.features.detach(), self.logits.detach(), tuple(m.detach() for m in self.maps)
-        )
-
-    def take(self, place: Tensor) -> Output:
-        """Return the rows `place` (m,) of every part."""
-        return Output(self.features[place], self.logits[place], tuple(m[place] for m in self.maps))
-
-    def float(self) -> Output:
-        """Return the same numbers in float32, in which losses are computed."""
-        return Output(
-            self.features.float(), self.logits.float(), tuple(m.float() for m in self.maps)
-        )
-
-
-@dataclass(frozen=True)
 class Batch:
     """What is known of the n samples of one step besides their images.
 
     index (n,) is the place in the training set, label (n,) the class in the student's label
     set, labelled (n,) whether cross-entropy may see that label, group (n,) the class by which
     negatives of "other classes" are told: the label where there is one, else the teacher's
-    prediction. `seed` and `step` key every draw (see `wcord.randomness`).
+    prediction. `seed` and `step` key every draw (see `wcord.compute.seeds`).
 
     A step that is replayed as a CUDA graph reads its numbers from fixed places on the device:
-    there `draws` gives the numbers of `draw`, and `clock` () is the step.
+    there `draws` gives the numbers of `draw`, and `step_tensor` () is the step.
     """
 
     index: Tensor
@@ -83,7 +55,7 @@ class Batch:
     step: int
     seed: int
     draws: Draws | None = None
-    clock: Tensor | None = None
+    step_tensor: Tensor | None = None
 
     def draw(self, purpose: str, recipe: Recipe) -> Tensor:
         """Return numbers drawn for this step, on the device of `index`.
@@ -93,15 +65,15 @@ class Batch:
 
         Args:
             purpose: what the draw is for, such as "gckt-negatives".
-            recipe: makes the numbers, such as `wcord.randomness.Integers(high, count)`.
+            recipe: makes the numbers, such as `wcord.compute.seeds.Integers(high, count)`.
         """
         if self.draws is not None:
             return self.draws(purpose, recipe)
-        return sent(recipe(generator(self.seed, purpose, self.step)), self.index.device)
+        return send(recipe(generator(self.seed, purpose, self.step)), self.index.device)
 
 
 @dataclass(frozen=True)
-class Primer:
+class FirstPassBatch:
     """One batch of the pass that fills banks before the first step (no gradients)."""
 
     index: Tensor
@@ -110,7 +82,7 @@ class Primer:
     student: Output
 
 
-Passes = Callable[[], Iterable[Primer]]
+Passes = Callable[[], Iterable[FirstPassBatch]]
 
 
 class TermSettings(BaseModel):
@@ -143,10 +115,10 @@ class Term(nn.Module):
         self.logs: dict[str, Tensor] = {}
         self.critic = None
 
-    def prime(self, passes: Passes) -> None:
+    def fill_banks(self, passes: Passes) -> None:
         """Look at every training sample once, before the first step."""
 
-    def ahead(self, batch: Batch) -> None:
+    def precompute(self, batch: Batch) -> None:
         """Compute what the next loss needs besides outputs, while the networks compute these.
 
         A graph does it on a stream of its own. What `forward` then reads must stay referred to
@@ -163,7 +135,7 @@ class Term(nn.Module):
         """Write what must be written after the optimizer's step (banks)."""
 
     @property
-    def refusal(self) -> str | None:
+    def capture_obstacle(self) -> str | None:
         """Why a step with this term cannot be replayed without the host; None where it can."""
         return None
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wcord import transport
+from wcord.models.output import Output
 from wcord.objectives.dkd import without
-from wcord.objectives.term import Batch, Output, Passes, Shapes, Term, TermSettings
+from wcord.objectives.term import Batch, Passes, Shapes, Term, TermSettings
 
 
 class WKDLogitSettings(TermSettings):
@@ -62,7 +63,7 @@ class WKDLogit(Term):
         self.register_buffer("cost", 1 - torch.eye(shapes.teacher_classes))
 
     @torch.no_grad()
-    def prime(self, passes: Passes) -> None:
+    def fill_banks(self, passes: Passes) -> None:
         """Measure the cost between classes from the teacher's features."""
         primers = list(passes())
         index = torch.cat([p.index for p in primers])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from wcord.storage import StorageError, numbered, write_bytes
+from wcord.runs.storage import StorageError, numbered, write_bytes
 
 KEPT = 2
 
@@ -24,7 +25,7 @@ def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str,
     """Write `<step>.safetensors`, flushed to the disk, and remove all but the newest two.
 
     Raises:
-        wcord.storage.StorageError: it could not be written; older ones are untouched.
+        wcord.runs.storage.StorageError: it could not be written; older ones are untouched.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -88,6 +89,43 @@ def read(
     if header.get("step") != step or digest != _digest(tensors, header):
         raise CheckpointError(f"checkpoint {path.name} does not hold what was written")
     return tensors, header
+
+
+def newest(
+    run: Path, settings: str, inputs: str | None = None
+) -> tuple[dict[str, Tensor] | None, dict[str, Any]]:
+    """Return the newest checkpoint of a run that can be used; (None, {}) before the first.
+
+    Args:
+        run: the run directory.
+        settings: digest of the run's settings.
+        inputs: digest of what it reads (see `wcord.runs.provenance`); None takes any.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none of them can be used.
+    """
+    folder, refused = run / "checkpoints", []
+    for step in reversed(steps(folder)):
+        try:
+            tensors, found = read(folder, step, settings, inputs)
+            if found["metrics"] <= _length(run / "metrics.jsonl"):
+                return tensors, found
+            refused.append(
+                f"checkpoint {step}.safetensors names more of metrics.jsonl than there is"
+            )
+        except CheckpointError as error:
+            refused.append(str(error))
+        print(f"{refused[-1]}; using the one before it", file=sys.stderr)
+    if refused:
+        raise CheckpointError(f"{'; '.join(refused)}; start a new run")
+    return None, {}
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:

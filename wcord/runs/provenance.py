@@ -16,12 +16,11 @@ import numpy as np
 from PIL import Image
 
 from wcord.data import Data, first_pictures
-from wcord.data.settings import locate
-from wcord.experiment import SAME, Experiment, SettingsError
+from wcord.data.paths import locate
 from wcord.models.weights import fingerprint
-from wcord.storage import read_json, write_bytes, write_json
-from wcord.task import Sight
-from wcord.transfer import Probing
+from wcord.runs.storage import read_json, write_bytes, write_json
+from wcord.settings.experiment import Experiment
+from wcord.settings.messages import SettingsError
 
 RECORD, PICTURES = "data.json", "pictures.png"
 OWN = "objects of your own"
@@ -29,14 +28,17 @@ LISTED = 1000  # files passed over that a record names
 
 
 def inputs_of(
-    experiment: Experiment, data: Data, probed: Sequence[Probing], own: Sequence[str] = ()
+    experiment: Experiment,
+    data: Data,
+    probed: Mapping[str, Mapping[str, str]],
+    own: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return what a run reads, in words and digests, by what it is of.
+    """Return what a run reads, in words and digests, by the name of each input.
 
     Args:
         experiment: the settings.
         data: the run's samples.
-        probed: the data sets of its linear probes.
+        probed: fingerprints of the other data sets of its linear probes, by source.
         own: which of "teacher", "student" and "data" the caller gives as objects.
 
     Raises:
@@ -50,9 +52,8 @@ def inputs_of(
             inputs["teacher.weights"] = fingerprint(locate(experiment.teacher.weights))
         except ValueError as error:
             raise SettingsError(f"teacher.weights: {error}") from error
-    for probing in probed:
-        if probing.source != SAME:
-            inputs |= {f"{k} of {probing.source}": v for k, v in probing.fingerprints.items()}
+    for source, fingerprints in probed.items():
+        inputs |= {f"{name} of {source}": value for name, value in fingerprints.items()}
     return inputs
 
 
@@ -115,18 +116,22 @@ def check(folder: Path, inputs: Mapping[str, str]) -> None:
 
 
 def record(
-    folder: Path, data: Data, inputs: Mapping[str, str], own: Sequence[str], sights: Sequence[Sight]
+    folder: Path,
+    data: Data,
+    inputs: Mapping[str, str],
+    own: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
 ) -> None:
-    """Write data.json, what was found in the data and the inputs, and a row of first pictures.
+    """Write data.json, the contents of the data and the inputs, and a row of first pictures.
 
     Args:
         folder: the run's directory.
         data: its samples.
         inputs: of `inputs_of`.
         own: as in `inputs_of`.
-        sights: of teacher and student, which name the classes of their label sets.
+        labels: the classes of the label sets of "teacher" and "student".
     """
-    found = data.found.plain()
+    found = data.contents.plain()
     passed_over = found.pop("passed_over")
     content = found | {
         "passed_over": passed_over[:LISTED],
@@ -134,10 +139,7 @@ def record(
         "inputs": dict(inputs),
         "fingerprint": digest(inputs),
         "own": list(own),
-        "labels": {
-            side: list(sight.labels.names)
-            for side, sight in zip(("teacher", "student"), sights, strict=True)
-        },
+        "labels": {side: list(names) for side, names in labels.items()},
     }
     write_json(folder / RECORD, content)
     if not (folder / PICTURES).exists():

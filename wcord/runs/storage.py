@@ -59,7 +59,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep_temporary(run: Path) -> None:
+def remove_temporary_files(run: Path) -> None:
     """Remove what a killed writer left half-written; only the holder of the lock may.
 
     Others write control.json too, so what is left of that goes when it is a minute old.

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 
-class Mirror:
+class TensorBoardFile:
     """An event file, `events.out.tfevents.*`, written in the caller's own thread.
 
     TensorBoard's own writer appends from a thread, whose traceback a user would see when the

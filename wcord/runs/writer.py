@@ -1,4 +1,4 @@
-"""The one process that writes a run: its lock, metrics, status, and what it is told to do."""
+"""Writing a run directory: one process holds its lock and writes everything but checkpoints."""
 
 from __future__ import annotations
 
@@ -8,41 +8,111 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from wcord.runs import Run
-from wcord.storage import (
+from wcord.runs.records import CONTROL, defaults
+from wcord.runs.run import Run
+from wcord.runs.storage import (
     StorageError,
     append,
     numbered,
     plain,
+    remove_temporary_files,
     sentence,
-    sweep_temporary,
     write_bytes,
     write_json,
 )
-from wcord.tables import CONTROL
 
 if TYPE_CHECKING:
-    from wcord.mirror import Mirror
+    from wcord.runs.tensorboard import TensorBoardFile
 
-STATUS_EVERY = 0.25  # seconds; while paused every step is said
+STATUS_EVERY = 0.25  # seconds between two writes of status.json
 
 
 class RunLocked(ValueError):
     """A living process writes this run already."""
 
 
-class RunWriter:
-    """Holds the lock of a run directory and writes everything but checkpoints.
+class RunWriter(Protocol):
+    """What training needs of a run directory. `FileWriter` writes it, `SilentWriter` does not."""
+
+    path: Path
+    end_requested: bool  # set by a signal; has the effect of a stop
+
+    def write_status(self, *, now: bool = False, **change: Any) -> None:
+        """Write the changed entries of status.json, at most four times a second unless `now`."""
+
+    def read_control(self) -> dict[str, Any]:
+        """Return the entries of control.json."""
+
+    def open_metrics(self, length: int) -> None:
+        """Append to metrics.jsonl after its first `length` bytes; the rest is cut off."""
+
+    def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
+        """Take values of one arm ("" for the run's own) at one step."""
+
+    def flush(self, durable: bool = False) -> int:
+        """Write the recorded values; return the length of metrics.jsonl."""
+
+    def snapshot(self, step: int, content: bytes, limit: int) -> None:
+        """Write one snapshot, and keep at most `limit`."""
+
+    def remove_after(self, step: int) -> None:
+        """Remove snapshots and maps of later steps, which resuming will make again."""
+
+    def close(self) -> None:
+        """Close the files and free the lock."""
+
+
+class SilentWriter:
+    """Writes nothing: for the ranks other than the first, which follow the first one's decisions.
+
+    Args:
+        run: the run that the first rank writes.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.path = run.path
+        self.end_requested = False
+
+    def write_status(self, *, now: bool = False, **change: Any) -> None:
+        """Write nothing."""
+
+    def read_control(self) -> dict[str, Any]:
+        """Return the defaults: to go on at full speed."""
+        return defaults(CONTROL)
+
+    def open_metrics(self, length: int) -> None:
+        """Open nothing."""
+
+    def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
+        """Drop the values."""
+
+    def flush(self, durable: bool = False) -> int:
+        """Write nothing; the length is 0."""
+        return 0
+
+    def snapshot(self, step: int, content: bytes, limit: int) -> None:
+        """Write nothing."""
+
+    def remove_after(self, step: int) -> None:
+        """Remove nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class FileWriter:
+    """Holds the lock of a run directory and writes into it.
 
     Args:
         run: the run, whose directory holds settings.yaml.
 
     Raises:
         RunLocked: another living process writes the run.
+        wcord.runs.storage.StorageError: its directory cannot be written.
     """
 
     def __init__(self, run: Run) -> None:
@@ -58,48 +128,52 @@ class RunWriter:
         except OSError as error:
             self._lock.release()
             raise StorageError(f"cannot write in {self.path}: {error.strerror}") from error
-        sweep_temporary(self.path)
+        remove_temporary_files(self.path)
         self._pending: list[str] = []
         self._metrics: Any = None
         self._length = 0
-        self._mirror: Mirror | None = None
-        self._seen_control: tuple[int, int] | None = None
-        self.control = self.run.control
-        self.ending = False  # set by a signal; read as a stop
-        self._said = 0.0
-        before = self.run.status  # a run that is taken up stands where it stood
+        self._mirror: TensorBoardFile | None = None
+        self._control_version: tuple[int, int] | None = None
+        self._control = run.control
+        self.end_requested = False
+        self._status_written = 0.0
+        before = run.status  # a resumed run begins where it stopped
         self.status: dict[str, Any] = {
             "state": "starting", "eta": None, "heartbeat": None, "error": None,
             "pid": os.getpid(), "host": socket.gethostname(),
-        } | {key: before[key] for key in ("step", "total", "epoch")}  # fmt: skip
+            "step": before.step, "total": before.total, "epoch": before.epoch,
+        }  # fmt: skip
 
     # -- status and control ----------------------------------------------------------------
 
-    def say(self, *, now: bool = False, **change: Any) -> None:
-        """Write status.json, at most four times a second unless `now`."""
+    def write_status(self, *, now: bool = False, **change: Any) -> None:
+        """Write the changed entries of status.json, at most four times a second unless `now`.
+
+        A new state or error is always written at once.
+        """
         now = now or any(self.status[k] != change[k] for k in ("state", "error") if k in change)
         self.status.update(change)
         moment = time.monotonic()
-        if now or moment - self._said >= STATUS_EVERY:
-            self._said = moment
+        if now or moment - self._status_written >= STATUS_EVERY:
+            self._status_written = moment
             self.status["heartbeat"] = time.time()
             write_json(self.path / "status.json", self.status)
 
     def read_control(self) -> dict[str, Any]:
-        """Return what is asked now; the file is only read when it has changed."""
+        """Return the entries of control.json; the file is only read when it has changed."""
         try:
             stat = os.stat(self.path / "control.json")
         except OSError:
             stat = None
-        if stat and (mark := (stat.st_mtime_ns, stat.st_ino)) != self._seen_control:
-            self._seen_control = mark
-            self.control = self.run.control
-        return self.control | {"stop": True} if self.ending else self.control
+        if stat and (version := (stat.st_mtime_ns, stat.st_ino)) != self._control_version:
+            self._control_version = version
+            self._control = self.run.control
+        return self._control | {"stop": True} if self.end_requested else self._control
 
     # -- metrics ---------------------------------------------------------------------------
 
-    def open_metrics(self, length: int, mirror: bool = True) -> None:
-        """Begin to append after the first `length` bytes; what lies behind is cut off.
+    def open_metrics(self, length: int) -> None:
+        """Append to metrics.jsonl after its first `length` bytes; the rest is cut off.
 
         Raises:
             StorageError: the file cannot be written.
@@ -111,17 +185,9 @@ class RunWriter:
             self._length = length
         except OSError as error:
             raise StorageError(f"cannot write metrics.jsonl: {error.strerror}") from error
-        if mirror:
-            from wcord.mirror import Mirror  # imports TensorBoard, which readers do without
+        from wcord.runs.tensorboard import TensorBoardFile  # readers do without TensorBoard
 
-            self._mirror = Mirror(self.path)
-
-    def holds_metrics(self, length: int) -> bool:
-        """Return whether metrics.jsonl is at least as long as a checkpoint says."""
-        try:
-            return (self.path / "metrics.jsonl").stat().st_size >= length
-        except OSError:
-            return length == 0
+        self._mirror = TensorBoardFile(self.path)
 
     def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
         """Take values of one arm ("" for the run's own) at one step."""
@@ -133,7 +199,7 @@ class RunWriter:
             self._mirror.add(f"{arm}/" if arm else "", step, values)
 
     def flush(self, durable: bool = False) -> int:
-        """Write what was recorded; return the length of metrics.jsonl.
+        """Write the recorded values; return the length of metrics.jsonl.
 
         Args:
             durable: flush to the disk as well, before a checkpoint names the length.
@@ -151,15 +217,17 @@ class RunWriter:
                 os.fsync(self._metrics.fileno())
         except OSError as error:
             raise StorageError(sentence(error, self.path / "metrics.jsonl")) from error
-        self._reflect()
+        self._flush_mirror()
         return self._length
 
-    def _reflect(self) -> None:
+    def _flush_mirror(self) -> None:
         try:
             if self._mirror is not None:
                 self._mirror.flush()
-        except OSError:  # a mirror: the truth is metrics.jsonl, which is written
+        except OSError:  # only a mirror: metrics.jsonl is written and holds the truth
             self._mirror = None
+
+    # -- snapshots -------------------------------------------------------------------------
 
     def snapshot(self, step: int, content: bytes, limit: int) -> None:
         """Write one snapshot and thin the others evenly to `limit`, first and last kept."""
@@ -171,7 +239,7 @@ class RunWriter:
             least = steps[1 + gaps.index(min(gaps))]
             (folder / f"{least}.safetensors").unlink(missing_ok=True)
 
-    def forget_after(self, step: int) -> None:
+    def remove_after(self, step: int) -> None:
         """Remove snapshots and maps of later steps, which resuming will make again."""
         for folder in (self.path / "snapshots", *self.path.glob("maps/*")):
             for later in numbered(folder, ".safetensors"):
@@ -179,46 +247,14 @@ class RunWriter:
                     (folder / f"{later}.safetensors").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the files and of the lock."""
+        """Close the files and free the lock."""
         try:
             with suppress(OSError):
                 if self._metrics is not None:
                     self._metrics.close()
-            self._reflect()
+            self._flush_mirror()
         finally:
             self._lock.release()
-
-
-class Listener(RunWriter):
-    """What a rank that is not the first has for a writer: it writes nothing and is told nothing."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.path = run, run.path
-        self.ending = False
-        self.control = {key: value for key, (value, _) in CONTROL.items()}
-
-    def say(self, *, now: bool = False, **change: Any) -> None:
-        """The first rank says it."""
-
-    def read_control(self) -> dict[str, Any]:
-        """The first rank obeys, and the others do as it does."""
-        return self.control
-
-    def open_metrics(self, length: int, mirror: bool = True) -> None:
-        """The first rank opens them."""
-
-    def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
-        """The first rank records."""
-
-    def flush(self, durable: bool = False) -> int:
-        """The first rank writes."""
-        return 0
-
-    def forget_after(self, step: int) -> None:
-        """The first rank forgets."""
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def create(path: Path, settings: str) -> Run:
@@ -232,7 +268,7 @@ def create(path: Path, settings: str) -> Run:
             raise ValueError(f"{path} exists: choose another folder, or resume the run in it")
         path.mkdir(parents=True, exist_ok=True)
         write_bytes(path / "settings.yaml", settings.encode())
-        write_json(path / "control.json", {key: value for key, (value, _) in CONTROL.items()})
+        write_json(path / "control.json", defaults(CONTROL))
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"cannot make a run in {path}: {reason}") from error

@@ -5,17 +5,11 @@ An arm is a student and a weighted sum of terms; every other part says what all 
 
 from __future__ import annotations
 
-import difflib
 import re
-import types
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -23,158 +17,23 @@ from pydantic import (
     model_validator,
 )
 
-from wcord.data import DataSettings, check_source
-from wcord.models import check_model
-from wcord.normalisation import ChannelStatistics, Normalisation
+from wcord.data import DataSettings
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
-from wcord.runs import run_path
-from wcord.tables import as_yaml, read_settings
-from wcord.views import View
-
-PRESETS = Path(__file__).parent / "presets"
-SCHEMA_VERSION = 1
-SAME = "same"  # in linear_probe.sources: the run's own data
-MOST_NAMED = 40  # names that a line can list
-
-
-class SettingsError(ValueError):
-    """Settings that cannot be run, in one line that says what to do."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(" ".join(sentence.split()))  # a name in it may hold anything
-
-
-class Settings(BaseModel):
-    """Frozen settings that refuse unknown keys and numbers that are not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class OptimizerSettings(Settings):
-    """How weights move. `onecycle` warms up over a share `warmup` of all steps; `multistep`
-    multiplies the rate by `gamma` at the epochs of `milestones`.
-    """
-
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["constant", "onecycle", "cosine", "multistep"] = "onecycle"
-    warmup: float = Field(0.2, gt=0, lt=1)
-    milestones: tuple[int, ...] = ()
-    gamma: float = Field(0.1, gt=0)
-
-
-class NetworkSettings(Settings):
-    """A network, what it sees of a sample (`view`) and which labels it is made for.
-
-    The view's pictures lie in [0, 1] and become (x - mean) / std: `normalise` is "measured" (of
-    the training pictures), "none", or {mean: ..., std: ...} with one number or one a channel.
-    `classifier` names the final layer where it is not found by itself.
-    """
-
-    model: str
-    view: list[Any] = ["identity"]
-    labels: Any = None
-    normalise: Normalisation = "measured"
-    classifier: str | None = None
-
-    @field_validator("model")
-    @classmethod
-    def _known_model(cls, model: str) -> str:
-        return check_model(model)
-
-    @field_validator("normalise", mode="before")
-    @classmethod
-    def _normalise_is_understood(cls, asked: Any) -> Any:
-        if isinstance(asked, Mapping):
-            try:
-                return ChannelStatistics.model_validate(asked)
-            except ValidationError as error:
-                raise ValueError(_sentence(error, ChannelStatistics, "")) from error
-        if asked in ("measured", "none") or isinstance(asked, ChannelStatistics):
-            return asked
-        raise ValueError(f'use "measured", "none" or {{mean: 0.5, std: 0.5}}, not {asked!r:.60}')
-
-    @field_validator("view")
-    @classmethod
-    def _known_view(cls, view: list[Any]) -> list[Any]:
-        View.parse(view)
-        return view
-
-
-class TeacherSettings(NetworkSettings):
-    """The large network. It is trained once on all labels and cached by its settings.
-
-    `seed` null follows the run's seed; `weights` names a file to load instead of training (see
-    `wcord.models.weights`); `scale_features` divides its features by their mean norm over the
-    training set.
-    """
-
-    model: str = "digits-teacher"
-    epochs: int = Field(40, ge=0)
-    seed: int | None = None
-    weights: str | None = None
-    scale_features: bool = False
-    optimizer: OptimizerSettings = OptimizerSettings()
-
-
-class StudentSettings(NetworkSettings):
-    """The small network. `init: teacher` starts it as a copy of the teacher (same model)."""
-
-    model: str = "digits-student"
-    init: Literal["random", "teacher"] = "random"
-
-
-class PairingSettings(Settings):
-    """Whose answers the students are taught with.
-
-    A share `broken` of the rows of every batch gets the teacher's features, logits and maps of
-    another row of that batch; each step draws which. Held-out and test samples keep their own.
-    """
-
-    broken: float = Field(0.0, ge=0, le=1)
-
-
-class ProbeSettings(Settings):
-    """What is measured for the pictures, and when.
-
-    `batch` samples make plan, cost and scores; up to `features` samples make maps; `every`
-    epochs there is a probe; at most `snapshots` are kept, thinned evenly; losses are written
-    `losses` times an epoch at most.
-    """
-
-    batch: int = Field(128, ge=4, le=1024)
-    features: int = Field(1000, ge=4)
-    every: float = Field(1.0, gt=0)
-    snapshots: int = Field(300, ge=2)
-    losses: int = Field(4, ge=1)
-    enabled: bool = True
-
-
-class LinearProbeSettings(Settings):
-    """Data on which linear probes read the frozen features of teacher and students at the end.
-
-    `sources` are written as `data.source` names them, or "same" for the run's own; true is short
-    for ["same"]. At most `train_size` images, class-balanced, fit a probe, `strength` is its
-    inverse regularisation. Results are called linear_probe_accuracy (same) and
-    linear_probe_accuracy_on_SOURCE.
-    """
-
-    sources: list[str] = []
-    train_size: int = Field(10_000, ge=2)
-    strength: float = Field(1.0, gt=0)
-
-    @field_validator("sources")
-    @classmethod
-    def _known_sources(cls, sources: list[str]) -> list[str]:
-        for source in sources:
-            if source != SAME:
-                check_source(source)
-        if len(set(sources)) < len(sources):
-            raise ValueError("a source is listed twice")
-        return sources
+from wcord.settings.changes import plain_value, set_dotted
+from wcord.settings.messages import SettingsError, first_error, nearest
+from wcord.settings.plugins import import_plugins
+from wcord.settings.schema import SCHEMA_VERSION, as_yaml, check_run_name
+from wcord.settings.sections import (
+    SAME,
+    LinearProbeSettings,
+    OptimizerSettings,
+    PairingSettings,
+    ProbeSettings,
+    Settings,
+    StudentSettings,
+    TeacherSettings,
+)
 
 
 class Experiment(Settings):
@@ -205,6 +64,7 @@ class Experiment(Settings):
     student: StudentSettings = StudentSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     pairing: PairingSettings = PairingSettings()
+    plugins: list[str] = Field([], description="modules of your own that add terms to TERMS")
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
     probe: ProbeSettings = ProbeSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
@@ -212,8 +72,13 @@ class Experiment(Settings):
     @field_validator("name")
     @classmethod
     def _inside_the_runs_folder(cls, name: str) -> str:
-        run_path(name)
-        return name
+        return check_run_name(name)
+
+    @field_validator("plugins")
+    @classmethod
+    def _plugins_are_imported(cls, plugins: list[str]) -> list[str]:
+        import_plugins(plugins)  # before the arms are validated, whose terms they add
+        return plugins
 
     @field_validator("schema_version")
     @classmethod
@@ -282,21 +147,19 @@ class Experiment(Settings):
             raise SettingsError(f'changes are a table such as {{"epochs": 3}}, not {changes!r:.60}')
         tree = self.plain()
         for key, value in changes.items():
-            _set(tree, key, plain_value(value))
+            set_dotted(tree, key, plain_value(value))
         return parse(tree)
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as plain data, complete."""
-        return self.model_dump(mode="json")
+        tree = self.model_dump(mode="json")
+        if not self.plugins:
+            del tree["plugins"]  # settings without plugins keep the digest that names their runs
+        return tree
 
     def yaml(self) -> str:
         """Return the settings as YAML, complete: `load` reads it back."""
         return as_yaml(self.plain())
-
-
-def plain_value(value: Any) -> Any:
-    """Return settings given as models as plain data."""
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
@@ -309,7 +172,10 @@ def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
     parsed: dict[str, TermSettings] = {}
     for term, asked in terms.items():
         if term not in TERMS:
-            raise ValueError(f"arm {arm!r}: unknown term {term!r}; {nearest(str(term), TERMS)}")
+            raise ValueError(
+                f"arm {arm!r}: unknown term {term!r}; {nearest(str(term), TERMS)} (a term of "
+                "your own: name its module in the setting plugins)"
+            )
         asked = plain_value(asked)
         if isinstance(asked, (int, float)) and not isinstance(asked, bool):
             asked = {"weight": asked}
@@ -317,57 +183,8 @@ def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
             parsed[term] = TERMS[term].Settings.model_validate({} if asked is None else asked)
         except ValidationError as error:
             model = TERMS[term].Settings
-            raise ValueError(_sentence(error, model, f"arms.{arm}.{term}.")) from error
+            raise ValueError(first_error(error, model, f"arms.{arm}.{term}.")) from error
     return parsed
-
-
-def nearest(word: str, known: Any) -> str:
-    """Return "did you mean ...?" for a word that is not known, else the list of what is."""
-    known = [str(name) for name in known]
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-    return f"known are {', '.join(known[:MOST_NAMED])}{more}"
-
-
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Change one setting of a plain tree; None in place of an arm or a term removes it."""
-    *path, last = _path(tree, key)
-    node = tree
-    for depth, name in enumerate(path):
-        inner = node.get(name)
-        if path[0] == "arms" and depth == 2:  # a term may be new, or given as a bare weight
-            inner = {"weight": inner} if isinstance(inner, (int, float)) else inner or {}
-        if not isinstance(inner, dict):
-            raise SettingsError(f"unknown setting {key!r}; {nearest(key, _leaves(tree))}")
-        node[name] = inner
-        node = inner
-    if value is None and path[:1] == ["arms"] and len(path) < 3:
-        node.pop(last, None)
-    else:
-        node[last] = value
-
-
-def _path(tree: dict[str, Any], key: str) -> list[str]:
-    """Split a dotted key; the name of an arm may have dots of its own."""
-    head, _, rest = key.partition(".")
-    if head != "arms" or not rest:
-        return key.split(".")
-    arms = tree["arms"] if isinstance(tree["arms"], dict) else {}
-    names = [arm for arm in arms if f"{rest}.".startswith(f"{arm}.")]
-    arm = max(names, key=len, default=rest.partition(".")[0])
-    tail = rest.removeprefix(arm).removeprefix(".")
-    return ["arms", arm, *tail.split(".")] if tail else ["arms", arm]
-
-
-def _leaves(tree: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key, value in tree.items():
-        found.append(prefix + key)
-        if isinstance(value, dict):
-            found += _leaves(value, f"{prefix}{key}.")
-    return found
 
 
 def parse(tree: Mapping[str, Any]) -> Experiment:
@@ -379,68 +196,4 @@ def parse(tree: Mapping[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(dict(tree))
     except ValidationError as error:
-        raise SettingsError(_sentence(error, Experiment, "")) from error
-
-
-def _sentence(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
-    """Say the first error of a validation in one line that names the setting."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if "constrained" not in str(part)]
-    where = prefix + ".".join(place)
-    if first["type"] == "extra_forbidden":
-        known = _fields(model, place[:-1])
-        return f"unknown setting {where!r}; {nearest(place[-1], known)}"
-    if first["type"] == "value_error":
-        text = str(first["ctx"]["error"])
-        return text if not place or place == ["arms"] else f"{where}: {text}"
-    if first["type"] == "model_type":
-        return f"{where}: a table of settings is needed, not {first['input']!r:.60}"
-    if first["type"] == "too_short":
-        return f"{where}: at least one is needed"
-    text = first["msg"][0].lower() + first["msg"][1:]
-    got = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
-    return f"{where}: {text}{got}" if where else text
-
-
-def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
-    for part in place:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        inner = [annotation]
-        if get_origin(annotation) in (Union, types.UnionType):
-            inner = list(get_args(annotation))
-        models = [a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)]
-        if not models:
-            return []
-        model = models[0]
-    return list(model.model_fields)
-
-
-@cache
-def presets() -> tuple[str, ...]:
-    """Return the names of the presets: the one to begin with, then all that need no download."""
-    names = [path.stem for path in PRESETS.glob("*.yaml")]
-    first = ("digits-compression", "digits-")
-    return tuple(sorted(names, key=lambda name: (*(not name.startswith(f) for f in first), name)))
-
-
-def load(source: str | Path) -> Experiment:
-    """Return the experiment of a preset's name or of a settings file (YAML).
-
-    A file may say `extends: PRESET`; its own dotted keys and tables are then changes to it.
-
-    Raises:
-        SettingsError: unknown preset (the nearest is named), unreadable file, wrong settings.
-    """
-    path = Path(source)
-    if str(source) in presets():
-        path = PRESETS / f"{source}.yaml"
-    elif path.is_dir() and (path / "settings.yaml").is_file():
-        path = path / "settings.yaml"
-    elif not path.is_file():
-        raise SettingsError(f"unknown preset {str(source)!r}; {nearest(str(source), presets())}")
-    try:
-        tree = read_settings(path)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    base = tree.pop("extends", None)
-    return parse(tree) if base is None else load(base).replace(tree)
+        raise SettingsError(first_error(error, Experiment, "")) from error

@@ -1,7 +1,7 @@
 """Faster ways to compute a network that say the same: torch.compile and CUDA graphs.
 
 Both are of use where a step is bound by launching kernels and not by arithmetic, as at batch 64
-on a large GPU; a graph of the whole step (`wcord.step_graph`) is faster where it can be had.
+on a large GPU; a graph of the whole step (`step_graph`) is faster where it can be had.
 Neither is bit for bit what the plain way computes (kernels are fused and summed in another order);
 on a CPU outputs agree to 1e-5. Where one cannot be had, the plain way is taken and the reason is
 said.
@@ -18,13 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wcord.models import Network
-from wcord.objectives.term import Output
+from wcord.models import Network, Output
 
 Forward = Callable[[Tensor], Output]
 
 
-class Straight(nn.Module):
+class PlainOutputs(nn.Module):
     """A network that gives plain tensors, as compilers and graphs want: features, logits."""
 
     def __init__(self, network: Network) -> None:
@@ -37,7 +36,7 @@ class Straight(nn.Module):
         return output.features, output.logits
 
 
-def hastened(
+def accelerated(
     network: Network, speed: str, images: Tensor, half: bool, **options: Any
 ) -> Forward | None:
     """Return a faster forward pass of a network; None where there is none.
@@ -57,7 +56,7 @@ def hastened(
         forward = (_compiled if speed == "compile" else _graphed)(network, images, half, options)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        say_once(f"speed {speed!r} cannot be had here, going on plainly: {reason:.200}")
+        print_once(f"speed {speed!r} cannot be had here, going on plainly: {reason:.200}")
         forward = None
     network.load_state_dict(before)
     network.zero_grad(set_to_none=True)
@@ -65,7 +64,7 @@ def hastened(
 
 
 @torch.no_grad()
-def cast_once(network: Network, images: Tensor) -> Network:
+def cast_weights(network: Network, images: Tensor) -> Network:
     """Return a copy that keeps the weights of convolutions and linear layers in bfloat16.
 
     Under autocast it answers as the network does, to the bit, without casting them at every call.
@@ -91,7 +90,7 @@ def cast_once(network: Network, images: Tensor) -> Network:
 
 
 @cache
-def say_once(line: str) -> None:
+def print_once(line: str) -> None:
     """Print a line to stderr once, not again for every arm."""
     print(line, file=sys.stderr)
 
@@ -105,7 +104,7 @@ def _output(straight: Any) -> Forward:
 
 
 def _compiled(network: Network, images: Tensor, half: bool, options: Any) -> Forward:
-    straight = torch.compile(Straight(network), dynamic=False, **options)
+    straight = torch.compile(PlainOutputs(network), dynamic=False, **options)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         features, logits = straight(images)  # compiled here, so that failing is found out here
     if logits.requires_grad:
@@ -118,5 +117,5 @@ def _graphed(network: Network, images: Tensor, half: bool, options: Any) -> Forw
         raise RuntimeError("CUDA graphs need a CUDA device")
     # a graph replays casts with everything else: nothing may be cached outside of it
     with torch.autocast("cuda", torch.bfloat16, enabled=half, cache_enabled=False):
-        straight = torch.cuda.make_graphed_callables(Straight(network), (images,))
+        straight = torch.cuda.make_graphed_callables(PlainOutputs(network), (images,))
     return _output(straight)

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wcord import parallel
-from wcord.capture import has_dropout
-from wcord.experiment import OptimizerSettings
-from wcord.models import Network
+from wcord.compute import ranks
+from wcord.compute.memory_format import to_device
+from wcord.compute.seeds import seed_of
+from wcord.models import Network, Output
 from wcord.objectives import Objective
-from wcord.objectives.term import Batch, Output, Passes, Shapes, TermSettings
-from wcord.placement import placed
-from wcord.randomness import seed_of
-from wcord.schedule import build_optimizer, optimizer_state, set_learning_rate
-from wcord.speed import Forward, hastened
+from wcord.objectives.term import Batch, Passes, Shapes, TermSettings
+from wcord.settings.sections import OptimizerSettings
+from wcord.training.accelerate import Forward, accelerated
+from wcord.training.graph_capture import has_dropout
+from wcord.training.optimizer import build_optimizer, optimizer_state, set_learning_rate
 
 
 class Arm:
@@ -50,7 +50,7 @@ class Arm:
     ) -> None:
         self.name = name
         self.seed = seed
-        self.student = placed(deepcopy(student), device)
+        self.student = to_device(deepcopy(student), device)
         self.objective = Objective(dict(terms), shapes, seed).to(device)
         self.maps = self.objective.needs_maps
         self.parameters = [p for p in self._parts().parameters() if p.requires_grad]
@@ -60,31 +60,31 @@ class Arm:
         self.summed = torch.zeros((), device=device)  # steps in `sums`
         self.frozen: str | None = None
         self._forward: Forward | None = None
-        self.waits = device.type != "cuda"  # may the host look at every step's loss?
+        self.host_checks = device.type != "cuda"  # may the host look at every step's loss?
         self._fault: Tensor | None = None  # (2 + terms,): step, total, losses where it broke
-        self._under_way: tuple[int | Tensor, Tensor, dict[str, Tensor]] | None = None
+        self._pending: tuple[int | Tensor, Tensor, dict[str, Tensor]] | None = None
         self._draws = has_dropout(student)
 
     def _parts(self) -> nn.ModuleDict:
         return nn.ModuleDict({"student": self.student, "objective": self.objective})
 
-    def prime(self, passes: Passes) -> None:
+    def fill_banks(self, passes: Passes) -> None:
         """Fill banks and centres by real features before the first step."""
-        self.objective.prime(passes)
+        self.objective.fill_banks(passes)
 
-    def hasten(self, speed: str, images: Tensor, dtype: Any) -> None:
-        """Compute the student in a faster way from here on (see `wcord.speed`), if there is one."""
-        self._forward = hastened(self.student.train(), speed, images, dtype == "bfloat16")
+    def accelerate(self, speed: str, images: Tensor, dtype: Any) -> None:
+        """Compute the student in a faster way from now on, if there is one (see `accelerate`)."""
+        self._forward = accelerated(self.student.train(), speed, images, dtype == "bfloat16")
 
     def step(self, batch: Batch, teacher: Output, images: Tensor, rate: float, dtype: Any) -> None:
         """Take one training step: forward, objective, backward, move, write the banks.
 
         A loss or gradient that is not finite freezes the arm before its weights move.
         """
-        self.differentiate(batch, teacher, images, dtype)
-        self.move(rate)
+        self.compute_gradients(batch, teacher, images, dtype)
+        self.optimizer_step(rate)
 
-    def differentiate(self, batch: Batch, teacher: Output, images: Tensor, dtype: Any) -> None:
+    def compute_gradients(self, batch: Batch, teacher: Output, images: Tensor, dtype: Any) -> None:
         """Compute the losses of a batch and their gradients.
 
         Args:
@@ -93,42 +93,42 @@ class Arm:
             dtype: "bfloat16" computes the student in it; losses are float32 at least.
         """
         if not self.frozen:
-            self.compare(batch, teacher, self.forward(batch, images, dtype))
+            self.backward(batch, teacher, self.student_forward(batch, images, dtype))
 
-    def forward(self, batch: Batch, images: Tensor, dtype: Any) -> Output:
-        """Return the student's output of this rank's images (see `differentiate`)."""
+    def student_forward(self, batch: Batch, images: Tensor, dtype: Any) -> Output:
+        """Return the student's output of this rank's images (see `compute_gradients`)."""
         self.student.train()
         if self._draws:
-            place = (parallel.rank(),) if parallel.size() > 1 else ()
+            place = (ranks.rank(),) if ranks.size() > 1 else ()
             torch.manual_seed(seed_of(self.seed, "dropout", batch.step, *place))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
             if self._forward is not None and not self.maps:
                 return self._forward(images)
             return self.student(images, maps=self.maps)
 
-    def compare(self, batch: Batch, teacher: Output, student: Output) -> None:
+    def backward(self, batch: Batch, teacher: Output, student: Output) -> None:
         """Compute the losses of the outputs of `forward` and their gradients."""
-        total, losses = self.objective(batch, teacher, parallel.gather(widened(student)))
+        total, losses = self.objective(batch, teacher, ranks.gather(to_float32(student)))
         self.optimizer.zero_grad(set_to_none=True)
         if total.requires_grad:  # not where every weight is 0: a control that is never trained
             total.backward()
-        now = batch.step if batch.clock is None else batch.clock
-        self._under_way = now, total.detach(), losses
+        now = batch.step if batch.step_tensor is None else batch.step_tensor
+        self._pending = now, total.detach(), losses
 
-    def move(self, rate: float | Tensor) -> None:
-        """Move the weights by the gradients of `differentiate`, and write the banks.
+    def optimizer_step(self, rate: float | Tensor) -> None:
+        """Move the weights by the gradients of `compute_gradients`, and write the banks.
 
         Args:
             rate: the learning rate, a number or a float32 scalar on the device.
         """
-        if self._under_way is None:
+        if self._pending is None:
             return
-        step, total, losses = self._under_way
-        self._under_way = None
+        step, total, losses = self._pending
+        self._pending = None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         sound = torch.isfinite(total + torch.nn.utils.get_total_norm(gradients))
         scalars = {"total": total, **losses, **self.objective.logs}
-        if self.waits:
+        if self.host_checks:
             if not sound:
                 values = {term: loss.item() for term, loss in losses.items()}
                 self.frozen = self._sentence(int(step), values)
@@ -163,7 +163,7 @@ class Arm:
             return None
         return self._sentence(int(step), dict(zip(self.objective.weights, losses, strict=True)))
 
-    def check(self) -> None:
+    def freeze_if_broken(self) -> None:
         """Freeze the arm where a step since the last check broke; all ranks at the same step."""
         self.frozen = self.fault()
 
@@ -255,14 +255,14 @@ class Arm:
     # -- what a replayed step needs --------------------------------------------------------
 
     @property
-    def refusal(self) -> str | None:
+    def capture_obstacle(self) -> str | None:
         """Why a step of this arm cannot be replayed without the host; None where it can."""
         if self._draws:
             return f"arm {self.name!r}: its student has dropout, which draws by itself"
-        terms = [why for term in self.objective.each() if (why := term.refusal)]
+        terms = [why for term in self.objective.each() if (why := term.capture_obstacle)]
         return f"arm {self.name!r}: {terms[0]}" if terms else None
 
-    def moving(self) -> dict[str, Tensor]:
+    def changed_tensors(self) -> dict[str, Tensor]:
         """Return every tensor that a step changes in place, by name (after the first step)."""
         moved: dict[str, Tensor] = dict(self._parts().named_parameters("weights"))
         moved |= dict(self._parts().named_buffers())
@@ -273,7 +273,7 @@ class Arm:
         return moved
 
 
-def widened(output: Output) -> Output:
+def to_float32(output: Output) -> Output:
     """Return half-precision outputs in float32, in which losses are computed."""
     return output if output.features.dtype == torch.float64 else output.float()
 

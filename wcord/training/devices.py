@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
-from wcord import parallel
-from wcord.experiment import Experiment, SettingsError
+from wcord.compute import ranks
+from wcord.settings.experiment import Experiment
+from wcord.settings.messages import SettingsError
 
 SMALL = 3 * 16 * 16  # images of at most this many numbers train fastest on one thread
 MOST_THREADS = 16  # of networks as small as these: more of them wait for each other
@@ -21,7 +22,7 @@ def choose_device(asked: str) -> torch.device:
     Raises:
         SettingsError: there is no such device here.
     """
-    place = parallel.local_rank()
+    place = ranks.local_rank()
     if asked == "cuda" and place is not None:
         asked = f"cuda:{place}"
     if asked == "auto":

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wcord.arguments import require_count
-from wcord.objectives.term import Output
+from wcord.models import Output
+from wcord.transport.validation import require_count
 
 
 @torch.no_grad()

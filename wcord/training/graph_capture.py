@@ -14,7 +14,7 @@ AHEAD = 4  # steps that the host may be ahead of the device
 ALIGNED = 16  # bytes; where a field of a block may begin
 
 
-class CannotCapture(RuntimeError):
+class CaptureError(RuntimeError):
     """A step that cannot be replayed, and why in one line."""
 
 
@@ -62,7 +62,7 @@ class Block:
 def captured(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """Capture what a function computes as a CUDA graph; return what replays it."""
     if device.type != "cuda":
-        raise CannotCapture("CUDA graphs need a CUDA device")
+        raise CaptureError("CUDA graphs need a CUDA device")
     graph = torch.cuda.CUDAGraph()
     # other threads (pinning memory, a data loader) may go on calling CUDA meanwhile
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):

@@ -6,83 +6,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from wcord import checkpoint, parallel, provenance
-from wcord.arm import Arm
-from wcord.capture import Branches
-from wcord.preparation import Prepared
-from wcord.schedule import learning_rate
-from wcord.speed import say_once
-from wcord.step_graph import Inputs, Stepper
-from wcord.task import Task
-from wcord.writer import RunWriter
+from wcord.compute import ranks
+from wcord.runs import checkpoints, provenance
+from wcord.runs.writer import RunWriter
+from wcord.training.accelerate import print_once
+from wcord.training.arms_step import ArmsStep
+from wcord.training.prepare import Prepared
+from wcord.training.step_graph import Stepper
 
 PICTURE_EVERY = 0.25  # seconds between pictures of a run that is slowed or paused
 CHECKPOINT_EVERY = 10.0  # seconds at least; a checkpoint only ever falls between two steps
 CHECKPOINT_COST = 0.2  # seconds in CHECKPOINT_EVERY; one that takes longer is written less often
-
-
-class ArmsStep:
-    """A training step of every arm: batch, teacher, students, objectives, weights, banks.
-
-    Args:
-        task: gives samples and the teacher's answers.
-        arms: those that are frozen stand still.
-    """
-
-    def __init__(self, task: Task, arms: list[Arm]) -> None:
-        self.task, self.arms = task, arms
-        self.seed, self.precision = task.experiment.seed, task.experiment.precision
-        self.device, self.rows = task.labels.device, task.rows
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of the arms that are trained."""
-        return tuple(arm.name for arm in self.arms if not arm.frozen)
-
-    @property
-    def refusal(self) -> str | None:
-        """Why the step cannot be replayed without the host; None where it can."""
-        if self.device.type != "cuda":
-            return "CUDA graphs need a CUDA device"
-        if parallel.size() > 1:
-            return "several processes exchange messages in it"
-        return next((why for arm in self.arms if (why := arm.refusal)), None)
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step."""
-        task = self.task
-        return learning_rate(task.experiment.optimizer, step, task.total, task.epoch_steps)
-
-    def compute(self, inputs: Inputs) -> None:
-        """Take the step; in a graph teacher and arms run side by side."""
-        task, arms = self.task, [arm for arm in self.arms if not arm.frozen]
-        batch = task.batch(inputs.index, inputs.step, inputs.draws, inputs.clock)
-        split, images = task.see(batch)
-        streams = Branches(self.device, 1 + 2 * len(arms))
-        with streams.branch(0):
-            teacher = task.answer_of(batch, split)
-        for place, arm in enumerate(arms, 1):
-            with streams.branch(-place):
-                arm.objective.ahead(batch)
-            with streams.branch(place):
-                student = arm.forward(batch, images, self.precision)
-                streams.after(0)
-                streams.after(-place)
-                arm.compare(batch, teacher, student)
-        streams.join()
-        parallel.sum_gradients([(arm.student, arm.objective) for arm in arms])
-        for place, arm in enumerate(arms, 1):
-            with streams.branch(place):
-                arm.move(inputs.rate)
-        streams.join()
-
-    def moving(self) -> dict[str, Tensor]:
-        """Return all that a step moves, the name of the arm and a slash first."""
-        arms = [arm for arm in self.arms if not arm.frozen]
-        return {f"{arm.name}/{key}": value for arm in arms for key, value in arm.moving().items()}
 
 
 class Training:
@@ -112,39 +48,41 @@ class Training:
             total=task.total, initial=self.step, desc=settings.name, disable=not self.progress
         )
         if self.prepared.fresh:  # a checkpoint of step 0 has counted that look already
-            self.look(record=True)
+            self.probe_arms(record=True)
         step = ArmsStep(task, self.arms)
-        take = Stepper(step, settings.speed == "graphs" and step.refusal is None, task.total)
+        take = Stepper(
+            step, settings.speed == "graphs" and step.capture_obstacle is None, task.total
+        )
         if not take.graphs and self.step < task.total:
-            self.hasten(step.refusal)
-        while self.step < task.total and parallel.agree(self.obey()):
+            self.accelerate(step.capture_obstacle)
+        while self.step < task.total and ranks.broadcast_bool(self.wait_for_permission()):
             began = time.monotonic()
             take(self.step)
             self.step += 1
             bar.update()
-            self.tell()
-            self.dawdle(began)
+            self.log_due()
+            self.keep_pace(began)
             took = time.monotonic() - began
             before = took if self._step_time is None else self._step_time
             self._step_time = 0.98 * before + 0.02 * took
         bar.close()
         for arm in self.arms:
-            arm.check()
+            arm.freeze_if_broken()
         self.save()
 
-    def hasten(self, refusal: str | None) -> None:
+    def accelerate(self, refusal: str | None) -> None:
         """Compute each network in the faster way asked for; a whole step could not be captured."""
         speed = self.experiment.speed
         if speed == "plain":
             return
         if speed == "graphs" and self.task.labels.device.type == "cuda":
-            say_once(f"the step is not one CUDA graph, its networks may be: {refusal}")
-        self.task.hasten(speed)
+            print_once(f"the step is not one CUDA graph, its networks may be: {refusal}")
+        self.task.accelerate(speed)
         images = self.task.at(self.step).images
         for arm in self.arms:
-            arm.hasten(speed, images, self.experiment.precision)
+            arm.accelerate(speed, images, self.experiment.precision)
 
-    def obey(self) -> bool:
+    def wait_for_permission(self) -> bool:
         """Do what control.json asks: wait while paused; return whether to take a step."""
         control = self.writer.read_control()
         told = False
@@ -153,14 +91,14 @@ class Training:
             if pause_at is None or self.step < pause_at:
                 return True
             if not told:
-                self.look_if_new()
+                self.probe_if_new()
                 told = True
-            self.writer.say(state="paused", now=not told, **self.place())
+            self.writer.write_status(state="paused", now=not told, **self.position())
             time.sleep(0.02)
             control = self.writer.read_control()
         return False
 
-    def place(self) -> dict[str, Any]:
+    def position(self) -> dict[str, Any]:
         """Return where the run stands, for status.json."""
         left = self._step_time and self._step_time * (self.task.total - self.step)
         return {
@@ -170,30 +108,30 @@ class Training:
             "eta": left,
         }
 
-    def tell(self) -> None:
+    def log_due(self) -> None:
         """Write what is due after a step: losses, probe, checkpoint, status."""
         if due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
             for arm in self.arms:
-                arm.check()
+                arm.freeze_if_broken()
                 self.writer.record(self.step, self.epoch, arm.name, arm.losses())
             self.writer.flush()
         every = self.experiment.probe.every * self.task.epoch_steps
         if due(self.step, every) or self.step == self.task.total:
-            self.look(record=True)
+            self.probe_arms(record=True)
         if time.monotonic() - self._saved > checkpoint_interval(self._saving):
             self.save()
-        self.writer.say(state="running", **self.place())
+        self.writer.write_status(state="running", **self.position())
 
     @property
     def epoch(self) -> float:
         """Epochs done, a fraction inside of one."""
         return self.step / self.task.epoch_steps
 
-    def dawdle(self, began: float) -> None:
+    def keep_pace(self, began: float) -> None:
         """Keep the pace that was asked for, and use the time to take a picture."""
         delay = float(self.writer.read_control()["delay"] or 0)
         if delay and time.monotonic() - self._pictured > PICTURE_EVERY:
-            self.look_if_new()
+            self.probe_if_new()
         while (left := began + delay - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
             control = self.writer.read_control()
@@ -202,16 +140,16 @@ class Training:
             if control["stop"] or (pause_at is not None and self.step >= pause_at):
                 return
 
-    def look_if_new(self) -> None:
+    def probe_if_new(self) -> None:
         """Take a picture of this step unless there is one; nothing is written to the metrics."""
         if not (self.path / "snapshots" / f"{self.step}.safetensors").exists():
-            self.look(record=False)
+            self.probe_arms(record=False)
 
-    def look(self, record: bool) -> None:
+    def probe_arms(self, record: bool) -> None:
         """Probe all arms: pictures for the snapshot, values for the metrics."""
-        if not self.experiment.probe.enabled or parallel.rank():
+        if not self.experiment.probe.enabled or ranks.rank():
             return
-        values, content = self.probe.look(self.arms, self.step, self.epoch)
+        values, content = self.probe.measure(self.arms, self.step, self.epoch)
         self.writer.snapshot(self.step, content, self.experiment.probe.snapshots)
         self._pictured = time.monotonic()
         if record:
@@ -223,7 +161,7 @@ class Training:
 
     def save(self) -> None:
         """Write a checkpoint of all arms (the first rank does)."""
-        if parallel.rank():
+        if ranks.rank():
             return
         tensors = {
             f"{arm.name}/{key}": value for arm in self.arms for key, value in arm.state().items()
@@ -239,7 +177,7 @@ class Training:
             "built": self.prepared.built,
             "seconds": self.prepared.seconds,
         }
-        checkpoint.write(self.path / "checkpoints", self.step, tensors, header)
+        checkpoints.write(self.path / "checkpoints", self.step, tensors, header)
         self._saving = time.monotonic() - now
 
 

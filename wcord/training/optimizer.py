@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from wcord.experiment import OptimizerSettings
+from wcord.settings.sections import OptimizerSettings
 
 
 def build_optimizer(

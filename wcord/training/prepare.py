@@ -11,38 +11,57 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from wcord import checkpoint, parallel, provenance
-from wcord import teacher as teachers
-from wcord.arm import Arm
-from wcord.data import Data, load_arrays
-from wcord.data import load as load_data
-from wcord.evaluation import accuracy, outputs
-from wcord.experiment import Experiment, SettingsError
-from wcord.models import Network, build
-from wcord.models.own import adopted
+from wcord.compute import ranks
+from wcord.compute.memory_format import to_device
+from wcord.data import Data
+from wcord.models import Network
+from wcord.models.user_modules import adopted
 from wcord.objectives import TERMS
-from wcord.placement import placed
-from wcord.probe import Probe
-from wcord.randomness import seed_of
-from wcord.task import Sight, Task
-from wcord.transfer import Probing, probings
-from wcord.writer import RunWriter
+from wcord.runs import checkpoints, provenance
+from wcord.runs.students import build_student
+from wcord.runs.writer import RunWriter
+from wcord.settings.experiment import Experiment
+from wcord.settings.messages import SettingsError
+from wcord.settings.sections import NetworkSettings
+from wcord.training import teacher as teachers
+from wcord.training.arm import Arm
+from wcord.training.evaluation import accuracy, outputs
+from wcord.training.inputs import network_inputs, probed_fingerprints, read_data
+from wcord.training.linear_probe import ProbeData, read_probe_data
+from wcord.training.network_input import NetworkInput
+from wcord.training.probe import Probe
+from wcord.training.task import Task
+from wcord.training.teacher_checks import TeacherWarning, measure, teacher_problems
 
-UNLIKE = "student.init is 'teacher', but their models differ: use one model for both"
+MODELS_DIFFER = "student.init is 'teacher', but their models differ: use one model for both"
 
 
 @dataclass
-class Own:
-    """What a user passes in place of the settings' data and networks."""
+class Overrides:
+    """What a caller gives in place of the settings' data and networks."""
 
     teacher: nn.Module | None = None
     student: nn.Module | None = None
     data: Any = None
 
     @property
-    def given(self) -> list[str]:
-        """The names of what is there."""
+    def names(self) -> list[str]:
+        """The names of what is given."""
         return [name for name in ("teacher", "student", "data") if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every part of the preparation needs."""
+
+    experiment: Experiment
+    writer: RunWriter
+    device: torch.device
+    overrides: Overrides
+    progress: bool
+    data: Data
+    teacher_input: NetworkInput
+    student_input: NetworkInput
 
 
 @dataclass
@@ -50,8 +69,8 @@ class Prepared:
     """All that a run needs to take its next step.
 
     `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the
-    settings and `inputs` of what they read (see `wcord.provenance`); both mark checkpoints.
-    `built` is what a student was built for, with which it can be built again.
+    settings and `inputs` of the data and files that they name (see `wcord.runs.provenance`); both
+    are written into checkpoints. `built` are the sizes that the student was built for.
     """
 
     experiment: Experiment
@@ -61,7 +80,7 @@ class Prepared:
     test_images: Tensor
     test_labels: Tensor
     teacher_values: dict[str, float]
-    probings: list[Probing]
+    probe_data: list[ProbeData]
     built: dict[str, Any]
     digest: str
     inputs: dict[str, str]
@@ -70,99 +89,68 @@ class Prepared:
     fresh: bool
 
     def test_accuracy(self, arm: Arm) -> float:
-        """Return an arm's accuracy on the test part, per cent; it is reported, never chosen by."""
+        """Return an arm's accuracy on the test part, per cent; nothing is chosen by it."""
         return accuracy(outputs(arm.student, self.test_images).logits, self.test_labels)
 
 
-def read_data(experiment: Experiment, own: Any = None) -> Data:
-    """Return the divided samples of the settings, or of a user's own arrays.
-
-    Raises:
-        SettingsError: a batch would not fit into the training part.
-    """
-    labels = experiment.student.labels
-    if own is None:
-        data = load_data(experiment.data, experiment.seed, labels)
-    else:
-        data = load_arrays(own, experiment.data, experiment.seed, labels)
-    if len(data.train) < experiment.batch:
-        raise SettingsError(
-            f"batch is {experiment.batch}, but there are {len(data.train)} training samples"
-        )
-    return data
-
-
-def inputs_now(experiment: Experiment) -> dict[str, str]:
-    """Return what a run of these settings would read now (see `wcord.provenance`)."""
-    data = read_data(experiment)
-    probed = probings(experiment, data, sights_of(experiment, data))
-    return provenance.inputs_of(experiment, data, probed)
-
-
-def sights_of(experiment: Experiment, data: Data) -> list[Sight]:
-    """Return what the teacher and what the student sees.
-
-    Raises:
-        SettingsError: a view, label set or normalisation that does not fit; names the side.
-    """
-    sights = []
-    for side, settings in (("teacher", experiment.teacher), ("student", experiment.student)):
-        try:
-            sights.append(Sight(settings, data, experiment.seed))
-        except ValueError as error:
-            raise SettingsError(f"{side}: {error}") from error
-    return sights
-
-
 def prepare(
-    experiment: Experiment, writer: RunWriter, device: torch.device, own: Own, progress: bool
+    experiment: Experiment,
+    writer: RunWriter,
+    device: torch.device,
+    overrides: Overrides,
+    progress: bool,
 ) -> Prepared:
-    """Build everything, and take up the newest checkpoint where there is one."""
-    digest = checkpoint.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
-    with parallel.first_alone():  # one downloads, where anything must be
-        data = read_data(experiment, own.data)
-    if progress and (own.data is not None or ":" in experiment.data.source):
-        tqdm.write("\n".join(data.found.lines()), file=sys.stderr)
-    data = data.to(device)
-    if experiment.batch % parallel.size():
-        raise SettingsError(
-            f"batch is {experiment.batch}, which {parallel.size()} processes cannot share evenly"
-        )
-    sights = sights_of(experiment, data)
-    to_probe = probings(experiment, data, sights)
-    inputs = provenance.inputs_of(experiment, data, to_probe, own.given)
-    student, built = _student(experiment, sights[1], own)
-    with parallel.first_alone():  # the record is the first rank's, and the others check theirs
+    """Build everything, and load the newest checkpoint where there is one.
+
+    Args:
+        experiment: the settings.
+        writer: of the run directory.
+        device: where networks and data shall be.
+        overrides: what the caller gives in place of the settings' data and networks.
+        progress: whether to print what was found in the data and to show a bar.
+
+    Raises:
+        ValueError: settings, data or modules that cannot be run; a checkpoint that is not whole.
+        wcord.training.teacher.Interrupted: a stop was requested while the teacher was trained.
+    """
+    context = _context(experiment, writer, device, overrides, progress)
+    data, student_input = context.data, context.student_input
+    probe_data = read_probe_data(experiment, data, (context.teacher_input, student_input))
+    inputs = provenance.inputs_of(
+        experiment, data, probed_fingerprints(probe_data), overrides.names
+    )
+    student, built = _student(context)
+    digest = checkpoints.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
+    with ranks.first_rank_first():  # the first rank writes the record, the others check theirs
         provenance.check(writer.path, inputs)
-        saved, header = newest_checkpoint(writer, digest, provenance.digest(inputs))
-        if not parallel.rank():
-            provenance.record(writer.path, data, inputs, own.given, sights)
+        saved, header = checkpoints.newest(writer.path, digest, provenance.digest(inputs))
+        if not ranks.rank():
+            labels = {
+                "teacher": context.teacher_input.labels.names,
+                "student": student_input.labels.names,
+            }
+            provenance.record(writer.path, data, inputs, overrides.names, labels)
     writer.open_metrics(header.get("metrics", 0))
-    writer.forget_after(header.get("step", 0))
-    with parallel.first_alone():  # one trains it, the others read its copy in the run
-        first = saved is None
-        network = _teacher(experiment, data, sights[0], device, writer, own, first, progress)
-    values = teachers.measure(network, data, sights[0])
-    if own.teacher is not None or experiment.teacher.weights is not None:
-        doubts = teachers.doubts(network, data, experiment, sights[0])
-        for line in doubts:
-            warnings.warn(line, teachers.Doubt, stacklevel=4)  # who called distill or resume
-        if doubts and not parallel.rank():
-            provenance.remark(writer.path, "teacher", doubts)
+    writer.remove_after(header.get("step", 0))
+    with ranks.first_rank_first():  # the first rank trains it, the others read its copy in the run
+        teacher = _teacher(context, fresh=saved is None)
+    teacher_values = _measured(context, teacher)
     if saved is None:
-        writer.record(0, 0.0, "", values)
-    if experiment.student.init == "teacher" and own.student is None:
-        _start_as(network, student)
-    task = Task(experiment, data, sights[0], sights[1], network, asks_for_maps(experiment))
+        writer.record(0, 0.0, "", teacher_values)
+    if experiment.student.init == "teacher" and overrides.student is None:
+        _copy_weights(teacher, student)
+    task = Task(
+        experiment, data, context.teacher_input, student_input, teacher, needs_maps(experiment)
+    )
     return Prepared(
         experiment=experiment,
         task=task,
-        arms=_begun(experiment, task, student.to(device), device, saved, header),
-        probe=_probe(experiment, task, sights[1]),
-        test_images=sights[1].see_all(data.test),
-        test_labels=sights[1].labels(data.test.labels),
-        teacher_values=values,
-        probings=to_probe,
+        arms=_arms_at_checkpoint(experiment, task, student.to(device), device, saved, header),
+        probe=_probe(experiment, task, student_input),
+        test_images=student_input.all_images(data.test),
+        test_labels=student_input.labels(data.test.labels),
+        teacher_values=teacher_values,
+        probe_data=probe_data,
         built=built,
         digest=digest,
         inputs=inputs,
@@ -172,106 +160,110 @@ def prepare(
     )
 
 
-def newest_checkpoint(
-    writer: RunWriter, digest: str, inputs: str | None = None
-) -> tuple[dict[str, Tensor] | None, dict[str, Any]]:
-    """Return the newest checkpoint that is whole and of this run; (None, {}) before the first.
+def _context(
+    experiment: Experiment,
+    writer: RunWriter,
+    device: torch.device,
+    overrides: Overrides,
+    progress: bool,
+) -> Context:
+    """Read the data and see what each network is given of them."""
+    with ranks.first_rank_first():  # the first rank downloads, where that is needed
+        data = read_data(experiment, overrides.data)
+    if progress and (overrides.data is not None or ":" in experiment.data.source):
+        tqdm.write("\n".join(data.contents.lines()), file=sys.stderr)
+    data = data.to(device)
+    if experiment.batch % ranks.size():
+        raise SettingsError(
+            f"batch is {experiment.batch}, which {ranks.size()} processes cannot share evenly"
+        )
+    teacher_input, student_input = network_inputs(experiment, data)
+    return Context(
+        experiment, writer, device, overrides, progress, data, teacher_input, student_input
+    )
+
+
+def _teacher(context: Context, fresh: bool) -> Network:
+    """Return the teacher: the caller's, or the settings'; trained where there is none yet.
 
     Args:
-        writer: of the run.
-        digest: of its settings.
-        inputs: digest of what it reads (see `wcord.provenance`); None takes any.
-
-    Raises:
-        wcord.checkpoint.CheckpointError: there are some, and every one is refused.
+        context: of the run.
+        fresh: whether the values of its training are still to be written to the metrics.
     """
-    folder = writer.path / "checkpoints"
-    refused = []
-    for step in reversed(checkpoint.steps(folder)):
-        try:
-            tensors, header = checkpoint.read(folder, step, digest, inputs)
-            if writer.holds_metrics(header["metrics"]):
-                return tensors, header
-            refused.append(f"checkpoint {step}.safetensors counts on more of metrics.jsonl")
-            print(f"{refused[-1]} than there is; using the one before it", file=sys.stderr)
-        except checkpoint.CheckpointError as error:
-            refused.append(str(error))
-            print(f"{error}; using the one before it", file=sys.stderr)
-    if refused:
-        raise checkpoint.CheckpointError(f"{'; '.join(refused)}; start a new run")
-    return None, {}
+    experiment, writer = context.experiment, context.writer
+    if context.overrides.teacher is not None:
+        teacher = _adopted(context, context.overrides.teacher, "teacher")
+        return to_device(teacher, context.device)
+    total = len(context.data.train) // experiment.batch * experiment.epochs
 
-
-def _teacher(
-    experiment: Experiment,
-    data: Data,
-    sight: Sight,
-    device: torch.device,
-    writer: RunWriter,
-    own: Own,
-    first: bool,
-    progress: bool,
-) -> Network:
-    if own.teacher is not None:
-        return placed(_adopted(own.teacher, sight, "teacher", experiment), device)
-    total = len(data.train) // experiment.batch * experiment.epochs
-    bar = tqdm(desc="teacher", leave=False, disable=not progress)
-
-    def go_on(step: int, steps: int) -> bool:
+    def on_step(step: int, steps: int) -> bool:
         bar.total = steps
         bar.update(step - bar.n)
-        writer.say(state="training-teacher", step=0, total=total)
+        writer.write_status(state="training-teacher", step=0, total=total)
         return not writer.read_control()["stop"]
 
     def record(step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
-        if first:
+        if fresh:
             writer.record(step, epoch, arm, values)
 
     copy = writer.path / "teacher.safetensors"
-    with bar:
-        return teachers.obtain(experiment, data, sight, device, copy, record, go_on)
+    with tqdm(desc="teacher", leave=False, disable=not context.progress) as bar:
+        return teachers.obtain(
+            experiment, context.data, context.teacher_input, context.device, copy, record, on_step
+        )
 
 
-def _student(experiment: Experiment, sight: Sight, own: Own) -> tuple[Network, dict[str, Any]]:
-    """Return the student that every arm starts from, and what it was built for."""
-    channels, height, width = sight.shape
-    built = {"channels": channels, "size": [height, width], "classes": sight.labels.classes}
-    if own.student is not None:
-        return _adopted(own.student, sight, "student", experiment), built | {"own": True}
-    unlike = experiment.student.model != experiment.teacher.model
-    if experiment.student.init == "teacher" and own.teacher is None and unlike:
-        raise SettingsError(UNLIKE)
+def _measured(context: Context, teacher: Network) -> dict[str, float]:
+    """Return the teacher's accuracies; warn of one from elsewhere that does not fit the data."""
+    experiment, data, given = context.experiment, context.data, context.teacher_input
+    values = measure(teacher, data, given)
+    if context.overrides.teacher is not None or experiment.teacher.weights is not None:
+        problems = teacher_problems(teacher, data, experiment, given)
+        for line in problems:
+            warnings.warn(line, TeacherWarning, stacklevel=5)  # who called distill or resume
+        if problems and not ranks.rank():
+            provenance.remark(context.writer.path, "teacher", problems)
+    return values
+
+
+def _student(context: Context) -> tuple[Network, dict[str, Any]]:
+    """Return the student that every arm starts from, and the sizes that it was built for."""
+    experiment, overrides = context.experiment, context.overrides
+    channels, height, width = context.student_input.shape
+    classes = context.student_input.labels.classes
+    built = {"channels": channels, "size": [height, width], "classes": classes}
+    if overrides.student is not None:
+        return _adopted(context, overrides.student, "student"), built | {"own": True}
+    models_differ = experiment.student.model != experiment.teacher.model
+    if experiment.student.init == "teacher" and overrides.teacher is None and models_differ:
+        raise SettingsError(MODELS_DIFFER)
     network = build_student(experiment, built)
     if experiment.norms == "all ranks":
-        parallel.synchronise_norms(network)
+        ranks.synchronise_norms(network)
     return network, built
 
 
-def _start_as(teacher: Network, student: Network) -> None:
+def _copy_weights(teacher: Network, student: Network) -> None:
     try:
         student.load_state_dict(teacher.state_dict())
     except RuntimeError as error:
-        raise SettingsError(UNLIKE) from error
+        raise SettingsError(MODELS_DIFFER) from error
 
 
-def _adopted(module: nn.Module, sight: Sight, side: str, experiment: Experiment) -> Network:
-    """Return a copy of a caller's module as a network that answers in the side's classes."""
-    asked = experiment.teacher if side == "teacher" else experiment.student
+def _adopted(context: Context, module: nn.Module, side: str) -> Network:
+    """Return a copy of a caller's module as a network that has the side's classes."""
+    of_teacher = side == "teacher"
+    given = context.teacher_input if of_teacher else context.student_input
+    settings: NetworkSettings = context.experiment.student
+    if of_teacher:
+        settings = context.experiment.teacher
     try:
-        return adopted(module, sight.shape, sight.labels.classes, side, asked.classifier)
+        return adopted(module, given.shape, given.labels.classes, side, settings.classifier)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
-    """Return the student that every arm of these settings starts from."""
-    channels, (height, width) = built["channels"], built["size"]
-    seed = seed_of(experiment.seed, "student")
-    module = build(experiment.student.model, channels, (height, width), built["classes"], seed)
-    return Network(module, (channels, height, width), experiment.student.classifier)
-
-
-def asks_for_maps(experiment: Experiment) -> bool:
+def needs_maps(experiment: Experiment) -> bool:
     """Return whether a term of an arm compares the maps of the stages."""
     return any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
 
@@ -279,11 +271,11 @@ def asks_for_maps(experiment: Experiment) -> bool:
 def build_arms(
     experiment: Experiment, task: Task, student: Network, device: torch.device
 ) -> list[Arm]:
-    """Return the arms at step 0, banks filled by one pass of real features."""
+    """Return the arms at step 0, their banks filled by one pass of real features."""
     arms = _arms(experiment, task, student, device)
-    passes = task.passes(student)
+    first_pass = task.first_pass(student)
     for arm in arms:
-        arm.prime(passes)
+        arm.fill_banks(first_pass)
     return arms
 
 
@@ -295,7 +287,7 @@ def _arms(experiment: Experiment, task: Task, student: Network, device: torch.de
     ]
 
 
-def _begun(
+def _arms_at_checkpoint(
     experiment: Experiment,
     task: Task,
     student: Network,
@@ -314,12 +306,12 @@ def _begun(
     return arms
 
 
-def _probe(experiment: Experiment, task: Task, sight: Sight) -> Probe:
+def _probe(experiment: Experiment, task: Task, given: NetworkInput) -> Probe:
     held_out = task.data.held_out
     return Probe.build(
         experiment.probe,
-        sight.see_all(held_out),
-        task.ask_all(held_out),
-        sight.labels(held_out.labels),
+        given.all_images(held_out),
+        task.teacher_outputs(held_out),
+        given.labels(held_out.labels),
         task.data.choices,
     )

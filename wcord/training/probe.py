@@ -18,10 +18,12 @@ from safetensors.numpy import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.arm import Arm, widened
+from wcord.compute.seeds import generator
 from wcord.data import order
-from wcord.dual import certified_bound, dependency
-from wcord.evaluation import (
+from wcord.models import Output
+from wcord.settings.sections import ProbeSettings
+from wcord.training.arm import Arm, to_float32
+from wcord.training.evaluation import (
     accuracy,
     centred,
     class_masses,
@@ -32,11 +34,8 @@ from wcord.evaluation import (
     outputs,
     within_class_variance,
 )
-from wcord.experiment import ProbeSettings
-from wcord.objectives.term import Output
-from wcord.randomness import generator
-from wcord.task import Given
-from wcord.transport import cosine_cost, sinkhorn
+from wcord.training.task import StepInputs
+from wcord.transport import certified_bound, cosine_cost, dependency, sinkhorn
 
 DRAWN_TO = 1e-3  # marginal error to which plans are converged before they are drawn
 EPSILON = 0.05  # of the plan of an arm that has no lckt term
@@ -82,7 +81,7 @@ class Probe:
         """Number of samples of plan, cost and scores."""
         return min(self.settings.batch, len(self.index))
 
-    def look(self, arms: list[Arm], step: int, epoch: float) -> tuple[dict[str, Any], bytes]:
+    def measure(self, arms: list[Arm], step: int, epoch: float) -> tuple[dict[str, Any], bytes]:
         """Return every arm's values and the snapshot file that holds its pictures."""
         labels = self.labels[self.index]
         arrays: dict[str, np.ndarray] = {
@@ -92,7 +91,7 @@ class Probe:
         values: dict[str, dict[str, float]] = {}
         fitted: list[str] = []
         for arm in arms:
-            picture = look_at(self, arm)
+            picture = measure_arm(self, arm)
             values[arm.name] = picture.values | arm.last
             if picture.fitted:
                 fitted.append(arm.name)
@@ -120,7 +119,7 @@ class Picture:
 
 
 @torch.no_grad()
-def look_at(probe: Probe, arm: Arm) -> Picture:
+def measure_arm(probe: Probe, arm: Arm) -> Picture:
     """Measure one arm on the probe's samples."""
     student = outputs(arm.student, probe.student_images)
     values = {
@@ -211,7 +210,7 @@ def _similarity(
     }
 
 
-def gradient_norms(arm: Arm, given: Given) -> dict[str, float]:
+def gradient_norms(arm: Arm, given: StepInputs) -> dict[str, float]:
     """Return how hard each term pulls at the student's features, and all of them together.
 
         ‖∂(w_k L_k) / ∂h_S‖_F,   h_S (n, dim) of one batch, the classifier's gradient included
@@ -224,7 +223,7 @@ def gradient_norms(arm: Arm, given: Given) -> dict[str, float]:
         By term, and "total"; 0 for a term of weight 0 or without a path to the features.
     """
     student, objective = deepcopy((arm.student, arm.objective))
-    output = widened(student.train()(given.images, maps=arm.maps))
+    output = to_float32(student.train()(given.images, maps=arm.maps))
     total, losses = objective(given.batch, given.teacher, output)
     pulls = {term: objective.weights[term] * loss for term, loss in losses.items()}
     norms = {}

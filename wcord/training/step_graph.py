@@ -4,7 +4,7 @@ At batch 64 a step of one arm is some eight hundred kernels of a few microsecond
 needs longer to launch them than a large GPU needs to compute them. A graph launches all of them at
 once. Only its inputs change: which samples, what was drawn, the learning rate, the number of the
 step. They lie in one block of memory on the device, which one copy from pinned memory fills
-(`wcord.capture.Block`).
+(`wcord.training.graph_capture.Block`).
 
 What is replayed is compared with plain steps before it is used, and where the step cannot be
 captured the plain way is taken; one line gives the reason.
@@ -20,11 +20,11 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from wcord.capture import Block, CannotCapture, captured
+from wcord.compute.memory_format import send
+from wcord.compute.seeds import Recipe, forbid_drawing, generator
 from wcord.objectives.term import Draws
-from wcord.placement import sent
-from wcord.randomness import Recipe, drawing_refused, generator
-from wcord.speed import say_once
+from wcord.training.accelerate import print_once
+from wcord.training.graph_capture import Block, CaptureError, captured
 
 COMPARED = 3  # steps that are taken both ways before a graph is used
 # ends of names that are not compared: no step depends on them, or they only count
@@ -45,7 +45,7 @@ class Inputs:
     step: int
     rate: float | Tensor
     draws: Draws | None = None
-    clock: Tensor | None = None
+    step_tensor: Tensor | None = None
 
 
 class Step(Protocol):
@@ -60,7 +60,7 @@ class Step(Protocol):
         """What a step consists of: where that changes, so must its graph."""
 
     @property
-    def refusal(self) -> str | None:
+    def capture_obstacle(self) -> str | None:
         """Why it cannot be replayed without the host; None where it can."""
 
     def rows(self, step: int) -> Tensor:
@@ -72,7 +72,7 @@ class Step(Protocol):
     def compute(self, inputs: Inputs) -> None:
         """Take the step: everything that it moves is changed in place."""
 
-    def moving(self) -> dict[str, Tensor]:
+    def changed_tensors(self) -> dict[str, Tensor]:
         """Return all that a step moves, by name (once a step was taken).
 
         Names are ARM/weights.NETWORK.…, ARM/optimizer.PLACE.KIND, or those of buffers. All weights
@@ -89,13 +89,13 @@ class StepGraph:
             replayed and compared; afterwards everything stands where it stood before.
 
     Raises:
-        CannotCapture: the step asks for the host, or a replay differs from a plain step.
+        CaptureError: the step asks for the host, or a replay differs from a plain step.
     """
 
     def __init__(self, step: Step, first: int) -> None:
         self.step = step
-        if step.refusal is not None:
-            raise CannotCapture(step.refusal)
+        if step.capture_obstacle is not None:
+            raise CaptureError(step.capture_obstacle)
         before = _copies(step)
         try:
             self._capture(first, before)
@@ -112,16 +112,16 @@ class StepGraph:
         _restore(step, before)
         self._block = Block({**self._basic(first), **wanted}, step.device)
         self._wanted = list(wanted)
-        self._moved = {name: value.data_ptr() for name, value in step.moving().items()}
+        self._moved = {name: value.data_ptr() for name, value in step.changed_tensors().items()}
         places = self._block.places
         inputs = Inputs(
             places["index"],
             first,
             places["rate"],
             lambda purpose, recipe: _place(places, purpose, recipe),
-            places["clock"],
+            places["step_tensor"],
         )
-        with drawing_refused():
+        with forbid_drawing():
             self._replay = captured(lambda: step.compute(inputs), step.device)
         for number in range(first, first + COMPARED):
             self(number)
@@ -140,7 +140,7 @@ class StepGraph:
         return {
             "index": self.step.rows(number),
             "rate": torch.tensor(self.step.rate(number), dtype=torch.float32),
-            "clock": torch.tensor(number),
+            "step_tensor": torch.tensor(number),
         }
 
     def _plain(self, number: int, wanted: dict[Any, Tensor]) -> Inputs:
@@ -150,40 +150,40 @@ class StepGraph:
         def draws(purpose: str, recipe: Recipe) -> Tensor:
             values = recipe(generator(step.seed, purpose, number))
             wanted[purpose, recipe] = values
-            return sent(values, step.device)
+            return send(values, step.device)
 
-        return Inputs(sent(step.rows(number), step.device), number, step.rate(number), draws)
+        return Inputs(send(step.rows(number), step.device), number, step.rate(number), draws)
 
     def _check(
         self, before: dict[str, Tensor], after: dict[str, Tensor], moved: dict[str, Tensor]
     ) -> None:
         """Refuse a graph whose steps end elsewhere than plain ones."""
-        for name, value in self.step.moving().items():
+        for name, value in self.step.changed_tensors().items():
             if value.data_ptr() != self._moved.get(name):
-                raise CannotCapture(f"{name} is replaced in a step and not changed in place")
+                raise CaptureError(f"{name} is replaced in a step and not changed in place")
         self.gaps = gaps(before, after, moved)
         part, worst = max(self.gaps.items(), key=lambda item: _large(item[1]))
         if not worst <= TOLERANCE[self.step.precision]:
-            raise CannotCapture(
+            raise CaptureError(
                 f"after {COMPARED} steps {part} is {worst:.3g} of its change away from plain steps"
             )
 
 
 def _place(places: Mapping[Any, Tensor], purpose: str, recipe: Recipe) -> Tensor:
     if (purpose, recipe) not in places:
-        raise CannotCapture(f"the draw {purpose!r} differs from step to step")
+        raise CaptureError(f"the draw {purpose!r} differs from step to step")
     return places[purpose, recipe]
 
 
 def _copies(step: Step) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in step.moving().items()}
+    return {name: value.detach().clone() for name, value in step.changed_tensors().items()}
 
 
 @torch.no_grad()
 def _restore(step: Step, values: Mapping[str, Tensor]) -> None:
-    for name, place in step.moving().items():
+    for name, place in step.changed_tensors().items():
         if name not in values or values[name].shape != place.shape:
-            raise CannotCapture(f"{name} has another shape after a step")
+            raise CaptureError(f"{name} has another shape after a step")
         place.copy_(values[name])
 
 
@@ -259,7 +259,7 @@ class Stepper:
             self.graph(number)
             return
         step = self.step
-        step.compute(Inputs(sent(step.rows(number), step.device), number, step.rate(number)))
+        step.compute(Inputs(send(step.rows(number), step.device), number, step.rate(number)))
         self._warm = True
 
     def _capture(self, number: int) -> None:
@@ -271,4 +271,4 @@ class Stepper:
             self.graph = StepGraph(self.step, number)
         except Exception as error:  # whatever a capture may raise: the plain way is there
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            say_once(f"the step is not one CUDA graph, going on plainly: {reason:.300}")
+            print_once(f"the step is not one CUDA graph, going on plainly: {reason:.300}")

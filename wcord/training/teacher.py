@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,28 +13,28 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
-from wcord.capture import has_dropout
+from wcord.compute.memory_format import channels_last, to_device
+from wcord.compute.seeds import seed_of
 from wcord.data import Data, Epochs
-from wcord.data.settings import locate
-from wcord.evaluation import accuracy, outputs
-from wcord.experiment import Experiment, SettingsError
+from wcord.data.paths import locate
 from wcord.models import Network, build
 from wcord.models.weights import load_weights
-from wcord.normalisation import usual
-from wcord.placement import placed, shaped
-from wcord.randomness import seed_of
 from wcord.runs import runs_folder
-from wcord.schedule import build_optimizer, learning_rate, optimizer_state, set_learning_rate
-from wcord.step_graph import Inputs, Stepper
-from wcord.storage import write_bytes
-from wcord.task import Sight
+from wcord.runs.storage import write_bytes
+from wcord.settings.experiment import Experiment
+from wcord.settings.messages import SettingsError
+from wcord.training.graph_capture import has_dropout
+from wcord.training.network_input import NetworkInput
+from wcord.training.optimizer import (
+    build_optimizer,
+    learning_rate,
+    optimizer_state,
+    set_learning_rate,
+)
+from wcord.training.step_graph import Inputs, Stepper
 
 Record = Callable[[int, float, str, dict[str, float]], None]
 Progress = Callable[[int, int], bool]  # (step, total) -> go on?
-
-
-class Doubt(UserWarning):
-    """Something speaks against a teacher that was trained elsewhere."""
 
 
 class Interrupted(Exception):
@@ -45,7 +44,7 @@ class Interrupted(Exception):
 def obtain(
     experiment: Experiment,
     data: Data,
-    sight: Sight,
+    sight: NetworkInput,
     device: torch.device,
     copy: Path,
     record: Record,
@@ -70,7 +69,7 @@ def obtain(
     channels, height, width = sight.shape
     size, classes = (height, width), sight.labels.classes
     module = build(asked.model, channels, size, classes, seed_of(seed, "teacher"))
-    network = placed(Network(module, sight.shape, asked.classifier), device)
+    network = to_device(Network(module, sight.shape, asked.classifier), device)
     if asked.weights is not None:
         try:
             load_weights(network, locate(asked.weights))
@@ -92,7 +91,7 @@ def obtain(
 def _cached(
     experiment: Experiment,
     data: Data,
-    sight: Sight,
+    sight: NetworkInput,
     network: Network,
     seed: int,
     progress: Progress,
@@ -124,7 +123,7 @@ def _digest(experiment: Experiment, data: Data, seed: int) -> str:
 def train(
     experiment: Experiment,
     data: Data,
-    sight: Sight,
+    sight: NetworkInput,
     network: Network,
     seed: int,
     progress: Progress,
@@ -132,7 +131,7 @@ def train(
     """Train the teacher by cross-entropy on every label, in place; return what was measured."""
     step = TeacherStep(experiment, data, sight, network, seed)
     total = experiment.teacher.epochs * step.epoch_steps
-    take = Stepper(step, experiment.speed == "graphs" and step.refusal is None, total)
+    take = Stepper(step, experiment.speed == "graphs" and step.capture_obstacle is None, total)
     history = []
     network.train()
     for number in range(1, total + 1):
@@ -152,7 +151,7 @@ class TeacherStep:
     """
 
     def __init__(
-        self, experiment: Experiment, data: Data, sight: Sight, network: Network, seed: int
+        self, experiment: Experiment, data: Data, sight: NetworkInput, network: Network, seed: int
     ) -> None:
         self.experiment, self.data, self.sight = experiment, data, sight
         self.network, self.seed, self.precision = network, seed, experiment.precision
@@ -164,11 +163,11 @@ class TeacherStep:
         )
         self.rows, self.epoch_steps = self._epochs.rows, self._epochs.steps
         self.optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
-        self.images = sight.see_all(data.train) if self._epochs.still else None
+        self.images = sight.all_images(data.train) if self._epochs.still else None
         self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of an epoch's steps
 
     @property
-    def refusal(self) -> str | None:
+    def capture_obstacle(self) -> str | None:
         """Why the step cannot be replayed without the host; None where it can."""
         if self.device.type != "cuda":
             return "CUDA graphs need a CUDA device"
@@ -182,7 +181,7 @@ class TeacherStep:
 
     def compute(self, inputs: Inputs) -> None:
         """Take the step."""
-        images = shaped(self._see(inputs.index))
+        images = channels_last(self._see(inputs.index))
         half = self.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             logits = self.network(images).logits
@@ -191,73 +190,19 @@ class TeacherStep:
         loss.backward()
         set_learning_rate(self.optimizer, inputs.rate)
         self.optimizer.step()
-        if inputs.clock is None:
+        if inputs.step_tensor is None:
             self.losses[inputs.step % self.epoch_steps] = loss.detach()
         else:
-            place = inputs.clock.remainder(self.epoch_steps)
+            place = inputs.step_tensor.remainder(self.epoch_steps)
             self.losses.index_copy_(0, place[None], loss.detach()[None])
 
     def _see(self, index: Tensor) -> Tensor:
         if self.images is not None:
             return self.images[index]
-        return self.sight.see(self._epochs.moved(self.data.train.take(index), index))
+        return self.sight.images_of(self._epochs.moved(self.data.train.take(index), index))
 
-    def moving(self) -> dict[str, Tensor]:
+    def changed_tensors(self) -> dict[str, Tensor]:
         """Return all that a step moves."""
         moved: dict[str, Tensor] = dict(self.network.named_parameters("weights.teacher"))
         moved |= dict(self.network.named_buffers("teacher"))
         return moved | optimizer_state(self.optimizer) | {"losses": self.losses}
-
-
-def measure(network: Network, data: Data, sight: Sight) -> dict[str, float]:
-    """Return the teacher's accuracy (per cent) on the test part and on the part for choices."""
-    test = outputs(network, sight.see_all(data.test))
-    kept = data.held_out.take(data.choices)
-    held_out = outputs(network, sight.see_all(kept))
-    return {
-        "teacher_test_accuracy": accuracy(test.logits, sight.labels(data.test.labels)),
-        "teacher_held_out_accuracy": accuracy(held_out.logits, sight.labels(kept.labels)),
-    }
-
-
-def doubts(network: Network, data: Data, experiment: Experiment, sight: Sight) -> list[str]:
-    """Return what speaks against a teacher that was trained elsewhere, in a sentence each.
-
-    It is near chance where its accuracy on the held-out part is within two standard errors of
-    the share of the largest class, and less than half of what that share leaves is gained. It is
-    fed in another way than it was trained where one of the usual ways
-    (`wcord.normalisation.usual`) gives an accuracy two standard errors higher.
-
-        standard error of p on n samples = sqrt(p (1 - p) / n)
-    """
-    labels = sight.labels(data.held_out.labels)
-    n, setting = len(labels), experiment.teacher.normalise
-
-    def share(asked: Sight) -> float:
-        return accuracy(outputs(network, asked.see_all(data.held_out)).logits, labels) / 100
-
-    def error(p: float) -> float:
-        return math.sqrt(p * (1 - p) / n)
-
-    now, found = share(sight), []
-    chance = int(torch.bincount(labels).max()) / n
-    if now <= min(chance + 2 * error(chance), (1 + chance) / 2) < 1:
-        found.append(
-            f"the teacher is near chance: {100 * now:.1f} % of the {n} held-out samples, where the "
-            f"largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
-        )
-    ways = {
-        text: share(
-            Sight(experiment.teacher.model_copy(update={"normalise": way}), data, experiment.seed)
-        )
-        for text, way in usual(sight.shape[0]).items()
-        if way != setting
-    }
-    best = max(ways, key=lambda text: ways[text])
-    if ways[best] - now > 2 * math.hypot(error(now), error(ways[best])):
-        found.append(
-            f"the teacher has {100 * now:.1f} % of the held-out samples as it is fed, and "
-            f"{100 * ways[best]:.1f} % with teacher.normalise set to {best}: set that, if it was "
-            "trained so"
-        )
-    return found

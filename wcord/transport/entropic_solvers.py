@@ -10,58 +10,22 @@ return a `Transport`, the plan together with the evidence for it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from wcord.arguments import (
+from wcord.transport.costs import cosine_cost
+from wcord.transport.plan import Transport, masses_of, require_problem, transport_of
+from wcord.transport.scaling import Scaled, log_form, proximal_steps, solve
+from wcord.transport.validation import (
     check_numbers,
-    require_choice,
-    require_cost,
     require_count,
-    require_masses,
-    require_points,
     require_positive,
 )
-from wcord.network_simplex import network_simplex
-from wcord.scaling import Scaled, log_form, proximal_steps, solve
 
 MOST_UPDATES = 20_000  # of the last projection of IPOT
-DRAWN = 1e-3  # the row error up to which a plan counts as converged where no tolerance is given
-
-
-@dataclass(frozen=True)
-class Transport:
-    """A transport plan and the evidence for it. Leading dimensions ... are those of the cost.
-
-    Attributes:
-        plan: P (..., n, m), mass moved from source i to target j; never carries a gradient of
-            its own under `gradient="envelope"`.
-        value: <P, C> (...), in units of cost.
-        objective: the regularised problem's value (...), in units of cost; equal to
-            <a, f> + <b, g>. For `exact`, the same as `value`.
-        potentials: (f, g), shapes (..., n) and (..., m), in units of cost, -inf where the mass
-            is 0. Defined up to (f + c, g - c).
-        iterations: passes over rows and columns that were made (0 for `exact`).
-        marginal_error: sum_i |(P 1)_i - a_i| (...), the L1 error of the rows; the columns are
-            met to rounding because they are updated last.
-        converged: boolean (...): the row error is within the tolerance asked for, else 1e-3.
-    """
-
-    plan: Tensor
-    value: Tensor
-    objective: Tensor
-    potentials: tuple[Tensor, Tensor]
-    iterations: int
-    marginal_error: Tensor
-    converged: Tensor
 
 
 class Divergence(NamedTuple):
@@ -74,51 +38,6 @@ class Divergence(NamedTuple):
 
 
 # ------------------------------------------------------------------------------------- costs
-
-
-def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
-    """Return one minus the cosine of the angle between every two points.
-
-        C_ij = 1 - <x_i, y_j> / (|x_i| |y_j|)   in [0, 2]
-
-    Args:
-        x: points (..., n, d); a zero vector has cosine 0 with everything.
-        y: points (..., m, d).
-
-    Returns:
-        cost (..., n, m), without unit. Gradients reach x and y.
-
-    >>> cosine_cost(torch.eye(2), torch.tensor([[3.0, 0.0], [-1.0, 0.0]]))
-    tensor([[0., 2.],
-            [1., 1.]])
-    """
-    require_points(x, y)
-    similarity = F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).mT  # (..., n, m)
-    return (1 - similarity).clamp(0, 2)  # rounding may leave [0, 2]; the true slope there is 0
-
-
-def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
-    """Return the squared Euclidean distance of every two points.
-
-        C_ij = |x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 <x_i, y_j>
-
-    Both clouds are centred on y's mean first, so that distances survive a common offset.
-
-    Args:
-        x: points (..., n, d).
-        y: points (..., m, d).
-
-    Returns:
-        cost (..., n, m), in squared units of the points. Gradients reach x and y.
-
-    >>> squared_euclidean_cost(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
-    tensor([[25.]])
-    """
-    require_points(x, y)
-    centre = y.detach().mean(-2, keepdim=True)
-    x, y = x - centre, y - centre
-    squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
-    return (squares - 2 * (x @ y.mT)).clamp_min(0)
 
 
 # --------------------------------------------------------------------------------- Sinkhorn
@@ -197,19 +116,21 @@ def sinkhorn(
     tensor([[4.9998e-01, 2.2699e-05],
             [2.2699e-05, 4.9998e-01]])
     """
-    _require_problem(cost, source, target, gradient)
+    require_problem(cost, source, target, gradient)
     require_positive("epsilon", epsilon)
     require_count("iterations", iterations)
     if tolerance is not None:
         require_positive("tolerance", tolerance, "positive, or None for all iterations")
     if validate:
         check_numbers(cost, epsilon, source, target)
-    a, b = _masses(cost, source, target)
+    a, b = masses_of(cost, source, target)
     if gradient == "unrolled":
-        return _report(cost, a, b, log_form(cost, epsilon, a, b, iterations, tolerance), tolerance)
+        return transport_of(
+            cost, a, b, log_form(cost, epsilon, a, b, iterations, tolerance), tolerance
+        )
     uniform = source is None and target is None
     scaled = solve(cost.detach(), epsilon, a, b, iterations, tolerance, uniform)
-    return _report(cost, a, b, scaled, tolerance)
+    return transport_of(cost, a, b, scaled, tolerance)
 
 
 def sinkhorn_divergence(
@@ -321,7 +242,7 @@ def ipot(
     >>> torch.allclose(steps.plan, direct.plan, rtol=0, atol=1e-12)
     True
     """
-    _require_problem(cost, source, target)
+    require_problem(cost, source, target)
     require_positive("beta", beta)
     require_count("iterations", iterations)
     if inner is not None:
@@ -329,11 +250,11 @@ def ipot(
     epsilon = beta / iterations
     if validate:
         check_numbers(cost, epsilon, source, target)
-    a, b = _masses(cost, source, target)
+    a, b = masses_of(cost, source, target)
     with torch.no_grad():
         scaled = proximal_steps(cost.detach(), beta, a, b, iterations, inner or 1)
     if inner is not None:
-        return _report(cost, a, b, scaled, None)
+        return transport_of(cost, a, b, scaled, None)
     # go on from there: the same problem, with what has been reached taken off the cost
     f, g = (potential.nan_to_num(neginf=0) for potential in (scaled.f, scaled.g))
     rest = cost.detach() - f[..., :, None] - g[..., None, :]
@@ -341,119 +262,7 @@ def ipot(
     uniform = source is None and target is None
     last = solve(rest, epsilon, a, b, MOST_UPDATES, tolerance, uniform)
     scaled = Scaled(last.plan, f + last.f, g + last.g, iterations + last.iterations)
-    return _report(cost, a, b, scaled, tolerance)
-
-
-def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None = None) -> Transport:
-    """Solve optimal transport exactly, by POT's network simplex on the CPU in float64.
-
-        OT(C) = min over P of <P, C> = max over f, g of <a, f> + <b, g>  with f_i + g_j <= C_ij
-
-    Args:
-        cost: C (..., n, m), as in `sinkhorn`; problems of a batch are solved one by one.
-        source, target: masses, as in `sinkhorn`.
-
-    Returns:
-        `Transport` on the cost's device and in its dtype. `objective` is `value`, the potentials
-        are the dual solution, and `iterations` is 0. The plan does not depend on the unit of C nor
-        on a constant added to it.
-
-    Raises:
-        ValueError: as `sinkhorn`.
-        RuntimeError: the network simplex did not reach the optimum.
-
-    Differentiation: backward through `value` or `objective` gives the plan, which is the
-    gradient where the plan is unique and a subgradient elsewhere.
-
-    Source: see `wcord.network_simplex`.
-
-    >>> result = exact(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
-    >>> float(result.value), result.plan.tolist()
-    (0.0, [[0.5, 0.0], [0.0, 0.5]])
-    """
-    _require_problem(cost, source, target)
-    check_numbers(cost, math.inf, source, target)
-    a, b = _masses(cost.detach(), source, target)
-    n, m = cost.shape[-2:]
-    solved = [
-        network_simplex(*problem)
-        for problem in zip(
-            a.reshape(-1, n).double().cpu().numpy(),
-            b.reshape(-1, m).double().cpu().numpy(),
-            cost.detach().reshape(-1, n, m).double().cpu().numpy(),
-            strict=True,
-        )
-    ]
-    plan, f, g = (torch.as_tensor(np.stack(part)).to(a) for part in zip(*solved, strict=True))
-    scaled = Scaled(plan.reshape(cost.shape), f.reshape(a.shape), g.reshape(b.shape), 0)
-    result = _report(cost, a, b, scaled, None)
-    return replace(result, objective=result.value)
+    return transport_of(cost, a, b, scaled, tolerance)
 
 
 # -------------------------------------------------------------------- gradients and evidence
-
-
-class _Envelope(torch.autograd.Function):
-    """<P, C> and the objective, both with the plan as their gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, cost: Tensor, plan: Tensor, value: Tensor, objective: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(plan)
-        ctx.set_materialize_grads(False)
-        return value.clone(), objective.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
-        (plan,) = ctx.saved_tensors
-        given = [gradient for gradient in gradients if gradient is not None]
-        if not given:
-            return None, None, None, None
-        weight = given[0] if len(given) == 1 else given[0] + given[1]
-        return plan * weight[..., None, None], None, None, None
-
-
-def _report(
-    cost: Tensor, a: Tensor, b: Tensor, scaled: Scaled, tolerance: float | None
-) -> Transport:
-    """Return the result with its evidence; the envelope gradient where the plan carries none."""
-    plan, f, g, iterations = scaled
-    error = (plan.detach().sum(-1) - a.detach()).abs().sum(-1)
-    converged = error <= (DRAWN if tolerance is None else tolerance)
-    objective = _weighted(a, f) + _weighted(b, g)
-    if plan.requires_grad or not cost.requires_grad:
-        value = (plan * cost).sum((-2, -1))
-    else:
-        value, objective = _Envelope.apply(
-            cost, plan, (plan * cost.detach()).sum((-2, -1)), objective
-        )
-    return Transport(plan, value, objective, (f, g), iterations, error, converged)
-
-
-def _weighted(mass: Tensor, potential: Tensor) -> Tensor:
-    """<mass, potential> over the last dimension, where 0 * -inf is 0."""
-    return (mass * potential.masked_fill(mass == 0, 0)).sum(-1)
-
-
-def _masses(cost: Tensor, source: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return a (..., n) and b (..., m) in the cost's dtype, on its device."""
-    *batch, n, m = cost.shape
-    a = cost.new_full((n,), 1 / n) if source is None else source.to(cost)
-    b = cost.new_full((m,), 1 / m) if target is None else target.to(cost)
-    return a.expand(*batch, n), b.expand(*batch, m)
-
-
-def _require_problem(
-    cost: Tensor, source: Tensor | None, target: Tensor | None, gradient: str = "envelope"
-) -> None:
-    """Refuse what can be refused without reading the device."""
-    require_cost(cost)
-    require_choice("gradient", gradient, ("envelope", "unrolled"))
-    *batch, n, m = cost.shape
-    for name, mass, size in (("source", source, n), ("target", target, m)):
-        if mass is not None:
-            require_masses(name, mass, (*batch, size))
-            if mass.requires_grad and gradient == "envelope":
-                raise ValueError(f"{name} is a constant under gradient='envelope': detach it")

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from wcord.transport.plan import Transport, masses_of, require_problem, transport_of
+from wcord.transport.scaling import Scaled
+from wcord.transport.validation import (
+    check_numbers,
+)
 
 Array = NDArray[np.float64]
 
@@ -79,3 +88,49 @@ def _optimal(plan: Array, u: Array, v: Array, a: Array, b: Array, reduced: Array
     slack = np.subtract(reduced, u[:, None]).min(0) - v
     gap = np.vdot(plan, reduced) - a @ u - b @ v
     return bool(moved <= ROUNDING and max(abs(gap), -slack.min()) <= ROUNDING * 2**EXPONENT)
+
+
+def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None = None) -> Transport:
+    """Solve optimal transport exactly, by POT's network simplex on the CPU in float64.
+
+        OT(C) = min over P of <P, C> = max over f, g of <a, f> + <b, g>  with f_i + g_j <= C_ij
+
+    Args:
+        cost: C (..., n, m), as in `sinkhorn`; problems of a batch are solved one by one.
+        source, target: masses, as in `sinkhorn`.
+
+    Returns:
+        `Transport` on the cost's device and in its dtype. `objective` is `value`, the potentials
+        are the dual solution, and `iterations` is 0. The plan does not depend on the unit of C nor
+        on a constant added to it.
+
+    Raises:
+        ValueError: as `sinkhorn`.
+        RuntimeError: the network simplex did not reach the optimum.
+
+    Differentiation: backward through `value` or `objective` gives the plan, which is the
+    gradient where the plan is unique and a subgradient elsewhere.
+
+    Source: see `wcord.transport.exact_solver`.
+
+    >>> result = exact(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    >>> float(result.value), result.plan.tolist()
+    (0.0, [[0.5, 0.0], [0.0, 0.5]])
+    """
+    require_problem(cost, source, target)
+    check_numbers(cost, math.inf, source, target)
+    a, b = masses_of(cost.detach(), source, target)
+    n, m = cost.shape[-2:]
+    solved = [
+        network_simplex(*problem)
+        for problem in zip(
+            a.reshape(-1, n).double().cpu().numpy(),
+            b.reshape(-1, m).double().cpu().numpy(),
+            cost.detach().reshape(-1, n, m).double().cpu().numpy(),
+            strict=True,
+        )
+    ]
+    plan, f, g = (torch.as_tensor(np.stack(part)).to(a) for part in zip(*solved, strict=True))
+    scaled = Scaled(plan.reshape(cost.shape), f.reshape(a.shape), g.reshape(b.shape), 0)
+    result = transport_of(cost, a, b, scaled, None)
+    return replace(result, objective=result.value)

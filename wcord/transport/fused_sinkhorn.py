@@ -56,7 +56,7 @@ def _runs_on(device: torch.device) -> bool:
 
 
 def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Solved:
-    """Run Sinkhorn in one launch: the updates of `wcord.scaling.log_form`, any masses.
+    """Run Sinkhorn in one launch: the updates of `wcord.transport.scaling.log_form`, any masses.
 
         f_i <- f_i - log sum_j b_j exp(f_i + g_j - C_ij / e)
         g_j <- g_j - log sum_i a_i exp(f_i + g_j - C_ij / e)
@@ -81,7 +81,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
         iterations: updates of rows and columns, at least 1.
 
     Returns:
-        P (..., n, m), and f (..., n), g (..., m) in units of cost as `wcord.scaling.Scaled` has
+        P (..., n, m), and f (..., n), g (..., m) in units of cost as `scaling.Scaled` has
         them, equal to those of the other schemes to rounding. The host does not wait for the
         device, and the call can be captured in a CUDA graph once it has run with these n and m.
         NaN in C gives NaN. Not differentiable.

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.arguments import require_count, require_floats, require_positive
-from wcord.certificate import Certificate, certify, euclidean
+from wcord.compute.seeds import generator, seed_of
 from wcord.critic import NonExpansive, group_sort
-from wcord.randomness import generator, seed_of
+from wcord.transport.dual import Certificate, certify, euclidean
+from wcord.transport.validation import require_count, require_floats, require_positive
 
 CONSTRAINTS = (
     "linear",

@@ -4,7 +4,7 @@ All return the same numbers to rounding. The kernel form is the hot path: two ma
 products and two divisions an update, in buffers allocated once. The log domain is for the rest:
 gradients through the iterations, masses so small that a single update could overflow, and
 masses that cannot be read without making the host wait for the device. On CUDA, problems of up
-to 256 x 256 in float32 are solved by `wcord.fused_sinkhorn` instead, all updates in one launch.
+to 256 x 256 in float32 are solved by `fused_sinkhorn` instead, all updates in one launch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def solve(
 ) -> Scaled:
     """Run Sinkhorn in one launch, in kernel form or in the log domain, without gradients.
 
-    One launch where `wcord.fused_sinkhorn.fits`, whatever the masses. Elsewhere kernel form where
+    One launch where `fused_sinkhorn.fits`, whatever the masses. Elsewhere kernel form where
     it is safe: uniform masses always are; others are read, on a CPU only, and must be 0 or large
     enough. The log domain takes the rest.
 
@@ -56,7 +56,7 @@ def solve(
     """
     with torch.no_grad():
         if cost.is_cuda:  # imported here because only CUDA needs Triton
-            from wcord.fused_sinkhorn import fits, fused_form
+            from wcord.transport.fused_sinkhorn import fits, fused_form
 
             if fits(cost, tolerance):
                 return Scaled(*fused_form(cost, epsilon, a, b, iterations), iterations)

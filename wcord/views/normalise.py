@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor
 
 from wcord.data import Data
-from wcord.views import View, statistics
+from wcord.views.view import View, statistics
 
 
 def _listed(value: object) -> object:

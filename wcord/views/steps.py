@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from wcord.compute.seeds import seed_of
 from wcord.data import Split
-from wcord.randomness import seed_of
-from wcord.views.pictures import add_noise, chrominance, crop, downsample, edges, luminance
+from wcord.views.transforms import add_noise, chrominance, crop, downsample, edges, luminance
 
 
 class Step(BaseModel):

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from wcord.data import Data, Split
-from wcord.views.pictures import (
+from wcord.views.steps import VIEWS, Identity, Step
+from wcord.views.transforms import (
     add_noise,
     chrominance,
     crop,
@@ -27,7 +28,6 @@ from wcord.views.pictures import (
     gaussian,
     luminance,
 )
-from wcord.views.steps import VIEWS, Identity, Step
 
 __all__ = [
     "VIEWS",

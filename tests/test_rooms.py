@@ -1,0 +1,87 @@
+"""The rooms of the house: imports go one way, and no files import each other in a circle."""
+
+from __future__ import annotations
+
+import grimp
+import pytest
+
+# lowest first; a file may import from its own room and from those above it in this list
+ROOMS = [
+    ("wcord.compute",),
+    ("wcord.models.output",),
+    ("wcord.critic", "wcord.bank"),
+    ("wcord.transport",),
+    ("wcord.objectives",),
+    ("wcord.models",),
+    ("wcord.data",),
+    ("wcord.views",),
+    ("wcord.settings",),
+    ("wcord.runs",),
+    ("wcord.training",),
+    ("wcord.analysis",),
+    ("wcord.cli", "wcord.__main__"),
+    ("wcord",),
+    ("lab",),
+]
+LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def level(module: str) -> int:
+    """Return the level of the room that a file lies in: that of the longest name that fits."""
+    while module not in LEVELS:
+        module = module.rpartition(".")[0]
+    return LEVELS[module]
+
+
+@pytest.fixture(scope="module")
+def imports() -> list[tuple[str, str, int]]:
+    """Every import of one file by another, with its line; those inside functions count as well."""
+    graph = grimp.build_graph("wcord", "lab", cache_dir=None)
+    return [
+        (
+            importer,
+            imported,
+            graph.get_import_details(importer=importer, imported=imported)[0]["line_number"],
+        )
+        for importer in sorted(graph.modules)
+        for imported in sorted(graph.find_modules_directly_imported_by(importer))
+    ]
+
+
+def test_imports_go_one_way(imports: list[tuple[str, str, int]]) -> None:
+    wrong = [
+        f"{importer}, line {line}, imports {imported}, which is a room above it"
+        for importer, imported, line in imports
+        if level(imported) > level(importer)
+    ]
+    assert len(imports) > 500 and not wrong, "\n".join(wrong)
+
+
+def circles(imports: list[tuple[str, str, int]]) -> list[set[str]]:
+    """Return the groups of files of which each imports every other, directly or through others."""
+    reached: dict[str, set[str]] = {}
+    for importer, imported, _ in imports:
+        reached.setdefault(importer, set()).add(imported)
+        reached.setdefault(imported, set())
+    for _ in range(len(reached)):
+        grown = False
+        for module, known in reached.items():
+            wider = known.union(*(reached[other] for other in known))
+            grown |= len(wider) > len(known)
+            reached[module] = wider
+        if not grown:
+            break
+    in_circles = {m: {o for o in reached[m] if m in reached[o]} for m in reached if m in reached[m]}
+    return [set(group) for group in {frozenset(group) for group in in_circles.values()}]
+
+
+def test_no_files_import_each_other_in_a_circle(imports: list[tuple[str, str, int]]) -> None:
+    found = circles(imports)
+    print(f"files in import circles: {sum(map(len, found))}")
+    assert not found, "\n".join(", ".join(sorted(group)) for group in found)
+
+
+def test_a_circle_is_found() -> None:
+    assert circles([("a", "b", 1), ("b", "c", 1), ("c", "a", 1), ("c", "d", 1)]) == [
+        {"a", "b", "c"}
+    ]

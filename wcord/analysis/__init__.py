@@ -1,0 +1,1 @@
+"""Around training: sweeps over settings and seeds, reports with intervals, estimates, `doctor`."""

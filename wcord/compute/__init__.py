@@ -1,0 +1,1 @@
+"""What every other room builds on: seeds of draws, ranks of torchrun, memory formats of devices."""

@@ -1,0 +1,50 @@
+"""Data sets as integer arrays on the device, divided once.
+
+`load` reads a source and divides it: the test part is fixed and only reported; of the training
+images a part is held out for choices, unless the source has a held-out part of its own; of the
+rest, `labelled` says whose labels may be seen. `Data.contents` records what was read.
+
+Sources:
+    digits, cifar10, cifar100: known data sets.
+    npz:PATH: named arrays; `load_arrays` takes the same names, pairs (images, labels) and torch
+        data sets (see `from_arrays`).
+    folder:PATH: pictures in class folders, or train/, val/ and test/ with class folders (see
+        `wcord.data.folder.read_folder`).
+"""
+
+from __future__ import annotations
+
+from wcord.data.arrays import from_arrays
+from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
+from wcord.data.contents import Contents, first_pictures
+from wcord.data.dataset import Data
+from wcord.data.epochs import Epochs
+from wcord.data.labels import LabelMap
+from wcord.data.loading import load, load_arrays
+from wcord.data.paths import data_root
+from wcord.data.settings import DataSettings
+from wcord.data.sources import SOURCES
+from wcord.data.split import Split, channel_statistics, labelled_part, order
+
+__all__ = [
+    "SOURCES",
+    "Contents",
+    "Data",
+    "DataSettings",
+    "Epochs",
+    "LabelMap",
+    "Split",
+    "augment",
+    "augment_split",
+    "channel_statistics",
+    "data_root",
+    "draws",
+    "first_pictures",
+    "from_arrays",
+    "labelled_part",
+    "load",
+    "load_arrays",
+    "move_boxes",
+    "normalise",
+    "order",
+]

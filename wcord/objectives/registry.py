@@ -1,0 +1,38 @@
+"""The loss terms by name: a new one is one file and one line here."""
+
+from __future__ import annotations
+
+from wcord.objectives.attention import AT
+from wcord.objectives.crd import CRD
+from wcord.objectives.cross_entropy import CrossEntropy
+from wcord.objectives.dist import DIST
+from wcord.objectives.dkd import DKD
+from wcord.objectives.gckt import GCKT
+from wcord.objectives.hint import Hint
+from wcord.objectives.itrd import ITRD
+from wcord.objectives.kd import Distillation
+from wcord.objectives.lckt import LCKT
+from wcord.objectives.relations import PKT, RKD, SP
+from wcord.objectives.term import Term
+from wcord.objectives.vid import VID
+from wcord.objectives.wkd import WKDFeature, WKDLogit
+
+# in the order of evaluation: gckt's embeddings replace crd's before lckt takes them
+TERMS: dict[str, type[Term]] = {
+    "ce": CrossEntropy,
+    "kd": Distillation,
+    "hint": Hint,
+    "crd": CRD,
+    "gckt": GCKT,
+    "lckt": LCKT,
+    "dkd": DKD,
+    "dist": DIST,
+    "wkd_l": WKDLogit,
+    "wkd_f": WKDFeature,
+    "itrd": ITRD,
+    "vid": VID,
+    "sp": SP,
+    "rkd": RKD,
+    "pkt": PKT,
+    "at": AT,
+}

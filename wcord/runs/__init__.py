@@ -1,0 +1,29 @@
+"""A run directory, the only link between training and looking: read, steered, written.
+
+`reader` and `run` need neither a living writer nor torch; `writer` and `checkpoints` are for the
+process that trains.
+"""
+
+from wcord.runs.lock import is_locked
+from wcord.runs.paths import run_path, runs_folder
+from wcord.runs.reader import RunReader
+from wcord.runs.records import ACTIVE, ENDED
+from wcord.runs.run import Run, find_run, list_runs
+from wcord.runs.snapshot import ArmSnapshot, Snapshot
+from wcord.runs.status import SILENT_AFTER, Status
+
+__all__ = [
+    "ACTIVE",
+    "ENDED",
+    "SILENT_AFTER",
+    "ArmSnapshot",
+    "Run",
+    "RunReader",
+    "Snapshot",
+    "Status",
+    "find_run",
+    "is_locked",
+    "list_runs",
+    "run_path",
+    "runs_folder",
+]

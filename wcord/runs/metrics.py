@@ -1,0 +1,50 @@
+"""metrics.jsonl as a table: one line a value."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = ["step", "epoch", "arm", "name", "value"]
+
+
+def read_metrics(path: Path, run: str) -> pd.DataFrame:
+    """Return every value in a file; a last line that is still being written is left out.
+
+    Args:
+        path: the file; an absent one has no values.
+        run: name of the run, for the message.
+
+    Returns:
+        Columns step, epoch, arm ("" for the run's own values), name, value.
+
+    Raises:
+        ValueError: another line is no value.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if not whole:
+        return pd.DataFrame(columns=COLUMNS)
+    try:
+        frame = pd.read_json(
+            io.BytesIO(whole), lines=True, precise_float=True, dtype={"arm": str, "name": str}
+        )
+        return frame[COLUMNS].astype({"step": np.int64, "epoch": float, "value": float})
+    except Exception as error:
+        raise ValueError(f"{run}: metrics.jsonl is damaged: {_first_fault(whole)}") from error
+
+
+def _first_fault(content: bytes) -> str:
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        try:
+            value = json.loads(line)
+            sound = isinstance(value, dict) and set(COLUMNS) <= value.keys()
+        except (ValueError, RecursionError):
+            sound = False
+        if not sound:
+            return f"line {number} is no value"
+    return "it holds values of mixed kinds"

@@ -1,0 +1,61 @@
+"""Where runs lie."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from wcord.settings.schema import check_run_name
+
+
+def runs_folder() -> Path:
+    """Return the folder of all runs: `WCORD_RUNS`, else `runs` in the working directory."""
+    return Path(os.environ.get("WCORD_RUNS", "runs")).expanduser()
+
+
+def run_path(name: str, folder: Path | None = None) -> Path:
+    """Return the place inside the runs folder that a run of this name has or would have.
+
+    Raises:
+        ValueError: the name could lead outside of the folder.
+    """
+    return (folder or runs_folder()) / check_run_name(name)
+
+
+def new_run_path(name: str, run_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return where a new run goes: `run_dir`, else NAME-DATE-TIME inside the runs folder."""
+    if run_dir is not None:
+        return Path(run_dir)
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, copy = runs_folder() / stem, 1
+    while path.exists():
+        copy += 1
+        path = runs_folder() / f"{stem}-{copy}"
+    return path
+
+
+def existing_run_path(path: str | os.PathLike[str]) -> Path:
+    """Return the directory of a run: the path as given, else a name inside the runs folder.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    path = Path(path)
+    if is_run(path):
+        return path
+    inside = runs_folder() / path
+    if len(path.parts) == 1 and is_run(inside):
+        return inside
+    text = str(path)
+    raise ValueError(
+        f"no run at {text if text.isprintable() else repr(text)}: settings.yaml is missing"
+    )
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a directory is a run: it holds settings.yaml."""
+    try:
+        return (path / "settings.yaml").is_file()
+    except OSError:  # a name too long, a folder that may not be read
+        return False

@@ -1,0 +1,70 @@
+"""status.json and control.json: their entries, and a default for whatever cannot be used.
+
+Anybody may write control.json, and a file may have been copied in part. A reader takes the
+entries that have the right type and range, and the default for all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wcord.runs.storage import read_json
+
+ACTIVE = ("starting", "training-teacher", "running", "paused")
+ENDED = ("finished", "failed", "stopped")
+LARGEST = 2**53  # integers beyond it are not the same in every JSON reader
+
+Check = Callable[[Any], bool]
+Entries = dict[str, tuple[Any, Check]]  # name -> default, whether a value can be used
+
+
+def _is_whole(most: int) -> Check:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= most
+
+
+def _is_number(v: Any) -> bool:
+    return isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= LARGEST
+
+
+def _is_text(v: Any) -> bool:
+    return isinstance(v, str)
+
+
+STATUS: Entries = {
+    "state": ("starting", lambda v: isinstance(v, str) and v in ACTIVE + ENDED),
+    "step": (0, _is_whole(LARGEST)),
+    "total": (0, _is_whole(LARGEST)),
+    "epoch": (0.0, _is_number),
+    "eta": (None, _is_number),
+    "pid": (None, _is_whole(2**31 - 1)),
+    "host": (None, _is_text),
+    "heartbeat": (None, _is_number),
+    "error": (None, _is_text),
+}
+CONTROL: Entries = {
+    "pause_at": (None, _is_whole(LARGEST)),
+    "stop": (False, lambda v: isinstance(v, bool)),
+    "delay": (0.0, _is_number),
+}
+
+
+def defaults(entries: Entries) -> dict[str, Any]:
+    """Return the default of every entry."""
+    return {name: default for name, (default, _) in entries.items()}
+
+
+def read_record(path: Path, entries: Entries) -> dict[str, Any]:
+    """Return the entries of a JSON file, with the default of each that is absent or unusable.
+
+    Args:
+        path: the file; one that is absent, unreadable or no table counts as empty.
+        entries: default and check of each entry.
+    """
+    content = read_json(path, {})
+    content = content if isinstance(content, dict) else {}
+    return {
+        name: content[name] if name in content and usable(content[name]) else default
+        for name, (default, usable) in entries.items()
+    }

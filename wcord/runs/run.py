@@ -1,0 +1,120 @@
+"""Steering a run: pause, step, pace and stop it, wait for it, annotate or delete it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from wcord.runs.lock import is_locked
+from wcord.runs.paths import run_path, runs_folder
+from wcord.runs.reader import RunReader
+from wcord.runs.records import ENDED
+from wcord.runs.status import Status
+from wcord.runs.storage import write_bytes, write_json
+
+
+class Run(RunReader):
+    """A run directory: read it while it grows, steer it, or look back at it.
+
+    Args:
+        path: the directory; a name alone is looked up in the runs folder.
+
+    Raises:
+        ValueError: there is no run there.
+    """
+
+    def _change_control(self, **change: Any) -> None:
+        write_json(self.path / "control.json", self.control | change)
+
+    def pause(self) -> None:
+        """Pause before the next step."""
+        self._change_control(pause_at=0)
+
+    def step(self, count: int = 1) -> None:
+        """Go on for `count` steps, then pause."""
+        self._change_control(pause_at=self.status.step + count)
+
+    def resume(self) -> None:
+        """Go on without pausing. (A run whose process has ended: `wcord.resume`.)"""
+        self._change_control(pause_at=None)
+
+    def stop(self) -> None:
+        """End the run after the current step, with a checkpoint."""
+        self._change_control(stop=True)
+
+    def pace(self, delay: float) -> None:
+        """Let a step take at least `delay` seconds; 0 is full speed."""
+        if not 0 <= delay < float("inf"):
+            raise ValueError(f"delay is {delay}: it is a number of seconds, 0 or more")
+        self._change_control(delay=float(delay))
+
+    def clear_requests(self) -> None:
+        """Take back a pause or a stop that was meant for an earlier process."""
+        self._change_control(stop=False, pause_at=None)
+
+    def wait(self, timeout: float | None = None, every: float = 0.1) -> Status:
+        """Return the status once the run has ended.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+            every: seconds between two looks at the status.
+
+        Raises:
+            TimeoutError: it still goes on after `timeout` seconds.
+            RuntimeError: its process has ended without writing how.
+        """
+        start = time.monotonic()
+        while True:
+            status = self.status
+            if status.state in ENDED:
+                return status
+            if status.alive is False:
+                raise RuntimeError(f"{self.name}: {status.sentence}")
+            if timeout is not None and time.monotonic() - start > timeout:
+                raise TimeoutError(f"{self.name} goes on after {timeout:g} s: {status.sentence}")
+            time.sleep(every)
+
+    def note(self, text: str) -> None:
+        """Replace the notes about the run.
+
+        Raises:
+            wcord.runs.storage.StorageError: they could not be written.
+        """
+        write_bytes(self.path / "notes.txt", text.encode())
+
+    def delete(self) -> None:
+        """Remove the directory.
+
+        Raises:
+            ValueError: a process writes the run.
+        """
+        if is_locked(self.path):
+            raise ValueError(f"{self.name} is being written: stop it first")
+        shutil.rmtree(self.path)
+
+
+def list_runs(folder: Path | None = None) -> list[Run]:
+    """Return the runs of a folder, newest first; other directories are left out."""
+    folder = folder or runs_folder()
+    if not folder.is_dir():
+        return []
+    paths = [path.parent for path in folder.glob("*/settings.yaml")]
+    return [Run(path) for path in sorted(paths, key=_created, reverse=True)]
+
+
+def find_run(name: str, folder: Path | None = None) -> Run:
+    """Return the run of this name inside the runs folder.
+
+    Raises:
+        ValueError: the name could lead outside of the folder, or there is no such run.
+    """
+    return Run(run_path(name, folder))
+
+
+def _created(path: Path) -> float:
+    try:
+        return (path / "settings.yaml").stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,125 @@
+"""One probe of a run, as numpy arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class ArmSnapshot:
+    """One arm at one probe, as numpy arrays.
+
+    plan, cost, scores (n, n): rows are teacher samples, columns student samples; the plan sums
+    to 1. teacher, student (m, d): projected features. prediction (m,): the student's classes.
+    values: scalars by name. fitted: the projection is a ridge map made for the picture only.
+    """
+
+    plan: np.ndarray
+    cost: np.ndarray
+    scores: np.ndarray
+    teacher: np.ndarray
+    student: np.ndarray
+    prediction: np.ndarray
+    values: dict[str, float]
+    fitted: bool
+
+
+_PICTURE = ("plan", "cost", "scores", "teacher", "student", "prediction")
+
+
+def _whole(array: np.ndarray) -> np.ndarray:
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"integers (m,) were expected, not {array.dtype} {array.shape}")
+    return array.astype(np.int64)
+
+
+def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None:
+    """Refuse arrays of one arm that do not fit together."""
+    n = len(arrays["plan"])
+    squares = all(arrays[key].shape == (n, n) for key in ("plan", "cost", "scores"))
+    rows = all(arrays[key].shape[:1] == (samples,) for key in ("teacher", "student", "prediction"))
+    flat = [arrays[key].ndim for key in ("teacher", "student", "prediction")] == [2, 2, 1]
+    if not (squares and rows and flat and 0 < n <= samples):
+        raise ValueError(f"the arrays of arm {arm!r} do not fit together")
+
+
+class Snapshot:
+    """One probe of a run: `labels` and `index` (m,) of its samples, and every arm's picture.
+
+    The first n of the m samples are the probe batch of plan, cost and scores; `index` counts in
+    the held-out part.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+        self._arrays = arrays
+        self._values: dict[str, dict[str, float]] = {
+            str(arm): {str(k): float("nan") if v is None else float(v) for k, v in inner.items()}
+            for arm, inner in header["values"].items()
+        }
+        self._fitted: list[str] = list(header["fitted"])
+        self.step, self.epoch = int(header["step"]), float(header["epoch"])
+        self.labels, self.index = (_whole(arrays[key]) for key in ("labels", "index"))
+        for arm in self._values:
+            _check_arrays({key: arrays[f"{arm}/{key}"] for key in _PICTURE}, arm, len(self.labels))
+
+    @classmethod
+    def read(cls, path: Path) -> Snapshot:
+        """Read a snapshot file.
+
+        Raises:
+            ValueError: the file is damaged or is no snapshot.
+        """
+        from safetensors.numpy import load
+
+        try:
+            content = path.read_bytes()
+            header = _metadata(content)
+            return cls(load(content), json.loads(header["snapshot"]))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"snapshot {path.name} cannot be read: {reason:.200}") from error
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that were probed, in the order of the settings."""
+        return list(self._values)
+
+    def values(self, arm: str) -> dict[str, float]:
+        """Return the scalars of an arm without touching its arrays."""
+        if arm not in self._values:
+            raise ValueError(f"no arm {arm!r} in this snapshot; it has {', '.join(self.arms)}")
+        return dict(self._values[arm])
+
+    def arm(self, name: str) -> ArmSnapshot:
+        """Return one arm's picture, in float32.
+
+        Raises:
+            ValueError: no such arm in this snapshot.
+        """
+        values = self.values(name)
+        part = {key: self._arrays[f"{name}/{key}"] for key in ("plan", "cost", "scores")}
+        wide = {key: array.astype(np.float32) for key, array in part.items()}
+        wide["plan"] /= wide["plan"].shape[0]  # stored as plan × n, which keeps fp16 exact enough
+        return ArmSnapshot(
+            **wide,
+            teacher=self._arrays[f"{name}/teacher"].astype(np.float32),
+            student=self._arrays[f"{name}/student"].astype(np.float32),
+            prediction=self._arrays[f"{name}/prediction"].astype(np.int64),
+            values=values,
+            fitted=name in self._fitted,
+        )
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]

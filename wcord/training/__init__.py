@@ -1,0 +1,1 @@
+"""Training: `distillation` begins and resumes, `prepare` builds, `loop` takes the steps."""

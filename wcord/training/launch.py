@@ -1,0 +1,73 @@
+"""Training in a detached process: a run goes on when the page or notebook is closed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from wcord.runs import Run
+from wcord.runs.paths import new_run_path
+from wcord.runs.storage import write_json
+from wcord.runs.writer import create
+from wcord.settings.experiment import Experiment
+from wcord.settings.loading import load
+from wcord.settings.plugins import require_importable, search_path
+
+
+def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None = None) -> Run:
+    """Start a detached process that trains, and return its run at once.
+
+    The directory and its settings exist before the process starts, so that a page has
+    something to show while torch is imported. What the process prints goes to log.txt.
+
+    Args:
+        experiment: settings, or the name of a preset.
+        run_dir: as in `wcord.distill`.
+
+    Raises:
+        ValueError: settings that cannot be run, a term of your own that another process could
+            not import (see the setting `plugins`), or a directory that exists.
+    """
+    experiment = load(experiment) if isinstance(experiment, str) else experiment
+    require_importable(experiment.arms, experiment.plugins)
+    run = create(new_run_path(experiment.name, run_dir), experiment.yaml())
+    return relaunch(run)
+
+
+def relaunch(run: Run) -> Run:
+    """Start a detached process that goes on with a run (see `wcord.resume`); return at once."""
+    run.clear_requests()
+    _write_starting(run, os.getpid())
+    with open(run.path / "log.txt", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wcord", "resume", str(run.path.resolve()), "--quiet"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | search_path(run.plain_settings),
+        )
+    if run.status.pid == os.getpid():  # else the new process has written its own status already
+        _write_starting(run, process.pid)
+    threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+    return run
+
+
+def _write_starting(run: Run, pid: int) -> None:
+    """Write the status of a run whose process `pid` is about to begin."""
+    status = dataclasses.replace(
+        run.status,
+        state="starting",
+        pid=pid,
+        error=None,
+        host=socket.gethostname(),
+        heartbeat=time.time(),
+    )
+    entries = dataclasses.asdict(status)
+    del entries["alive"]
+    write_json(run.path / "status.json", entries)
