@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test lint bench results gpu gpu-table notebooks lock
+.PHONY: app lab test quick lint bench results gpu gpu-table notebooks lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -13,6 +13,15 @@ lab: .venv/ready ## open JupyterLab on the first notebook
 
 test: .venv/ready lint ## lint, types, tests, notebooks
 	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
+
+# the tests that are done in seconds, without training, pages or browsers
+QUICK := tests/test_bank.py tests/test_cli.py tests/test_contributing.py tests/test_data.py \
+    tests/test_experiment.py tests/test_labels.py tests/test_objectives_registry.py \
+    tests/test_objectives_terms.py tests/test_report.py tests/test_rooms.py tests/test_runs.py \
+    tests/test_transport.py tests/test_views.py
+
+quick: .venv/ready lint ## lint, types and the fast tests, in less than 90 seconds
+	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(QUICK)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The entry of the lab: `streamlit run app.py`."""
+"""The dashboard: `streamlit run app.py`."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Measurements of speed: `make bench`, or `python -m benchmarks.NAME`."""
+"""Benchmarks of speed, memory and reliability: `make bench`, or `python -m benchmarks.NAME`."""

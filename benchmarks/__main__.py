@@ -1,7 +1,7 @@
-"""`make bench`: every measurement, one after the other."""
+"""`make bench`: transport, negatives, training and steps, one after the other."""
 
 from benchmarks import negatives, steps, training, transport
 
-for measurement in (transport, negatives, training, steps):
-    print(f"\n== {measurement.__name__}: {(measurement.__doc__ or '').splitlines()[0]}")
-    measurement.main()
+for benchmark in (transport, negatives, training, steps):
+    print(f"\n== {benchmark.__name__}: {(benchmark.__doc__ or '').splitlines()[0]}")
+    benchmark.main()

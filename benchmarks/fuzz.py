@@ -1,11 +1,11 @@
-"""Coverage-guided fuzzing of the files of a run: every byte string is a result or one clear line.
+"""Coverage-guided fuzzing of a run's files: any bytes give a valid result or one clear line.
 
     uv pip install atheris
     python -m benchmarks.fuzz settings -max_total_time=300
 
-What comes after the name of the file (settings, control, metrics, snapshot, checkpoint) goes to
-libFuzzer. It starts from sound files of a short run. Anything raised but a ValueError of one line
-ends it with the bytes that did it.
+The first argument names the file: settings, control, metrics, snapshot or checkpoint. The other
+arguments go to libFuzzer, which starts from the valid file of a short run. An error other than a
+ValueError with one line ends the fuzzing, and libFuzzer prints the bytes that caused it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Reader = Callable[[Run], object]
 
 
 def read_checkpoint(run: Run) -> object:
-    """Read the newest checkpoint, which must be refused or be whole."""
+    """Read the newest checkpoint; a damaged one is refused."""
     folder = run.path / "checkpoints"
     text = (run.path / "settings.yaml").read_text("utf-8")
     return checkpoints.read(folder, checkpoints.steps(folder)[-1], checkpoints.digest_of(text))
 
 
 def read_snapshot(run: Run) -> object:
-    """Read the newest snapshot and every arm of it."""
+    """Read the newest snapshot with all its arms."""
     snapshot = Snapshot.read(run.path / "snapshots" / f"{run.steps[-1]}.safetensors")
     return [snapshot.arm(name) for name in snapshot.arms]
 
@@ -51,9 +51,9 @@ READERS: dict[str, tuple[str, Reader]] = {
 
 
 def main() -> None:
-    """Fuzz one kind of file until libFuzzer's limit."""
+    """Fuzz one file until libFuzzer's limit."""
     if len(sys.argv) < 2 or sys.argv[1] not in READERS:
-        sys.exit(f"say which file: {', '.join(READERS)}")
+        sys.exit(f"name a file to fuzz: {', '.join(READERS)}")
     pattern, read = READERS[sys.argv.pop(1)]
     folder = Path(tempfile.mkdtemp())
     short = wcord.load("digits-compression").replace(
@@ -65,7 +65,7 @@ def main() -> None:
     corpus.mkdir()
     shutil.copy(path, corpus)
 
-    def once(content: bytes) -> None:
+    def read_bytes(content: bytes) -> None:
         path.write_bytes(content)
         try:
             with redirect_stderr(StringIO()):
@@ -73,7 +73,7 @@ def main() -> None:
         except ValueError as error:
             assert str(error).strip() and "\n" not in str(error), repr(error)
 
-    atheris.Setup([*sys.argv, str(corpus)], once)
+    atheris.Setup([*sys.argv, str(corpus)], read_bytes)
     atheris.Fuzz()
 
 

@@ -1,19 +1,19 @@
-"""On a GPU: is it right, how fast is it, and the table of the short recipe. One command.
+"""All measurements on a GPU by one command: correctness, speed, and the short recipe.
 
     python -m benchmarks.gpu --data tinyimagenet100.npz --out gpu-out      (or make gpu DATA=…)
     python -m benchmarks.gpu --small                                 anywhere, in a minute or two
 
-Four parts, each a process of its own with a time box, so that neither a failure nor a slow part
-stops the next. Each writes what it has to `--out` as soon as it has it:
+There are four parts. Each runs in its own process with a time limit, so that neither a failure nor
+a slow part stops the next, and writes every result to `--out` at once:
 
     right   tests marked `cuda`                                     right.txt
-    fast    milliseconds a step, way by way; Sinkhorn               fast.json
-    whole   the short recipe, seed after seed                       whole.json, teacher.part*
+    fast    milliseconds per step in several ways; Sinkhorn         fast.json
+    whole   the short recipe, seed after seed                       whole.json, teacher.*.part*
     long    240 epochs of WCoRD alone, timed                        long.json
 
-What an earlier run left in `--out` is taken up: a measurement that is made again replaces its own
-figures only, a seed that is done is not run again, the teacher is read from its parts, and a run
-that was cut off goes on where it lies in $WCORD_RUNS. `benchmarks.gpu_report` makes a page of it.
+Results in `--out` are kept: a repeated measurement replaces its own figures only, a finished seed
+is not repeated, the teacher is restored from its parts, and an interrupted run is resumed from
+$WCORD_RUNS. `benchmarks.gpu_report` writes the page of these results.
 """
 
 from __future__ import annotations
@@ -33,148 +33,153 @@ from typing import Any
 import torch
 
 import wcord
-from benchmarks import gpu_steps, gpu_transport
+from benchmarks import gpu_problem, gpu_steps, gpu_transport
 from benchmarks.table import few_images
 from wcord.analysis.sweep_runs import run_or_resume
 from wcord.runs import runs_folder
 from wcord.runs.checkpoints import digest_of
 from wcord.runs.storage import write_bytes, write_json
 
-BOXES = {"right": 180, "fast": 300, "whole": 3600, "long": 1200}  # seconds
+TIME_LIMITS = {"right": 180, "fast": 300, "whole": 3600, "long": 1200}  # seconds
 PRESETS = (
     "tinyimagenet100-resnet32x4-resnet8x4-short",
     "tinyimagenet100-resnet32x4-resnet8x4-short-wrong-pairs",
 )
-PIECE = 15 * 10**6  # bytes of a part of the teacher's file
+PART_BYTES = 15 * 10**6  # size of a part of the teacher's file
 SMALL = {
     "epochs": 1, "teacher.epochs": 1, "teacher.model": "resnet8", "student.model": "resnet8",
     "batch": 16, "threads": 1,
 }  # fmt: skip
 
 
-def right(asked: argparse.Namespace) -> None:
-    """Run the tests marked `cuda`; without a device a few of them, on the CPU."""
-    # only files that have such tests: others import what a GPU machine may lack
+def right(options: argparse.Namespace) -> None:
+    """Run the tests marked `cuda`; with --small a few of them, on the CPU."""
+    # other test files may import packages that the GPU machine lacks
     files = [str(path) for path in Path("tests").glob("*.py") if "mark.cuda" in path.read_text()]
     command = [sys.executable, "-m", "pytest", "-m", "cuda", "-p", "no:cacheprovider"]
     environment = dict(os.environ)
-    if asked.small:
+    if options.small:
         command += ["tests/test_cuda.py", "-k", "bank"]
         environment["WCORD_CUDA_TESTS_ON"] = "cpu"
     else:
         command += ["-n", "6", "--durations", "8", *files]
-    with (asked.out / "right.txt").open("w", encoding="utf-8") as out:
+    with (options.out / "right.txt").open("w", encoding="utf-8") as out:
         subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False)
-    print((asked.out / "right.txt").read_text("utf-8")[-3000:])
+    print((options.out / "right.txt").read_text("utf-8")[-3000:])
 
 
-def fast(asked: argparse.Namespace) -> None:
-    """Time steps and solvers."""
-    size = gpu_steps.SMALL if asked.small else gpu_steps.Size()
-    found: dict[str, Any] = {"conditions": conditions(), "size": vars(size)}
-    before = read(asked.out / "fast.json", found)
-    for key, value in found.items():
-        if before.get(key) != value:
-            sys.exit(f"{asked.out}/fast.json was measured with other {key}: choose another --out")
-    found = before
+def fast(options: argparse.Namespace) -> None:
+    """Time training steps and solvers."""
+    size = gpu_problem.SMALL if options.small else gpu_problem.Size()
+    header: dict[str, Any] = {"conditions": conditions(), "size": vars(size)}
+    results = read_results(options.out / "fast.json", header)
+    for key, value in header.items():
+        if results.get(key) != value:
+            sys.exit(f"{options.out}/fast.json was measured with other {key}: choose another --out")
 
-    def keep(name: str, measured: Any) -> None:
-        found[name] = measured
-        write_json(asked.out / "fast.json", found)
-        print(name, json.dumps(measured)[:2000], flush=True)
+    def save(name: str, values: Any) -> None:
+        results[name] = values
+        write_json(options.out / "fast.json", results)
+        print(name, json.dumps(values)[:2000], flush=True)
 
-    for name, measured in gpu_steps.parts(size, asked.device, asked.only):
-        keep(name, measured)
-    if not asked.only or "sinkhorn" in asked.only:
-        sizes, seconds = ((16,), 0.1) if asked.small else (gpu_transport.SIZES, 1.5)
-        keep("sinkhorn", gpu_transport.measure(asked.device, sizes, seconds=seconds))
+    for name, values in gpu_steps.measure(size, options.device, options.only):
+        save(name, values)
+    if not options.only or "sinkhorn" in options.only:
+        sizes, seconds = ((16,), 0.1) if options.small else (gpu_transport.SIZES, 1.5)
+        save("sinkhorn", gpu_transport.measure(options.device, sizes, seconds=seconds))
 
 
-def whole(asked: argparse.Namespace) -> None:
-    """Run the short recipe and its twin with wrong pairs, seed after seed, while there is time."""
+def whole(options: argparse.Namespace) -> None:
+    """Run the short recipe, clean and with wrong pairs, seed after seed, within the time limit."""
     began = time.monotonic()
-    results = read(asked.out / "whole.json", [])
-    take_up_teacher(asked.out)
-    took: dict[str, float] = {}
-    for seed in range(asked.seeds):
+    results = read_results(options.out / "whole.json", [])
+    restore_teacher(options.out)
+    durations: dict[str, float] = {}
+    for seed in range(options.seeds):
         for preset in PRESETS:
-            wanted = experiment(preset, seed, asked)
-            if any(r["settings"] == without_paths(wanted) for r in results):
+            settings = experiment(preset, seed, options)
+            if any(r["settings"] == without_paths(settings) for r in results):
                 continue
-            left = asked.seconds - (time.monotonic() - began)
-            if left < 1.1 * took.get(preset, 0):
+            left = options.seconds - (time.monotonic() - began)
+            if left < 1.1 * durations.get(preset, 0):
                 print(f"no time for seed {seed} of {preset}: {left:.0f} s left")
                 return
             started = time.monotonic()
-            run = gone_on(wanted)
-            took[preset] = time.monotonic() - started
-            if run.summary is None:  # its time was up
+            run = train_or_resume(settings)
+            durations[preset] = time.monotonic() - started
+            if run.summary is None:  # stopped by the time limit
                 return
-            record = {"preset": preset, "seed": seed, "summary": run.summary, "small": asked.small}
-            record |= {"conditions": conditions(), "wall": round(took[preset], 1)}
-            record["settings"] = without_paths(wanted)
+            record = {
+                "preset": preset,
+                "seed": seed,
+                "summary": run.summary,
+                "small": options.small,
+                "conditions": conditions(),
+                "wall": round(durations[preset], 1),
+                "settings": without_paths(settings),
+            }
             results.append(record)
-            write_json(asked.out / "whole.json", results)
-            keep_teacher(asked.out)
+            write_json(options.out / "whole.json", results)
+            save_teacher(options.out)
             print(preset, seed, {k: v["test_accuracy"] for k, v in run.summary["arms"].items()})
-            print(f"{took[preset]:.1f} s", flush=True)
+            print(f"{durations[preset]:.1f} s", flush=True)
 
 
-def experiment(preset: str, seed: int, asked: argparse.Namespace) -> wcord.Experiment:
-    """Return the settings of one run of part `whole`."""
-    changes: dict[str, Any] = {"seed": seed, "data.source": asked.data}
-    if asked.device.type == "cuda":
+def experiment(preset: str, seed: int, options: argparse.Namespace) -> wcord.Experiment:
+    """Return the settings of one run of the part `whole`."""
+    changes: dict[str, Any] = {"seed": seed, "data.source": options.data}
+    if options.device.type == "cuda":
         changes |= {"precision": "bfloat16", "speed": "graphs"}
-    if asked.small:
+    if options.small:
         changes |= SMALL
-    if preset == PRESETS[1]:  # no term of theirs looks at a pair: they are in the clean run
+    if preset == PRESETS[1]:  # uses no pairs: the same as in the clean run
         changes |= {"arms.plain": None}
-        changes |= {"arms.hint": None}  # for the time
-    for change in asked.set:
+        changes |= {"arms.hint": None}  # saves time
+    for change in options.set:
         key, _, value = change.partition("=")
         changes[key] = json.loads(value)
     return wcord.load(preset).replace(changes)
 
 
-def gone_on(wanted: wcord.Experiment) -> wcord.Run:
-    """Train, or go on with a run of the same settings that was cut off."""
-    path = runs_folder() / f"{wanted.name}-{wanted.seed}-{digest_of(wanted.yaml())[:8]}"
-    return run_or_resume(wanted, path, progress=False)
+def train_or_resume(settings: wcord.Experiment) -> wcord.Run:
+    """Return the run of these settings: trained, or resumed where it was interrupted."""
+    path = runs_folder() / f"{settings.name}-{settings.seed}-{digest_of(settings.yaml())[:8]}"
+    return run_or_resume(settings, path, progress=False)
 
 
 def without_paths(experiment: wcord.Experiment) -> dict[str, Any]:
-    """Return the settings as plain data, with the name of the images' file and not its folder."""
+    """Return the settings as plain data, with the image file's name instead of its path."""
     settings = experiment.plain()
     settings["data"]["source"] = f"npz:{Path(settings['data']['source']).name}"
     return settings
 
 
-def long(asked: argparse.Namespace) -> None:
-    """Train WCoRD alone for the 240 epochs of the standard recipe, teacher apart."""
-    one = experiment(PRESETS[0].removesuffix("-short"), 0, asked)
-    changes = {"arms": {"wcord": one.arms["wcord"]}, "teacher.seed": 0}
+def long(options: argparse.Namespace) -> None:
+    """Time WCoRD alone over the 240 epochs of the standard recipe; its teacher exists already."""
+    settings = experiment(PRESETS[0].removesuffix("-short"), 0, options)
+    changes = {"arms": {"wcord": settings.arms["wcord"]}, "teacher.seed": 0}
     short = wcord.load(PRESETS[0]).teacher
-    if not asked.small:  # the short recipe's teacher: it is there already
+    if not options.small:  # the teacher of the short recipe is trained already
         changes |= {"teacher.epochs": short.epochs, "teacher.optimizer": short.optimizer}
-    run = gone_on(one.replace(changes))
+    run = train_or_resume(settings.replace(changes))
     if run.summary is not None:
         record = {"summary": run.summary, "conditions": conditions()}
-        write_json(asked.out / "long.json", record)
+        write_json(options.out / "long.json", record)
         print("240 epochs", run.summary["seconds"])
 
 
-def keep_teacher(out: Path) -> None:
-    """Copy the cached teachers to `out`, in parts that are small enough to be carried."""
+def save_teacher(out: Path) -> None:
+    """Copy the cached teachers to `out`, in parts of a limited size."""
     for path in (runs_folder() / ".teachers").glob("*.safetensors"):
         content = path.read_bytes()
-        for place in range(0, len(content), PIECE):
-            part = out / f"teacher.{path.stem}.part{place // PIECE}"
+        for start in range(0, len(content), PART_BYTES):
+            part = out / f"teacher.{path.stem}.part{start // PART_BYTES}"
             if not part.exists():
-                write_bytes(part, content[place : place + PIECE])
+                write_bytes(part, content[start : start + PART_BYTES])
 
 
-def take_up_teacher(out: Path) -> None:
-    """Put a teacher that an earlier run left in `out` into the cache."""
+def restore_teacher(out: Path) -> None:
+    """Copy the teachers in `out` back to the cache."""
     folder = runs_folder() / ".teachers"
     for first in out.glob("teacher.*.part0"):
         parts = sorted(out.glob(f"{first.stem}.part*"), key=lambda p: int(p.suffix[5:]))
@@ -185,7 +190,7 @@ def take_up_teacher(out: Path) -> None:
 
 
 def conditions() -> dict[str, Any]:
-    """Return on what it was measured."""
+    """Return the device and the versions."""
     cuda = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
@@ -197,19 +202,19 @@ def conditions() -> dict[str, Any]:
     }
 
 
-def read(path: Path, nothing: Any) -> Any:
-    """Return what an earlier run wrote, `nothing` where there is none."""
-    return json.loads(path.read_text("utf-8")) if path.exists() else nothing
+def read_results(path: Path, missing: Any) -> Any:
+    """Return the content of a JSON file, or `missing` where there is no file."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else missing
 
 
 PARTS = {"right": right, "fast": fast, "whole": whole, "long": long}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return what is asked for.
+    """Return the options of the command line.
 
     Raises:
-        SystemExit: with code 2 and a line that says what to do.
+        SystemExit: with code 2 and one line that names the mistake.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
@@ -217,58 +222,58 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="gpu-out, or gpu-out-small with --small")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="check the command, not the numbers")
-    parser.add_argument("--seconds", type=float, help="time box of every part")
-    parser.add_argument("--set", nargs="*", default=[], metavar="SETTING=JSON", help="of `whole`")
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="of `fast`")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args(arguments)
-    parts = asked.parts or list(PARTS)[: 4 if asked.data or asked.small else 2]
+    parser.add_argument("--seconds", type=float, help="time limit of each part")
+    parser.add_argument("--set", nargs="*", default=[], metavar="SETTING=JSON", help="of whole")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="parts of fast")
+    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    parts = options.parts or list(PARTS)[: 4 if options.data or options.small else 2]
     refusal = None
     if unknown := [part for part in parts if part not in PARTS]:
         refusal = f"unknown part {unknown[0]!r}: known are {', '.join(PARTS)}"
-    elif not asked.small and not torch.cuda.is_available():
+    elif not options.small and not torch.cuda.is_available():
         refusal = "there is no CUDA device here: add --small (make gpu SMALL=1) to try the command"
-    elif not asked.small and not asked.data and {"whole", "long"} & set(parts):
-        refusal = "say which images: --data tinyimagenet100.npz (make gpu DATA=…)"
+    elif not options.small and not options.data and {"whole", "long"} & set(parts):
+        refusal = "name the images: --data tinyimagenet100.npz (make gpu DATA=…)"
     if refusal:
         parser.exit(2, f"{refusal}\n")
-    asked.parts = parts
-    asked.out = asked.out or Path("gpu-out-small" if asked.small else "gpu-out")
-    asked.out.mkdir(parents=True, exist_ok=True)
-    return asked
+    options.parts = parts
+    options.out = options.out or Path("gpu-out-small" if options.small else "gpu-out")
+    options.out.mkdir(parents=True, exist_ok=True)
+    return options
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the parts asked for, each in a process of its own."""
-    asked = parse(arguments)
-    if asked.here:
-        carry_out(asked.parts[0], asked)
+    """Run the parts, each in its own process."""
+    options = parse(arguments)
+    if options.in_process:
+        run_part(options.parts[0], options)
         return
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    given = [word for word in given if word not in PARTS]
-    for part in asked.parts:
+    words = sys.argv[1:] if arguments is None else arguments
+    flags = [word for word in words if word not in PARTS]
+    for part in options.parts:
         began = time.monotonic()
-        ended = boxed(part, given, asked.seconds or BOXES[part])
-        print(f"part {part}: {ended}, {time.monotonic() - began:.0f} s", flush=True)
+        outcome = run_limited(part, flags, options.seconds or TIME_LIMITS[part])
+        print(f"part {part}: {outcome}, {time.monotonic() - began:.0f} s", flush=True)
 
 
-def carry_out(part: str, asked: argparse.Namespace) -> None:
-    """Carry out one part in this process."""
-    asked.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    asked.seconds = asked.seconds or BOXES[part]
+def run_part(part: str, options: argparse.Namespace) -> None:
+    """Run one part in this process."""
+    options.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options.seconds = options.seconds or TIME_LIMITS[part]
     with tempfile.TemporaryDirectory() as folder:
-        if asked.small:
+        if options.small:
             torch.set_num_threads(1)
             os.environ["WCORD_RUNS"] = folder
-            asked.data = few_images(Path(folder) / "few.npz")
-        elif asked.data:
-            asked.data = f"npz:{Path(asked.data).resolve()}"
-        PARTS[part](asked)
+            options.data = few_images(Path(folder) / "few.npz")
+        elif options.data:
+            options.data = f"npz:{Path(options.data).resolve()}"
+        PARTS[part](options)
 
 
-def boxed(part: str, given: list[str], seconds: float) -> str:
-    """Run one part in a process that ends when its time is up; return how it ended."""
-    command = [sys.executable, "-m", "benchmarks.gpu", part, *given, "--here"]
+def run_limited(part: str, flags: list[str], seconds: float) -> str:
+    """Run one part in a process with a time limit; return how it ended."""
+    command = [sys.executable, "-m", "benchmarks.gpu", part, *flags, "--in-process"]
     process = subprocess.Popen(command, start_new_session=True)
     try:
         code = process.wait(seconds)
@@ -279,7 +284,7 @@ def boxed(part: str, given: list[str], seconds: float) -> str:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        return "its time was up"
+        return "stopped at its time limit"
     return "done" if code == 0 else f"failed with exit code {code}"
 
 

@@ -2,12 +2,11 @@
 
     python -m benchmarks.gpu_transport            the GPU where there is one, else the CPU
 
-The problem, the solvers and the clock's turns are those of `benchmarks.transport`, on any device:
-a given cost (float32, n x n, uniform masses), epsilon 0.05, 100 updates, the gradient of the
-transport cost by the envelope theorem. On a GPU the clock stops when the device has finished.
-geomloss halves its steps (it averages each potential with its update, and updates both at once)
-and lowers epsilon to its goal on the way, so its plan after as many updates is another one: the
-row error of each plan stands beside its time.
+The problem and the solvers are those of `benchmarks.transport`, on any device: a given cost matrix
+(float32, n x n, uniform masses), epsilon 0.05, 100 updates, the gradient of the transport cost by
+the envelope theorem. The time of a GPU ends when the device has finished. geomloss averages each
+potential with its update, updates both sides at once, and lowers epsilon step by step. So its plan
+after equally many updates differs from ours, and the table shows the row error of every plan.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import time
 import warnings
 from functools import partial
 from typing import Any
@@ -25,17 +23,19 @@ import ot
 import torch
 from torch import Tensor
 
-from benchmarks.transport import EPSILON, ITERATIONS, SOLVERS, Solver, problem
+from benchmarks.gpu_profile import synchronize
+from benchmarks.interleaved import time_interleaved
+from benchmarks.transport import EPSILON, ITERATIONS, SOLVERS, Solver, problem, solve
 from wcord.transport.scaling import kernel_form
 
 SIZES = (64, 128, 256, 512, 1024, 2048)
-REPEATS = 5  # calls of one solver in one turn
+REPEATS = 5  # calls of one solver in its turn
 OURS = "wcord"
-AGREE = 1e-4  # sum of |plan - ours| up to which plans after equal updates are the same
+AGREE = 1e-4  # sum of |plan - ours| below which plans are called equal
 
 
 def kernel_scheme(cost: Tensor) -> Tensor:
-    """Ours without the fused kernel: what `wcord` is on a CPU and above 256 x 256."""
+    """Our solver without the fused kernel, as on a CPU and above 256 x 256."""
     size = len(cost)
     mass = cost.new_full((size,), 1 / size)
     with torch.no_grad():
@@ -53,64 +53,52 @@ def geomloss_solve(geomloss: Any, cost: Tensor) -> Tensor:
 
 
 def solvers(device: torch.device) -> tuple[dict[str, tuple[Solver, str]], dict[str, str]]:
-    """Return name: (solver, its updates in words), and name: why it is left out."""
+    """Return name -> (solver, description of its updates), and name -> why it is left out."""
     alternating = f"{ITERATIONS} of rows, then columns"
-    found = {name: (solver, alternating) for name, solver in SOLVERS.items()}
+    available = {name: (solver, alternating) for name, solver in SOLVERS.items()}
     if device.type == "cuda":
-        found["wcord, kernel form"] = kernel_scheme, alternating
+        available["wcord, kernel form"] = kernel_scheme, alternating
     name = "geomloss.ot.solve, epsilon scaling"
     try:
         geomloss = importlib.import_module("geomloss.ot")
     except ImportError as error:
-        return found, {name: f"geomloss is missing: {error}"}
-    found[name] = partial(geomloss_solve, geomloss), f"{ITERATIONS} averaged of both sides at once"
-    return found, {}
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return available, {name: f"geomloss is missing: {error}"}
+    available[name] = (
+        partial(geomloss_solve, geomloss),
+        f"{ITERATIONS} averaged of both sides at once",
+    )
+    return available, {}
 
 
 def _evidence(solver: Solver, cost: Tensor, ours: Tensor | None) -> dict[str, Any]:
-    """Return what one call's plan and gradient are worth."""
+    """Return the plan of one call, its row error, and the differences of plan and gradient."""
     leaf = cost.clone().requires_grad_(True)
     plan = solver(leaf).detach()
     assert leaf.grad is not None
     rows = float((plan.sum(1) - 1 / len(cost)).abs().sum())
-    apart = 0.0 if ours is None else float((plan - ours).abs().sum())
+    difference = 0.0 if ours is None else float((plan - ours).abs().sum())
     return {
         "plan": plan,
         "row_error": rows,
-        "apart": apart,
+        "apart": difference,
         "gradient_apart": float((leaf.grad - plan).abs().sum()),
-        "agrees": apart < AGREE,
+        "agrees": difference < AGREE,
     }
 
 
 def _seconds(
-    chosen: dict[str, tuple[Solver, str]], cost: Tensor, rounds: int, seconds: float
+    available: dict[str, tuple[Solver, str]], cost: Tensor, rounds: int, seconds: float
 ) -> dict[str, np.ndarray]:
-    """Return seconds a call, one number a round for every solver, measured in turns."""
-    leaf, names = cost.clone().requires_grad_(True), list(chosen)
-    for name in names:
-        chosen[name][0](leaf)  # warm up
-    _wait(cost.device)
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    began = time.perf_counter()
-    for turn in range(rounds):
-        for place in range(len(names)):
-            name = names[(turn + place) % len(names)]
-            solver = chosen[name][0]
-            started = time.perf_counter()
-            for _ in range(REPEATS):
-                leaf.grad = None
-                solver(leaf)
-            _wait(cost.device)
-            taken[name].append((time.perf_counter() - started) / REPEATS)
-        if turn >= 2 and time.perf_counter() - began > seconds:
-            break
-    return {name: np.array(times) for name, times in taken.items()}
+    """Return seconds per call, one value per round for every solver."""
+    leaf = cost.clone().requires_grad_(True)
+    times = time_interleaved(
+        {name: partial(solve, solver, leaf) for name, (solver, _) in available.items()},
+        rounds,
+        repeats=REPEATS,
+        synchronize=partial(synchronize, cost.device),
+        limit=seconds,
+    )
+    return {name: np.array(values) for name, values in times.items()}
 
 
 def measure(
@@ -122,50 +110,50 @@ def measure(
     """Time every solver at every size.
 
     Args:
-        device: where cost and solvers are.
+        device: device of cost and solvers.
         sizes: n of the n x n costs.
-        rounds: turns of every solver, at most.
-        seconds: no new round of a size starts after this, but for the first three.
+        rounds: rounds of every size, at most.
+        seconds: no new round of a size starts after this, except the first three.
 
     Returns:
-        One row a size and solver: ms a call (median over rounds); ratio, ratio_low, ratio_high:
-        median and quartiles over rounds of its time over ours in that round, above 1 where ours
-        is faster; apart: sum |plan - ours|, and whether it agrees (only solvers with the same
-        updates can); gradient_apart: sum |gradient - its own plan|; row_error: sum of
-        |P 1 - 1/n|; updates; rounds; device and versions. A solver that is left out has a row
-        with `left_out`, why, and no numbers.
+        One row per size and solver. ms: per call, median over rounds; ratio, ratio_low,
+        ratio_high: median and quartiles over rounds of its time over ours, above 1 where ours is
+        faster; apart: sum |plan - ours|; agrees: whether that is below AGREE (only solvers with
+        the same updates can agree); gradient_apart: sum |gradient - own plan|; row_error: sum
+        |P 1 - 1/n|; updates; rounds; device and versions. The row of a solver that is left out has
+        the reason in `left_out`, and no numbers.
     """
     device = torch.device(device)
-    chosen, missing = solvers(device)
-    name_of_device = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    available, missing = solvers(device)
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     rows: list[dict[str, Any]] = [
         {"solver": name, "left_out": why} for name, why in missing.items()
     ]
     for size in sizes:
         cost = problem(size).to(device)
         evidence: dict[str, dict[str, Any]] = {}
-        for name, (solver, _) in list(chosen.items()):
+        for name, (solver, _) in list(available.items()):
             ours = evidence[OURS]["plan"] if evidence else None
             try:
                 evidence[name] = _evidence(solver, cost, ours)
-            except RuntimeError as error:  # a library that cannot do it on this device
+            except RuntimeError as error:  # the library does not support this device
                 rows.append({"solver": name, "left_out": str(error).splitlines()[0]})
-                del chosen[name]
-        taken = _seconds(chosen, cost, rounds, seconds)
-        for name, (_, updates) in chosen.items():
-            low, middle, high = np.percentile(taken[name] / taken[OURS], [25, 50, 75])
+                del available[name]
+        times = _seconds(available, cost, rounds, seconds)
+        for name, (_, updates) in available.items():
+            low, middle, high = np.percentile(times[name] / times[OURS], [25, 50, 75])
             rows.append(
                 {
                     "size": size,
                     "solver": name,
                     "updates": updates,
-                    "ms": float(np.median(taken[name])) * 1e3,
+                    "ms": float(np.median(times[name])) * 1e3,
                     "ratio": float(middle),
                     "ratio_low": float(low),
                     "ratio_high": float(high),
                     **{key: value for key, value in evidence[name].items() if key != "plan"},
-                    "rounds": len(taken[name]),
-                    "device": name_of_device,
+                    "rounds": len(times[name]),
+                    "device": device_name,
                     "versions": f"torch {torch.__version__}, POT {ot.__version__}",
                 }
             )
@@ -190,24 +178,24 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Print the table, and the rows as JSON where a file is named."""
+    """Print the table; write the rows as JSON to the file of `--json`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each size")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time limit of a size")
     parser.add_argument("--json", help="file for the rows")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module="ot")
-    rows = measure(chosen.device, tuple(chosen.sizes), chosen.rounds, chosen.seconds)
+    rows = measure(options.device, tuple(options.sizes), options.rounds, options.seconds)
     print(
         f"Sinkhorn forward + backward without the cost matrix: epsilon {EPSILON}, float32. "
         f"{rows[-1]['device']}, {rows[-1]['versions']}. Ratio: median [quartiles] over rounds."
     )
     print(table(rows))
-    if chosen.json:
-        with open(chosen.json, "w", encoding="utf-8") as file:
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)
 
 

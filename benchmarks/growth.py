@@ -1,11 +1,11 @@
-"""Growth: cost and memory against samples, negatives, batch, dimension, arms; slopes beside theory.
+"""Time and memory of a term against samples, negatives, batch, dimensions and arms.
 
     python -m benchmarks.growth
 
-Forward, backward and bank writing of a term on given features, one thread, float32, thread time,
-median of interleaved rounds. A slope is that of log time against log size between
-the two largest sizes, where fixed costs weigh least. Memory is what the term keeps between steps
-(banks, tables) in MiB, counted from its tensors.
+Forward and backward pass and bank update of a term on given features; one thread, float32, thread
+time, median of interleaved rounds. A slope is that of log time against log size between the two
+largest sizes, where fixed costs weigh least; it is printed beside the expected slope. Memory is the
+size of the tensors (banks, tables) that the term keeps between steps, in MiB.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.interleaved import time_interleaved
 from wcord.models import Output
 from wcord.objectives import TERMS, Objective
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes
@@ -30,7 +31,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """Everything that may grow."""
+    """The sizes that may grow."""
 
     samples: int = SAMPLES
     negatives: int | None = NEGATIVES
@@ -41,8 +42,8 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """One thing that grows: the term, its settings, the sizes, and the expected slopes."""
+class Growth:
+    """A size that grows: the term, its settings, the values of the size, and expected slopes."""
 
     title: str
     term: str
@@ -54,31 +55,31 @@ class Sweep:
 
 
 BANKS = (50_000, 200_000, 1_281_167)
-SWEEPS = (
-    Sweep("samples, 16,384 drawn", "gckt", {"form": "nce"}, "samples", BANKS, "0", "1"),
-    Sweep("samples, 16,384 drawn", "gckt", {}, "samples", BANKS, "0", "1"),
-    Sweep("samples, all of them", "gckt", {"negatives_count": None}, "samples", BANKS, "1", "1"),
-    Sweep("samples, other classes", "crd", {}, "samples", BANKS[:2], "1", "1"),
-    Sweep("negatives", "gckt", {"form": "nce"}, "negatives", (4096, 16384, 49152), "1", "0"),
-    Sweep("negatives", "gckt", {}, "negatives", (4096, 16384, 49152), "below 1", "0"),
-    Sweep("batch", "gckt", {"form": "nce"}, "batch", (64, 128, 256), "1", "0"),
-    Sweep("batch", "lckt", {"iterations": 50}, "batch", (64, 512, 2048), "2", "0"),
-    Sweep("embedding", "gckt", {"form": "nce"}, "dim", (64, 128, 256), "below 1", "1"),
-    Sweep("features", "gckt", {}, "features", (256, 1024, 4096), "1", "0"),
-    Sweep("arms", "gckt", {"form": "nce"}, "arms", (1, 4, 8), "1", "1"),
+GROWTHS = (
+    Growth("samples, 16,384 drawn", "gckt", {"form": "nce"}, "samples", BANKS, "0", "1"),
+    Growth("samples, 16,384 drawn", "gckt", {}, "samples", BANKS, "0", "1"),
+    Growth("samples, all of them", "gckt", {"negatives_count": None}, "samples", BANKS, "1", "1"),
+    Growth("samples, other classes", "crd", {}, "samples", BANKS[:2], "1", "1"),
+    Growth("negatives", "gckt", {"form": "nce"}, "negatives", (4096, 16384, 49152), "1", "0"),
+    Growth("negatives", "gckt", {}, "negatives", (4096, 16384, 49152), "below 1", "0"),
+    Growth("batch", "gckt", {"form": "nce"}, "batch", (64, 128, 256), "1", "0"),
+    Growth("batch", "lckt", {"iterations": 50}, "batch", (64, 512, 2048), "2", "0"),
+    Growth("embedding", "gckt", {"form": "nce"}, "dim", (64, 128, 256), "below 1", "1"),
+    Growth("features", "gckt", {}, "features", (256, 1024, 4096), "1", "0"),
+    Growth("arms", "gckt", {"form": "nce"}, "arms", (1, 4, 8), "1", "1"),
 )
 
 
-def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
-    """Return one training step of the term(s) and the MiB they keep."""
+def build(growth: Growth, size: Size) -> tuple[Callable[[], None], float]:
+    """Return a training step of the term, once per arm, and the MiB that it keeps."""
     shapes = Shapes(size.features, size.features, CLASSES, CLASSES, True, size.samples)
-    asked = dict(sweep.settings)
-    fields = TERMS[sweep.term].Settings.model_fields
+    values = dict(growth.settings)
+    fields = TERMS[growth.term].Settings.model_fields
     if "negatives_count" in fields:
-        asked.setdefault("negatives_count", size.negatives)
+        values.setdefault("negatives_count", size.negatives)
     if "dim" in fields:
-        asked.setdefault("dim", size.dim)
-    settings = {sweep.term: TERMS[sweep.term].Settings.model_validate(asked)}
+        values.setdefault("dim", size.dim)
+    settings = {growth.term: TERMS[growth.term].Settings.model_validate(values)}
     arms = [Objective(settings, shapes, 0) for _ in range(size.arms)]
     draw = torch.Generator().manual_seed(0)
     labels = torch.randint(CLASSES, (size.samples,), generator=draw)
@@ -88,15 +89,15 @@ def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
             sides = [
                 torch.randn(len(index), size.features, generator=draw).relu() for _ in range(2)
             ]
-            blank = torch.zeros(len(index), 1)
-            outputs = [Output(side, blank) for side in sides]
+            logits = torch.zeros(len(index), 1)
+            outputs = [Output(side, logits) for side in sides]
             yield FirstPassBatch(index, labels[index], outputs[0], outputs[1])
 
     for arm in arms:
         arm.fill_banks(passes)
     index = torch.randperm(size.samples, generator=draw)[: size.batch]
-    whole = torch.ones(size.batch, dtype=torch.bool)
-    batch = Batch(index, labels[index], whole, labels[index], 0, 0)
+    labelled = torch.ones(size.batch, dtype=torch.bool)
+    batch = Batch(index, labels[index], labelled, labels[index], 0, 0)
     t, s = (torch.randn(size.batch, size.features, generator=draw).relu() for _ in range(2))
     logits = torch.zeros(size.batch, CLASSES)
 
@@ -107,22 +108,17 @@ def build(sweep: Sweep, size: Size) -> tuple[Callable[[], None], float]:
             total.backward()
             arm.update()
 
-    kept = sum(v.numel() * v.element_size() for arm in arms for v in arm.state_dict().values())
-    return step, kept / 2**20
+    tensors = [tensor for arm in arms for tensor in arm.state_dict().values()]
+    return step, sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
 
 
-def measure(sweep: Sweep) -> tuple[list[float], list[float]]:
+def measure(growth: Growth) -> tuple[list[float], list[float]]:
     """Return milliseconds and MiB of every size."""
-    built = [build(sweep, Size(**{sweep.key: value})) for value in sweep.values]
-    for step, _ in built:
-        step()
-    taken: list[list[float]] = [[] for _ in built]
-    for _ in range(ROUNDS):
-        for (step, _), times in zip(built, taken, strict=True):
-            began = time.thread_time()
-            step()
-            times.append(1e3 * (time.thread_time() - began))
-    return [statistics.median(times) for times in taken], [kept for _, kept in built]
+    built = [build(growth, Size(**{growth.key: value})) for value in growth.values]
+    steps = {str(number): step for number, (step, _) in enumerate(built)}
+    seconds = time_interleaved(steps, ROUNDS, clock=time.thread_time)
+    milliseconds = [1e3 * statistics.median(values) for values in seconds.values()]
+    return milliseconds, [memory for _, memory in built]
 
 
 def slope(values: tuple[int, ...], costs: list[float]) -> float:
@@ -131,7 +127,7 @@ def slope(values: tuple[int, ...], costs: list[float]) -> float:
 
 
 def main() -> None:
-    """Print a row for each thing that grows."""
+    """Print a row for every size that grows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.parse_args()
     torch.set_num_threads(1)
@@ -142,19 +138,19 @@ def main() -> None:
     )
     print("| grows | term | sizes | ms | slope | expected | MiB kept | slope | expected |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for sweep in SWEEPS:
-        times, kept = measure(sweep)
-        form = "" if sweep.term != "gckt" else " " + sweep.settings.get("form", "wasserstein")
+    for growth in GROWTHS:
+        times, memory = measure(growth)
+        form = "" if growth.term != "gckt" else " " + growth.settings.get("form", "wasserstein")
         cells = [
-            sweep.title,
-            sweep.term + form,
-            " / ".join(f"{value:,}" for value in sweep.values),
+            growth.title,
+            growth.term + form,
+            " / ".join(f"{value:,}" for value in growth.values),
             " / ".join(f"{value:.1f}" for value in times),
-            f"{slope(sweep.values, times):.2f}",
-            sweep.time_slope,
-            " / ".join(f"{value:.0f}" for value in kept),
-            f"{slope(sweep.values, kept):.2f}",
-            sweep.memory_slope,
+            f"{slope(growth.values, times):.2f}",
+            growth.time_slope,
+            " / ".join(f"{value:.0f}" for value in memory),
+            f"{slope(growth.values, memory):.2f}",
+            growth.memory_slope,
         ]
         print("| " + " | ".join(cells) + " |", flush=True)
 

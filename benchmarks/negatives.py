@@ -1,12 +1,12 @@
-"""Negatives from the bank: one product for all anchors against gathering per anchor.
+"""Scores of negatives: one product for all anchors, or a gather for every anchor.
 
     python -m benchmarks.negatives
 
 Forward and backward of a contrastive term, batch 64, 16,384 negatives of 50,000 samples, features
-256 -> 128, both directions, one thread. The baseline is the published way, written out plainly
-below: every anchor gathers its own (M, dim) negatives. Time is thread time, in interleaved rounds
-in one process (each round's ratio is of neighbours in time). Memory is the growth of the peak
-resident size over one forward and backward pass, each in a process of its own (ru_maxrss).
+256 -> 128, both directions, one thread. The baseline is the published way (class Gathered): every
+anchor gathers its own (M, dim) negatives. Time is thread time, in interleaved rounds of one
+process. Memory is the growth of the peak resident size (ru_maxrss) over one forward and backward
+pass, each in its own process.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.interleaved import time_interleaved
 from wcord.models import Output
 from wcord.objectives import TERMS, Objective
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes
@@ -46,6 +47,9 @@ WAYS = (
 class Gathered(nn.Module):
     """The published way: (batch, 1 + M, dim) embeddings gathered for each direction."""
 
+    of_teacher: Tensor
+    of_student: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.embed_teacher = nn.Linear(TEACHER, DIM)
@@ -54,7 +58,7 @@ class Gathered(nn.Module):
         self.register_buffer("of_student", F.normalize(torch.randn(SAMPLES, DIM), dim=1))
 
     def forward(self, teacher: Tensor, student: Tensor, rows: Tensor) -> Tensor:
-        """Return the loss; rows (batch, 1 + M), the positive first."""
+        """Return the loss; `rows` are bank rows (batch, 1 + M), the positive first."""
         z_t = F.normalize(self.embed_teacher(teacher), dim=1)
         z_s = F.normalize(self.embed_student(student), dim=1)
         loss = z_s.new_zeros(())
@@ -67,8 +71,8 @@ class Gathered(nn.Module):
         return loss
 
 
-def tasks(only: str | None = None) -> dict[str, Callable[[], None]]:
-    """Return name -> one forward and backward pass (of one way only, if asked)."""
+def passes_of(only: str | None = None) -> dict[str, Callable[[], None]]:
+    """Return name -> one forward and backward pass, of every way or of `only` one."""
     torch.manual_seed(0)
     labels = torch.randint(CLASSES, (SAMPLES,))
     features = torch.randn(BATCH, TEACHER).relu(), torch.randn(BATCH, STUDENT).relu()
@@ -77,18 +81,18 @@ def tasks(only: str | None = None) -> dict[str, Callable[[], None]]:
     def published() -> Callable[[], None]:
         gathered = Gathered()
 
-        def once() -> None:
+        def run() -> None:
             draws = torch.randint(SAMPLES, (BATCH, NEGATIVES))
             student = features[1].clone().requires_grad_()
             gathered(features[0], student, torch.cat([index[:, None], draws], 1)).backward()
 
-        return once
+        return run
 
     def term(name: str, **settings: object) -> Callable[[], None]:
-        objective = _primed(name, labels, settings)
+        objective = _objective(name, labels, settings)
         logits = torch.zeros(BATCH, CLASSES)
 
-        def once() -> None:
+        def run() -> None:
             batch = Batch(
                 index, labels[index], torch.ones(BATCH, dtype=torch.bool), labels[index], 0, 0
             )
@@ -96,7 +100,7 @@ def tasks(only: str | None = None) -> dict[str, Callable[[], None]]:
             total, _ = objective(batch, Output(features[0], logits), Output(student, logits))
             total.backward()
 
-        return once
+        return run
 
     ways: dict[str, Callable[[], Callable[[], None]]] = {
         "gathered per anchor": published,
@@ -111,7 +115,8 @@ def tasks(only: str | None = None) -> dict[str, Callable[[], None]]:
     return {name: build() for name, build in ways.items() if only in (None, name)}
 
 
-def _primed(name: str, labels: Tensor, settings: dict[str, object]) -> Objective:
+def _objective(name: str, labels: Tensor, settings: dict[str, object]) -> Objective:
+    """Return the objective of one term with filled banks."""
     shapes = Shapes(TEACHER, STUDENT, CLASSES, CLASSES, True, SAMPLES)
     objective = Objective({name: TERMS[name].Settings.model_validate(settings)}, shapes, seed=0)
 
@@ -129,31 +134,25 @@ def _primed(name: str, labels: Tensor, settings: dict[str, object]) -> Objective
     return objective
 
 
-def _seconds(task: Callable[[], None]) -> float:
-    begin = time.thread_time()
-    task()
-    return time.thread_time() - begin
-
-
 def _extra_megabytes(name: str) -> float:
-    """Return how much the peak resident size of a fresh process grows over one pass."""
-    program = f"from benchmarks.negatives import grow; grow({name!r})"
-    done = subprocess.run(
+    """Return the growth of the peak resident size over one pass in a new process, in MiB."""
+    program = f"from benchmarks.negatives import print_growth; print_growth({name!r})"
+    process = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    return float(json.loads(done.stdout))
+    return float(json.loads(process.stdout))
 
 
-def grow(name: str) -> None:
-    """Print the growth of ru_maxrss over the first pass of one task, in MiB."""
+def print_growth(name: str) -> None:
+    """Print the growth of ru_maxrss over the first pass of one way, in MiB."""
     torch.set_num_threads(1)
-    task = tasks(name)[name]
+    run = passes_of(name)[name]
     statm = Path("/proc/self/statm")
     resident = int(statm.read_text().split()[1]) * resource.getpagesize() if statm.exists() else 0
-    # fills the room up to the peak of building and importing, which would hide the pass's own
+    # fills memory up to the peak of imports and construction, which would hide the pass's growth
     ballast = torch.ones(max(_peak() - resident, 0) // 4) if resident else None
     before = _peak()
-    task()
+    run()
     print(json.dumps((_peak() - before) / 2**20))
     del ballast
 
@@ -165,21 +164,18 @@ def _peak() -> int:
 
 
 def main() -> None:
-    """Print time and memory of every way, and ratios with their spread over the rounds."""
+    """Print time, memory and ratios of every way."""
     torch.set_num_threads(1)
-    # first, while this process is small: a child's ru_maxrss begins at its parent's peak
+    # first, while this process is small: a child's ru_maxrss starts at its parent's peak
     memory = {name: _extra_megabytes(name) for name in WAYS}
-    ways = tasks()
-    for task in ways.values():
-        task()
-    rounds = [{name: _seconds(task) for name, task in ways.items()} for _ in range(ROUNDS)]
+    seconds = time_interleaved(passes_of(), ROUNDS, clock=time.thread_time)
     base = WAYS[0]
     print(f"torch {torch.__version__}, one thread of {platform.machine()}, {ROUNDS} rounds")
     print(f"{'':30}{'ms':>8}{'times faster (least-most)':>30}{'extra MiB':>12}{'share':>8}")
-    for name in ways:
-        ratios = [r[base] / r[name] for r in rounds]
+    for name, values in seconds.items():
+        ratios = [gathered / ours for gathered, ours in zip(seconds[base], values, strict=True)]
         spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
-        milliseconds = 1000 * statistics.median(r[name] for r in rounds)
+        milliseconds = 1000 * statistics.median(values)
         share = memory[name] / memory[base]
         print(f"{name:30}{milliseconds:8.0f}{spread:>30}{memory[name]:12.0f}{share:8.0%}")
 

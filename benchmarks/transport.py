@@ -2,19 +2,18 @@
 
     python -m benchmarks.transport
 
-Each solver gets the same cost matrix (computed beforehand, 1 - cosine, float32, n x n, uniform
-masses), makes the same number of updates at the same epsilon and sends the gradient of the
-transport cost back to the matrix by the envelope theorem: the plan. The clock runs over that,
-not over the cost matrix. One thread. Solvers take turns within a round and start each round in
-another order, so that a slow moment of the machine hits all of them; what is printed is the
-median over rounds of the ratio within a round, and its quartiles.
+Each solver takes the same cost matrix (1 - cosine, float32, n x n, uniform masses), makes the same
+number of updates at the same epsilon, and computes the gradient of the transport cost with respect
+to the matrix by the envelope theorem: the plan. The time includes both, but not the computation of
+the matrix. One thread. Solvers take turns within a round; printed are the median over rounds of the
+ratio within a round, and its quartiles.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import ot
@@ -22,6 +21,7 @@ import torch
 from ot.batch import solve_batch
 from torch import Tensor
 
+from benchmarks.interleaved import time_interleaved
 from wcord.transport import cosine_cost, sinkhorn
 
 SIZES = (64, 128, 256)
@@ -29,14 +29,14 @@ EPSILON = 0.05
 ITERATIONS = 100
 ROUNDS = 60
 REPEATS = 5  # calls of one solver in one turn
-# solver: the ratio aimed at
+# solver: its time over ours, at least
 AIMS = {"POT sinkhorn_log": 4.0, "ot.batch log domain": 4.0, "ot.batch plain kernel": 2.5}
 
 Solver = Callable[[Tensor], Tensor]
 
 
 def wcord_sinkhorn(cost: Tensor) -> Tensor:
-    """Ours: stabilised kernel form, envelope gradient."""
+    """Our solver: stabilised kernel form, envelope gradient."""
     result = sinkhorn(cost, EPSILON, iterations=ITERATIONS, validate=False)
     result.value.backward()
     return result.plan
@@ -45,7 +45,7 @@ def wcord_sinkhorn(cost: Tensor) -> Tensor:
 def pot_sinkhorn_log(cost: Tensor) -> Tensor:
     """POT's log domain solver on the detached cost, then the gradient of <P, C>.
 
-    It updates columns first; on the transposed problem that is our order, so plans are equal.
+    POT updates columns first; on the transposed problem its order equals ours, and so do its plans.
     """
     mass = cost.new_full(cost.shape[:1], 1 / len(cost))
     transposed = ot.sinkhorn(
@@ -83,7 +83,7 @@ SOLVERS: dict[str, Solver] = {
 
 
 def problem(size: int) -> Tensor:
-    """Return a cost (size, size) of a student that is half way to its teacher."""
+    """Return a cost matrix (size, size); the student's features are the teacher's plus noise."""
     draw = torch.Generator().manual_seed(size)
     teacher = torch.randn(size, 64, generator=draw)
     student = teacher + torch.randn(size, 64, generator=draw)
@@ -91,8 +91,8 @@ def problem(size: int) -> Tensor:
 
 
 def disagreement(cost: Tensor) -> dict[str, tuple[float, float]]:
-    """Return (largest entry, sum) of |plan - ours|, of every solver and of its gradient."""
-    found = {}
+    """Return the largest entry and the sum of |plan - ours|, the larger of plan and gradient."""
+    differences = {}
     for name, solver in SOLVERS.items():
         leaf = cost.clone().requires_grad_(True)
         plan = solver(leaf).detach()
@@ -100,29 +100,26 @@ def disagreement(cost: Tensor) -> dict[str, tuple[float, float]]:
         if name == "wcord":
             ours = plan
         parts = (plan - ours).abs(), (leaf.grad - ours).abs()
-        found[name] = (max(float(p.max()) for p in parts), max(float(p.sum()) for p in parts))
-    return found
+        differences[name] = (max(float(p.max()) for p in parts), max(float(p.sum()) for p in parts))
+    return differences
 
 
 def rounds(cost: Tensor) -> dict[str, np.ndarray]:
-    """Return seconds a call, (ROUNDS,) for every solver, measured in turns."""
-    leaf, names = cost.clone().requires_grad_(True), list(SOLVERS)
-    for name in names:
-        SOLVERS[name](leaf)  # warm up
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(ROUNDS):
-        for place in range(len(names)):
-            name = names[(turn + place) % len(names)]
-            started = time.perf_counter()
-            for _ in range(REPEATS):
-                leaf.grad = None
-                SOLVERS[name](leaf)
-            seconds[name].append((time.perf_counter() - started) / REPEATS)
+    """Return seconds per call, an array (ROUNDS,) for every solver."""
+    leaf = cost.clone().requires_grad_(True)
+    actions = {name: partial(solve, solver, leaf) for name, solver in SOLVERS.items()}
+    seconds = time_interleaved(actions, ROUNDS, repeats=REPEATS)
     return {name: np.array(times) for name, times in seconds.items()}
 
 
+def solve(solver: Solver, leaf: Tensor) -> None:
+    """Compute the plan and the gradient at `leaf`, in place of an earlier gradient."""
+    leaf.grad = None
+    solver(leaf)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print time, ratio and difference of every solver and size."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module="ot")
     print(
@@ -135,14 +132,14 @@ def main() -> None:
     )
     for size in SIZES:
         cost = problem(size)
-        apart, seconds = disagreement(cost), rounds(cost)
+        differences, seconds = disagreement(cost), rounds(cost)
         for name in SOLVERS:
             low, middle, high = np.percentile(seconds[name] / seconds["wcord"], [25, 50, 75])
             ratio = f"{middle:5.2f} [{low:.2f}, {high:.2f}]"
             aim = f"{AIMS[name]:.1f}" if name in AIMS else ""
             print(
                 f"{size:>4}  {name:<22}{np.median(seconds[name]) * 1e3:>7.2f}  {ratio:<20}"
-                f"{aim:>5}  {apart[name][0]:>8.0e}{apart[name][1]:>9.0e}"
+                f"{aim:>5}  {differences[name][0]:>8.0e}{differences[name][1]:>9.0e}"
             )
 
 

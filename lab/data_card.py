@@ -63,10 +63,10 @@ def read(experiment: Experiment) -> tuple[dict[str, Any], bytes]:
         ValueError: the data cannot be read, in one line.
     """
     from wcord.data import load
-    from wcord.runs.provenance import row_of_pictures
+    from wcord.runs.provenance import image_row
 
     data = load(experiment.data, experiment.seed, experiment.student.labels)
-    return data.contents.plain(), row_of_pictures(data)
+    return data.contents.plain(), image_row(data)
 
 
 def _open(found: Mapping[str, Any], picture: bytes | None, labels: ClassNames) -> None:

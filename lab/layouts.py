@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import orthogonal_procrustes
 
 Array = NDArray[Any]
 
@@ -45,11 +46,10 @@ def in_units(frame: Frame) -> Frame:
 def rotation(points: Array, reference: Array) -> Array:
     """Return the orthogonal matrix R (2, 2) that brings centred points closest to a reference.
 
-    R = U Vᵀ with U S Vᵀ = pointsᵀ reference, the orthogonal Procrustes problem
-    min over RᵀR = 1 of ‖points R − reference‖ (Schönemann 1966). Reflections are allowed.
+    min over RᵀR = 1 of ‖points R − reference‖, the orthogonal Procrustes problem
+    (Schönemann 1966). Reflections are allowed.
     """
-    left, _, right = np.linalg.svd(points.T @ reference)
-    return left @ right
+    return orthogonal_procrustes(points, reference)[0]
 
 
 def aligned(frame: Frame, reference: Frame | None) -> Frame:

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lab.layouts import Frame, aligned, on_sphere, pca
-from wcord.runs import ENDED, Run
+from wcord.runs import Run
 from wcord.runs.storage import StorageError, numbered, read_json, write_bytes, write_json
 
 Array = NDArray[Any]
@@ -37,7 +37,6 @@ NEIGHBOURS = 15
 LONGEST_NAME = 200  # of a folder; file systems take 255
 MIN_DIST = 0.5  # wide enough that circles and diamonds of one class do not hide one another
 EPOCHS_COLD, EPOCHS_WARM = 200, 50
-SILENT_AFTER = 60.0  # seconds without a sign from another machine's run
 
 
 def folder_name(arm: str) -> str:
@@ -168,11 +167,7 @@ def forget_thinned(run: Run, arms: list[str]) -> None:
 
 def is_over(run: Run) -> bool:
     """Return whether no more snapshots are to be expected."""
-    status = run.status
-    if status["state"] in ENDED or status["alive"] is False:
-        return True
-    silence = time.time() - (status["heartbeat"] or 0)
-    return status["alive"] is None and silence > SILENT_AFTER
+    return not run.status.active
 
 
 def work(path: Path, fitter: Fit = fit, every: float = 0.3) -> int:

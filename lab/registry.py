@@ -20,7 +20,7 @@ import yaml
 
 import lab
 from lab.reading import KNOWN_SCHEMA, Watch
-from wcord.runs import ENDED, Run, Status, find_run, is_locked, run_path, runs_folder
+from wcord.runs import ACTIVE, Run, find_run, is_locked, run_path, runs_folder
 from wcord.runs.storage import read_json
 
 DEMO = Path(lab.__file__).parent / "demo"
@@ -101,7 +101,7 @@ def attachable(text: str) -> Path:
 class Row:
     """One run in the registry.
 
-    state: as status.json says, or "interrupted", "silent", "broken"; share: of its steps, 0 to
+    state: the phase of `wcord.runs.Status`, or "broken"; share: of its steps, 0 to
     1; left: seconds, where known; born: seconds since 1970; trouble: what is wrong with the
     directory, "" where nothing is.
     """
@@ -125,7 +125,7 @@ class Row:
     @property
     def moving(self) -> bool:
         """Whether a process of this machine or another seems to write it."""
-        return self.state in ("starting", "training-teacher", "running", "paused")
+        return self.state in ACTIVE
 
 
 def rows(attached: Iterable[str] = (), search: str = "") -> list[Row]:
@@ -173,17 +173,8 @@ def row(path: Path) -> Row:
     run = Run(path)
     status = run.status
     share = min(status["step"] / status["total"], 1.0) if status["total"] else 0.0
-    left = status["eta"] if status["state"] == "running" else None
-    return Row(name, path, _state(status), share, left, born, title, status.sentence, run.notes, "")
-
-
-def _state(status: Status) -> str:
-    if status["state"] not in ENDED:
-        if status["alive"] is False:
-            return "interrupted"
-        if status["alive"] is None and "no sign" in status.sentence:
-            return "silent"
-    return str(status["state"])
+    left = status.eta if status.phase == "running" else None
+    return Row(name, path, status.phase, share, left, born, title, status.sentence, run.notes, "")
 
 
 def _named_badly(name: str) -> str:

@@ -9,22 +9,11 @@ import streamlit as st
 
 from lab import literal, panels
 from lab.reading import Watch
-from wcord.runs import ENDED, Status
+from wcord.runs import ACTIVE, Status
 
 PACES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds an epoch; 0 is full speed
+STEERED = (*ACTIVE, "silent")  # phases in which a process may still read control.json
 TALK = 1.0  # seconds an epoch at which a run on the digits lasts a minute of talk
-
-
-def phase(status: Status) -> str:
-    """Return what can be done with a run: preparing, running, paused, over or broken.
-
-    Broken: its process has ended without a word, and it can be resumed.
-    """
-    if status["state"] in ENDED:
-        return "over"
-    if status["alive"] is False:
-        return "broken"
-    return {"running": "running", "paused": "paused"}.get(status["state"], "preparing")
 
 
 def epoch_steps(watch: Watch, status: Status) -> int:
@@ -79,14 +68,14 @@ def _button(
 
 def controls(watch: Watch, status: Status, *, steerable: bool = True) -> None:
     """Show pause or resume, single steps, stop and the pace; grey where they make no sense."""
-    run, now = watch.run, phase(status)
-    moving = steerable and now in ("running", "preparing")
-    held = steerable and now == "paused"
-    alive = moving or held
+    run, now = watch.run, status.phase
+    alive = steerable and now in STEERED
+    held = alive and now == "paused"
+    moving = alive and not held
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content"):
         if held:
             _button("Resume", "play_arrow", "resume", run.resume, "Go on training.", enabled=True)
-        elif steerable and (now == "broken" or (now == "over" and status["state"] != "finished")):
+        elif steerable and now in ("interrupted", "stopped", "failed"):
             why = "Go on from the last checkpoint, to the same numbers."
             _button("Resume", "play_arrow", "resume", lambda: _relaunch(watch), why, enabled=True)
         else:
@@ -119,7 +108,7 @@ def pace(watch: Watch, status: Status, *, steerable: bool = True) -> None:
         value=_pace_now(watch, status),
         format_func=said,
         key=key,
-        disabled=not steerable or phase(status) in ("over", "broken"),
+        disabled=not steerable or status.phase not in STEERED,
         on_change=lambda: attempt(lambda: set_pace(watch, st.session_state[key])),
         help="The least time that an epoch takes. The run itself is the same at any pace.",
         width=200,
@@ -139,7 +128,7 @@ def said(seconds: float) -> str:
 
 def words(watch: Watch, status: Status) -> str:
     """Return how far a run is, and how fast it goes, in one line."""
-    speed = watch.speed(status) if phase(status) == "running" else None
+    speed = watch.speed(status) if status.phase == "running" else None
     epoch = f" · epoch {status['epoch']:.1f} of {watch.epochs}" if status["total"] else ""
     return f"{status.sentence}{epoch}{f' · {speed:.2g} epochs a second' if speed else ''}"
 

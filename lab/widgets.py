@@ -260,7 +260,7 @@ class RunWatch(Panel):
         self.one.on_click(lambda _: run.step())
         self.go_on.on_click(lambda _: run.resume())
         self._refreshing = False
-        going = run.status["state"] not in ENDED
+        going = run.status.state not in ENDED
         buttons = [ipw.HBox([self.pause, self.one, self.go_on])] if going else []
         super().__init__([self.arm, self.metric, self.step, self.follow], buttons)
         self._task = _in_background(self._ticks()) if going else None
@@ -277,7 +277,7 @@ class RunWatch(Panel):
 
     def refresh(self) -> bool:
         """Read on; draw anew where there is a new step. Return whether the run goes on."""
-        going = self.run.status["state"] not in ENDED
+        going = self.run.status.state not in ENDED
         steps = self.run.steps or [0]
         if tuple(steps) != tuple(self.step.options):
             with self._quiet():

@@ -1,1 +1,1 @@
-"""The measurements of results/: `python -m studies NAME`, declared in studies.yaml."""
+"""The studies of results/, declared in studies.yaml and run by `python -m studies NAME`."""

@@ -9,27 +9,30 @@ from pathlib import Path
 
 import pandas as pd
 
-from studies.measure import measured
+from studies.measure import run_study
 from studies.report import report
-from studies.study import declared, find
+from studies.study import find_study, load_studies
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the studies asked for; what was run before is not run again."""
+    """Run the named studies; a finished run is not repeated."""
     parser = argparse.ArgumentParser("python -m studies", description="run studies of results/")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of a study; 'all' for every one")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="where tables go")
-    parser.add_argument("--text", action="store_true", help="write the text of a table again")
-    asked = parser.parse_args(arguments)
-    if not asked.names:
-        for name, study in declared().items():
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a study, or 'all'")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the tables")
+    parser.add_argument("--text", action="store_true", help="only rewrite the text from the table")
+    options = parser.parse_args(arguments)
+    if not options.names:
+        for name, study in load_studies().items():
             print(f"{name:14} {study.title}")
     try:
-        studies = declared() if asked.names == ["all"] else {n: find(n) for n in asked.names}
+        if options.names == ["all"]:
+            studies = load_studies()
+        else:
+            studies = {name: find_study(name) for name in options.names}
         for name, study in studies.items():
-            path = asked.out / f"{name}.csv"
-            if not asked.text:
-                measured(study).to_csv(path, index=False)
+            path = options.out / f"{name}.csv"
+            if not options.text:
+                run_study(study).to_csv(path, index=False)
             text = report(name, study, pd.read_csv(path))
             path.with_suffix(".md").write_text(text, encoding="utf-8")
             print(text)

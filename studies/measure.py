@@ -1,4 +1,4 @@
-"""Run a study and gather its values: one row a preset, seed and arm."""
+"""Run a study and gather its values: one row per preset, seed and arm."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from wcord.training.optimizer import learning_rate
 from wcord.training.prepare import Overrides, prepare
 from wcord.training.probe import gradient_norms
 
-NAMES = ["preset", "seed", "arm"]
-RUNS_ON = {"python": platform.python_version(), "torch": torch.__version__}
+KEYS = ["preset", "seed", "arm"]
+VERSIONS = {"python": platform.python_version(), "torch": torch.__version__}
 
 
-def measured(study: Study) -> pd.DataFrame:
-    """Run what has not been run (runs lie in $WCORD_RUNS/studies) and return every value.
+def run_study(study: Study) -> pd.DataFrame:
+    """Return every value of a study; runs in $WCORD_RUNS/studies that are finished are reused.
 
     Returns:
         Columns preset, seed, arm, the study's metrics, python, torch.
@@ -35,11 +35,11 @@ def measured(study: Study) -> pd.DataFrame:
         RuntimeError: a run failed.
     """
     rows = [row for preset in study.presets for row in MEASURES[study.measure](study, preset)]
-    return pd.DataFrame(rows)[[*NAMES, *study.metrics, *RUNS_ON]]
+    return pd.DataFrame(rows)[[*KEYS, *study.metrics, *VERSIONS]]
 
 
-def results(study: Study, preset: str) -> list[dict[str, Any]]:
-    """Return the values of every arm at the last step, per cent where they are accuracies."""
+def last_values(study: Study, preset: str) -> list[dict[str, Any]]:
+    """Return the metrics of every arm at the last step; accuracies in per cent."""
     folder = runs_folder() / "studies" / preset
     table = sweep(study.experiment(preset), study.grid(preset), study.seeds, folder=folder)
     if len(failed := table["error"].dropna()):
@@ -50,7 +50,7 @@ def results(study: Study, preset: str) -> list[dict[str, Any]]:
 
 def _rows(study: Study, preset: str, cell: Cell, run: Run) -> list[dict[str, Any]]:
     summary = run.summary
-    assert summary is not None  # a run without one has an error
+    assert summary is not None  # a finished run has one
     arms = summary["arms"]
     probed: dict[Any, float] = {}
     if any(metric not in next(iter(arms.values())) for metric in study.metrics):
@@ -67,40 +67,40 @@ def _rows(study: Study, preset: str, cell: Cell, run: Run) -> list[dict[str, Any
 def gradients(study: Study, preset: str) -> list[dict[str, Any]]:
     """Return the norm of each term's weighted gradient at the student's features.
 
-    A run of the same numbers as ever, step by step, with a look at the batch that comes next
-    after each of `epochs`.
+    Training gives the same numbers as a run. After each of `epochs` the norms are computed on the
+    next training batch.
     """
     rows = []
     for cell in study.cells(preset):
         with tempfile.TemporaryDirectory() as folder, chosen_threads(cell.experiment):
-            rows += _watched(study, preset, cell, Path(folder) / cell.name)
+            rows += _gradient_rows(study, preset, cell, Path(folder) / cell.name)
             print(f"{cell.name} done")
     return rows
 
 
-def _watched(study: Study, preset: str, cell: Cell, path: Path) -> list[dict[str, Any]]:
+def _gradient_rows(study: Study, preset: str, cell: Cell, path: Path) -> list[dict[str, Any]]:
     experiment = cell.experiment
     writer = FileWriter(create(path, experiment.yaml()))
     prepared = prepare(experiment, writer, choose_device(experiment.device), Overrides(), False)
     task, rows = prepared.task, []
     for step in range(task.total + 1):
-        given, (epoch, place) = task.at(step), divmod(step, task.epoch_steps)
-        if place == 0 and epoch in study.epochs:
+        inputs, (epoch, step_in_epoch) = task.at(step), divmod(step, task.epoch_steps)
+        if step_in_epoch == 0 and epoch in study.epochs:
             for arm in prepared.arms:
-                norms = gradient_norms(arm, given)
-                named = {"preset": preset, "seed": experiment.seed}
-                named |= {"arm": f"{arm.name}, epoch {epoch}"}
-                rows.append(named | {m: norms.get(m) for m in study.metrics} | RUNS_ON)
+                norms = gradient_norms(arm, inputs)
+                keys = {"preset": preset, "seed": experiment.seed}
+                keys |= {"arm": f"{arm.name}, epoch {epoch}"}
+                rows.append(keys | {m: norms.get(m) for m in study.metrics} | VERSIONS)
         if step < task.total:
             rate = learning_rate(experiment.optimizer, step, task.total, task.epoch_steps)
             for arm in prepared.arms:
-                arm.step(given.batch, given.teacher, given.images, rate, experiment.precision)
+                arm.step(inputs.batch, inputs.teacher, inputs.images, rate, experiment.precision)
     writer.close()
     return rows
 
 
 MEASURES: dict[str, Callable[[Study, str], list[dict[str, Any]]]] = {
-    "results": results,
-    "weights": results,
+    "results": last_values,
+    "weights": last_values,
     "gradients": gradients,
 }

@@ -1,4 +1,4 @@
-"""A study's results as text: a pure function of its entry in studies.yaml and its table."""
+"""The text of results/NAME.md, a pure function of a study and its table of values."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from wcord.analysis.report import tabulate
 
 
 def report(name: str, study: Study, table: pd.DataFrame) -> str:
-    """Return results/NAME.md: the question, the conditions, one table a preset (one of weights).
+    """Return the question, the conditions and a table per preset (one table for weights).
 
     Args:
-        name: of the study.
-        study: its entry.
-        table: of `studies.measure.measured`, or read back from results/NAME.csv.
+        name: name of the study.
+        study: its entry in studies.yaml.
+        table: values of `studies.measure.run_study`, or results/NAME.csv.
     """
     parts = [f"# {study.title}", study.question.strip(), conditions(name, study, table)]
     if study.measure == "weights":
-        parts.append(_tried(study, table))
+        parts.append(_trial_table(study, table))
     else:
-        show = _listed if study.measure == "gradients" else _compared
+        make_table = _gradient_table if study.measure == "gradients" else _comparison_table
         for preset in study.presets:
             if len(study.presets) > 1:
                 parts.append(f"## {preset}")
-            parts.append(show(study, table[table["preset"] == preset]))
+            parts.append(make_table(study, table[table["preset"] == preset]))
     if study.remark:
         parts.append(study.remark.strip())
     return "\n\n".join(parts) + "\n"
 
 
 def conditions(name: str, study: Study, table: pd.DataFrame) -> str:
-    """Return how the numbers were made, in one paragraph."""
+    """Return the conditions of the measurement, in one paragraph."""
     seeds = study.seeds
-    said = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) else seeds
-    ran_by = " and ".join(
+    consecutive = seeds == list(range(seeds[0], seeds[-1] + 1))
+    seed_text = f"{seeds[0]} to {seeds[-1]}" if consecutive else seeds
+    versions = " and ".join(
         f"{program} {version}"
         for program in ("Python", "torch")
         for version in sorted(table[program.lower()].unique())
@@ -43,92 +44,92 @@ def conditions(name: str, study: Study, table: pd.DataFrame) -> str:
     when = "last epoch" if study.measure != "gradients" else f"after epochs {study.epochs}"
     presets = ", ".join(f"`{preset}`" for preset in study.presets)
     return (
-        f"`python -m studies {name}` · {presets} · seeds {said} · {when} · one thread of a "
-        f"machine with two CPU cores, float32, {ran_by}. Every value: `{name}.csv`; every setting: "
-        f"`studies/studies.yaml`, entry `{name}`."
+        f"`python -m studies {name}` · {presets} · seeds {seed_text} · {when} · one thread of a "
+        f"machine with two CPU cores, float32, {versions}. Every value: `{name}.csv`; every "
+        f"setting: `studies/studies.yaml`, entry `{name}`."
     )
 
 
 def by_arm(values: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return one row a seed and one column an arm, in the order of the rows."""
+    """Return one row per seed and one column per arm, in the order of the rows."""
     wide = values.pivot(index="seed", columns="arm", values=metric)
     return wide[list(dict.fromkeys(values["arm"]))]
 
 
 def spread(values: pd.Series, digits: int = 2) -> str:
-    """Return mean ± standard deviation, or a dash where there is nothing."""
+    """Return mean ± standard deviation, or a dash where every value is missing."""
     if values.isna().all():
         return "–"
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
-def _compared(study: Study, values: pd.DataFrame) -> str:
+def _comparison_table(study: Study, values: pd.DataFrame) -> str:
     first, *others = study.metrics
     wide = by_arm(values, first)
     result = tabulate(wide, study.against, first)
-    more = [by_arm(values, metric) for metric in others]
+    other_values = [by_arm(values, metric) for metric in others]
     against = f"against {literal(result.against)}"
-    titles = ["arm", words(first), against, "95 % interval", "verdict", *map(words, others)]
+    titles = ["arm", label(first), against, "95 % interval", "verdict", *map(label, others)]
     lines = [row(titles), row(["---"] * len(titles))]
     for arm in wide:
         cells = [literal(arm), spread(wide[arm]), *result.comparison(arm)]
-        lines.append(row([*cells, *(spread(of_metric[arm]) for of_metric in more)]))
-    under = f"Mean ± standard deviation over {len(wide)} seeds. {result.conditions}"
-    return "\n".join([*lines, "", under.strip()])
+        lines.append(row([*cells, *(spread(metric_values[arm]) for metric_values in other_values)]))
+    note = f"Mean ± standard deviation over {len(wide)} seeds. {result.conditions}"
+    return "\n".join([*lines, "", note.strip()])
 
 
-def _listed(study: Study, values: pd.DataFrame) -> str:
+def _gradient_table(study: Study, values: pd.DataFrame) -> str:
     wide = {metric: by_arm(values, metric) for metric in study.metrics}
-    titles = ["arm", *map(words, study.metrics)]
+    titles = ["arm", *map(label, study.metrics)]
     lines = [row(titles), row(["---"] * len(titles))]
     for arm in wide[study.metrics[0]]:
-        lines.append(row([literal(arm), *(spread(of[arm], 4) for of in wide.values())]))
+        lines.append(row([literal(arm), *(spread(norms[arm], 4) for norms in wide.values())]))
     count = values["seed"].nunique()
     return "\n".join([*lines, "", f"Mean ± standard deviation over {count} seeds."])
 
 
 def trials(study: Study, values: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return, by arm, one row a preset and seed and one column a trial of its weights."""
+    """Return, by arm, one row per preset and seed and one column per trial of its weights."""
     variants = study.cells(next(iter(study.presets)))[0].variants
     wide = values.pivot(index=["preset", "seed"], columns="arm", values=study.metrics[0])
     arms: dict[str, list[str]] = {}
     for name, (arm, _) in variants.items():
-        if name in wide:  # not where the label sets of a preset rule the arm out
+        if name in wide:  # an arm on logits is missing where label sets differ
             arms.setdefault(arm, []).append(name)
     return {arm: wide[names].dropna(how="all") for arm, names in arms.items()}
 
 
-def chosen(study: Study, table: pd.DataFrame) -> dict[str, str]:
-    """Return the trial that each arm keeps, chosen over all presets together.
+def chosen_trials(study: Study, table: pd.DataFrame) -> dict[str, str]:
+    """Return the trial of each arm with the highest mean over all presets and seeds.
 
-    The one of highest mean, unless the incumbent is within one standard error of it, paired by
-    preset and seed.
+    An incumbent is preferred unless its mean is lower by more than one standard error of the
+    difference, paired by preset and seed.
     """
-    kept = {}
+    chosen = {}
     for arm, values in trials(study, table).items():
-        best, held = str(values.mean().idxmax()), study.incumbents.get(arm)
-        if held is not None:
-            ahead = (values[best] - values[held]).to_numpy(float)
-            error = ahead.std(ddof=1) / len(ahead) ** 0.5
-            best = held if ahead.mean() <= error else best
-        kept[arm] = best
-    return kept
+        best, incumbent = str(values.mean().idxmax()), study.incumbents.get(arm)
+        if incumbent is not None:
+            lead = (values[best] - values[incumbent]).to_numpy(float)
+            error = lead.std(ddof=1) / len(lead) ** 0.5
+            best = incumbent if lead.mean() <= error else best
+        chosen[arm] = best
+    return chosen
 
 
-def _tried(study: Study, table: pd.DataFrame) -> str:
-    kept = chosen(study, table)
+def _trial_table(study: Study, table: pd.DataFrame) -> str:
+    chosen = chosen_trials(study, table)
     titles = ["arm", "trial", *study.presets, "together", ""]
     lines = [row(titles), row(["---"] * len(titles))]
     for arm, values in trials(study, table).items():
         for trial in map(str, values):
             tasks = values[trial].groupby(level="preset").mean()
             means = [f"{tasks[p]:.1f}" if p in tasks else "–" for p in study.presets]
-            mark = "chosen" if kept[arm] == trial else ""
-            said = literal(trial.removeprefix(f"{arm} "))
-            lines.append(row([literal(arm), said, *means, f"{values[trial].mean():.1f}", mark]))
+            mark = "chosen" if chosen[arm] == trial else ""
+            weights = literal(trial.removeprefix(f"{arm} "))
+            lines.append(row([literal(arm), weights, *means, f"{values[trial].mean():.1f}", mark]))
     return "\n".join(lines)
 
 
-def words(metric: str) -> str:
-    """Return a metric's name as people write it."""
+def label(metric: str) -> str:
+    """Return a metric's name with spaces."""
     return metric.replace("_", " ")

@@ -1,4 +1,4 @@
-"""A study: what is run, over which seeds, and which of its values are reported."""
+"""A study: its settings, its seeds, and the metrics that it reports."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from wcord.analysis.sweep_cells import Cell, plan
+from wcord.analysis.sweep_cells import Cell, make_cells
 from wcord.objectives import TERMS
 from wcord.settings.experiment import Experiment
 from wcord.settings.loading import load
 from wcord.settings.messages import nearest
 
-DECLARED = Path(__file__).with_name("studies.yaml")
+STUDIES = Path(__file__).with_name("studies.yaml")
 
 
 class Study(BaseModel):
     """One entry of studies.yaml.
 
     title, question, remark: text of the results file.
-    presets: preset -> changes of its own (a list: none), made after `change`, which is for all.
-        Arms that compare logits are left out where a preset has unlike label sets.
+    change: changed settings of every preset.
+    presets: preset -> its own changes, applied after `change`; a list stands for no changes. Arms
+        that compare logits are left out where teacher and student have different label sets.
     over: setting of an arm -> its values; the variants train side by side.
     measure: "results", values at the last step; "gradients", norms of the terms' gradients at
-        `epochs`; "weights", held-out accuracy of trials, of which each arm's weight is chosen.
-    metrics: what is reported; the first is compared with the arm `against`.
-    incumbents: by arm, the trial that is kept unless another is better by a standard error.
+        `epochs`; "weights", held-out accuracy of trials, from which each arm's weight is chosen.
+    metrics: reported metrics; the first is compared with the arm `against`.
+    incumbents: arm -> the trial that is kept unless another is better by a standard error.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,44 +53,45 @@ class Study(BaseModel):
         return {name: {} for name in presets} if isinstance(presets, list) else presets
 
     def experiment(self, preset: str) -> Experiment:
-        """Return what is run of a preset, but for the seed.
+        """Return the settings of a preset's runs, except the seed.
 
         Raises:
-            wcord.settings.messages.SettingsError: a setting that the preset has not or cannot take.
+            wcord.settings.messages.SettingsError: a setting is unknown, or not valid in the preset.
         """
         experiment, changes = load(preset), dict(self.change)
         if not experiment.same_labels and "arms" in changes:
-            changes["arms"] = {a: t for a, t in changes["arms"].items() if not needs_logits(t)}
+            arms = changes["arms"].items()
+            changes["arms"] = {arm: terms for arm, terms in arms if not needs_logits(terms)}
         return experiment.replace(changes | self.presets[preset])
 
     def grid(self, preset: str) -> dict[str, list[Any]]:
         """Return `over` without the arms that a preset leaves out."""
         names = tuple(f"arms.{arm}." for arm in self.experiment(preset).arms)
-        return {setting: v for setting, v in self.over.items() if setting.startswith(names)}
+        return {key: values for key, values in self.over.items() if key.startswith(names)}
 
     def cells(self, preset: str) -> list[Cell]:
-        """Return the runs of a preset, one a seed, validated; nothing is run."""
-        return plan(self.experiment(preset), self.grid(preset), self.seeds)
+        """Return the runs of a preset, one per seed; settings are validated, nothing is run."""
+        return make_cells(self.experiment(preset), self.grid(preset), self.seeds)
 
 
 def needs_logits(terms: Mapping[str, Any]) -> bool:
-    """Return whether an arm compares logits, which unlike label sets do not allow."""
+    """Return whether an arm compares logits, which needs equal label sets."""
     return any(TERMS[term].needs_logits and term != "ce" for term in terms)
 
 
-def declared(path: Path = DECLARED) -> dict[str, Study]:
+def load_studies(path: Path = STUDIES) -> dict[str, Study]:
     """Return every study by its name."""
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {name: Study.model_validate(entry) for name, entry in entries.items()}
 
 
-def find(name: str) -> Study:
-    """Return the study of a name.
+def find_study(name: str) -> Study:
+    """Return the study called `name`.
 
     Raises:
-        ValueError: there is none; the nearest is named.
+        ValueError: there is no such study; the message suggests the nearest name.
     """
-    studies = declared()
+    studies = load_studies()
     if name not in studies:
         raise ValueError(f"unknown study {name!r}; {nearest(name, studies)}")
     return studies[name]

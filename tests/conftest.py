@@ -1,4 +1,4 @@
-"""What every test stands on: one thread, no clock, runs in a temporary folder, a run to look at."""
+"""Fixtures of all tests: one thread, no deadlines, a temporary folder of runs, a finished run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import settings
 
 import wcord
 
-settings.register_profile("no clock", deadline=None)
-settings.load_profile("no clock")
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 SHORT: dict[str, Any] = {"epochs": 3, "teacher.epochs": 4}
 
@@ -24,7 +24,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def runs_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Let all tests share one folder of runs, and with it one cached teacher."""
+    """All tests share one folder of runs, and so one cached teacher."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("runs")
         patch.setenv("WCORD_RUNS", str(folder))
@@ -33,7 +33,7 @@ def runs_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_workers() -> Any:
-    """Let pages under test start no worker for maps: each would compile UMAP for seconds."""
+    """Pages under test start no UMAP worker: each would compile UMAP for seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lab.maps.start", lambda run: None)
         yield
@@ -41,7 +41,7 @@ def no_workers() -> Any:
 
 @pytest.fixture(scope="session")
 def short() -> wcord.Experiment:
-    """The first preset, three epochs long, with a pocket teacher."""
+    """The first preset with three epochs and a teacher of four."""
     return wcord.load("digits-compression").replace(SHORT)
 
 

@@ -1,4 +1,4 @@
-"""A small run directory made up from random numbers, for tests of what only reads."""
+"""A small run directory of random numbers, for tests of readers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ ARMS = {
 }
 STEPS_AN_EPOCH = 14
 
-
-# What names may hold, and must be shown as it is written: Markdown, formulas, HTML, icons, letters.
+# Names with Markdown, formulas, HTML, icons and letters, all of which must be shown literally.
 NASTY_ARM = "**a** $x^2$ :red[b] <b>c<br> [l](u) _d_ ~e~ | f"
 NASTY_ARMS = {
     NASTY_ARM: ARMS["wcord"],
@@ -45,7 +44,7 @@ NASTY_CLASSES = (
 def arrays_of(
     rng: np.random.Generator, labels: np.ndarray, batch: int, progress: float
 ) -> dict[str, np.ndarray]:
-    """Return one arm's arrays: classes come apart as `progress` goes from 0 to 1."""
+    """Return the arrays of an arm; classes separate as `progress` goes from 0 to 1."""
     m, d = len(labels), 16
     centres = rng.normal(size=(max(10, labels.max() + 1), d))
     teacher = centres[labels] + 0.4 * rng.normal(size=(m, d))
@@ -57,14 +56,14 @@ def arrays_of(
     for _ in range(50):
         plan /= plan.sum(1, keepdims=True)
         plan /= plan.sum(0)
-    half = {"plan": plan, "cost": 1 - scores, "scores": scores / 0.07}
-    half |= {"teacher": teacher, "student": student}
-    arrays = {name: array.astype(np.float16) for name, array in half.items()}
-    return arrays | {"prediction": labels.astype(np.int16)}
+    arrays = {"plan": plan, "cost": 1 - scores, "scores": scores / 0.07}
+    arrays |= {"teacher": teacher, "student": student}
+    halves = {name: array.astype(np.float16) for name, array in arrays.items()}
+    return halves | {"prediction": labels.astype(np.int16)}
 
 
 def values_of(terms: dict[str, Any], progress: float, arm: int) -> dict[str, float]:
-    """Return the scalars of one arm."""
+    """Return the metrics of an arm."""
     values = dict.fromkeys(terms, 2.0 - progress) | {"total": 3.0 - 2 * progress}
     values |= {"held_out_accuracy": 40 + 50 * progress + arm, "same_class_mass": progress}
     values |= {"diagonal_mass": progress / 2, "variance_ratio": 1.0, "exact_iw": 0.4}
@@ -86,9 +85,9 @@ def write_run(
     arms: dict[str, Any] = ARMS,
     classes: Sequence[str] = (),
 ) -> Path:
-    """Write a run of `epochs` epochs with a snapshot an epoch, up to epoch `upto`.
+    """Write a run of `epochs` epochs with a snapshot per epoch, up to epoch `upto`.
 
-    Where `classes` have names, the run keeps them, with what else is found in data.
+    Where `classes` are given, the run has a record of its data, with these names.
     """
     rng = np.random.default_rng(seed)
     upto = epochs if upto is None else upto
@@ -103,13 +102,13 @@ def write_run(
         step, progress = epoch * STEPS_AN_EPOCH, epoch / epochs
         arrays = {"labels": labels.astype(np.int32), "index": np.arange(samples, dtype=np.int32)}
         values = {}
-        for place, (arm, terms) in enumerate(arms.items()):
-            inner = arrays_of(rng, labels, batch, progress)
-            arrays |= {f"{arm}/{name}": array for name, array in inner.items()}
-            values[arm] = values_of(terms, progress, place)
+        for number, (arm, terms) in enumerate(arms.items()):
+            of_arm = arrays_of(rng, labels, batch, progress)
+            arrays |= {f"{arm}/{name}": array for name, array in of_arm.items()}
+            values[arm] = values_of(terms, progress, number)
             for name, value in values[arm].items():
                 lines.append(line_of(step, epoch, arm, name, value))
-            lines.append(line_of(step, epoch, arm, "test_accuracy", 40 + 50 * progress + place))
+            lines.append(line_of(step, epoch, arm, "test_accuracy", 40 + 50 * progress + number))
         header = {
             "step": step,
             "epoch": float(epoch),
@@ -129,9 +128,9 @@ def write_run(
 
 
 def write_data(path: Path, classes: Sequence[str], rng: np.random.Generator) -> None:
-    """Write what a run keeps of its data: data.json and a row of first pictures."""
+    """Write a run's record of its data: data.json and a row of images."""
     files = [{"file": f"*c*/{k}.heic", "why": "no picture that $Pillow$ reads"} for k in range(5)]
-    found = {
+    record = {
         "name": "folder:/my_data_/x_y_",
         "fingerprint": "0f",
         "classes": [
@@ -142,12 +141,12 @@ def write_data(path: Path, classes: Sequence[str], rng: np.random.Generator) -> 
         "passed_over": [*files, {"file": "b/1.png", "why": "a *broken* file"}],
         "passed_over_count": 6,
     }
-    (path / "data.json").write_text(json.dumps(found))
+    (path / "data.json").write_text(json.dumps(record))
     row = rng.integers(0, 256, (10, 10 * min(len(classes), 16), 3), dtype=np.uint8)
     Image.fromarray(row).save(path / "pictures.png")
 
 
 def line_of(step: int, epoch: float, arm: str, name: str, value: float | None) -> str:
     """Return one line of metrics.jsonl."""
-    said = {"step": step, "epoch": epoch, "arm": arm, "name": name, "value": value}
-    return json.dumps(said) + "\n"
+    values = {"step": step, "epoch": epoch, "arm": arm, "name": name, "value": value}
+    return json.dumps(values) + "\n"

@@ -1,4 +1,4 @@
-"""Finding widgets that a page moves, whose keys are counted (`lab.echoes`)."""
+"""Finding widgets whose keys end in a count, because the page sets their values (`lab.echoes`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from typing import Any
 
 
 def shown(widgets: Iterable[Any], name: str) -> Any:
-    """Return the one widget called `name`, whatever its count is now."""
-    (found,) = (w for w in widgets if re.fullmatch(rf"{re.escape(name)}-\d+", w.key or ""))
-    return found
+    """Return the widget called `name`, with any count."""
+    (widget,) = (w for w in widgets if re.fullmatch(rf"{re.escape(name)}-\d+", w.key or ""))
+    return widget

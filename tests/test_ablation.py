@@ -13,8 +13,8 @@ import pytest
 
 import wcord
 from wcord.analysis import sweep_runs
-from wcord.analysis.sweep import by_seed, columns
-from wcord.analysis.sweep_cells import combinations, plan
+from wcord.analysis.sweep import by_seed, column_names
+from wcord.analysis.sweep_cells import combinations, make_cells
 
 QUICK = {
     "epochs": 1,
@@ -30,7 +30,7 @@ def quick() -> wcord.Experiment:
 
 
 def test_variants_of_an_arm_share_a_run_and_other_settings_do_not(quick: wcord.Experiment) -> None:
-    cells = plan(quick, GRID, 2)
+    cells = make_cells(quick, GRID, 2)
     assert len(cells) == 2 * 2
     assert [list(cell.experiment.arms) for cell in cells] == [
         ["plain", "mine gckt.weight=1", "mine gckt.weight=5"]
@@ -115,9 +115,9 @@ def test_a_wrong_grid_is_refused_before_anything_trains(
 
 def test_seeds_are_no_setting_to_vary(quick: wcord.Experiment) -> None:
     with pytest.raises(ValueError, match="takes its seeds from"):
-        plan(quick, {"seed": [1, 2]}, 1)
+        make_cells(quick, {"seed": [1, 2]}, 1)
     with pytest.raises(ValueError, match="a number from 1 to"):
-        plan(quick, {}, 10**12)
+        make_cells(quick, {}, 10**12)
 
 
 def test_no_seeds_and_unknown_backends_are_refused(quick: wcord.Experiment) -> None:
@@ -153,7 +153,7 @@ def test_a_run_that_is_told_to_stop_ends_the_sweep_which_then_goes_on(
 def test_columns_of_a_report_name_what_was_varied(quick: wcord.Experiment, tmp_path: Path) -> None:
     table = wcord.sweep(quick, GRID, seeds=2, folder=tmp_path, progress=False)
     values = by_seed(table, GRID)
-    assert set(columns(quick, GRID)) == set(values)  # known before anything was run
+    assert set(column_names(quick, GRID)) == set(values)  # known before anything was run
     assert list(values.index) == [0, 1]
     assert set(values) == {
         f"{arm}data.labels_per_class={labels})"
@@ -163,7 +163,7 @@ def test_columns_of_a_report_name_what_was_varied(quick: wcord.Experiment, tmp_p
     for _, row in table[table["arm"] == "plain"].iterrows():
         column = f"plain (data.labels_per_class={row['data.labels_per_class']})"
         assert values.loc[row["seed"], column] == row["test_accuracy"]
-    with pytest.raises(ValueError, match="nobody measured 'speed'; there are test_accuracy"):
+    with pytest.raises(ValueError, match="no run has 'speed'; there are test_accuracy"):
         by_seed(table, GRID, "speed")
 
 

@@ -1,4 +1,4 @@
-"""The bank: what a write keeps, and when it may happen."""
+"""The bank: its rows after a write, and when a write is allowed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def test_write_mixes_rows_one_by_one(momentum: float, normalise: bool, seed: int
     torch.testing.assert_close(bank.embeddings, expected)
     index, new = torch.tensor([5, 0, 3]), torch.randn(3, 3, generator=draw)
     bank.write(index, new)
-    for place, row in zip(index.tolist(), new, strict=True):
-        mixed = momentum * expected[place] + (1 - momentum) * row
-        expected[place] = mixed / mixed.norm() if normalise else mixed
+    for sample, row in zip(index.tolist(), new, strict=True):
+        mixed = momentum * expected[sample] + (1 - momentum) * row
+        expected[sample] = mixed / mixed.norm() if normalise else mixed
     torch.testing.assert_close(bank.embeddings, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -66,14 +66,14 @@ def test_mean_of_others() -> None:
 
 
 @pytest.mark.parametrize(("size", "dim", "momentum"), [(0, 1, 0), (1, 0, 0), (1, 1, 1), (1, 1, -1)])
-def test_refuses_nonsense_in_one_line(size: int, dim: int, momentum: float) -> None:
+def test_invalid_arguments_are_errors_of_one_line(size: int, dim: int, momentum: float) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         FeatureBank(size, dim, momentum)
 
 
 @given(count=st.integers(1, 9), seed=st.integers(0, 2**31))
 def test_mean_of_drawn_others(count: int, seed: int) -> None:
-    """Repeats count, the own row does not; one by one."""
+    """Repeated rows count again, a sample's own row never; against a loop."""
     draw = torch.Generator().manual_seed(seed)
     bank = FeatureBank(5, 3)
     bank.fill(torch.arange(5), torch.randn(5, 3, generator=draw))

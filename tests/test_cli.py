@@ -49,10 +49,10 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), WRONG)
+@pytest.mark.parametrize(("words", "message"), WRONG)
 def test_the_users_mistakes_exit_with_2_and_one_line(
     words: list[str],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -60,7 +60,7 @@ def test_the_users_mistakes_exit_with_2_and_one_line(
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
     assert main(words) == 2
     error = capsys.readouterr().err.strip()
-    assert said in error and "\n" not in error and error.startswith("wcord: ")
+    assert message in error and "\n" not in error and error.startswith("wcord: ")
     assert wcord.list_runs() == []  # a run that was refused leaves no directory behind
 
 
@@ -90,10 +90,14 @@ def test_a_sweep_prints_a_report_and_goes_on_where_it_was(
     words = ["sweep", "digits-compression", "--seeds", "2", *QUICK, "--folder", str(tmp_path)]
     words += ["--over", "arms.wcord.gckt.weight=1,5", "--over", "data.labels_per_class=5"]
     assert main([*words, "--against", "plain (data.labels_per_class=5)"]) == 0
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     row = "| wcord (gckt.weight=1, data.labels_per_class=5) | "
-    assert row in said.out and "against plain (data" in said.out and "over 2 seeds" in said.out
-    assert "2 of 2: seed1" in said.err
+    assert (
+        row in printed.out
+        and "against plain (data" in printed.out
+        and "over 2 seeds" in printed.out
+    )
+    assert "2 of 2: seed1" in printed.err
     monkeypatch.setattr(
         "wcord.analysis.sweep_runs.distill", lambda *_, **__: pytest.fail("run again")
     )
@@ -101,7 +105,7 @@ def test_a_sweep_prints_a_report_and_goes_on_where_it_was(
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert len(table) == 2 * (1 + 1 + 2)
     mine = table[(table["arm"] == "wcord") & (table["arms.wcord.gckt.weight"] == 1)]
-    assert f"{row}{mine.test_accuracy.mean():.2f} ± {mine.test_accuracy.std():.2f}" in said.out
+    assert f"{row}{mine.test_accuracy.mean():.2f} ± {mine.test_accuracy.std():.2f}" in printed.out
 
 
 def test_a_sweep_with_a_failed_run_reports_the_others_and_exits_with_1(
@@ -109,9 +113,9 @@ def test_a_sweep_with_a_failed_run_reports_the_others_and_exits_with_1(
 ) -> None:
     words = ["sweep", "digits-compression", "--seeds", "3", *QUICK, "--folder", str(tmp_path)]
     assert main([*words, "--over", "data.labels_per_class=5,10000"]) == 1
-    said = capsys.readouterr()
-    assert "| plain (data.labels_per_class=5) |" in said.out
-    assert "failed: " in said.err and "labels_per_class is 10000" in said.err
+    printed = capsys.readouterr()
+    assert "| plain (data.labels_per_class=5) |" in printed.out
+    assert "failed: " in printed.err and "labels_per_class is 10000" in printed.err
     assert main([*words, "--over", "data.labels_per_class=10000"]) == 1
     assert "every run of the sweep failed" in capsys.readouterr().err
 

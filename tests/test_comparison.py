@@ -204,10 +204,10 @@ def test_numbers_are_names(names: tuple[object, object], against: object) -> Non
     [
         (pd.DataFrame(), "no arm or no seed"),
         (pd.DataFrame({"a": [], "b": []}), "no arm or no seed"),
-        (pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), "arm a stands twice"),
-        (pd.DataFrame({"a": [1, 2], "b": [3, 4]}, index=[7, 7]), "seed 7 stands twice"),
+        (pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), "arm a is in the table twice"),
+        (pd.DataFrame({"a": [1, 2], "b": [3, 4]}, index=[7, 7]), "seed 7 is in the table twice"),
         (pd.DataFrame({"a": [1, 2], "b": [3, np.inf]}), "arm 'b' is infinite at seed 1"),
-        (pd.DataFrame({"a": [1, 2], "b": [3, "x"]}), "arm 'b' has a value that is no number"),
+        (pd.DataFrame({"a": [1, 2], "b": [3, "x"]}), "arm 'b' has a value that is not a number"),
         (pd.DataFrame({"b": [1, 2], "c": [3, 4]}), "no arm 'a' to compare with; there are b, c"),
     ],
 )
@@ -257,9 +257,9 @@ def test_tables_read_well() -> None:
 def test_reports_read_runs(finished: wcord.Run, short: wcord.Experiment, tmp_path: Path) -> None:
     plain = short.replace({"seed": 1, "epochs": 1})
     other = wcord.distill(plain, tmp_path / "run", progress=False)
-    told = report([finished, other])
-    assert told.against == "crd" and told.seeds == 2
-    assert list(told.frame.index) == list(short.arms)
+    result = report([finished, other])
+    assert result.against == "crd" and result.seeds == 2
+    assert list(result.frame.index) == list(short.arms)
     assert results([finished]).loc[0, "kd"] == finished.summary["arms"]["kd"]["test_accuracy"]  # type: ignore[index]
     with pytest.raises(ValueError, match="two runs have the seed 0"):
         report([finished, finished])

@@ -63,8 +63,8 @@ def test_norm_after_training_loading_and_in_evaluation_mode() -> None:
     assert norm(layer.weight) <= 1 + 1e-6
 
 
-def test_torch_spectral_norm_does_lie_after_loading() -> None:
-    """The trap that `NonExpansive` is there for."""
+def test_torch_spectral_norm_is_wrong_after_loading() -> None:
+    """The reason for `NonExpansive`."""
     torch.manual_seed(0)
     layer = spectral_norm(nn.Linear(20, 12, bias=False)).eval()
     state = layer.state_dict()
@@ -199,7 +199,7 @@ def test_dot_scores_by_hand(normalise: str) -> None:
 @pytest.mark.parametrize(
     "critic", [DotCritic(6, 4, 3), JointCritic(6, 4), JointCritic(6, 4, normalise="before")]
 )
-def test_aligned_and_exchanged_pairs_agree_with_pair(critic: DotCritic | JointCritic) -> None:
+def test_aligned_and_transposed_pairs_equal_pair(critic: DotCritic | JointCritic) -> None:
     z_t, z_s = critic.embed_teacher(draw(0, 5, 6)), critic.embed_student(draw(1, 5, 4))
     pair = critic.pair(z_t, z_s)
     torch.testing.assert_close(critic.aligned(z_t, z_s), pair.diagonal())
@@ -232,7 +232,7 @@ def test_group_sort(seed: int) -> None:
     assert (group_sort(x) - group_sort(y)).norm() <= (x - y).norm() * (1 + 1e-6)
 
 
-def test_scoring_changes_no_state_and_observing_moves_the_means() -> None:
+def test_scores_change_no_state_and_observe_moves_the_means() -> None:
     critic = DotCritic(3, 2, 2).train()
     t, s = draw(0, 10, 3), draw(1, 10, 2)
     first = critic.scores(t, s)
@@ -256,7 +256,7 @@ def test_bilinear_critic_reaches_the_ky_fan_norm(teacher: int, student: int, dim
     best = values[:dim].sum().item()
     seen = climb(critic.project_teacher, critic.project_student, covariance, 400)
     assert max(seen) <= best * (1 + 1e-5)
-    if dim == teacher:  # nothing to choose: the nuclear norm
+    if dim == teacher:  # full rank: the nuclear norm
         assert seen[99] >= 0.96 * best
     assert seen[-1] >= 0.98 * best
 
@@ -316,6 +316,6 @@ def test_joint_critic_sees_a_dependence_without_covariance() -> None:
         lambda: DotCritic(3, 3).lipschitz_bound("moon"),  # type: ignore[arg-type]
     ],
 )
-def test_refuses_nonsense_in_one_line(build: object) -> None:
+def test_invalid_arguments_are_errors_of_one_line(build: object) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         build()  # type: ignore[operator]

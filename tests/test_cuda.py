@@ -1,10 +1,10 @@
-"""The method gives on CUDA what it gives on the CPU, and a step asks the host for nothing.
+"""The method gives the same numbers on CUDA and on the CPU, and no step makes the host wait.
 
 Without a CUDA device every test is skipped. The environment variable WCORD_CUDA_TESTS_ON=cpu runs
-them on the CPU instead, to try their own code and tolerances.
+them on the CPU instead, as a check of their own code and tolerances.
 
-The reference is the CPU in float64, from the same float32 inputs, and what is compared with it is
-float32 on the device. Two arrays agree where
+The reference is float64 on the CPU, from the same float32 inputs; it is compared with float32 on
+the device. Two arrays agree where
 
     max |ours - reference| <= tolerance * max |reference|
 
@@ -37,13 +37,12 @@ from wcord.critic import Critic, DotCritic, JointCritic, non_expansive
 from wcord.data import Split, augment_split, draws, normalise
 from wcord.models import Network, Output, build
 from wcord.objectives import TERMS, Objective
-from wcord.objectives.negatives import Negatives
-from wcord.objectives.term import Batch, FirstPassBatch, Passes, Shapes
+from wcord.objectives.negatives import NegativeSampler
+from wcord.objectives.term import Batch, FirstPass, FirstPassBatch, Shapes
 from wcord.settings.sections import OptimizerSettings
 from wcord.training.arm import Arm
-from wcord.training.network_input import NetworkInput
+from wcord.training.inputs import network_inputs, read_data
 from wcord.training.optimizer import build_optimizer
-from wcord.training.prepare import read_data
 from wcord.training.task import Task
 from wcord.views import VIEWS, View, gaussian
 
@@ -56,9 +55,10 @@ pytestmark = [
 ]
 
 TOLERANCE = 1e-4  # of float32, over the largest number of an array
-SMALLEST = 1e-4  # an array whose numbers are all below this is compared as if it held this
-OF_ORDER_ONE = ("row error", "marginal_error", "running_mean")  # compared as if they held a 1:
-# differences of sums of 1, or means of numbers of deviation 1, that may be 0 but for rounding
+SMALLEST = 1e-4  # the largest number of an array counts as this at least
+# the largest number of these counts as 1 at least: differences of sums of 1, or means of numbers
+# of deviation 1, which may be 0 up to rounding
+OF_ORDER_ONE = ("row error", "marginal_error", "running_mean")
 CPU = torch.device("cpu")
 
 
@@ -147,25 +147,25 @@ SHAPES = Shapes(
 
 def objective_of(terms: dict[str, Any]) -> Objective:
     """Return the objective of some terms, in float32 on the CPU."""
-    settings = {name: TERMS[name].Settings.model_validate(given) for name, given in terms.items()}
+    settings = {name: TERMS[name].Settings.model_validate(table) for name, table in terms.items()}
     return Objective(settings, SHAPES, seed=0)
 
 
 def output_of(seed: int, rows: int, side: str, device: torch.device, dtype: torch.dtype) -> Output:
-    """Return random features, logits and maps that ask for gradients."""
+    """Return random features, logits and feature maps; the student's require gradients."""
     dim = SHAPES.teacher_dim if side == "teacher" else SHAPES.student_dim
     maps = SHAPES.teacher_maps if side == "teacher" else SHAPES.student_maps
 
-    def leaf(place: int, *shape: int) -> Tensor:
-        values = drawn(100 * seed + place, rows, *shape)
+    def leaf(number: int, *shape: int) -> Tensor:
+        values = drawn(100 * seed + number, rows, *shape)
         return values.to(device, dtype).requires_grad_(side == "student")
 
-    stages = tuple(leaf(2 + place, *shape) for place, shape in enumerate(maps))
+    stages = tuple(leaf(2 + number, *shape) for number, shape in enumerate(maps))
     return Output(leaf(0, dim), leaf(1, CLASSES), stages)
 
 
-def primed(objective: Objective, device: torch.device, dtype: torch.dtype) -> None:
-    """Show an objective random features of all samples, in two parts."""
+def fill_banks(objective: Objective, device: torch.device, dtype: torch.dtype) -> None:
+    """Fill the banks of an objective with random features of all samples, in two parts."""
     group = (torch.arange(SAMPLES) % CLASSES).to(device)
     first, second = (
         output_of(seed, SAMPLES, side, device, dtype).detach()
@@ -173,8 +173,8 @@ def primed(objective: Objective, device: torch.device, dtype: torch.dtype) -> No
     )
 
     def passes() -> Iterable[FirstPassBatch]:
-        for place in torch.arange(SAMPLES, device=device).split(SAMPLES // 2):
-            yield FirstPassBatch(place, group[place], first.take(place), second.take(place))
+        for index in torch.arange(SAMPLES, device=device).split(SAMPLES // 2):
+            yield FirstPassBatch(index, group[index], first.take(index), second.take(index))
 
     objective.fill_banks(passes)
 
@@ -191,7 +191,7 @@ def batch_of(step: int, device: torch.device) -> Batch:
 def stepped(objective: Objective, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Take two steps of gradient descent; return losses, gradients, scalars and all state."""
     seen: dict[str, Tensor] = {}
-    primed(objective, device, dtype)
+    fill_banks(objective, device, dtype)
     for step in range(2):
         teacher = output_of(10 + step, ROWS, "teacher", device, dtype)
         student = output_of(20 + step, ROWS, "student", device, dtype)
@@ -199,7 +199,7 @@ def stepped(objective: Objective, device: torch.device, dtype: torch.dtype) -> d
         total.backward()
         seen |= {f"{step} total": total, **{f"{step} {k}": v for k, v in losses.items()}}
         inputs = {"features": student.features, "logits": student.logits}
-        inputs |= {f"map {place}": stage for place, stage in enumerate(student.maps)}
+        inputs |= {f"map {number}": stage for number, stage in enumerate(student.maps)}
         for name, value in {**inputs, **dict(objective.named_parameters())}.items():
             if value.grad is not None:
                 seen[f"{step} gradient of {name}"] = value.grad
@@ -294,7 +294,7 @@ def test_a_solver_is_the_same(solver: Solver, weighted: bool, device: torch.devi
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "masses"])
 def test_a_tolerance_is_met(weighted: bool, device: torch.device) -> None:
-    """Stopped at a row error of 1e-5: the rows' error is that, and the plan near the converged.
+    """Stopped at a row error of 1e-5: the error is at most that, the plan near the converged one.
 
     The plan may differ by the error times the condition of the problem: 1e-3 of its largest mass.
     """
@@ -331,7 +331,7 @@ def test_a_divergence_is_the_same(
         return result, torch.cat([x.grad, y.grad], -2)
 
     (reference, slope), (ours, our_slope) = (
-        diverged(*place) for place in ((CPU, torch.float64), (device, torch.float32))
+        diverged(*where) for where in ((CPU, torch.float64), (device, torch.float32))
     )
     size = float(reference.cross.objective.detach().abs().amax())
     assert_close(ours.value, reference.value, "value", size=size)
@@ -369,11 +369,11 @@ def criticised(critic: Critic, device: torch.device, dtype: torch.dtype) -> dict
     return seen | dict(critic.named_buffers())
 
 
-@pytest.mark.parametrize("made", CRITICS.values(), ids=CRITICS)
-def test_a_critic_is_the_same(made: Callable[[], Critic], device: torch.device) -> None:
+@pytest.mark.parametrize("build_critic", CRITICS.values(), ids=CRITICS)
+def test_a_critic_is_the_same(build_critic: Callable[[], Critic], device: torch.device) -> None:
     """Scores, gradients and running means, within 1e-4."""
     torch.manual_seed(0)
-    critic = made()
+    critic = build_critic()
     reference = criticised(deepcopy(critic), CPU, torch.float64)
     assert_all_close(criticised(critic, device, torch.float32), reference)
 
@@ -450,10 +450,10 @@ def test_negatives_are_the_same_rows(
     """The same columns, rows and masks, exactly."""
 
     def chosen(device: torch.device) -> tuple[Tensor | None, ...]:
-        rule = Negatives(SAMPLES, CLASSES, kind, count, shared).to(device)
+        rule = NegativeSampler(SAMPLES, CLASSES, kind, count, shared).to(device)
         order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(3)).to(device)
-        rule.observe(order, order % CLASSES)
-        return rule.choose(batch_of(4, device), "negatives")
+        rule.set_groups(order, order % CLASSES)
+        return rule.draw(batch_of(4, device), "negatives")
 
     for ours, reference in zip(chosen(device), chosen(CPU), strict=True):
         assert (ours is None) == (reference is None)
@@ -461,11 +461,11 @@ def test_negatives_are_the_same_rows(
             assert ours.device.type == device.type and torch.equal(ours.cpu(), reference)
 
 
-# -- pictures ------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------
 
 
-def pictures() -> Split:
-    """Return six random pictures with depth and boxes."""
+def images_of_six() -> Split:
+    """Return six random images with depth and boxes."""
     draw = torch.Generator().manual_seed(8)
     images, depth = (torch.randint(256, (6, c, 12, 16), generator=draw).byte() for c in (3, 1))
     corner = torch.rand((6, 2), generator=draw) * 6
@@ -476,29 +476,29 @@ def pictures() -> Split:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_are_the_same(view: str, device: torch.device) -> None:
-    """Pictures as stored are equal; those in [0, 1] are within 1e-5."""
-    made, reference = (View.parse([view])(pictures().to(d), 5) for d in (device, CPU))
-    assert made.device.type == device.type and made.dtype == reference.dtype
-    assert_close(made, reference, view, 1e-5, 1.0)
+    """Images as stored are equal; those in [0, 1] are within 1e-5."""
+    ours, reference = (View.parse([view])(images_of_six().to(d), 5) for d in (device, CPU))
+    assert ours.device.type == device.type and ours.dtype == reference.dtype
+    assert_close(ours, reference, view, 1e-5, 1.0)
 
 
 @pytest.mark.parametrize("border", ["zeros", "reflect"])
 def test_augmentation_and_normalisation_are_the_same(border: str, device: torch.device) -> None:
-    """The same pixels, depths and boxes; normalised pictures within 1e-5."""
+    """The same pixels, depths and boxes; normalised images within 1e-5."""
 
-    def moved(device: torch.device) -> dict[str, Tensor]:
+    def augmented(device: torch.device) -> dict[str, Tensor]:
         offsets, flips = (values.to(device) for values in draws(0, 3, 6, 4))
-        split = augment_split(pictures().to(device), offsets, flips, 4, border)
+        split = augment_split(images_of_six().to(device), offsets, flips, 4, border)
         mean, std = (torch.tensor(v, device=device) for v in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.1]))
         seen = {"images": split.images, "normalised": normalise(split.images, mean, std)}
         return seen | split.extras
 
-    assert_all_close(moved(device), moved(CPU), 1e-5)
+    assert_all_close(augmented(device), augmented(CPU), 1e-5)
 
 
 def test_noise_belongs_to_the_sample_on_every_device(device: torch.device) -> None:
     """Numbers of 2,000 per sample within 1e-5 of each other."""
-    ids = pictures().ids
+    ids = images_of_six().ids
     ours, reference = (gaussian(ids.to(d), 2000, 2**62 + 12345) for d in (device, CPU))
     assert_close(ours, reference, "noise", 1e-5, 1.0)
     assert abs(float(reference.std()) - 1) < 0.05
@@ -526,14 +526,14 @@ def network_of(name: str) -> Network:
     return Network(module, (channels, size, size))
 
 
-def answers(network: Network, images: Tensor) -> dict[str, Tensor]:
-    """Return features, logits and maps in evaluation and in training, and running statistics."""
+def outputs_of(network: Network, images: Tensor) -> dict[str, Tensor]:
+    """Return all outputs in evaluation and in training mode, and running statistics."""
     seen: dict[str, Tensor] = {}
     with torch.no_grad():
         for mode in ("evaluation", "training"):
             output = network.train(mode == "training")(images, maps=True)
             parts = {"features": output.features, "logits": output.logits}
-            parts |= {f"map {place}": stage for place, stage in enumerate(output.maps)}
+            parts |= {f"map {number}": stage for number, stage in enumerate(output.maps)}
             seen |= {f"{mode} {name}": part for name, part in parts.items()}
     return seen | dict(network.named_buffers())
 
@@ -542,15 +542,15 @@ def answers(network: Network, images: Tensor) -> dict[str, Tensor]:
 def test_a_network_is_the_same(name: str, device: torch.device) -> None:
     """Channels last on the device against float64: within 1e-4, in training 1e-3.
 
-    In training a batch normalisation divides by the deviation of the batch, layer after layer, and
-    enlarges round-off: on a CPU to 3e-5 after the 52 layers of mobilenetv2. The sums of CUDA's fast
+    In training every batch normalisation divides by the deviation of the batch and so enlarges
+    round-off: on a CPU to 3e-5 after the 52 layers of mobilenetv2. The sums of CUDA's fast
     convolutions are some ten times coarser.
     """
     network = network_of(name)
     channels, size = MODELS[name]
     images = drawn(9, 4, channels, size, size)
-    reference = answers(deepcopy(network).double(), images.double())
-    ours = answers(to_device(network, device), channels_last(images.to(device)))
+    reference = outputs_of(deepcopy(network).double(), images.double())
+    ours = outputs_of(to_device(network, device), channels_last(images.to(device)))
     kernels = [p for p in network.parameters() if p.ndim == 4]
     if device.type == "cuda":
         assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
@@ -571,17 +571,17 @@ HALF_IN_TRAINING = {"mobilenetv2": 0.5, "shufflenetv1": 0.2, "shufflenetv2": 0.2
 def test_a_network_in_bfloat16_is_near_float32(name: str, device: torch.device) -> None:
     """||ours - float32|| / ||float32|| <= 2e-2: ten times the rounding of one number, 2^-9.
 
-    In training an untrained network is not so near where it is more than 40 layers deep: each
-    batch normalisation divides by the deviation of the batch and so enlarges what the layers
-    before it rounded. On a CPU the worst are 0.27 (mobilenetv2) and 0.11 (shufflenets); about
+    In training mode the error of an untrained network of more than 40 layers is larger: each batch
+    normalisation divides by the deviation of the batch and so enlarges the rounding of the layers
+    before it. On a CPU the worst are 0.27 (mobilenetv2) and 0.11 (shufflenets); about
     twice that is allowed.
     """
     network = to_device(network_of(name), device)
     channels, size = MODELS[name]
     images = channels_last(drawn(9, 8, channels, size, size).to(device))
-    plain = answers(deepcopy(network), images)
+    plain = outputs_of(deepcopy(network), images)
     with torch.autocast(device.type, torch.bfloat16):
-        half = answers(network, images)
+        half = outputs_of(network, images)
     assert half["training logits"].dtype == torch.bfloat16
     for mode, most in (("evaluation", HALF), ("training", HALF_IN_TRAINING.get(name, HALF))):
         for part in ("features", "logits"):
@@ -596,34 +596,34 @@ OPTIMIZERS: tuple[Any, ...] = ("sgd", "adam", "adamw")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_moves_weights_alike(name: Any, device: torch.device) -> None:
-    """Five steps by the same gradients, within 1e-5; a step that is refused moves nothing."""
+def test_an_optimizer_changes_weights_equally(name: Any, device: torch.device) -> None:
+    """Five steps by the same gradients, within 1e-5; a step with found_inf changes nothing."""
     settings = OptimizerSettings(name=name, lr=0.05, weight_decay=0.01)
 
-    def moved(device: torch.device) -> dict[str, Tensor]:
+    def trained_weights(device: torch.device) -> dict[str, Tensor]:
         network = to_device(network_of("digits-student"), device)
         parameters = list(network.parameters())
         optimizer = build_optimizer(settings, parameters)
         for step in range(6):
-            for place, parameter in enumerate(parameters):
-                gradient = drawn(50 * step + place, *parameter.shape)
+            for number, parameter in enumerate(parameters):
+                gradient = drawn(50 * step + number, *parameter.shape)
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
-            refused = torch.full((), float(step == 3), device=device)
-            optimizer.found_inf = refused  # type: ignore[attr-defined]
+            found_inf = torch.full((), float(step == 3), device=device)
+            optimizer.found_inf = found_inf  # type: ignore[attr-defined]
             optimizer.grad_scale = None  # type: ignore[attr-defined]
             before = parameters[0].detach().clone()
             optimizer.step()
             assert torch.equal(before, parameters[0]) == (step == 3)
         return dict(network.named_parameters())
 
-    assert_all_close(moved(device), moved(CPU), 1e-5)
+    assert_all_close(trained_weights(device), trained_weights(CPU), 1e-5)
 
 
 # -- steps ---------------------------------------------------------------------------------
 
 
 def settings_of(optimizer: str = "adam") -> wcord.Experiment:
-    """Return the digits with crops and flips, so that teacher and images are made every step."""
+    """Return settings of the digits with augmentation: no step can use cached images or outputs."""
     return wcord.load("digits-compression").replace(
         {"arms": {"it": {"ce": {}, "kd": {}}}, "data.augment": "crop-flip"}
         | {"optimizer.name": optimizer}
@@ -636,13 +636,13 @@ class Stage:
     def __init__(self, device: torch.device, maps: bool) -> None:
         experiment = settings_of()
         data = read_data(experiment).to(device)
-        sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
+        inputs = network_inputs(experiment, data)
         teacher = to_device(network_of("digits-teacher"), device)
         self.device, self.student = device, network_of("digits-student").to(device)
-        self.task = Task(experiment, data, sights[0], sights[1], teacher, maps)
-        self.passes: Passes = self.task.first_pass(self.student)
+        self.task = Task(experiment, data, *inputs, teacher, maps)
+        self.passes: FirstPass = self.task.first_pass(self.student)
 
-    def arm(self, terms: dict[str, Any], optimizer: str = "adam", prime: bool = True) -> Arm:
+    def arm(self, terms: dict[str, Any], optimizer: str = "adam", fill: bool = True) -> Arm:
         """Return an arm at step 0."""
         arms = {"arms": {"it": {"ce": {}} | terms}}
         experiment = settings_of(optimizer).replace(arms)
@@ -650,19 +650,19 @@ class Stage:
         arm = Arm(
             "it", experiment.arms["it"], self.student, shapes, experiment.optimizer, 0, self.device
         )
-        if prime:
+        if fill:
             arm.fill_banks(self.passes)
         return arm
 
     def take(self, arm: Arm, step: int, dtype: str = "float32") -> None:
         """Take one step of the task."""
-        given = self.task.at(step)
-        arm.step(given.batch, given.teacher, given.images, 0.003, dtype)
+        inputs = self.task.at(step)
+        arm.step(inputs.batch, inputs.teacher, inputs.images, 0.003, dtype)
 
 
 @pytest.fixture(scope="module")
 def stages(device: torch.device) -> dict[bool, Stage]:
-    """The task without maps and with them."""
+    """The task without feature maps and with them."""
     return {maps: Stage(device, maps) for maps in (False, True)}
 
 
@@ -698,7 +698,7 @@ def test_the_host_waits_for_nothing_in_a_step(
 
 
 def test_the_watch_sees_a_wait(device: torch.device) -> None:
-    """An oracle that never objects proves nothing."""
+    """An oracle that never raises proves nothing."""
     if device.type != "cuda":
         pytest.skip("the host never waits for the CPU")
     with no_waiting(), pytest.raises(RuntimeError, match="synchroniz"):
@@ -707,8 +707,8 @@ def test_the_watch_sees_a_wait(device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_an_arm_goes_on_from_what_was_saved(optimizer: str, stages: dict[bool, Stage]) -> None:
-    """Two steps, saved as a checkpoint has it, one more: as if never interrupted, within 1e-5.
+def test_an_arm_continues_from_its_state(optimizer: str, stages: dict[bool, Stage]) -> None:
+    """Two steps, saved as in a checkpoint, and one more: as three steps, within 1e-5.
 
     A checkpoint holds contiguous arrays of the CPU, whatever the layout on the device.
     """
@@ -717,7 +717,7 @@ def test_an_arm_goes_on_from_what_was_saved(optimizer: str, stages: dict[bool, S
     for step in range(2):
         stage.take(arm, step)
     saved = {name: value.detach().cpu().contiguous() for name, value in arm.state().items()}
-    other = stage.arm(terms, optimizer, prime=False)
+    other = stage.arm(terms, optimizer, fill=False)
     other.load({name: value.clone() for name, value in saved.items()})
     for each in (arm, other):
         stage.take(each, 2)
@@ -744,7 +744,7 @@ def alone(settings: wcord.Experiment) -> wcord.Experiment:
 
 
 def trained(settings: wcord.Experiment, path: Path) -> wcord.Run:
-    """Train to the end and return the run as its files have it."""
+    """Train to the end and return the run, read from its files."""
     return wcord.Run(wcord.distill(settings, path, progress=False).path)
 
 
@@ -761,7 +761,7 @@ def single(settings: wcord.Experiment, tmp_path_factory: pytest.TempPathFactory)
 
 
 def losses_of(run: wcord.Run, last: int, arms: Iterable[str]) -> pd.Series:
-    """Return what the steps 1 ... last wrote, by arm, name and step."""
+    """Return the values of the steps 1 ... last, by arm, name and step."""
     frame = run.metrics()
     names = [name for name in frame.name.unique() if "accuracy" not in name]
     chosen = frame[frame.arm.isin(list(arms)) & frame.step.between(1, last)]
@@ -782,11 +782,14 @@ def test_a_run_ends_and_can_be_read(whole: wcord.Run, device: torch.device) -> N
     assert all(arm["frozen"] is None for arm in summary["arms"].values())
     assert whole.steps == [0, 3 * EPOCH]
     for arm in whole.arms:
-        picture = whole.snapshot().arm(arm)
-        assert picture.plan.shape == (32, 32)
-        assert float(picture.plan.sum()) == pytest.approx(1, abs=3e-3)
+        plan = whole.snapshot().arm(arm).plan
+        assert plan.shape == (32, 32)
+        assert float(plan.sum()) == pytest.approx(1, abs=3e-3)
     images = torch.zeros(2, 1, 8, 8)
-    assert whole.student("wcord")(images).shape == (2, 10)  # on the CPU, whatever it trained on
+    assert whole.student("wcord")(images).shape == (
+        2,
+        10,
+    )  # on the CPU
 
 
 def test_a_run_begins_as_on_the_cpu(
@@ -799,7 +802,7 @@ def test_a_run_begins_as_on_the_cpu(
 
 
 def test_an_arm_is_the_same_alone_and_beside_others(whole: wcord.Run, single: wcord.Run) -> None:
-    """The losses of an epoch within 1e-3: what is the same number up to the order of sums."""
+    """The losses of an epoch within 1e-3: they differ by the order of sums only."""
     ours, theirs = (losses_of(run, EPOCH, ["wcord"]) for run in (single, whole))
     assert_same_losses(ours, theirs, 1e-3)
 
@@ -813,7 +816,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def stop_at(path: Path, step: int) -> None:
-    """Pause a run that is about to begin at a step, then stop it."""
+    """Pause a run at a step as soon as it has begun, then stop it."""
     wait_for((path / "control.json").exists)
     run = wcord.Run(path)
     run.step(step)
@@ -821,20 +824,20 @@ def stop_at(path: Path, step: int) -> None:
     run.stop()
 
 
-def test_networks_of_a_user_that_are_there_already_are_taken(
+def test_networks_of_a_user_may_be_on_the_device_already(
     settings: wcord.Experiment, device: torch.device, tmp_path: Path
 ) -> None:
-    """Teacher and student on the device before `distill`: they are asked where they are."""
+    """Teacher and student on the device before `distill`: they stay there."""
     teacher, student = (
         build(name, 1, (8, 8), 10).to(device) for name in ("digits-teacher", "digits-student")
     )
-    asked = alone(settings).replace({"epochs": 1})
-    run = wcord.distill(asked, tmp_path / "run", False, teacher=teacher, student=student)
+    one_epoch = alone(settings).replace({"epochs": 1})
+    run = wcord.distill(one_epoch, tmp_path / "run", False, teacher=teacher, student=student)
     assert run.summary is not None
     assert {p.device.type for p in teacher.parameters()} == {device.type}
 
 
-def test_a_stopped_run_goes_on(
+def test_a_stopped_run_is_resumed(
     settings: wcord.Experiment, single: wcord.Run, tmp_path: Path
 ) -> None:
     """Stopped after its first epoch and resumed: as many steps, and accuracies within 3 points."""

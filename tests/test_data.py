@@ -37,7 +37,7 @@ def stream(seed: int = 0) -> torch.Generator:
 # --- digits and the division -------------------------------------------------------------------
 
 
-def test_digits_hold_every_picture_of_scikit_learn_once() -> None:
+def test_digits_hold_every_image_of_scikit_learn_once() -> None:
     data = load(DataSettings(), 3)
     assert (len(data.train), len(data.held_out), len(data.test)) == (718, 180, 899)
     parts = [data.train, data.held_out, data.test]
@@ -59,7 +59,7 @@ def test_only_the_test_part_is_the_same_for_every_seed() -> None:
     assert torch.equal(one.labelled, again.labelled)
 
 
-def test_labelled_and_choices_are_balanced_and_as_few_as_asked() -> None:
+def test_labelled_and_choices_are_balanced_and_have_the_size_of_the_setting() -> None:
     data = load(DataSettings(labels_per_class=5), 0)
     assert data.train.labels[data.labelled].bincount().tolist() == [5] * 10
     assert data.held_out.labels[data.choices].bincount().tolist() == [5] * 10
@@ -68,7 +68,7 @@ def test_labelled_and_choices_are_balanced_and_as_few_as_asked() -> None:
     assert len(load(DataSettings(), 0).choices) == 180  # all that there are
 
 
-def test_too_many_labels_are_refused_with_the_number_that_is_there() -> None:
+def test_too_many_labels_are_refused_with_the_largest_number() -> None:
     with pytest.raises(ValueError, match=r"smallest class has 6[0-9] training images"):
         load(DataSettings(labels_per_class=1000), 0)
 
@@ -78,7 +78,7 @@ def test_subsets_are_balanced_and_nested_parts_stay_apart() -> None:
     assert data.train.labels.bincount().tolist() == [10] * 10
     assert len(data.test) == 50 and data.test.labels.bincount().min() >= 4
     assert not set(data.train.ids.tolist()) & set(data.held_out.ids.tolist())
-    with pytest.raises(ValueError, match="train_size is 5000, but only 718"):
+    with pytest.raises(ValueError, match="train_size is 5000, but there are only 718"):
         load(DataSettings(train_size=5000), 0)
 
 
@@ -103,7 +103,7 @@ def test_every_prefix_of_an_order_is_spread_over_the_classes(
 
 @given(st.integers(0, 100))
 def test_rare_classes_keep_to_the_middle_of_their_shares(seed: int) -> None:
-    """One sample among nine comes fifth or sixth, three among nine after the 2nd, 6th and 10th."""
+    """One sample among nine comes fifth or sixth, three among nine about 2nd, 6th and 10th."""
     one = order(torch.tensor([0] * 9 + [1]), stream(seed), keep_shares=True)
     assert (one == 9).nonzero().item() in (4, 5)
     three = order(torch.tensor([0] * 9 + [1] * 3), stream(seed), keep_shares=True)
@@ -112,7 +112,9 @@ def test_rare_classes_keep_to_the_middle_of_their_shares(seed: int) -> None:
 
 
 @given(st.integers(2, 5), st.integers(1, 4), st.integers(0, 100))
-def test_labelled_part_has_exactly_so_many_of_each_class(k: int, per: int, seed: int) -> None:
+def test_labelled_part_has_exactly_per_class_samples_of_each_class(
+    k: int, per: int, seed: int
+) -> None:
     labels = torch.arange(k).repeat_interleave(torch.arange(4, 4 + k))
     mask = labelled_part(labels, per, stream(seed))
     assert labels[mask].bincount(minlength=k).tolist() == [per] * k
@@ -130,7 +132,7 @@ def test_labelled_part_has_exactly_so_many_of_each_class(k: int, per: int, seed:
     st.integers(0, 10_000),
     st.sampled_from(["zeros", "reflect"]),
 )
-def test_augment_equals_a_loop_over_padded_pictures(
+def test_augment_equals_a_loop_over_padded_images(
     channels: int, height: int, width: int, padding: int, seed: int, border: str
 ) -> None:
     images = torch.randint(0, 256, (4, channels, height, width), generator=stream(seed)).byte()
@@ -146,8 +148,8 @@ def test_augment_equals_a_loop_over_padded_pictures(
 
 
 @given(st.integers(0, 10_000), st.integers(0, 3))
-def test_boxes_and_depth_go_along_with_the_picture(seed: int, padding: int) -> None:
-    """The oracle: paint the box into the picture, move it, and find it again."""
+def test_boxes_and_depth_move_with_the_image(seed: int, padding: int) -> None:
+    """The oracle: paint the box into the image, move it, and find it again."""
     rng = np.random.default_rng(seed)
     low = rng.integers(0, 7, (5, 2))
     high = low + rng.integers(1, 4, (5, 2))
@@ -163,7 +165,7 @@ def test_boxes_and_depth_go_along_with_the_picture(seed: int, padding: int) -> N
     for i in range(5):
         rows, columns = np.nonzero(moved.images[i, 0].numpy())
         left, top, right, bottom = moved.extras["boxes"][i].tolist()
-        if len(rows) == 0:  # moved out of the picture
+        if len(rows) == 0:  # moved out of the image
             assert (right - left) * (bottom - top) == 0
         else:
             found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
@@ -194,7 +196,7 @@ def test_normalise_and_statistics_equal_numpy(seed: int, channels: int) -> None:
     assert normalise(images, mean, std, torch.bfloat16).dtype == torch.bfloat16
 
 
-def test_padding_as_wide_as_the_picture_is_refused() -> None:
+def test_padding_as_wide_as_the_image_is_refused() -> None:
     with pytest.raises(ValueError, match="padding is 8, but images are 8 pixels wide"):
         load(DataSettings(augment="crop-flip", padding=8), 0)
 
@@ -203,9 +205,9 @@ def test_padding_as_wide_as_the_picture_is_refused() -> None:
 
 
 def write_cifar(root: Path, kind: type, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    """Write small batches in the format of the original archive; their checksums are expected.
+    """Write small batches in the format of the original archive.
 
-    Nothing of the reader is replaced but the list of checksums it compares with.
+    Only the checksums that torchvision compares with are replaced.
     """
     rng = np.random.default_rng(0)
     fine = kind.meta["key"] == "fine_label_names"
@@ -251,7 +253,7 @@ def test_cifar_is_read_from_its_own_format(
         assert np.array_equal(part.labels, known[f"y_{name}"][ids])
 
 
-def test_absent_or_damaged_cifar_says_what_to_do(
+def test_the_message_on_missing_or_damaged_cifar_names_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WCORD_DATA", str(tmp_path / "nowhere"))
@@ -302,7 +304,7 @@ def test_a_split_refuses_what_does_not_fit() -> None:
         ("nyudv2.npz", (3, 120, 160), "depth"),
     ],
 )
-def test_real_images_where_they_are_at_hand(
+def test_real_images_if_they_are_there(
     name: str, shape: tuple[int, int, int], extra: str | None
 ) -> None:
     if not (data_root() / name).exists():

@@ -17,11 +17,11 @@ from wcord.training.evaluation import (
     class_masses,
     feature_distance,
     linear_cka,
-    linear_probe,
     neighbour_overlap,
     neighbours,
     within_class_variance,
 )
+from wcord.training.linear_probe import linear_probe
 from wcord.training.probe import ridge_map
 
 seeds = st.integers(0, 2**32 - 1)

@@ -1,4 +1,4 @@
-"""Settings: what is accepted, what is refused, and in which words."""
+"""Settings: which are accepted, which are refused, and the messages."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "words"), WRONG)
-def test_what_is_wrong_is_said_in_one_line(changes: dict[str, Any], words: str) -> None:
+def test_wrong_settings_are_refused_in_one_line(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         wcord.load("digits-compression").replace(changes)
     assert words in str(caught.value)

@@ -1,4 +1,4 @@
-"""Folders of pictures: what is read, against numpy; what is passed over, refused or remarked on."""
+"""Folders of images: pixels against numpy; files passed over, refused or remarked on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from PIL import Image, ImageSequence
 from wcord.data import Data, DataSettings, load
 from wcord.data.raw import part_of
 
-LEVELS = drawn(np.uint8, (2, 5, 7))  # gray levels of two pictures
+LEVELS = drawn(np.uint8, (2, 5, 7))  # gray levels of two images
 
 
 def read(folder: Path, size: tuple[int, int] = (5, 7), **more: object) -> Data:
     return load(DataSettings.model_validate({"source": f"folder:{folder}", "size": size} | more), 0)
 
 
-def pictures(folder: Path, size: tuple[int, int] = (5, 7)) -> np.ndarray:
-    """Return all pictures of a folder in the order of their files, (n, H, W, 3)."""
+def read_images(folder: Path, size: tuple[int, int] = (5, 7)) -> np.ndarray:
+    """Return all images of a folder in the order of their files, (n, H, W, 3)."""
     data = read(folder, size)
     parts = (data.train, data.held_out, data.test)
     place = torch.cat([part.ids for part in parts]).argsort()
@@ -35,7 +35,7 @@ def pictures(folder: Path, size: tuple[int, int] = (5, 7)) -> np.ndarray:
 
 
 def write(folder: Path, classes: dict[str, int], size: tuple[int, int] = (9, 7)) -> Path:
-    """Write pictures whose red tells the class, whose green tells the number."""
+    """Write images whose red is the class and whose green is the number."""
     for number, (name, count) in enumerate(classes.items()):
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -75,18 +75,18 @@ def merged(mode: str, *bands: np.ndarray) -> Image.Image:
 
 
 def palette(p: np.ndarray, mode: str = "P") -> Image.Image:
-    """A picture of indices 255 - p, whose palette is 255 - index."""
-    picture = Image.fromarray(255 - p)
-    picture.putpalette([255 - i for i in range(256) for _ in "RGB"])
-    return picture.convert(mode) if mode != "P" else picture
+    """An image of indices 255 - p, whose palette is 255 - index."""
+    image = Image.fromarray(255 - p)
+    image.putpalette([255 - i for i in range(256) for _ in "RGB"])
+    return image.convert(mode) if mode != "P" else image
 
 
-def with_alpha(picture: Image.Image, alpha: np.ndarray) -> Image.Image:
-    picture.putalpha(Image.fromarray(alpha))
-    return picture
+def with_alpha(image: Image.Image, alpha: np.ndarray) -> Image.Image:
+    image.putalpha(Image.fromarray(alpha))
+    return image
 
 
-# mode: (ending, picture of p and q, expected (H, W, 1 or 3), tolerance)
+# mode: (suffix, image of p and q, expected (H, W, 1 or 3), tolerance)
 Kind = tuple[str, Callable[..., Image.Image], Callable[..., np.ndarray], float]
 MODES: dict[str, Kind] = {
     "1": ("png", lambda p, q: Image.fromarray(p > 99), lambda p, q: 255 * (p > 99)[..., None], 0),
@@ -106,19 +106,19 @@ MODES: dict[str, Kind] = {
 @pytest.mark.parametrize("mode", MODES)
 @settings(max_examples=15, deadline=None)
 @given(LEVELS, LEVELS)
-def test_pictures_of_8_bits_keep_their_levels(
+def test_images_of_8_bits_keep_their_levels(
     mode: str, tmp_path_factory: pytest.TempPathFactory, p: np.ndarray, q: np.ndarray
 ) -> None:
     ending, make, expected, tolerance = MODES[mode]
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for name, one, other in zip("ab", p, q, strict=True):
         (folder / name).mkdir()
         for i in range(2):
-            picture = make(one, other)
-            picture.save(folder / name / f"{i}.{ending}")
+            image = make(one, other)
+            image.save(folder / name / f"{i}.{ending}")
             with Image.open(folder / name / f"{i}.{ending}") as written:
                 assert written.mode == mode
-    found = pictures(folder).astype(float)
+    found = read_images(folder).astype(float)
     for k in range(2):
         assert np.abs(found[2 * k : 2 * k + 2] - expected(p[k], q[k])).max() <= tolerance
 
@@ -136,18 +136,18 @@ DEEP: dict[str, tuple[str, Callable[[np.ndarray, Path], object]]] = {
 @pytest.mark.parametrize("kind", DEEP)
 @settings(max_examples=15, deadline=None)
 @given(drawn(np.uint16, (4, 5, 7)), st.sampled_from([1, 16, 64, 257]))
-def test_deeper_pictures_are_scaled_by_the_depth_of_the_whole_folder(
+def test_deeper_images_are_scaled_by_the_depth_of_the_whole_folder(
     kind: str, tmp_path_factory: pytest.TempPathFactory, levels: np.ndarray, step: int
 ) -> None:
     ending, save = DEEP[kind]
     levels = levels // 257 * step
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for i in range(4):
         (folder / "ab"[i // 2]).mkdir(exist_ok=True)
         save(levels[i].astype(np.uint16), folder / "ab"[i // 2] / f"{i}.{ending}")
     bits = int(levels.max()).bit_length()
     white = {8: 255, 10: 1023, 12: 4095, 14: 16383, 16: 65535}[max(8, bits + bits % 2)]
-    assert np.abs(pictures(folder)[..., 0] - levels * 255.0 / white).max() <= 0.501
+    assert np.abs(read_images(folder)[..., 0] - levels * 255.0 / white).max() <= 0.501
 
 
 @settings(max_examples=15, deadline=None)
@@ -155,20 +155,20 @@ def test_deeper_pictures_are_scaled_by_the_depth_of_the_whole_folder(
 def test_floating_point_in_0_to_1_becomes_0_to_255(
     tmp_path_factory: pytest.TempPathFactory, levels: np.ndarray
 ) -> None:
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for i in range(4):
         (folder / "ab"[i // 2]).mkdir(exist_ok=True)
         Image.fromarray(levels[i]).save(folder / "ab"[i // 2] / f"{i}.tif")
-    assert np.abs(pictures(folder) - 255 * levels[..., None].astype(float)).max() <= 0.501
+    assert np.abs(read_images(folder) - 255 * levels[..., None].astype(float)).max() <= 0.501
 
 
-def test_deep_pictures_are_resized_without_clipping(tmp_path: Path) -> None:
+def test_deep_images_are_resized_without_clipping(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 40 * 40).reshape(40, 40).astype(np.uint16)
-    for name, picture in (("a", ramp), ("b", (ramp // 257).astype(np.uint8))):
+    for name, image in (("a", ramp), ("b", (ramp // 257).astype(np.uint8))):
         (tmp_path / name).mkdir()
         for i in range(2):
-            Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
-    found = pictures(tmp_path, (8, 8)).astype(int)
+            Image.fromarray(image).save(tmp_path / name / f"{i}.png")
+    found = read_images(tmp_path, (8, 8)).astype(int)
     assert np.abs(found[0] - found[2]).max() <= 1 and found[0].max() > 230
 
 
@@ -216,7 +216,7 @@ def test_colours_of_16_bits_are_read_where_their_upper_8_bits_hold_them(tmp_path
         for i in range(4):
             (folder / "ab"[i // 2]).mkdir(parents=True, exist_ok=True)
             write_48_bit_png(levels[i] // scale, folder / "ab"[i // 2] / f"{i}.png")
-    assert np.abs(pictures(tmp_path / "1") - levels / 257).max() <= 1
+    assert np.abs(read_images(tmp_path / "1") - levels / 257).max() <= 1
     with pytest.raises(ValueError, match=r"\.png has 16 bits a colour.*convert the folder"):
         read(tmp_path / "16")
 
@@ -231,10 +231,10 @@ def test_tiff_with_white_at_0_is_inverted_at_16_bits_too(tmp_path: Path) -> None
         content = file.read_bytes()
         assert content.count(entry) == 1
         file.write_bytes(content.replace(entry, struct.pack("<HHIH", 262, 3, 1, 0)))
-    assert np.abs(pictures(tmp_path)[0, ..., 0] - (65535 - p.astype(float)) / 257).max() <= 0.501
+    assert np.abs(read_images(tmp_path)[0, ..., 0] - (65535 - p.astype(float)) / 257).max() <= 0.501
 
 
-# orientation: how the stored picture is turned to be seen (EXIF 2.32, tag 274)
+# orientation: how the stored image is turned to be upright (EXIF 2.32, tag 274)
 SEEN: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda p: p,
     2: np.fliplr,
@@ -249,7 +249,7 @@ SEEN: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
 @pytest.mark.parametrize("deep", [False, True])
-def test_pictures_are_turned_as_their_exif_data_say(
+def test_images_are_turned_by_their_exif_orientation(
     ending: str, deep: bool, tmp_path: Path
 ) -> None:
     p = np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8)
@@ -261,14 +261,14 @@ def test_pictures_are_turned_as_their_exif_data_say(
         exif[274] = number
         stored = p.astype(np.uint16) * 257 if deep else p
         Image.fromarray(stored).save(name / f"{number}.{ending}", exif=exif)
-    for found, seen in zip(pictures(tmp_path, (6, 6)), SEEN.values(), strict=True):
+    for found, seen in zip(read_images(tmp_path, (6, 6)), SEEN.values(), strict=True):
         assert np.array_equal(found[..., 0], seen(p))
 
 
-def test_damaged_exif_data_do_not_hide_a_picture(tmp_path: Path) -> None:
+def test_an_image_with_damaged_exif_data_is_read(tmp_path: Path) -> None:
     write(tmp_path, {"a": 3, "b": 3})
     Image.new("RGB", (7, 5), (1, 2, 3)).save(tmp_path / "b" / "c.png", exif=b"Exif\0\0nonsense")
-    assert len(pictures(tmp_path)) == 7
+    assert len(read_images(tmp_path)) == 7
 
 
 # --- files that are passed over ----------------------------------------------------------------
@@ -284,14 +284,14 @@ def test_the_content_of_a_file_decides_and_not_its_ending(tmp_path: Path) -> Non
 
 
 def odd_files(folder: Path) -> dict[str, str]:
-    """Write files that are no pictures or hidden ones; return why each is passed over."""
+    """Write files that are no images or hidden; return the reason to pass over each."""
     one = folder / "a" / "00.png"
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "a" / "cut.jpg")
     content = (folder / "a" / "cut.jpg").read_bytes()
     (folder / "a" / "cut.jpg").write_bytes(content[: len(content) // 2])
     (folder / "a" / "empty.png").touch()
-    (folder / "a" / "notes.txt").write_text("not a picture")
+    (folder / "a" / "notes.txt").write_text("not an image")
     (folder / "a" / "loop.png").symlink_to("loop.png")
     (folder / "a" / "within").symlink_to(".")
     os.mkfifo(folder / "a" / "pipe.png")
@@ -309,7 +309,7 @@ def odd_files(folder: Path) -> dict[str, str]:
     return hidden | {
         "a/cut.jpg": "damaged",
         "a/empty.png": "empty file",
-        "a/notes.txt": "not a picture",
+        "a/notes.txt": "not an image",
         "a/loop.png": "not a regular file",
         "a/pipe.png": "not a regular file",
         "a/within": "a link to a folder that holds it",
@@ -349,8 +349,8 @@ def test_a_file_without_permission_is_named(
 
     monkeypatch.setattr(Image, "open", refused)
     assert read(tmp_path).contents.passed_over == (
-        ("a/01.png", "not to be opened: permission denied"),
-        ("b/01.png", "not to be opened: permission denied"),
+        ("a/01.png", "cannot be opened: permission denied"),
+        ("b/01.png", "cannot be opened: permission denied"),
     )
 
 
@@ -362,7 +362,7 @@ def test_of_several_pages_the_first_is_read_and_remarked_on(ending: str, tmp_pat
     first.save(file, save_all=True, append_images=others)
     with Image.open(file) as written:
         assert len(list(ImageSequence.Iterator(written))) == 3
-    assert (pictures(tmp_path)[2] == 250).all()
+    assert (read_images(tmp_path)[2] == 250).all()
     assert (f"a/zz.{ending}", "the first page is read: of 3") in read(tmp_path).contents.remarks
 
 
@@ -372,7 +372,7 @@ def test_of_several_pages_the_first_is_read_and_remarked_on(ending: str, tmp_pat
         ({}, "it holds no files"),
         (
             {"x.txt": b"words", "y.csv": b"a,b"},
-            r"2 × not a picture that Pillow can read \(d/x\.txt\)",
+            r"2 × not an image that Pillow can read \(d/x\.txt\)",
         ),
         ({".hidden.png": b""}, r"1 × hidden \(d/\.hidden\.png\)"),
     ],
@@ -383,7 +383,7 @@ def test_a_class_of_which_nothing_can_be_read_is_refused(
     write(tmp_path, {"a": 3, "b": 3, "d": 0})
     for name, content in files.items():
         (tmp_path / "d" / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"d is a class without a picture.*{message}"):
+    with pytest.raises(ValueError, match=f"d is a class without an image.*{message}"):
         read(tmp_path)
 
 
@@ -408,7 +408,7 @@ def test_train_and_test_are_kept_in_any_spelling(train: str, test: str, tmp_path
     write(tmp_path / test, {"cat": 3, "dog": 2})
     found = read(tmp_path).contents
     assert found.counts["test"] == (0, 3, 2) and found.classes == ("ant", "cat", "dog")
-    assert ("class ant", "no test pictures") in found.remarks
+    assert ("class ant", "no test images") in found.remarks
     assert sum(found.counts["train"]) + sum(found.counts["held_out"]) == 18
 
 
@@ -431,7 +431,9 @@ def test_validation_folders_are_the_held_out_part(
         parts = (data.train, data.held_out, data.test)
         ids = torch.cat([part.ids for part in parts])
         assert len(ids.unique()) == len(ids)
-    with pytest.raises(ValueError, match=r"held_out is 0\.2, but .* part of its own"):
+    with pytest.raises(
+        ValueError, match=r"held_out is 0\.2, but .* has a held-out part: leave held_out out"
+    ):
         read(tmp_path, held_out=0.2)
 
 

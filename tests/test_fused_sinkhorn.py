@@ -1,7 +1,7 @@
-"""The fused kernel against float64 and POT: in Triton's interpreter, and on a GPU where one is.
+"""The fused kernel against float64 and POT, in Triton's interpreter and on a GPU if there is one.
 
-Triton reads TRITON_INTERPRET when it is imported, so the interpreted checks run in one process
-of their own: `python tests/test_fused_sinkhorn.py` writes an error for each case as JSON.
+Triton reads TRITON_INTERPRET when it is imported, so the interpreted checks run in a separate
+process: `python tests/test_fused_sinkhorn.py` writes an error for each case as JSON.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def uniform(*shape: int) -> Tensor:
 def errors(
     found: Scaled, cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int
 ) -> dict[str, float]:
-    """Return how far a result is from `log_form` in float64; everything 0 in exact arithmetic."""
+    """Return the errors of a result against `log_form` in float64; all are 0 without rounding."""
     size = max(cost.shape[-2:])
     cost, a, b = (part.to("cpu", DOUBLE) for part in (cost, a, b))
     plan, f, g = (part.to("cpu", DOUBLE) for part in found[:3])
@@ -105,7 +105,7 @@ def cases() -> dict[str, tuple[Tensor, float, Tensor, Tensor, int]]:
 
 
 def fused(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Scaled:
-    """Return what the other schemes return."""
+    """Return the fused kernel's result in the type of the other forms."""
     return Scaled(*fused_sinkhorn.fused_form(cost, epsilon, a, b, iterations), iterations)
 
 
@@ -193,7 +193,7 @@ def test_tiles_are_powers_of_two_with_registers_for_them() -> None:
         assert padded**2 <= 64 * 32 * warps
 
 
-def test_a_cpu_never_takes_it() -> None:
+def test_a_cpu_never_uses_it() -> None:
     assert not fused_sinkhorn.fits(problem(4, 4), None)
     assert not fused_sinkhorn.fits(torch.empty(4, 4, device="meta"), None)
 
@@ -205,7 +205,7 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA de
 
 @cuda
 @pytest.mark.cuda
-def test_fits_what_a_program_holds() -> None:
+def test_fits_up_to_the_size_of_one_program() -> None:
     cost = torch.zeros(2, 256, 3, device="cuda")
     assert fused_sinkhorn.fits(cost, None)
     assert not fused_sinkhorn.fits(cost, 1e-3)
@@ -244,17 +244,17 @@ def test_nan_on_cuda_ends_and_stays_in_its_problem() -> None:
 
 @cuda
 @pytest.mark.cuda
-def test_sinkhorn_on_cuda_takes_it_for_any_masses(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: Any, **__: Any) -> Scaled:
-        raise AssertionError("the fused kernel was to be used")
+def test_sinkhorn_on_cuda_uses_it_for_any_masses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unexpected(*_: Any, **__: Any) -> Scaled:
+        raise AssertionError("the fused kernel should have been used")
 
-    monkeypatch.setattr(scaling, "kernel_form", refused)
-    monkeypatch.setattr(scaling, "log_form", refused)
+    monkeypatch.setattr(scaling, "kernel_form", unexpected)
+    monkeypatch.setattr(scaling, "log_form", unexpected)
     cost, a = problem(48, 64, (2,)), masses(48)
     for source in (None, a):
         leaf = cost.cuda().requires_grad_(True)
-        given = None if source is None else source.cuda()
-        result = sinkhorn(leaf, 0.05, source=given, iterations=60)
+        masses_a = None if source is None else source.cuda()
+        result = sinkhorn(leaf, 0.05, source=masses_a, iterations=60)
         result.objective.sum().backward()
         expected = log_form(
             *(cost.double(), 0.05, (uniform(48) if source is None else a).double()),

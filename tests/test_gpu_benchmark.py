@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu` where there is no GPU: the command, what it keeps and takes up."""
+"""`python -m benchmarks.gpu` without a GPU: the command, the files that it writes and reuses."""
 
 from __future__ import annotations
 
@@ -11,41 +11,47 @@ import torch
 from safetensors.torch import load
 
 import wcord
-from benchmarks import gpu, gpu_report, gpu_steps
-from benchmarks.gpu_profile import covered, kind_of
+from benchmarks import gpu, gpu_problem, gpu_report, gpu_steps
+from benchmarks.gpu_profile import kind_of, union_length
 
 needs_none = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what carries out one part in this process, on a few random images."""
-    monkeypatch.setenv("WCORD_RUNS", str(tmp_path / "runs"))  # put back afterwards
+    """Return a function that runs one part in this process, on a few random images."""
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path / "runs"))  # restored afterwards
 
-    def carry_out(part: str, *more: str) -> Path:
-        gpu.carry_out(part, gpu.parse([part, "--small", "--out", str(tmp_path / "out"), *more]))
+    def run_part(part: str, *more: str) -> Path:
+        gpu.run_part(part, gpu.parse([part, "--small", "--out", str(tmp_path / "out"), *more]))
         return tmp_path / "out"
 
-    return carry_out
+    return run_part
 
 
-def test_steps_and_solvers_are_timed_as_far_as_they_can_be(small: Any) -> None:
-    """What needs CUDA says so; the rest has its numbers, and the page takes them."""
+def test_steps_and_solvers_are_timed_where_the_device_allows(small: Any) -> None:
+    """A measurement that needs CUDA gives its reason, the others give numbers for the page."""
     out = small("fast")
     found = json.loads((out / "fast.json").read_text())
     assert set(found["ways"]["ms"]) == {"wcord, plain", "kd, plain"}
-    assert "networks cannot be had here" in found["ways"]["failed"]["wcord, networks"]
+    assert "networks is not available here" in found["ways"]["failed"]["wcord, networks"]
     assert all(row["ms"] > 0 for row in found["sinkhorn"] if "left_out" not in row)
     assert found["profile"]["wcord, plain"]["kernels"] > 100
     assert found["arms"]["over one"]["2"]["median"] > 1
     assert found["side by side"] == {"failed": "streams need a CUDA device"}
+    assert found["sizes"]["batches"]["16"]["images/s"] > 0
     text = gpu_report.page(out)
-    assert "| wcord, plain | " in text and "### Sinkhorn" in text and "| 16 | wcord | " in text
+    assert (
+        "| wcord, plain | " in text
+        and "### Sinkhorn" in text
+        and "| nine arms, batch | " in text
+        and "| 16 | wcord | " in text
+    )
 
 
-def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two presets of one seed; then a second seed; the teacher comes back from its parts."""
-    monkeypatch.setattr(gpu, "PIECE", 40_000)
+def test_finished_seeds_are_not_repeated(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two presets of one seed, then a second seed; the teacher is restored from its parts."""
+    monkeypatch.setattr(gpu, "PART_BYTES", 40_000)
     out = small("whole", "--seeds", "1")
     first = json.loads((out / "whole.json").read_text())
     assert [(r["preset"], r["seed"]) for r in first] == [(name, 0) for name in gpu.PRESETS]
@@ -53,39 +59,39 @@ def test_seeds_that_are_done_are_not_run_again(small: Any, monkeypatch: pytest.M
     assert first[1]["settings"]["pairing"]["broken"] == 0.8
     assert {r["settings"]["data"]["source"] for r in first} == {"npz:few.npz"}
 
-    pieces = sorted(out.glob("teacher.*"), key=lambda path: int(path.suffix[5:]))
-    assert len(pieces) > 3 and all(path.stat().st_size <= 40_000 for path in pieces)
-    gpu.take_up_teacher(out)
+    parts = sorted(out.glob("teacher.*"), key=lambda path: int(path.suffix[5:]))
+    assert len(parts) > 3 and all(path.stat().st_size <= 40_000 for path in parts)
+    gpu.restore_teacher(out)
     (teacher,) = (wcord.runs.runs_folder() / ".teachers").glob("*.safetensors")
-    assert teacher.read_bytes() == b"".join(path.read_bytes() for path in pieces)
+    assert teacher.read_bytes() == b"".join(path.read_bytes() for path in parts)
     assert load(teacher.read_bytes())
 
-    asked = []
+    started = []
 
-    def noted(experiment: wcord.Experiment, *_: Any, **__: Any) -> Any:
-        asked.append((experiment.name, experiment.seed))
+    def note_start(experiment: wcord.Experiment, *_: Any, **__: Any) -> Any:
+        started.append((experiment.name, experiment.seed))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("wcord.analysis.sweep_runs.distill", noted)
+        patch.setattr("wcord.analysis.sweep_runs.distill", note_start)
         small("whole", "--seeds", "2")
-    assert asked == [(gpu.PRESETS[0], 1)]
+    assert started == [(gpu.PRESETS[0], 1)]
     assert json.loads((out / "whole.json").read_text()) == first
 
 
-def test_a_run_that_was_cut_off_goes_on(short: wcord.Experiment) -> None:
-    """The same settings find their run again, others do not."""
-    run = gpu.gone_on(short.replace({"epochs": 1}))
-    assert gpu.gone_on(short.replace({"epochs": 1})).path == run.path
-    assert gpu.gone_on(short.replace({"epochs": 1, "seed": 1})).path != run.path
+def test_an_interrupted_run_is_resumed(short: wcord.Experiment) -> None:
+    """Equal settings give the same run, others another."""
+    run = gpu.train_or_resume(short.replace({"epochs": 1}))
+    assert gpu.train_or_resume(short.replace({"epochs": 1})).path == run.path
+    assert gpu.train_or_resume(short.replace({"epochs": 1, "seed": 1})).path != run.path
 
 
-def test_a_measurement_made_again_replaces_its_own_figures_only(
+def test_a_repeated_measurement_replaces_its_own_figures_only(
     small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = iter(range(9))
     monkeypatch.setattr(
-        gpu_steps, "parts", lambda size, device, only: ((n, next(counts)) for n in only)
+        gpu_steps, "measure", lambda size, device, only: ((n, next(counts)) for n in only)
     )
     for only in (["ways", "arms"], ["arms"]):
         out = small("fast", "--only", *only)
@@ -99,22 +105,22 @@ def test_a_measurement_made_again_replaces_its_own_figures_only(
 
 
 def test_all_parts_by_one_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each in a process of its own: one runs tests, one is cut off by its box, one trains."""
+    """Each in its own process: one runs tests, one trains, one reaches its time limit."""
     common = ["--small", "--out", str(tmp_path)]
     gpu.main(["right", "long", *common])
     gpu.main(["fast", *common, "--seconds", "0.2"])
-    said = capfd.readouterr().out
-    assert "part right: done" in said and "part long: done" in said
-    assert "part fast: its time was up" in said
+    printed = capfd.readouterr().out
+    assert "part right: done" in printed and "part long: done" in printed
+    assert "part fast: stopped at its time limit" in printed
     assert "passed" in (tmp_path / "right.txt").read_text()
     assert json.loads((tmp_path / "long.json").read_text())["summary"]["arms"].keys() == {"wcord"}
 
 
-def test_on_a_card_it_is_the_short_recipe() -> None:
-    asked = gpu.parse(["whole", "--small"])
-    asked.small, asked.data, asked.device = False, "npz:images.npz", torch.device("cuda")
-    asked.set = ["epochs=10", "optimizer.milestones=[6, 8, 9]"]
-    clean, wrong = (gpu.experiment(preset, 3, asked) for preset in gpu.PRESETS)
+def test_on_a_gpu_it_is_the_short_recipe() -> None:
+    options = gpu.parse(["whole", "--small"])
+    options.small, options.data, options.device = False, "npz:images.npz", torch.device("cuda")
+    options.set = ["epochs=10", "optimizer.milestones=[6, 8, 9]"]
+    clean, wrong = (gpu.experiment(preset, 3, options) for preset in gpu.PRESETS)
     for experiment in (clean, wrong):
         assert (experiment.seed, experiment.epochs, experiment.batch) == (3, 10, 64)
         assert (experiment.precision, experiment.speed) == ("bfloat16", "graphs")
@@ -131,7 +137,7 @@ def test_on_a_card_it_is_the_short_recipe() -> None:
         (["quick", "--small"], "unknown part 'quick': known are right, fast, whole, long"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_a_mistake_is_one_line(
     words: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -139,48 +145,48 @@ def test_what_cannot_be_done_is_said(
     assert end.value.code == 2 and line in capsys.readouterr().err
 
 
-def test_one_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A measurement's error stands in its place."""
+def test_a_failed_measurement_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is its result."""
 
     def broken(problem: Any) -> Any:
         raise RuntimeError("no memory left\nand more")
 
     monkeypatch.setattr(gpu_steps, "ways", broken)
     names = ("ways", "compile")
-    found = dict(gpu_steps.parts(gpu_steps.SMALL, torch.device("cpu"), names))
+    found = dict(gpu_steps.measure(gpu_problem.SMALL, torch.device("cpu"), names))
     assert found["ways"] == {"failed": "RuntimeError: no memory left"}
     assert set(found) == set(names)
 
 
 def test_only_runs_of_the_same_settings_share_a_table() -> None:
-    """A second recipe begins a table of its own."""
+    """A second recipe has its own table."""
     records = [
         {"seed": seed, "settings": {"seed": seed, "epochs": epochs, "arms": {}}}
         for seed, epochs in ((0, 10), (1, 10), (0, 60), (1, 60))
     ]
-    assert gpu_report.alike(records) == records[2:]
-    assert gpu_report.alike(records[:2]) == records[:2]
-    assert gpu_report.alike(records, "arms") == records
+    assert gpu_report.same_settings(records) == records[2:]
+    assert gpu_report.same_settings(records[:2]) == records[:2]
+    assert gpu_report.same_settings(records, "arms") == records
 
 
-def test_kernels_are_told_by_their_names() -> None:
+def test_the_kind_of_a_kernel_follows_from_its_name() -> None:
     assert kind_of("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32") == "convolution"
     assert kind_of("sm80_xmma_gemm_f32f32_f32f32_f32_nn_n") == "matrix product"
     assert kind_of("batch_norm_transform_input_channels_last_kernel") == "batch normalisation"
     assert kind_of("_sinkhorn") == "Sinkhorn"
     assert kind_of("vectorized_elementwise_kernel") == "elementwise"
-    assert covered([(0, 4), (1, 2), (3, 6), (8, 9)]) == 7
+    assert union_length([(0, 4), (1, 2), (3, 6), (8, 9)]) == 7
 
 
-def test_the_page_is_made_of_the_files_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """results/gpu.md says what results/gpu holds."""
+def test_the_page_follows_from_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """results/gpu.md is the page of the files in results/gpu."""
     monkeypatch.chdir(Path(__file__).parents[1])
     text = Path("results/gpu.md").read_text("utf-8")
     assert gpu_report.page(Path("results/gpu")) == text
 
 
-def test_a_page_of_little_is_a_page(tmp_path: Path) -> None:
-    """Nothing measured, or a measurement that failed: no table, and no error."""
+def test_a_page_needs_no_measurement(tmp_path: Path) -> None:
+    """Without measurements, or with a failed one, the page has no table and there is no error."""
     assert gpu_report.page(tmp_path).startswith("# On a GPU")
     failed = {"conditions": gpu.conditions(), "ways": {"failed": "no memory"}, "teacher": {}}
     (tmp_path / "fast.json").write_text(json.dumps(failed))

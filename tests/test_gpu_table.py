@@ -1,4 +1,4 @@
-"""`make gpu-table`, two epochs of it, wherever there is no GPU: the command, not the numbers."""
+"""Two epochs of `make gpu-table` without a GPU: the command, not the numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from wcord.runs import runs_folder
 def test_two_epochs_make_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "table.md"
     table.main(["--small", "--out", str(out)])
-    said = capsys.readouterr().out
-    assert not out.exists()  # numbers of random images are kept nowhere
+    printed = capsys.readouterr().out
+    assert not out.exists()  # numbers of random images are not written
     for arm in ("teacher", *table.ARMS):
-        assert f"| {arm} | " in said
-    assert "nothing was written" in said and "not CIFAR-100" in said
+        assert f"| {arm} | " in printed
+    assert "nothing was written" in printed and "not CIFAR-100" in printed
     runs = [wcord.Run(path) for path in runs_folder().glob("gpu-table-small-*")]
     assert len(runs) == 3  # two seeds of nine arms, and WCoRD alone
     for run in runs:
@@ -27,17 +27,17 @@ def test_two_epochs_make_a_table(capsys: pytest.CaptureFixture[str], tmp_path: P
         assert run.settings.name == "gpu-table-small"
 
 
-def test_on_a_card_it_is_the_whole_recipe() -> None:
-    """The settings that CUDA would get: the paper's pair, all epochs, bfloat16, graphs."""
-    asked = table.experiment("npz:images.npz", False, torch.device("cuda"))
-    assert (asked.epochs, asked.teacher.epochs, asked.batch) == (240, 240, 64)
-    assert (asked.teacher.model, asked.student.model) == ("resnet32x4", "resnet8x4")
-    assert (asked.precision, asked.speed) == ("bfloat16", "graphs")
-    assert list(asked.arms) == list(table.ARMS) and len(asked.arms) == 9
-    assert all("gckt" in asked.arms[name] for name in ("wcord", "wcord+kd"))
+def test_on_a_gpu_it_is_the_whole_recipe() -> None:
+    """The settings on CUDA: the paper's pair, all epochs, bfloat16, graphs."""
+    settings = table.experiment("npz:images.npz", False, torch.device("cuda"))
+    assert (settings.epochs, settings.teacher.epochs, settings.batch) == (240, 240, 64)
+    assert (settings.teacher.model, settings.student.model) == ("resnet32x4", "resnet8x4")
+    assert (settings.precision, settings.speed) == ("bfloat16", "graphs")
+    assert list(settings.arms) == list(table.ARMS) and len(settings.arms) == 9
+    assert all("gckt" in settings.arms[name] for name in ("wcord", "wcord+kd"))
 
 
-def test_without_images_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_images_the_message_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         table.main([])
     assert end.value.code == 2

@@ -12,7 +12,7 @@ from shown import shown
 from streamlit.testing.v1 import AppTest
 
 import wcord
-import wcord.training.distillation
+import wcord.training.launch
 from lab import laboratory, timing
 from lab.laboratory import KNOBS
 from wcord.analysis.estimate import Estimate
@@ -187,7 +187,7 @@ def test_an_arm_is_started_and_compared(folder: Path, monkeypatch: pytest.Monkey
         (run.path / "settings.yaml").write_text(experiment.yaml())
         return run
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.launch, "launch", launch)
     app = page(run="made-up", take="wcord@42")
     control(app, key("lckt.plan")).set_value("identity")
     rerun(app)

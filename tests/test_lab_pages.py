@@ -16,7 +16,7 @@ from shown import shown
 from streamlit.testing.v1 import AppTest
 
 import wcord
-import wcord.training.distillation
+import wcord.training.launch
 from lab import loading, maps, starting, steering, timing
 from wcord.analysis.estimate import Estimate
 
@@ -179,7 +179,7 @@ def test_a_run_whose_process_died_offers_resume(
 ) -> None:
     write_run(folder / "dead", epochs=4, upto=2, state="running")
     asked = []
-    monkeypatch.setattr(wcord.training.distillation, "relaunch", lambda run: asked.append(run.name))
+    monkeypatch.setattr(wcord.training.launch, "relaunch", lambda run: asked.append(run.name))
     app = page()
     assert "its process has ended" in app.get("progress")[0].text
     app.button(key="resume").click()
@@ -339,7 +339,7 @@ def test_start_launches_what_was_chosen_and_goes_there(
         started.append(experiment)
         return wcord.Run(write_run(folder / "started", upto=0, state="running"))
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.launch, "launch", launch)
     app = page()
     assert any("440 steps" in caption.value for caption in app.caption)
     app.number_input(key="weight-digits-compression-λ1 · GCKT").set_value(2.5)
@@ -368,7 +368,7 @@ def test_at_full_speed_the_presets_probes_are_kept(
         started.append(experiment)
         return wcord.Run(write_run(folder / "started", upto=0, state="running"))
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.launch, "launch", launch)
     app = page()
     app.select_slider(key="start-pace-digits-compression").set_value(0.0)
     rerun(app)
@@ -398,7 +398,7 @@ def test_what_fails_when_starting_is_shown_as_one_line(
     def refuse(experiment: wcord.Experiment) -> wcord.Run:
         raise ValueError("cannot make a run: no space left\nand more")
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", refuse)
+    monkeypatch.setattr(wcord.training.launch, "launch", refuse)
     app = page()
     app.button(key="start").click()
     rerun(app)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from made_up_run import ARMS, line_of, write_run
 
 from lab.reading import MOST_POINTS, Metrics, Watch
-from lab.steering import phase
-from wcord.runs import Run, Status
+from wcord.runs import Run
 
 
 @pytest.fixture
@@ -125,20 +124,3 @@ def test_what_is_missing_or_damaged_is_one_line(made_up: Path, tmp_path: Path) -
     (made_up / "settings.yaml").write_text("a: [")
     with pytest.raises(ValueError, match="settings of run cannot be read"):
         Watch(made_up)
-
-
-@pytest.mark.parametrize(
-    ("state", "alive", "expected"),
-    [
-        ("starting", True, "preparing"),
-        ("training-teacher", True, "preparing"),
-        ("running", True, "running"),
-        ("running", None, "running"),
-        ("paused", True, "paused"),
-        ("running", False, "broken"),
-        ("finished", False, "over"),
-        ("failed", False, "over"),
-    ],
-)
-def test_phase(state: str, alive: bool | None, expected: str) -> None:
-    assert phase(Status(state=state, alive=alive)) == expected

@@ -18,7 +18,7 @@ from made_up_run import write_run
 from streamlit.testing.v1 import AppTest
 
 import wcord
-import wcord.training.distillation
+import wcord.training.launch
 from lab import maps, registry, settings_text, timing
 from wcord.analysis.estimate import Estimate
 from wcord.cli import dotted
@@ -322,7 +322,7 @@ def test_a_living_run_can_be_stopped_not_deleted(going: Path) -> None:
 def test_an_interrupted_run_is_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(folder / "dead", epochs=4, upto=2, state="running")
     asked: list[str] = []
-    monkeypatch.setattr(wcord.training.distillation, "relaunch", lambda run: asked.append(run.name))
+    monkeypatch.setattr(wcord.training.launch, "relaunch", lambda run: asked.append(run.name))
     app = page(run="dead")
     app.button(key="resume").click()
     rerun(app)
@@ -380,7 +380,7 @@ def test_settings_are_edited_checked_and_started(
         started.append(experiment)
         return Run(write_run(folder / "started", upto=0, state="running"))
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.launch, "launch", launch)
     app = editor(folder)
     area = app.text_area(key="settings-digits-half")
     area.set_value(f"{area.value}epochs: 0\n")

@@ -15,7 +15,7 @@ from made_up_run import write_run
 from streamlit.testing.v1 import AppTest
 
 import wcord
-import wcord.training.distillation
+import wcord.training.launch
 from lab import joined, palette, stops, why
 from lab.layouts import Frame
 from lab.pictures import NAMES
@@ -241,7 +241,7 @@ def test_a_stops_run_is_started_once_and_used_again(
         started.append((experiment, path))
         return Run(write_tour_run(folder, STOPS[0], upto=1, state="running"))
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", launch)
+    monkeypatch.setattr(wcord.training.launch, "launch", launch)
     app = page(phase="watch")
     assert not app.get("echarts_chart")
     app.button(key="start-stop").click()
@@ -258,7 +258,7 @@ def test_a_run_that_was_interrupted_is_resumed(
 ) -> None:
     write_tour_run(folder, STOPS[0], upto=1, state="running")
     asked: list[str] = []
-    monkeypatch.setattr(wcord.training.distillation, "relaunch", lambda run: asked.append(run.name))
+    monkeypatch.setattr(wcord.training.launch, "relaunch", lambda run: asked.append(run.name))
     app = page(phase="watch")
     app.button(key="resume-stop").click()
     rerun(app)
@@ -280,7 +280,7 @@ def test_failing_to_start_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPa
     def refuse(experiment: wcord.Experiment, path: Path) -> Run:
         raise ValueError("no space left\nand more")
 
-    monkeypatch.setattr(wcord.training.distillation, "launch", refuse)
+    monkeypatch.setattr(wcord.training.launch, "launch", refuse)
     app = page(phase="watch")
     app.button(key="start-stop").click()
     rerun(app)

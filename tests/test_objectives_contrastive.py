@@ -21,7 +21,7 @@ from wcord.models import Output
 from wcord.objectives import TERMS
 from wcord.objectives.contrastive import Contrastive
 from wcord.objectives.dual_forms import Scores, difference, infonce, nce, wasserstein
-from wcord.objectives.negatives import Choice, Negatives
+from wcord.objectives.negatives import NegativeSampler, NegativeSet
 from wcord.objectives.normalising_constant import Normaliser
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes
 
@@ -40,17 +40,17 @@ LABEL = torch.arange(N) % CLASSES
 LOGITS = torch.zeros(N, CLASSES)
 
 
-def passes() -> Iterator[FirstPassBatch]:
+def first_pass() -> Iterator[FirstPassBatch]:
     for index in torch.arange(N).flip(0).split(11):
         teacher, student = Output(H_T[index], LOGITS[index]), Output(H_S[index], LOGITS[index])
         yield FirstPassBatch(index, LABEL[index], teacher, student)
 
 
-def build(name: str, seed: int = 0, **asked: Any) -> Contrastive:
+def build(name: str, seed: int = 0, **changes: Any) -> Contrastive:
     torch.manual_seed(seed)
-    term = TERMS[name](TERMS[name].Settings.model_validate(asked), SHAPES, seed)
+    term = TERMS[name](TERMS[name].Settings.model_validate(changes), SHAPES, seed)
     assert isinstance(term, Contrastive)
-    term.fill_banks(passes)
+    term.fill_banks(first_pass)
     return term
 
 
@@ -66,22 +66,21 @@ def batch_at(step: int) -> tuple[Batch, Output, Output]:
 # ------------------------------------------------------------------- whole terms against loops
 
 
-def negatives_by_loop(choice: Choice, anchor: int) -> list[int]:
+def negatives_by_loop(negatives: NegativeSet, anchor: int) -> list[int]:
     """The bank rows that an anchor is compared with, as a plain list."""
-    if choice.rows is not None:
-        return choice.rows[anchor].tolist()
-    columns = range(N) if choice.columns is None else choice.columns.tolist()
-    assert choice.allowed is not None
-    return [c for k, c in enumerate(columns) if choice.allowed[anchor, k]]
+    if negatives.rows is not None:
+        return negatives.rows[anchor].tolist()
+    columns = range(N) if negatives.columns is None else negatives.columns.tolist()
+    assert negatives.allowed is not None
+    return [c for k, c in enumerate(columns) if negatives.allowed[anchor, k]]
 
 
 def loss_by_loop(term: Contrastive, batch: Batch, teacher: Output, student: Output) -> float:
     """The formulas of the docstrings, score by score, in Python floats."""
-    ask, critic = term.settings, term.critic
-    tau = ask.temperature
+    critic, tau = term.critic, term.settings.temperature
     z_t, z_s = term.embed(teacher.features, student.features)
-    choice = term.negatives.choose(batch, f"{term.name}-negatives")
-    over = tau if getattr(ask, "critic", "dot") == "joint" else 1.0
+    negatives = term.negatives.draw(batch, f"{term.name}-negatives")
+    over = tau if getattr(term.settings, "critic", "dot") == "joint" else 1.0
 
     def g(anchor: int, row: int, side: str) -> float:
         u = term.teacher_bank.embeddings[row] if side == "student" else z_t[anchor]
@@ -91,7 +90,7 @@ def loss_by_loop(term: Contrastive, batch: Batch, teacher: Output, student: Outp
     total = 0.0
     for side in ("student", "teacher"):
         plus = [g(i, int(batch.index[i]), side) for i in range(BATCH)]
-        minus = [[g(i, r, side) for r in negatives_by_loop(choice, i)] for i in range(BATCH)]
+        minus = [[g(i, r, side) for r in negatives_by_loop(negatives, i)] for i in range(BATCH)]
         everything = [x for row in minus for x in row]
         if term.normalisers[side].kind == "first_batch":
             everything += plus
@@ -141,11 +140,11 @@ def test_crd_equals_the_published_formula(count: int | None) -> None:
     term = build("crd", dim=4, negatives_count=count)
     batch, teacher, student = batch_at(0)
     z_t, z_s = term.embed(teacher.features, student.features)
-    choice = term.negatives.choose(batch, "crd-negatives")
+    negatives = term.negatives.draw(batch, "crd-negatives")
     total, eps = 0.0, 1e-7
     sides = ((z_s, term.teacher_bank.embeddings), (z_t, term.student_bank.embeddings))
     for anchors, bank in sides:
-        rows = [[int(batch.index[i]), *negatives_by_loop(choice, i)] for i in range(BATCH)]
+        rows = [[int(batch.index[i]), *negatives_by_loop(negatives, i)] for i in range(BATCH)]
         powers = [[math.exp(anchors[i] @ bank[r] / 0.07) for r in rows[i]] for i in range(BATCH)]
         flat = [x for row in powers for x in row]
         z = N * sum(flat) / len(flat)
@@ -254,13 +253,13 @@ def test_only_averaged_negatives_ignore_a_constant() -> None:
     assert averaged[0] == pytest.approx(-difference(scores).item() / 2, abs=1e-6)
 
 
-@pytest.mark.parametrize("asked", [{}, {"critic": "joint"}], ids=["dot", "joint"])
-def test_wasserstein_stays_below_exact_transport(asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{}, {"critic": "joint"}], ids=["dot", "joint"])
+def test_wasserstein_stays_below_exact_transport(changes: dict[str, Any]) -> None:
     """Kantorovich-Rubinstein: trained as hard as it may, tau (E_joint - E_product) <= W1."""
     n = 12
     shapes = Shapes(TEACHER, STUDENT, CLASSES, CLASSES, True, n)
     torch.manual_seed(0)
-    term = TERMS["gckt"](TERMS["gckt"].Settings.model_validate({"dim": 6, **asked}), shapes, 0)
+    term = TERMS["gckt"](TERMS["gckt"].Settings.model_validate({"dim": 6, **changes}), shapes, 0)
     assert isinstance(term, Contrastive)
     index, h_t = torch.arange(n), draw(5, n, TEACHER)
     h_s = h_t[:, :STUDENT] + 0.2 * draw(6, n, STUDENT)
@@ -297,19 +296,19 @@ def test_temperature_has_no_effect_on_wasserstein() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_the_mean_negative_says_all_to_a_bilinear_critic() -> None:
+def test_the_mean_negative_is_enough_for_a_bilinear_critic() -> None:
     term = build("gckt", dim=4)
     batch, teacher, student = batch_at(0)
-    assert term.averages
+    assert term.mean_suffices
     short = term(batch, teacher, student, {})
     z_t, z_s = term.embed(teacher.features, student.features)
-    scores = term.negatives.choose(batch, "").scores(
+    scores = term.negatives.draw(batch, "").scores(
         term.critic.aligned(term.teacher_bank.rows(batch.index), z_s),
         lambda rows: term.critic.pair_student(z_s, term.teacher_bank.rows(rows)),
     )
     assert scores.negative.shape == (BATCH, N)
     torch.testing.assert_close(
-        difference(term.contrasts(batch, z_t, z_s)["student"]), difference(scores)
+        difference(term.scores(batch, z_t, z_s)["student"]), difference(scores)
     )
     assert short.isfinite()
 
@@ -341,38 +340,40 @@ def test_normaliser_survives_scores_beyond_the_range_of_exp() -> None:
 # ------------------------------------------------------------------------------- negatives
 
 
-def negatives(kind: str, count: int | None, labels: Tensor, shared: bool = False) -> Negatives:
-    rule = Negatives(len(labels), int(labels.max()) + 1, kind, count, shared)
-    rule.observe(torch.arange(len(labels)), labels)
-    return rule
+def sampler_of(
+    kind: str, count: int | None, labels: Tensor, shared: bool = False
+) -> NegativeSampler:
+    sampler = NegativeSampler(len(labels), int(labels.max()) + 1, kind, count, shared)
+    sampler.set_groups(torch.arange(len(labels)), labels)
+    return sampler
 
 
 @quick
 @given(seed=seeds, count=st.sampled_from([None, 1, 7, 25]), shared=st.booleans())
-def test_other_class_never_means_ones_own(seed: int, count: int | None, shared: bool) -> None:
+def test_other_class_never_gives_the_own_class(seed: int, count: int | None, shared: bool) -> None:
     labels = torch.randint(5, (30,), generator=torch.Generator().manual_seed(seed))
     labels[:2] = torch.tensor([0, 4])
     index = torch.arange(30)[::3]
     batch = Batch(index, labels[index], torch.ones(10, dtype=torch.bool), labels[index], 3, seed)
-    choice = negatives("other_class", count, labels, shared).choose(batch, "x")
-    if choice.rows is not None:
-        assert choice.rows.shape == (10, count)
-        assert (labels[choice.rows] != labels[index][:, None]).all()
+    negatives = sampler_of("other_class", count, labels, shared).draw(batch, "x")
+    if negatives.rows is not None:
+        assert negatives.rows.shape == (10, count)
+        assert (labels[negatives.rows] != labels[index][:, None]).all()
         return
-    columns = torch.arange(30) if choice.columns is None else choice.columns
-    assert choice.allowed is not None
+    columns = torch.arange(30) if negatives.columns is None else negatives.columns
+    assert negatives.allowed is not None
     for i, k in itertools.product(range(10), range(len(columns))):
-        assert choice.allowed[i, k] == (labels[columns[k]] != labels[index[i]])
+        assert negatives.allowed[i, k] == (labels[columns[k]] != labels[index[i]])
 
 
 def test_other_class_is_uniform_over_the_others() -> None:
     labels = torch.tensor([0, 1, 1, 2, 0, 2, 2, 1, 0, 3])
-    rule = negatives("other_class", 8, labels)
+    sampler = sampler_of("other_class", 8, labels)
     counts = torch.zeros(2, 10)
     index = torch.tensor([0, 5])
     for step in range(3000):
         batch = Batch(index, labels[index], torch.ones(2, dtype=torch.bool), labels[index], step, 0)
-        rows = rule.choose(batch, "x").rows
+        rows = sampler.draw(batch, "x").rows
         assert rows is not None
         counts += torch.stack([torch.bincount(r, minlength=10) for r in rows])
     for i in range(2):
@@ -381,40 +382,40 @@ def test_other_class_is_uniform_over_the_others() -> None:
         torch.testing.assert_close(share, torch.full_like(share, 1 / 7), rtol=0, atol=0.01)
 
 
-def test_any_leaves_out_oneself_only() -> None:
-    rule = negatives("any", None, LABEL)
-    choice = rule.choose(batch_at(0)[0], "x")
-    assert choice.allowed is not None and choice.allowed.sum() == BATCH * (N - 1)
-    few = negatives("any", 12, LABEL).choose(batch_at(0)[0], "x")
+def test_any_leaves_out_the_own_sample_only() -> None:
+    sampler = sampler_of("any", None, LABEL)
+    negatives = sampler.draw(batch_at(0)[0], "x")
+    assert negatives.allowed is not None and negatives.allowed.sum() == BATCH * (N - 1)
+    few = sampler_of("any", 12, LABEL).draw(batch_at(0)[0], "x")
     assert few.columns is not None and few.columns.shape == (12,) and few.allowed is not None
     assert torch.equal(few.allowed, batch_at(0)[0].index[:, None] != few.columns)
-    assert negatives("any", N + 5, LABEL).count is None
+    assert sampler_of("any", N + 5, LABEL).count is None
 
 
 def test_draws_depend_on_seed_purpose_and_step_only() -> None:
-    rule = negatives("other_class", 9, LABEL)
+    sampler = sampler_of("other_class", 9, LABEL)
     batch, *_ = batch_at(0)
     torch.manual_seed(1)
-    first = rule.choose(batch, "x").rows
+    first = sampler.draw(batch, "x").rows
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
-    assert first is not None and torch.equal(first, rule.choose(batch, "x").rows)  # type: ignore[arg-type]
+    assert first is not None and torch.equal(first, sampler.draw(batch, "x").rows)  # type: ignore[arg-type]
     assert torch.equal(before, torch.random.get_rng_state())
     later = Batch(*(getattr(batch, k) for k in ("index", "label", "labelled", "group")), 1, 0)
-    for changed in (rule.choose(batch, "y").rows, rule.choose(later, "x").rows):
+    for changed in (sampler.draw(batch, "y").rows, sampler.draw(later, "x").rows):
         assert changed is not None and not torch.equal(first, changed)
 
 
 def test_other_class_needs_two_classes() -> None:
     with pytest.raises(ValueError, match="two classes"):
-        negatives("other_class", None, torch.zeros(5, dtype=torch.long))
+        sampler_of("other_class", None, torch.zeros(5, dtype=torch.long))
 
 
 # --------------------------------------------------------------------- banks within a term
 
 
 @pytest.mark.parametrize("name", ["gckt", "crd"])
-def test_priming_fills_banks_with_real_embeddings_and_centres(name: str) -> None:
+def test_the_first_pass_fills_banks_and_centres(name: str) -> None:
     term = build(name, dim=4)
     z_t, z_s = term.embed(H_T, H_S)
     torch.testing.assert_close(term.teacher_bank.embeddings, z_t)
@@ -429,7 +430,7 @@ def test_the_positive_comes_from_the_bank() -> None:
     batch, teacher, student = batch_at(0)
     h_t, h_s = teacher.features.clone().requires_grad_(), student.features.clone().requires_grad_()
     z_t, z_s = term.embed(h_t, h_s)
-    positive = term.contrasts(batch, z_t, z_s)["student"].positive
+    positive = term.scores(batch, z_t, z_s)["student"].positive
     assert torch.autograd.grad(positive.sum(), h_t, allow_unused=True, retain_graph=True)[0] is None
     assert torch.autograd.grad(positive.sum(), h_s)[0].abs().sum() > 0
     expected = (term.teacher_bank.embeddings[batch.index] * z_s).sum(1) / 0.07
@@ -479,26 +480,26 @@ def test_logs_are_detached_scalars() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("changes", "words"),
     [
         ({"critic": "joint", "negatives_count": 257}, "at most 256"),
         ({"critic": "joint", "normalise": "after"}, "set normalise to 'before'"),
         ({"scale": "sum", "form": "nce"}, "scale 'sum'"),
         ({"temperature": 0}, "greater than 0"),
         ({"weight": -1}, "greater than or equal to 0"),
-        ({"form": "mine"}, "wasserstein"),
+        ({"form": "other"}, "wasserstein"),
         ({"bank_momentum": 1}, "less than 1"),
         ({"negatives_count": 0}, "greater than or equal to 1"),
         ({"lambda": 1}, "Extra inputs"),
     ],
 )
-def test_gckt_refuses_nonsense(asked: dict[str, Any], words: str) -> None:
+def test_gckt_refuses_nonsense(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        TERMS["gckt"].Settings.model_validate(asked)
+        TERMS["gckt"].Settings.model_validate(changes)
 
 
-def test_joint_takes_256_negatives_unless_told_otherwise() -> None:
-    asked = TERMS["gckt"].Settings.model_validate({"critic": "joint"})
-    term = TERMS["gckt"](asked, Shapes(3, 3, 2, 2, True, 1000), 0)
+def test_the_joint_critic_takes_256_negatives_by_default() -> None:
+    settings = TERMS["gckt"].Settings.model_validate({"critic": "joint"})
+    term = TERMS["gckt"](settings, Shapes(3, 3, 2, 2, True, 1000), 0)
     assert isinstance(term, Contrastive) and term.negatives.count == 256
     assert not isinstance(term.critic, DotCritic)

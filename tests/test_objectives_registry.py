@@ -1,4 +1,4 @@
-"""The objective of an arm: sums, independence, resuming, refusals."""
+"""The objective of an arm: sums, independence, resuming; and what every term must fulfil."""
 
 from __future__ import annotations
 
@@ -32,18 +32,16 @@ def output(seed: int, dim: int, index: Tensor) -> Output:
     return Output(features[index], draw(seed + 9, N, CLASSES)[index], maps)
 
 
-def passes() -> Iterator[FirstPassBatch]:
+def first_pass() -> Iterator[FirstPassBatch]:
     for index in torch.arange(N).split(16):
         yield FirstPassBatch(index, LABEL[index], output(1, 7, index), output(20, 5, index))
 
 
-def objective(
-    terms: dict[str, dict[str, Any]], seed: int = 0, shapes: Shapes = SHAPES
-) -> Objective:
-    asked = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
-    made = Objective(asked, shapes, seed)
-    made.fill_banks(passes)
-    return made
+def build(terms: dict[str, dict[str, Any]], seed: int = 0, shapes: Shapes = SHAPES) -> Objective:
+    settings = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
+    result = Objective(settings, shapes, seed)
+    result.fill_banks(first_pass)
+    return result
 
 
 def at(step: int) -> tuple[Batch, Output, Output]:
@@ -53,15 +51,15 @@ def at(step: int) -> tuple[Batch, Output, Output]:
     return batch, output(1, 7, index), output(20, 5, index)
 
 
-def train(made: Objective, optimizer: Any, steps: range) -> list[dict[str, float]]:
+def train(objective: Objective, optimizer: Any, steps: range) -> list[dict[str, float]]:
     seen = []
     for step in steps:
-        total, losses = made(*at(step))
+        total, losses = objective(*at(step))
         if optimizer is not None:
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
-        made.update()
+        objective.update()
         seen.append({name: loss.item() for name, loss in losses.items()})
     return seen
 
@@ -70,58 +68,58 @@ EVERYTHING: dict[str, dict[str, Any]] = {name: {} for name in TERMS}
 
 
 def test_total_is_the_weighted_sum() -> None:
-    made = objective(
+    objective = build(
         {"ce": {"weight": 2}, "kd": {}, "gckt": {"weight": 0.5}, "lckt": {"weight": 0}}
     )
-    total, losses = made(*at(0))
+    total, losses = objective(*at(0))
     expected = 2 * losses["ce"] + 0.9 * losses["kd"] + 0.5 * losses["gckt"]
     torch.testing.assert_close(total, expected)
     assert list(losses) == ["ce", "kd", "gckt", "lckt"]
 
 
-def test_a_weight_of_zero_moves_nothing() -> None:
-    made = objective({"ce": {}, "hint": {"weight": 0}})
+def test_a_weight_of_zero_has_no_gradient() -> None:
+    objective = build({"ce": {}, "hint": {"weight": 0}})
     batch, teacher, student = at(0)
     logits = student.logits.clone().requires_grad_()
-    total, losses = made(batch, teacher, Output(student.features, logits))
+    total, losses = objective(batch, teacher, Output(student.features, logits))
     total.backward()
     assert losses["hint"] > 0
-    assert all(p.grad is None for p in made.parameters())
+    assert all(p.grad is None for p in objective.parameters())
 
 
 def test_lckt_takes_gckts_embeddings_rather_than_crds() -> None:
-    made = objective({"lckt": {"plan": "identity"}, "gckt": {"dim": 3}, "crd": {"dim": 3}})
+    objective = build({"lckt": {"plan": "identity"}, "gckt": {"dim": 3}, "crd": {"dim": 3}})
     batch, teacher, student = at(0)
-    z_t, z_s = made.embed(teacher.features, student.features)  # type: ignore[misc]
+    z_t, z_s = objective.embed(teacher.features, student.features)  # type: ignore[misc]
     expected = 1 - torch.cosine_similarity(z_t, z_s).mean()
-    torch.testing.assert_close(made(batch, teacher, student)[1]["lckt"], expected)
-    assert made.critic is made.terms["gckt"].critic
+    torch.testing.assert_close(objective(batch, teacher, student)[1]["lckt"], expected)
+    assert objective.critic is objective.terms["gckt"].critic
 
 
 def test_a_terms_numbers_do_not_depend_on_its_neighbours() -> None:
     """Nor on the global generator, before or in between."""
     gckt = {"form": "nce", "negatives_count": 9}
     seen = []
-    for asked in ({"gckt": gckt}, {"ce": {}, "hint": {}, "crd": {}, "gckt": gckt}):
-        torch.manual_seed(len(asked))
-        made = objective(asked)
-        optimizer = torch.optim.Adam(made.parameters(), 0.01)
+    for settings in ({"gckt": gckt}, {"ce": {}, "hint": {}, "crd": {}, "gckt": gckt}):
+        torch.manual_seed(len(settings))
+        objective = build(settings)
+        optimizer = torch.optim.Adam(objective.parameters(), 0.01)
         losses = []
         for step in range(4):
-            torch.rand(len(asked))
-            losses.append(train(made, optimizer, range(step, step + 1))[0]["gckt"])
+            torch.rand(len(settings))
+            losses.append(train(objective, optimizer, range(step, step + 1))[0]["gckt"])
         seen.append(losses)
     assert seen[0] == seen[1]
 
 
 def test_construction_and_training_leave_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    train(objective(EVERYTHING), None, range(2))
+    train(build(EVERYTHING), None, range(2))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_the_seed_decides_the_start() -> None:
-    states = [objective({"gckt": {}}, seed).state_dict() for seed in (0, 0, 1)]
+    states = [build({"gckt": {}}, seed).state_dict() for seed in (0, 0, 1)]
     assert all(
         torch.equal(states[0][k], states[1][k]) or v.isnan().all() for k, v in states[1].items()
     )
@@ -130,28 +128,28 @@ def test_the_seed_decides_the_start() -> None:
 
 
 def test_resumes_to_the_same_numbers() -> None:
-    asked = {**EVERYTHING, "gckt": {"form": "nce", "negatives_count": 9}}
-    made = objective(asked)
-    optimizer = torch.optim.Adam(made.parameters(), 0.01)
-    train(made, optimizer, range(3))
-    state = {k: v.clone() for k, v in made.state_dict().items()}
+    settings = {**EVERYTHING, "gckt": {"form": "nce", "negatives_count": 9}}
+    objective = build(settings)
+    optimizer = torch.optim.Adam(objective.parameters(), 0.01)
+    train(objective, optimizer, range(3))
+    state = {k: v.clone() for k, v in objective.state_dict().items()}
     moments = deepcopy(optimizer.state_dict())
-    again = Objective(made.settings, SHAPES, 0)  # not primed
-    again.load_state_dict(state)
-    resumed = torch.optim.Adam(again.parameters(), 0.01)
+    restored = Objective(objective.settings, SHAPES, 0)  # its banks come from `state`
+    restored.load_state_dict(state)
+    resumed = torch.optim.Adam(restored.parameters(), 0.01)
     resumed.load_state_dict(moments)
-    assert train(made, optimizer, range(3, 7)) == train(again, resumed, range(3, 7))
-    assert again.logs.keys() == made.logs.keys()
+    assert train(objective, optimizer, range(3, 7)) == train(restored, resumed, range(3, 7))
+    assert restored.logs.keys() == objective.logs.keys()
 
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_gives_a_finite_scalar_that_reaches_the_student(name: str) -> None:
-    made = objective({name: {}})
+    objective = build({name: {}})
     batch, teacher, student = at(0)
     h = student.features.clone().requires_grad_()
     logits = student.logits.clone().requires_grad_()
     maps = tuple(m.clone().requires_grad_() for m in student.maps)
-    _, losses = made(batch, teacher, Output(h, logits, maps))
+    _, losses = objective(batch, teacher, Output(h, logits, maps))
     loss = losses[name]
     assert loss.ndim == 0 and loss.dtype == torch.float32 and loss.isfinite()
     loss.backward()
@@ -161,10 +159,10 @@ def test_every_term_gives_a_finite_scalar_that_reaches_the_student(name: str) ->
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_is_computed_in_float32_under_autocast(name: str) -> None:
-    made = objective({name: {}})
-    plain = made(*at(0))[0]
+    objective = build({name: {}})
+    plain = objective(*at(0))[0]
     with torch.autocast("cpu", torch.bfloat16):
-        cast = made(*at(0))[0]
+        cast = objective(*at(0))[0]
     assert cast.dtype == torch.float32
     torch.testing.assert_close(cast, plain, rtol=0, atol=0)
 
@@ -174,12 +172,12 @@ def test_unlike_label_sets_refuse_logits_and_keep_features() -> None:
     on_logits = [name for name, term in TERMS.items() if term.needs_logits]
     assert "kd" in on_logits
     for name in TERMS:
-        asked = {name: TERMS[name].Settings()}
+        settings = {name: TERMS[name].Settings()}
         if name in on_logits:
             with pytest.raises(ValueError, match=rf"^{name} compares logits[^\n]+remove {name}"):
-                Objective(asked, shapes, 0)
+                Objective(settings, shapes, 0)
         else:
-            Objective(asked, shapes, 0)
+            Objective(settings, shapes, 0)
 
 
 def test_terms_on_maps_are_refused_without_maps() -> None:

@@ -1,4 +1,4 @@
-"""The shelf of other objectives, each against its formula written as loops or a closed form."""
+"""The terms of other papers, each against its formula written as loops or a closed form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from wcord import models
 from wcord.models import Output
 from wcord.objectives import TERMS
-from wcord.objectives.dkd import without
+from wcord.objectives.dkd import without_target
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term
 from wcord.transport import sinkhorn
 
@@ -32,8 +32,8 @@ def draw(seed: int, *shape: int) -> Tensor:
 
 
 def output(seed: int, dim: int, maps: tuple[tuple[int, int, int], ...]) -> Output:
-    found = tuple(draw(seed + 5 + k, N, *shape) for k, shape in enumerate(maps))
-    return Output(draw(seed, N, dim), 2 * draw(seed + 1, N, CLASSES), found)
+    stages = tuple(draw(seed + 5 + k, N, *shape) for k, shape in enumerate(maps))
+    return Output(draw(seed, N, dim), 2 * draw(seed + 1, N, CLASSES), stages)
 
 
 def setting(seed: int) -> tuple[Batch, Output, Output]:
@@ -42,14 +42,14 @@ def setting(seed: int) -> tuple[Batch, Output, Output]:
     return batch, output(seed, TEACHER, MAPS_T), output(seed + 50, STUDENT, MAPS_S)
 
 
-def build(name: str, shapes: Shapes = SHAPES, **asked: Any) -> Term:
+def build(name: str, shapes: Shapes = SHAPES, **changes: Any) -> Term:
     torch.manual_seed(0)
-    return TERMS[name](TERMS[name].Settings.model_validate(asked), shapes, 0)
+    return TERMS[name](TERMS[name].Settings.model_validate(changes), shapes, 0)
 
 
-def value(name: str, seed: int, **asked: Any) -> float:
+def value(name: str, seed: int, **changes: Any) -> float:
     batch, teacher, student = setting(seed)
-    return float(build(name, **asked)(batch, teacher, student, {}).detach())
+    return float(build(name, **changes)(batch, teacher, student, {}).detach())
 
 
 def arrays(seed: int) -> tuple[np.ndarray, ...]:
@@ -91,8 +91,8 @@ RELEASED = {
 
 @pytest.mark.parametrize("name", RELEASED)
 def test_defaults_are_the_released_ones(name: str) -> None:
-    found = TERMS[name].Settings().model_dump()
-    assert {key: found[key] for key in RELEASED[name]} == RELEASED[name]
+    defaults = TERMS[name].Settings().model_dump()
+    assert {key: defaults[key] for key in RELEASED[name]} == RELEASED[name]
 
 
 # ---------------------------------------------------------------------------------- logits
@@ -140,38 +140,38 @@ def test_dist(seed: int) -> None:
     p, q = (np.array([softmax(row / 4) for row in x]) for x in (t, s))
     rows = np.mean([1 - np.corrcoef(p[i], q[i])[0, 1] for i in range(N)])
     columns = np.mean([1 - np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(CLASSES)])
-    found = value("dist", seed, inter=2, intra=3)
-    assert found == pytest.approx(16 * (2 * rows + 3 * columns), rel=1e-3, abs=1e-3)
+    loss = value("dist", seed, inter=2, intra=3)
+    assert loss == pytest.approx(16 * (2 * rows + 3 * columns), rel=1e-3, abs=1e-3)
 
 
-def test_without_leaves_out_one_column() -> None:
+def test_without_target_leaves_out_one_column() -> None:
     x, target = draw(0, 4, 3), torch.tensor([0, 2, 1, 0])
-    for row, rest, k in zip(x, without(x, target), target, strict=True):
+    for row, rest, k in zip(x, without_target(x, target), target, strict=True):
         assert rest.tolist() == [v for c, v in enumerate(row.tolist()) if c != k]
 
 
 # ---------------------------------------------------------------------------------- wkd
 
 
-def primed_wkd(**asked: Any) -> tuple[Any, Tensor, Tensor]:
-    term: Any = build("wkd_l", **asked)
+def wkd_l(**changes: Any) -> tuple[Any, Tensor, Tensor]:
+    term: Any = build("wkd_l", **changes)
     features, group = draw(3, 40, TEACHER), torch.arange(40) % CLASSES
     nothing = Output(torch.zeros(40, STUDENT), torch.zeros(40, CLASSES))
     teacher = Output(features, torch.zeros(40, CLASSES))
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
 
-    def passes() -> list[FirstPassBatch]:
+    def first_pass() -> list[FirstPassBatch]:
         return [
             FirstPassBatch(k, group[k], Output(teacher.features[k], teacher.logits[k]), nothing)
             for k in order.split(9)
         ]
 
-    term.fill_banks(passes)
+    term.fill_banks(first_pass)
     return term, features, group
 
 
 def test_wkd_l_cost_is_cka_by_centring_matrices() -> None:
-    term, features, group = primed_wkd(sharpness=2)
+    term, features, group = wkd_l(sharpness=2)
     h = np.eye(8) - 1 / 8
     for c in range(CLASSES):
         for d in range(CLASSES):
@@ -183,7 +183,7 @@ def test_wkd_l_cost_is_cka_by_centring_matrices() -> None:
 
 
 def test_wkd_l_equals_pot_sample_by_sample() -> None:
-    term, *_ = primed_wkd(iterations=300, others=7, temperature=3)
+    term, *_ = wkd_l(iterations=300, others=7, temperature=3)
     batch, teacher, student = setting(0)
     label, _, _, t, s = arrays(0)
     total = 0.0
@@ -198,7 +198,7 @@ def test_wkd_l_equals_pot_sample_by_sample() -> None:
 
 def test_wkd_l_makes_ten_plain_iterations_from_equal_scalings() -> None:
     """The released solver: scale the teacher's side, then the student's, ten times."""
-    term, *_ = primed_wkd()
+    term, *_ = wkd_l()
     batch, teacher, student = setting(1)
     label, _, _, t, s = arrays(1)
     total = 0.0
@@ -215,10 +215,10 @@ def test_wkd_l_makes_ten_plain_iterations_from_equal_scalings() -> None:
 
 
 def test_wkd_l_gradient_is_that_of_the_regularised_objective() -> None:
-    term, *_ = primed_wkd(iterations=400, others=1)
+    term, *_ = wkd_l(iterations=400, others=1)
     p_t, cost = softmax_rows(draw(0, 3, CLASSES)), term.cost.expand(3, -1, -1)
     logits = draw(1, 3, CLASSES).requires_grad_()
-    (found,) = torch.autograd.grad(term._transport(cost, p_t, logits.softmax(1)), logits)
+    (gradient,) = torch.autograd.grad(term._transport(cost, p_t, logits.softmax(1)), logits)
     step = 1e-2 * draw(2, 3, CLASSES)
 
     def objective(x: Tensor) -> float:
@@ -232,7 +232,7 @@ def test_wkd_l_gradient_is_that_of_the_regularised_objective() -> None:
         return solved.objective.mean().item()
 
     rise = (objective(logits.detach() + step) - objective(logits.detach() - step)) / 2
-    assert (found * step).sum().item() == pytest.approx(rise, rel=0.01)
+    assert (gradient * step).sum().item() == pytest.approx(rise, rel=0.01)
 
 
 def softmax_rows(x: Tensor) -> Tensor:
@@ -309,8 +309,8 @@ def test_itrd(width: int, seed: int) -> None:
     gram_t, gram_s = (u @ u.T for u in unit)
     purity = [np.sum((g / np.trace(g)) ** 2) for g in (gram_s, gram_t * gram_s)]
     expected = 2 * math.log2(sum(off)) + 3 * (purity[0] - purity[1])
-    found = term(batch, teacher, student, {}).item()
-    assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    loss = term(batch, teacher, student, {}).item()
+    assert loss == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 def test_itrd_is_finite_for_a_perfect_student_and_for_constant_channels() -> None:
@@ -366,12 +366,12 @@ def test_rkd_is_the_released_loss_but_for_the_number_of_terms() -> None:
         pairs.append(length / length[length > 0].mean())
         unit = edges / np.maximum(length, 1e-12)[..., None]
         triples.append(np.einsum("jid,jkd->jik", unit, unit))
-    for values, asked, share in (
+    for values, changes, share in (
         (pairs, {"distance": 1, "angle": 0}, (N - 1) / N),
         (triples, {"distance": 0, "angle": 1}, (N - 1) * (N - 2) / N**2),
     ):
         released = np.mean([huber(a, b) for a, b in zip(*map(np.ravel, values), strict=True)])
-        assert share * value("rkd", 0, **asked) == pytest.approx(released, rel=1e-3)
+        assert share * value("rkd", 0, **changes) == pytest.approx(released, rel=1e-3)
 
 
 def test_rkd_survives_equal_samples() -> None:
@@ -458,13 +458,13 @@ def test_maps_are_those_that_the_released_code_compares(name: str) -> None:
     outputs = [module.stem(images)]
     for stage in module.stages:
         outputs.append(stage(outputs[-1]))
-    found = models.Network(module)(images, maps=True)
-    released = [outputs[1 + place] for place in STAGES[name]]
-    for mine, theirs in zip(found.maps[-len(released) :], released, strict=True):
-        assert torch.equal(mine, theirs)
+    output = models.Network(module)(images, maps=True)
+    released = [outputs[1 + stage] for stage in STAGES[name]]
+    for maps, expected in zip(output.maps[-len(released) :], released, strict=True):
+        assert torch.equal(maps, expected)
     if name == "wrn-16-1":
-        assert (found.maps[-1] < 0).any()  # before the last normalisation and ReLU
-    found.maps[-1].sum().backward()
+        assert (output.maps[-1] < 0).any()  # before the last normalisation and ReLU
+    output.maps[-1].sum().backward()
     assert all(p.grad is not None for p in module.stages.parameters())
 
 

@@ -28,9 +28,9 @@ def draw(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def build(name: str, shapes: Shapes = SHAPES, **asked: Any) -> Term:
+def build(name: str, shapes: Shapes = SHAPES, **changes: Any) -> Term:
     torch.manual_seed(0)
-    return TERMS[name](TERMS[name].Settings.model_validate(asked), shapes, 0)
+    return TERMS[name](TERMS[name].Settings.model_validate(changes), shapes, 0)
 
 
 def a_batch(n: int, step: int = 0, labelled: Tensor | None = None) -> Batch:
@@ -59,8 +59,8 @@ def test_ce_is_the_mean_over_labelled_samples(seed: int) -> None:
         if labelled[i]:
             row = student.logits[i].double()
             losses.append(row.exp().sum().log() - row[batch.label[i]])
-    found = build("ce")(batch, teacher, student, {})
-    assert found.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4, abs=1e-6)
+    loss = build("ce")(batch, teacher, student, {})
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4, abs=1e-6)
 
 
 def test_ce_without_labels_is_exactly_zero_with_zero_gradient() -> None:
@@ -82,8 +82,8 @@ def test_kd_equals_a_loop(seed: int, temperature: float) -> None:
         p, q = ([math.exp(v / temperature) for v in row] for row in (t, s))
         p, q = [v / sum(p) for v in p], [v / sum(q) for v in q]
         total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) * temperature**2 / 8
-    found = build("kd", temperature=temperature)(a_batch(8), teacher, student, {})
-    assert found.item() == pytest.approx(total, rel=1e-3, abs=1e-4)
+    loss = build("kd", temperature=temperature)(a_batch(8), teacher, student, {})
+    assert loss.item() == pytest.approx(total, rel=1e-3, abs=1e-4)
 
 
 def test_hint_equals_a_loop_and_ignores_the_teachers_scale() -> None:
@@ -114,12 +114,12 @@ def cut(output: Output, k: Tensor) -> Output:
 # ------------------------------------------------------------------------------------- lckt
 
 
-def lckt_on(z_t: Tensor, z_s: Tensor, step: int = 0, **asked: Any) -> Tensor:
+def lckt_on(z_t: Tensor, z_s: Tensor, step: int = 0, **changes: Any) -> Tensor:
     """The term on given embeddings."""
     n = len(z_t)
     nothing = Output(torch.zeros(n, 6), torch.zeros(n, 3))
     other = Output(torch.zeros(n, 4), torch.zeros(n, 3))
-    return build("lckt", **asked)(a_batch(n, step), nothing, other, {"embeddings": (z_t, z_s)})
+    return build("lckt", **changes)(a_batch(n, step), nothing, other, {"embeddings": (z_t, z_s)})
 
 
 def cosine_by_loop(z_t: Tensor, z_s: Tensor) -> np.ndarray:
@@ -155,10 +155,10 @@ def test_solved_plans_equal_pot() -> None:
     exact = ot.emd2([], [], cost)
     assert lckt_on(z_t, z_s, plan="exact").item() == pytest.approx(exact, abs=1e-5)
     plan = ot.sinkhorn([], [], cost, 0.1, stopThr=1e-12)
-    found = lckt_on(z_t, z_s, epsilon=0.1, iterations=500)
-    assert found.item() == pytest.approx((plan * cost).sum(), abs=1e-5)
+    loss = lckt_on(z_t, z_s, epsilon=0.1, iterations=500)
+    assert loss.item() == pytest.approx((plan * cost).sum(), abs=1e-5)
     proximal = lckt_on(z_t, z_s, plan="ipot", beta=5.0, iterations=50)  # e = 0.1
-    assert proximal.item() == pytest.approx(found.item(), abs=1e-3)
+    assert proximal.item() == pytest.approx(loss.item(), abs=1e-3)
 
 
 @pytest.mark.parametrize("plan", ["sinkhorn", "ipot", "exact"])
@@ -187,14 +187,14 @@ def test_unrolled_gradient_is_another_one() -> None:
 def test_debias_is_the_sinkhorn_divergence_and_holds_the_answer_still() -> None:
     z = F.normalize(draw(0, 12, 5), dim=1)
     other = draw(1, 12, 5)
-    for moving, still in ((other, z), (z.clone(), z)):
-        moving.requires_grad_()
-        found = lckt_on(still, moving, debias=True, epsilon=0.1, iterations=300)
-        expected = transport.sinkhorn_divergence(still, moving, 0.1, iterations=300).value
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    (gradient,) = torch.autograd.grad(found, moving)  # student = teacher
-    assert abs(found.item()) < 1e-5 and gradient.abs().max() < 1e-4
-    (shrinking,) = torch.autograd.grad(lckt_on(z, moving, epsilon=0.1, iterations=300), moving)
+    for student, teacher in ((other, z), (z.clone(), z)):
+        student.requires_grad_()
+        loss = lckt_on(teacher, student, debias=True, epsilon=0.1, iterations=300)
+        expected = transport.sinkhorn_divergence(teacher, student, 0.1, iterations=300).value
+        torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(loss, student)  # student = teacher
+    assert abs(loss.item()) < 1e-5 and gradient.abs().max() < 1e-4
+    (shrinking,) = torch.autograd.grad(lckt_on(z, student, epsilon=0.1, iterations=300), student)
     assert shrinking.abs().max() > 5e-3  # plain entropic transport moves the exact answer
 
 
@@ -251,7 +251,7 @@ def test_equal_dimensions_start_from_the_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("changes", "words"),
     [
         ({"epsilon": 0}, "greater than or equal to 0.001"),
         ({"plan": "magic"}, "sinkhorn"),
@@ -261,6 +261,6 @@ def test_equal_dimensions_start_from_the_identity() -> None:
         ({"beta": -1}, "greater than 0"),
     ],
 )
-def test_lckt_refuses_nonsense(asked: dict[str, Any], words: str) -> None:
+def test_lckt_refuses_nonsense(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        TERMS["lckt"].Settings.model_validate(asked)
+        TERMS["lckt"].Settings.model_validate(changes)

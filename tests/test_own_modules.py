@@ -20,8 +20,8 @@ from torch.nn.utils import parametrizations, prune
 
 import wcord
 from wcord.models import Network, build
-from wcord.models.deepcopy import copied
-from wcord.models.user_modules import adopted
+from wcord.models.deepcopy import copy_module
+from wcord.models.user_modules import wrap_user_module
 from wcord.training.evaluation import outputs
 
 SHAPE = (1, 8, 8)
@@ -111,7 +111,7 @@ def test_any_output_is_read(
     by_mode = {mode: WRAPS[name] for mode, name in zip((False, True), wraps, strict=True)}
     module = Returning(by_mode, other, weights)
     module.norm.running_mean.uniform_()  # type: ignore[union-attr]
-    network, x = adopted(module, SHAPE, 3, side), images()
+    network, x = wrap_user_module(module, SHAPE, 3, side), images()
     assert network.classifier == "fc"
     with torch.no_grad():
         got, inputs = network.eval()(x), module.eval().inputs(x)
@@ -150,7 +150,7 @@ def test_outputs_without_logits_are_refused(answer: Any, reason: str, side: str)
             return answer(super().forward(x))
 
     with pytest.raises(ValueError, match=f"^{side}: .*{reason}") as caught:
-        adopted(Odd(), SHAPE, 3, side)
+        wrap_user_module(Odd(), SHAPE, 3, side)
     assert "\n" not in str(caught.value)
 
 
@@ -174,11 +174,11 @@ def test_a_student_is_tried_in_training_mode_before_anything_trains() -> None:
         (Losing(), "in training mode .* a dict with 'loss'"),
         (Needing(), "in training mode .* targets should not be none"),
         (Detached(), "carry no gradient"),
-        (Net().requires_grad_(False), "has requires_grad, so none can move"),
+        (Net().requires_grad_(False), "has requires_grad, so none can be trained"),
     ):
         with pytest.raises(ValueError, match=f"^student: .*{reason}"):
-            adopted(module, SHAPE, 3, "student")
-        assert adopted(module, SHAPE, 3, "teacher").feature_dim == 6
+            wrap_user_module(module, SHAPE, 3, "student")
+        assert wrap_user_module(module, SHAPE, 3, "teacher").feature_dim == 6
 
 
 # --- a classifier that is called several times ---------------------------------------------------
@@ -297,7 +297,7 @@ def test_a_layer_is_found_under_each_of_its_names_and_by_keyword() -> None:
     assert Network(Shared(), SHAPE, "head").feature_dim == 6
     assert Network(Shared(), SHAPE).feature_dim == 6
     for name, reason in (
-        ("spare", "no call of the layer 'spare' of Shared is seen"),
+        ("spare", "Shared does not call its layer 'spare'"),
         ("last", r"Shared has no layer 'last': .* \(its last layers are drop, fc, spare\)"),
     ):
         with pytest.raises(ValueError, match=reason):
@@ -352,12 +352,12 @@ def test_modules_that_hold_graphs_can_be_copied_at_any_time(name: str, used: boo
     if used:
         module(x).sum().backward()
     for side in ("teacher", "student"):
-        network = adopted(module, SHAPE, 3, side)
+        network = wrap_user_module(module, SHAPE, 3, side)
         twins = [network, copy.deepcopy(network)]
         network.train()(x)
         twins.append(copy.deepcopy(network))  # between forward and backward
         network(x).logits.sum().backward()
-        twins.append(copied(network))
+        twins.append(copy_module(network))
     assert not {id(p) for p in module.parameters()} & {id(p) for p in network.parameters()}
     with torch.no_grad():
         expected = module.eval()(x)
@@ -368,7 +368,7 @@ def test_modules_that_hold_graphs_can_be_copied_at_any_time(name: str, used: boo
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_trained_students_can_be_deep_copied_as_plain_modules() -> None:
-    network = adopted(HOLDING["weight_norm"](), SHAPE, 3, "student").train()
+    network = wrap_user_module(HOLDING["weight_norm"](), SHAPE, 3, "student").train()
     network(images()).logits.sum().backward()
     outputs(network, images())  # as at the end of a run
     copy.deepcopy(network.module)
@@ -401,8 +401,8 @@ class Restless(Keeping):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("take", ["adopted", "wrapped"])
-def test_a_callers_module_is_left_as_it_was(take: str, fails: bool) -> None:
+@pytest.mark.parametrize("wrap", [wrap_user_module, Network])
+def test_a_callers_module_is_left_as_it_was(wrap: Any, fails: bool) -> None:
     module = Restless()
     nn.utils.spectral_norm(module.fc)
     module(images()).sum().backward()
@@ -414,8 +414,8 @@ def test_a_callers_module_is_left_as_it_was(take: str, fails: bool) -> None:
     drawn = torch.rand(2)
     torch.manual_seed(1)
     try:
-        if take == "adopted":
-            adopted(module, SHAPE, 3, "student")
+        if wrap is wrap_user_module:
+            wrap_user_module(module, SHAPE, 3, "student")
         else:
             Network(module, SHAPE)
     except ValueError as error:
@@ -425,9 +425,9 @@ def test_a_callers_module_is_left_as_it_was(take: str, fails: bool) -> None:
     assert torch.equal(torch.rand(2), drawn)
     assert all(torch.equal(value, values[key]) for key, value in module.state_dict().items())
     assert len(module.kept) == kept and module.count == 1
-    if take == "adopted" or fails:
+    if wrap is wrap_user_module or fails:
         assert state(module) == before
-    else:  # hooks are what wrapping is
+    else:  # `Network` adds hooks
         assert {k: v for k, v in state(module).items() if "hooks" not in k} == {
             k: v for k, v in before.items() if "hooks" not in k
         }
@@ -442,7 +442,7 @@ def test_what_cannot_be_taken_is_refused_with_the_reason() -> None:
     endless.fc.bias.data[1] = torch.inf
     masked = Net()
     masked.register_buffer("mask", torch.full((2,), -torch.inf))
-    assert adopted(masked, SHAPE, 3, "student").classes == 3
+    assert wrap_user_module(masked, SHAPE, 3, "student").classes == 3
     with torch.device("meta"):
         empty = Net()
 
@@ -464,7 +464,7 @@ def test_what_cannot_be_taken_is_refused_with_the_reason() -> None:
         (torch.jit.trace(Net().eval(), images()), "is a torch.jit module"),
         (
             changed(lambda m: setattr(m, "fc", nn.Linear(6, 2))),
-            "answers 2 numbers .* has 3 classes",
+            "returns 2 logits an image, .* has 3 classes",
         ),
         (Two(), r"Two cannot take images of 1×8×8 .*missing 1 required positional argument"),
         (build("vgg8", 3, (32, 32), 3), "VGG cannot take images of 1×8×8"),
@@ -472,7 +472,7 @@ def test_what_cannot_be_taken_is_refused_with_the_reason() -> None:
     for module, reason in cases:
         for side in ("teacher", "student"):
             with pytest.raises(ValueError, match=f"^{side}: .*{reason}") as caught:
-                adopted(module, SHAPE, 3, side)
+                wrap_user_module(module, SHAPE, 3, side)
             assert "\n" not in str(caught.value)
 
 
@@ -480,15 +480,15 @@ def test_wrapped_modules_are_taken_out_of_their_wrappers() -> None:
     x = images()
     for wrap in (nn.DataParallel, torch.compile, Network, lambda m: torch.compile(Network(m))):
         module = Net().eval()
-        network = adopted(wrap(module), SHAPE, 3, "student")
+        network = wrap_user_module(wrap(module), SHAPE, 3, "student")
         assert list(network.state_dict()) == list(module.state_dict())
         assert not network.training and not network.module.training
         torch.testing.assert_close(network(x).logits, module(x))
     named = Network(Net(), SHAPE, classifier="conv")
-    assert adopted(named, SHAPE, 3, "teacher").classifier == "conv"
-    assert adopted(named, SHAPE, 3, "teacher", "fc").classifier == "fc"
+    assert wrap_user_module(named, SHAPE, 3, "teacher").classifier == "conv"
+    assert wrap_user_module(named, SHAPE, 3, "teacher", "fc").classifier == "fc"
     last = Net().to(memory_format=torch.channels_last)
-    kept = adopted(last, SHAPE, 3, "student").module.conv.weight
+    kept = wrap_user_module(last, SHAPE, 3, "student").module.conv.weight
     assert kept.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr, operator]
 
 
@@ -528,7 +528,7 @@ def test_norms_frozen_by_hand_stay_frozen(side: str) -> None:
         (weightless, (True, False), (True, False, True)),
         (two_norms().eval(), (True, True), (True, True, True)),  # evaluated, not frozen
     ):
-        network = adopted(module, SHAPE, 3, side)
+        network = wrap_user_module(module, SHAPE, 3, side)
         for twin in (network, copy.deepcopy(network), Network(network, SHAPE)):
             assert tuple(moved(twin).values()) == expected
             layers = list(twin.train().module)  # type: ignore[call-overload]
@@ -543,8 +543,8 @@ def test_a_module_that_freezes_in_its_own_train_does_so_still() -> None:
             self.norm.eval()
             return self
 
-    assert moved(adopted(Frozen(), SHAPE, 3, "student")) == {"norm.running_mean": False}
-    assert moved(adopted(Net(), SHAPE, 3, "student")) == {"norm.running_mean": True}
+    assert moved(wrap_user_module(Frozen(), SHAPE, 3, "student")) == {"norm.running_mean": False}
+    assert moved(wrap_user_module(Net(), SHAPE, 3, "student")) == {"norm.running_mean": True}
 
 
 # --- through the whole way -----------------------------------------------------------------------

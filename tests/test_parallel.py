@@ -1,4 +1,4 @@
-"""Two processes are one: gradients, banks and weights of a batch that ranks share."""
+"""Two ranks compute what one process does: gradients, banks and weights of a shared batch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def network(width: int, norm: bool, seed: int) -> Network:
 
 
 def train(norm: str = "none", **lckt: Any) -> dict[str, Tensor]:
-    """Take a few steps of every arm, in this process's share; return all that they moved.
+    """Take a few steps of every arm on this rank's rows; return the state of all arms.
 
     norm: "none", or batch normalisation "per rank" or over "all ranks".
     """
@@ -72,68 +72,64 @@ def train(norm: str = "none", **lckt: Any) -> dict[str, Tensor]:
     if norm == "all ranks":
         ranks.synchronise_norms(student)
     with torch.no_grad():
-        answer, first = teacher(images, maps=True), student.eval()(images, maps=True)
+        outputs = teacher(images, maps=True), student.eval()(images, maps=True)
     shapes = Shapes(10, 6, CLASSES, CLASSES, True, SAMPLES, teacher.map_shapes, student.map_shapes)
-    moved = {}
     arms = []
     for name, terms in ARMS.items():
-        asked = {t: TERMS[t].Settings.model_validate(s) for t, s in terms.items()}
-        if "lckt" in terms:
-            asked["lckt"] = TERMS["lckt"].Settings.model_validate(terms["lckt"] | lckt)
-        settings = OptimizerSettings(name="sgd", lr=0.05, weight_decay=1e-3)
-        arm = Arm(name, asked, student, shapes, settings, 3, torch.device("cpu"))
+        changed = terms | {"lckt": terms["lckt"] | lckt} if "lckt" in terms else terms
+        settings = {t: TERMS[t].Settings.model_validate(s) for t, s in changed.items()}
+        optimizer = OptimizerSettings(name="sgd", lr=0.05, weight_decay=1e-3)
+        arm = Arm(name, settings, student, shapes, optimizer, 3, torch.device("cpu"))
         arm._parts().double()
-        arm.fill_banks(lambda: [FirstPassBatch(torch.arange(SAMPLES), labels, answer, first)])
+        arm.fill_banks(lambda: [FirstPassBatch(torch.arange(SAMPLES), labels, *outputs)])
         arms.append(arm)
     for step in range(STEPS):
         index = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(step))[:BATCH]
         batch = Batch(index, labels[index], labelled[index], labels[index], step, 3)
         own = ranks.own_rows(index)
         with torch.no_grad():
-            seen = ranks.gather(teacher(images[own], maps=True))
+            output = ranks.gather(teacher(images[own], maps=True))
         for arm in arms:
-            arm.compute_gradients(batch, seen, images[own], "float32")
+            arm.compute_gradients(batch, output, images[own], "float32")
         ranks.sum_gradients([(arm.student, arm.objective) for arm in arms])
         for arm in arms:
             arm.optimizer_step(0.05)
-    for arm in arms:
-        assert arm.frozen is None
-        moved |= {f"{arm.name}/{key}": value.clone() for key, value in arm.state().items()}
-    return moved
+    assert not any(arm.frozen for arm in arms)
+    return {f"{a.name}/{key}": value.clone() for a in arms for key, value in a.state().items()}
 
 
-def one_rank(place: int, folder: str, action: Callable[[int], None]) -> None:
+def one_rank(rank: int, folder: str, action: Callable[[int], None]) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(place), "LOCAL_RANK": str(place), "WORLD_SIZE": str(RANKS)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(RANKS)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     store = torch.distributed.FileStore(f"{folder}/store", RANKS)
-    torch.distributed.init_process_group("gloo", store=store, rank=place, world_size=RANKS)
-    action(place)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
+    action(rank)
     torch.distributed.destroy_process_group()
 
 
 def on_ranks(folder: Path, action: Callable[[int], None]) -> None:
-    """Let two forked processes act as ranks of one group."""
+    """Run an action on two forked processes, the ranks of one group."""
     folder.mkdir(exist_ok=True)
     processes.start_processes(one_rank, (str(folder), action), nprocs=RANKS, start_method="fork")
 
 
 def together(folder: Path, norm: str = "none", **lckt: Any) -> list[dict[str, Tensor]]:
-    def action(place: int) -> None:
-        torch.save(train(norm, **lckt), folder / f"{place}.pt")
-        assert ranks.broadcast_bool(place == 0)  # the first says so, and the others believe it
+    def action(rank: int) -> None:
+        torch.save(train(norm, **lckt), folder / f"{rank}.pt")
+        assert ranks.broadcast_bool(rank == 0)  # true on the first rank, so on all
         assert ranks.broadcast_text(lambda: f"rank {ranks.rank()}") == "rank 0"
 
     on_ranks(folder, action)
-    return [torch.load(folder / f"{place}.pt", weights_only=True) for place in range(RANKS)]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
 
-def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+def farthest(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     """Return the largest difference; NaN (a normaliser not in use) equals NaN."""
-    assert one.keys() == other.keys()
-    apart = [(one[k].double() - other[k].double()).abs() for k in one if one[k].numel()]
-    assert all(bool((one[k].isnan() == other[k].isnan()).all()) for k in one)
-    return max(float(difference.nan_to_num(0.0).max()) for difference in apart)
+    assert a.keys() == b.keys()
+    assert all(bool((a[key].isnan() == b[key].isnan()).all()) for key in a)
+    differences = [(a[key].double() - b[key].double()).abs() for key in a if a[key].numel()]
+    return max(float(difference.nan_to_num(0.0).max()) for difference in differences)
 
 
 @pytest.mark.parametrize("norm", ["none", "all ranks"])
@@ -146,22 +142,22 @@ def test_two_ranks_equal_one_process(tmp_path: Path, norm: str) -> None:
     assert farthest(first, alone) < 1e-8
 
 
-def test_statistics_of_each_rank_are_others(tmp_path: Path) -> None:
-    """`norms: per rank`: ranks agree with each other, and not with the whole batch."""
+def test_statistics_of_each_rank_are_not_those_of_the_batch(tmp_path: Path) -> None:
+    """`norms: per rank`: weights are equal on both ranks, and not those of one process."""
     first, second = together(tmp_path, "per rank")
     assert farthest(first, second) == 0.0
     assert farthest(first, train("per rank")) > 1e-4
 
 
 @pytest.mark.parametrize("wrong", ["a plain gather", "averaged gradients"])
-def test_the_two_easy_mistakes_are_seen(
+def test_two_easy_mistakes_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """A plain gather carries no gradient; averaging divides a term of the whole batch."""
-    alone, added = train(), ranks.sum_gradients
+    alone, sum_gradients = train(), ranks.sum_gradients
 
     def averaged(arms: Any) -> None:
-        added(arms)
+        sum_gradients(arms)
         for student, _ in arms:
             for parameter in student.parameters():
                 if parameter.grad is not None:
@@ -180,21 +176,21 @@ def test_the_two_easy_mistakes_are_seen(
 
 
 def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Path) -> None:
-    """Killed on both ranks after a checkpoint, and resumed on both: the undisturbed numbers."""
+    """Killed on both ranks after a checkpoint and resumed on both: the numbers do not change."""
     terms = {"plain": {"ce": 1}, "wcord": {"ce": 1, "gckt": {"dim": 16}, "lckt": 0.05}}
     settings = short.replace({"arms": terms, "norms": "all ranks", "probe.losses": 11})
     paths = [tmp_path / "whole", tmp_path / "killed", tmp_path / "alone"]
 
-    def whole(place: int) -> None:
+    def whole(rank: int) -> None:
         wcord.distill(settings, paths[0], progress=False)
 
-    def killed(place: int) -> None:
-        tell = wcord.training.loop.Training.log_due
+    def killed(rank: int) -> None:
+        log_due = wcord.training.loop.Training.log_due
 
         def last(training: Any) -> None:
-            tell(training)
+            log_due(training)
             if training.step == 20:
-                training.save()
+                training.write_checkpoint()
                 torch.distributed.barrier()
                 raise KeyboardInterrupt
 
@@ -202,7 +198,7 @@ def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Pa
         with pytest.raises(KeyboardInterrupt):
             wcord.distill(settings, paths[1], progress=False)
 
-    def resumed(place: int) -> None:
+    def resumed(rank: int) -> None:
         wcord.resume(paths[1], progress=False)
 
     for number, action in enumerate((whole, killed, resumed)):
@@ -221,7 +217,7 @@ def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Pa
 
 
 def test_a_plan_of_each_rank_is_another_loss(tmp_path: Path) -> None:
-    """`over: rank` solves one problem a rank: both agree with each other, not with one plan."""
+    """`over: rank` solves one problem a rank: weights are equal on both, not those of one plan."""
     first, second = together(tmp_path, over="rank")
     assert farthest(first, second) == 0.0
     assert farthest(first, train()) > 1e-6
@@ -250,7 +246,7 @@ def test_torchrun_trains_one_run(tmp_path: Path, runs_of_the_session: Path) -> N
     two = wcord.Run(run)
     assert two.status.state == "finished"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    places = [(line["step"], line["arm"], line["name"]) for line in lines]
-    assert len(set(places)) == len(places)  # nothing was written twice
+    keys = [(line["step"], line["arm"], line["name"]) for line in lines]
+    assert len(set(keys)) == len(keys)  # nothing was written twice
     assert two.steps[-1] == two.status["total"]
     assert len(list(run.glob("events.out.tfevents.*"))) == 1

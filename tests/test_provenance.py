@@ -1,4 +1,4 @@
-"""Results belong to their data: nothing is continued with, or taken for, that of other samples."""
+"""A run belongs to its data: it is not resumed with other data, nor taken for their result."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from wcord.analysis.report import report
 from wcord.data import load_arrays
 from wcord.runs import provenance
 from wcord.runs.writer import FileWriter, create
-from wcord.training.loop import Training
 from wcord.training.inputs import current_inputs
+from wcord.training.loop import Training
 from wcord.training.prepare import Overrides, prepare
 
 Arrays = dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""What befalls a run: kills, signals, full disks, folders that vanish, breaking losses."""
+"""Runs survive kills, signals, full disks, folders that vanish, and losses that become nan."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_the_harness_sees_a_difference(finished: wcord.Run, tmp_path: Path) -> N
 def small_arm(optimizer: str, terms: dict[str, Any]) -> Arm:
     network = Network(build("digits-student", 1, (8, 8), 10, 0), (1, 8, 8))
     shapes = Shapes(network.feature_dim, network.feature_dim, 10, 10, True, 32)
-    asked = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
+    arm_terms = {name: TERMS[name].Settings.model_validate(s) for name, s in terms.items()}
     settings = OptimizerSettings(name=optimizer, lr=0.01)  # type: ignore[arg-type]
-    return Arm("it", asked, network, shapes, settings, 0, torch.device("cpu"))
+    return Arm("it", arm_terms, network, shapes, settings, 0, torch.device("cpu"))
 
 
 def take(arm: Arm, step: int, broken: bool = False) -> None:
@@ -81,9 +81,9 @@ def take(arm: Arm, step: int, broken: bool = False) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("first", [0, 3])
 def test_weights_stand_still_on_the_device(optimizer: str, first: int) -> None:
-    """The path that asks the host for nothing freezes at the step and weights of the one that does.
+    """Without host checks an arm freezes at the same step, with the same weights, as with them.
 
-    `found_inf` is honoured by the fused optimizers of CPU and CUDA alike, so it is tested here.
+    `found_inf` is supported by the fused optimizers of CPU and CUDA alike, so it is tested here.
     """
     terms: dict[str, Any] = {"ce": {}, "kd": {}}
     waiting, free = small_arm(optimizer, terms), small_arm(optimizer, terms)
@@ -127,7 +127,7 @@ def limited(code: str, size: int) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_grow_is_said_and_nothing_is_lost(
+def test_a_full_disk_is_reported_and_nothing_is_lost(
     short: wcord.Experiment, finished: wcord.Run, tmp_path: Path
 ) -> None:
     """The operating system cuts the metrics off in the middle of a line; the run goes on later."""
@@ -173,7 +173,7 @@ def test_half_an_append_is_cut_off_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_folder_that_vanishes_is_said(short: wcord.Experiment, tmp_path: Path) -> None:
+def test_a_folder_that_vanishes_is_reported(short: wcord.Experiment, tmp_path: Path) -> None:
     path = tmp_path / "run"
 
     def remove() -> None:
@@ -224,8 +224,6 @@ def test_the_checkpoint_before_is_used(
     finished: wcord.Run, tmp_path: Path, spoil: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Refused by name, whatever is wrong with the newest."""
-    from wcord.training.prepare import newest_checkpoint
-
     run = wcord.Run(shutil.copytree(finished.path, tmp_path / "run"))
     folder = run.path / "checkpoints"
     digest = checkpoints.digest_of((run.path / "settings.yaml").read_text("utf-8"))
@@ -247,9 +245,7 @@ def test_the_checkpoint_before_is_used(
         path.write_bytes(content.replace(b'\\"seconds\\": ', b'\\"seconds\\":-'))
     else:
         checkpoints.write(folder, newest + 2, tensors, header | {"metrics": 10**9})
-    writer = FileWriter(run)
-    _, used = newest_checkpoint(writer, digest)
-    writer.close()
+    _, used = checkpoints.newest(run.path, digest)
     assert used["step"] == newest + 1
     assert f"{newest + 2}.safetensors" in capsys.readouterr().err
 
@@ -284,8 +280,8 @@ def test_half_precision_resumes_to_the_bit_on_a_cpu(
 ) -> None:
     monkeypatch.setattr("wcord.training.loop.CHECKPOINT_EVERY", 0.0)
     arms = {"wcord": short.plain()["arms"]["wcord"]}
-    asked = short.replace({"arms": arms, "epochs": 1, "precision": "bfloat16"})
-    run = wcord.distill(asked, tmp_path / "run", progress=False)
+    experiment = short.replace({"arms": arms, "epochs": 1, "precision": "bfloat16"})
+    run = wcord.distill(experiment, tmp_path / "run", progress=False)
     whole = (run.path / "metrics.jsonl").read_bytes()
     newest = checkpoints.steps(run.path / "checkpoints")[-1]
     (run.path / "checkpoints" / f"{newest}.safetensors").unlink()

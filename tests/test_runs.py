@@ -1,4 +1,4 @@
-"""A run on disk: what readers make of whole, half-written, foreign and missing files."""
+"""Run directories: whole, half-written, foreign and missing files are read or refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def copy(finished: wcord.Run, tmp_path: Path) -> wcord.Run:
     return wcord.Run(tmp_path / "copy")
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_path_without_a_run_is_refused(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "absent", "absent"):
         with pytest.raises(ValueError, match=r"settings\.yaml is missing"):
             wcord.Run(name)
@@ -87,14 +87,14 @@ def test_a_damaged_snapshot_is_named(copy: wcord.Run, damage: str) -> None:
     assert copy.snapshot(copy.steps[0]).arms  # the others go on
 
 
-def test_an_unknown_step_or_arm_says_what_there_is(finished: wcord.Run) -> None:
+def test_the_message_for_an_unknown_step_or_arm_lists_the_known_ones(finished: wcord.Run) -> None:
     with pytest.raises(ValueError, match=r"no snapshot of step 7.*0 to 33"):
         finished.snapshot(7)
     with pytest.raises(ValueError, match=r"no arm 'x'.*wcord"):
         finished.snapshot().arm("x")
 
 
-def test_who_is_alive(tmp_path: Path) -> None:
+def test_a_writer_is_alive_until_it_closes(tmp_path: Path) -> None:
     run = create(tmp_path / "run", "name: x\n")
     writer = FileWriter(run)
     writer.write_status(now=True, state="running", total=10)
@@ -110,11 +110,11 @@ def test_who_is_alive(tmp_path: Path) -> None:
 
 def test_a_run_elsewhere_is_never_called_dead(tmp_path: Path) -> None:
     run = create(tmp_path / "run", "name: x\n")
-    said = {"state": "running", "step": 3, "total": 9, "host": "far away", "error": None}
-    write_json(run.path / "status.json", said | {"heartbeat": time.time() - 60})
+    entries = {"state": "running", "step": 3, "total": 9, "host": "far away", "error": None}
+    write_json(run.path / "status.json", entries | {"heartbeat": time.time() - 60})
     assert run.status["alive"] is None
     assert "no sign for 60 s" in run.status.sentence
-    write_json(run.path / "status.json", said | {"heartbeat": time.time()})
+    write_json(run.path / "status.json", entries | {"heartbeat": time.time()})
     assert run.status.sentence == "running, step 3 of 9"
 
 
@@ -141,7 +141,7 @@ def test_snapshots_are_thinned_evenly_with_first_and_last(tmp_path: Path) -> Non
     run = create(tmp_path / "run", "name: x\n")
     writer = FileWriter(run)
     for step in range(100):
-        writer.snapshot(step, b"x", limit=10)
+        writer.write_snapshot(step, b"x", limit=10)
     writer.close()
     steps = run.steps
     assert len(steps) == 10 and steps[0] == 0 and steps[-1] == 99
@@ -182,6 +182,23 @@ def test_the_phase_follows_from_state_life_and_heartbeat(
     status = Status(**entries)
     assert (status.phase, status.active) == (phase, active)
     assert phase in status.sentence or "no sign" in status.sentence
+
+
+def test_a_run_that_ends_while_it_is_read_is_not_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer writes its final state and frees the lock after status.json was read."""
+    run = create(tmp_path / "run", "name: x\n")
+    writer = FileWriter(run)
+    writer.write_status(state="running")
+
+    def end(path: Path) -> bool:
+        writer.write_status(state="finished")
+        writer.close()
+        return is_locked(path)
+
+    monkeypatch.setattr("wcord.runs.status.is_locked", end)
+    assert run.status.phase == "finished"
 
 
 def test_entries_of_a_status_are_attributes_and_keys() -> None:

@@ -1,7 +1,7 @@
-"""Faster ways say the same as the plain one, and a step on an accelerator asks the host nothing.
+"""Faster ways give the outputs of the plain one, and on a GPU the host waits for nothing in a step.
 
-There need not be a GPU: a step is taken on torch's meta device, where every read of a number by
-the host is an error, and every copy from the host is seen.
+No GPU is needed: a step is taken on torch's meta device, where the tests see every copy from the
+host, and every read of a number by the host is an error.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import wcord
-from wcord.compute.seeds import Recipe, forbid_drawing
+from wcord.compute.distributions import Distribution
+from wcord.compute.seeds import forbid_drawing
 from wcord.models import Network, build
 from wcord.objectives import TERMS
 from wcord.training import accelerate, network_input
 from wcord.training import task as tasks
-from wcord.training.accelerate import accelerated, cast_weights
+from wcord.training.accelerate import cast_weights, faster_forward
 from wcord.training.arm import Arm
 from wcord.training.arms_step import ArmsStep
-from wcord.training.network_input import NetworkInput
-from wcord.training.prepare import read_data
-from wcord.training.step_graph import Inputs
+from wcord.training.inputs import network_inputs, read_data
+from wcord.training.prepare import needs_maps
+from wcord.training.step_graph import StepArguments
 from wcord.training.task import Task
 
 META = torch.device("meta")
@@ -36,22 +37,22 @@ READS = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal
 
 
 class Watching(TorchDispatchMode):
-    """Objects to every operation for which the host would wait."""
+    """Raises at every operation for which the host would wait."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = func.overloadpacket.__name__, kwargs or {}
         if name in ("_to_copy", "copy_") and not kwargs.get("non_blocking"):
-            places = [a.device.type for a in args if isinstance(a, Tensor)]
-            places.append(torch.device(kwargs.get("device") or places[0]).type)
-            if "meta" in places:
-                assert set(places) == {"meta"}, f"{name} from {places[0]} to {places[-1]}"
+            devices = [a.device.type for a in args if isinstance(a, Tensor)]
+            devices.append(torch.device(kwargs.get("device") or devices[0]).type)
+            if "meta" in devices:
+                assert set(devices) == {"meta"}, f"{name} from {devices[0]} to {devices[-1]}"
         if any(isinstance(a, Tensor) and a.device.type == "meta" for a in args):
             assert name not in READS, f"the host waits for {name}"
         return func(*args, **kwargs)
 
 
 class Descent(torch.optim.Optimizer):
-    """Plain descent: fused optimizers, which run on CUDA, know no meta device."""
+    """Gradient descent; torch's fused optimizers do not run on the meta device."""
 
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
@@ -65,7 +66,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let arms and tasks be built on a device of shapes without numbers."""
 
     def send(values: Tensor, device: torch.device) -> Tensor:
-        return torch.empty_like(values, device=device)  # as `memory_format.send`: nobody waits
+        return torch.empty_like(values, device=device)  # as `memory_format.send`: no wait
 
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -114,36 +115,35 @@ def test_the_host_waits_for_nothing_in_a_step(
     experiment = settings_of({"ce": {}} | terms)
     with on_meta(monkeypatch):
         data = read_data(experiment).to(META)
-        sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
         teacher, student = (network.to(META) for network in networks(experiment))
-        maps = any(TERMS[name].needs_maps for name in terms)
-        task = Task(experiment, data, sights[0], sights[1], teacher, maps)
+        inputs = network_inputs(experiment, data)
+        task = Task(experiment, data, *inputs, teacher, needs_maps(experiment))
         shapes = task.shapes(student)
         arm = Arm("it", experiment.arms["it"], student, shapes, experiment.optimizer, 0, META)
         arm.host_checks = False
         for step in range(2):
             task.at(step)  # an epoch begins: its order is copied to the device
             with Watching():
-                given = task.at(step)
-                arm.step(given.batch, given.teacher, given.images, 0.1, "float32")
-        replayed(task, arm)
+                step_inputs = task.at(step)
+                arm.step(step_inputs.batch, step_inputs.teacher, step_inputs.images, 0.1, "float32")
+        compute_as_captured(task, arm)
     assert arm._fault is not None and arm.latest.device == META
 
 
-def replayed(task: Task, arm: Arm) -> None:
-    """Take the step as a graph captures it: all that changes lies on the device already."""
-    fixed = {"index": torch.arange(64), "rate": torch.tensor(0.1), "step_tensor": torch.tensor(3)}
-    inputs = {name: value.to(META) for name, value in fixed.items()}
+def compute_as_captured(task: Task, arm: Arm) -> None:
+    """Take the step as a graph captures it: with all arguments on the device already."""
+    values = {"index": torch.arange(64), "rate": torch.tensor(0.1), "step_tensor": torch.tensor(3)}
+    tensors = {name: value.to(META) for name, value in values.items()}
 
-    def draws(purpose: str, recipe: Recipe) -> Tensor:
-        return torch.empty_like(recipe(torch.Generator()), device=META)
+    def draws(purpose: str, distribution: Distribution) -> Tensor:
+        return torch.empty_like(distribution(torch.Generator()), device=META)
 
     with Watching(), forbid_drawing():
-        ArmsStep(task, [arm]).compute(Inputs(step=3, draws=draws, **inputs))
+        ArmsStep(task, [arm]).compute(StepArguments(step=3, draws=draws, **tensors))
 
 
 def test_the_watch_sees_a_wait() -> None:
-    """An oracle that never objects proves nothing."""
+    """An oracle that never raises proves nothing."""
     values = torch.zeros(3, device=META)
     with Watching(), pytest.raises((AssertionError, RuntimeError)):
         values.sum().item()
@@ -156,36 +156,38 @@ def test_the_watch_sees_a_wait() -> None:
 # -- other ways of computing a student ----------------------------------------------------
 
 
-def test_graphs_without_cuda_go_on_plainly_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_cuda_steps_are_plain_and_the_reason_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     _, student = networks(settings_of({"ce": {}}))
     before = deepcopy(student.state_dict())
     accelerate.print_once.cache_clear()
     for _ in range(2):
-        assert accelerated(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "'graphs' cannot be had here" in said
+        assert faster_forward(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "'graphs' is not available here" in printed
     assert all(torch.equal(student.state_dict()[name], value) for name, value in before.items())
 
 
-def test_a_compiled_student_says_the_same() -> None:
-    """Traced and differentiated ahead of time (no C++ compiler is asked for): within 1e-5."""
+def test_a_compiled_student_has_the_same_gradients() -> None:
+    """Traced and differentiated ahead of time (without a C++ compiler): within 1e-5."""
     _, student = networks(settings_of({"ce": {}}))
     other = deepcopy(student)
     images = torch.rand(8, 1, 8, 8)
-    forward = accelerated(other.train(), "compile", images, False, backend="aot_eager")
+    forward = faster_forward(other.train(), "compile", images, False, backend="aot_eager")
     assert forward is not None
     for network, output in ((student, student.train()(images)), (other, forward(images))):
         (output.logits.square().mean() + output.features.square().mean()).backward()
         assert all(p.grad is not None for p in network.parameters())
     for ours, theirs in zip(student.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-5)
-    for name, value in student.state_dict().items():  # running statistics moved once, both
+    for name, value in student.state_dict().items():  # both have changed once
         torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["resnet8", "wrn-16-1", "vgg8", "mobilenetv2", "shufflenetv2"])
-def test_weights_that_are_cast_once_answer_to_the_bit(name: str) -> None:
-    """Under autocast, with maps; the network itself keeps float32."""
+def test_outputs_of_weights_that_are_cast_once_are_equal_to_the_bit(name: str) -> None:
+    """Under autocast, with feature maps; the network itself keeps float32."""
     network = Network(build(name, 3, (32, 32), 10), (3, 32, 32)).requires_grad_(False).eval()
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     copy = cast_weights(network, images[:2])
@@ -198,7 +200,7 @@ def test_weights_that_are_cast_once_answer_to_the_bit(name: str) -> None:
 
 
 def test_computed_weights_are_not_cast() -> None:
-    """A weight-normalised layer goes on computing its weight in float32."""
+    """A weight-normalised layer computes its weight in float32, as before."""
     layers = [
         nn.Flatten(),
         nn.utils.parametrizations.weight_norm(nn.Linear(64, 8)),
@@ -234,7 +236,7 @@ class WideHead(nn.Module):
 @pytest.mark.parametrize(
     "module", [nn.Sequential(nn.Flatten(), Standardised(64, 8), nn.Linear(8, 3)), WideHead()]
 )
-def test_networks_that_would_answer_otherwise_are_kept(module: nn.Module) -> None:
+def test_a_network_whose_outputs_would_change_is_not_cast(module: nn.Module) -> None:
     network = Network(module, (1, 8, 8)).requires_grad_(False).eval()
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     copy = cast_weights(network, images)
@@ -242,13 +244,12 @@ def test_networks_that_would_answer_otherwise_are_kept(module: nn.Module) -> Non
         assert torch.equal(copy(images).logits, network(images).logits)
 
 
-def test_a_compiled_teacher_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_teacher_has_the_same_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = settings_of({"ce": {}, "kd": {}})
     data = read_data(experiment)
-    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
-    task = Task(experiment, data, sights[0], sights[1], networks(experiment)[0])
+    task = Task(experiment, data, *network_inputs(experiment, data), networks(experiment)[0])
     plain = task.at(3).teacher
-    monkeypatch.setattr(tasks, "accelerated", partial(accelerated, backend="aot_eager"))
+    monkeypatch.setattr(tasks, "faster_forward", partial(faster_forward, backend="aot_eager"))
     task.accelerate("compile")
     assert task._forward is not None
     compiled = task.at(3).teacher

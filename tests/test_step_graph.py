@@ -1,8 +1,8 @@
-"""A step that is replayed from fixed inputs takes every arm where a plain step takes it.
+"""A replayed step changes every arm as a plain step does.
 
-On a CPU there is nothing to capture: here a "graph" calls the step's own code again with the very
-inputs that it was captured with, in which only the numbers at fixed places change. A draw, or a
-number that is read elsewhere, would stand still and be seen; what the code itself counts would not.
+A CPU has no graphs to capture: here a "graph" calls the step's own code again with the arguments of
+its capture, in which only the numbers at fixed addresses change. A number that is drawn or read
+elsewhere stays as it was, and the tests see it. They do not see what the code counts on the host.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from test_speed import FREE, networks, settings_of
 from torch import Tensor, nn
 
 import wcord
+from wcord.compute.distributions import Permutation, WrongPairs
 from wcord.compute.memory_format import to_device
-from wcord.compute.seeds import Permutation, WrongPairs, forbid_drawing, generator
-from wcord.objectives import TERMS
+from wcord.compute.seeds import forbid_drawing, generator
 from wcord.training import accelerate, loop, step_graph
 from wcord.training import teacher as teachers
 from wcord.training.arms_step import ArmsStep
-from wcord.training.graph_capture import AHEAD, Block, CaptureError
+from wcord.training.graph_capture import AHEAD, CaptureError, InputBlock
+from wcord.training.inputs import network_inputs, read_data
 from wcord.training.network_input import NetworkInput
-from wcord.training.prepare import build_arms, read_data
-from wcord.training.step_graph import Inputs, StepGraph, Stepper, gaps
+from wcord.training.prepare import build_arms, needs_maps
+from wcord.training.step_graph import StepArguments, StepGraph, Stepper, gaps
 from wcord.training.task import Task
 from wcord.training.teacher import TeacherStep
 
@@ -38,7 +39,7 @@ STEPS = 14  # the digits have 11 an epoch: a second one begins
 
 
 class Anywhere(ArmsStep):
-    """A step that a CPU would capture, if it could."""
+    """A step that counts as capturable on a CPU."""
 
     @property
     def capture_obstacle(self) -> str | None:
@@ -46,7 +47,7 @@ class Anywhere(ArmsStep):
 
 
 class TeacherAnywhere(TeacherStep):
-    """Likewise."""
+    """The teacher's step, capturable on a CPU."""
 
     @property
     def capture_obstacle(self) -> str | None:
@@ -59,25 +60,24 @@ def called_again(body: Callable[[], None], device: torch.device) -> Callable[[],
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replay by calling again."""
-    monkeypatch.setattr(step_graph, "captured", called_again)
+    """Let a graph call the step again."""
+    monkeypatch.setattr(step_graph, "capture", called_again)
 
 
 def step_of(experiment: wcord.Experiment) -> Anywhere:
-    """Return a step of the digits with random networks and primed banks."""
+    """Return a step of the digits with random networks and filled banks."""
     data = read_data(experiment)
-    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    inputs = network_inputs(experiment, data)
     teacher, student = networks(experiment)
-    maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
-    task = Task(experiment, data, sights[0], sights[1], teacher, maps)
+    task = Task(experiment, data, *inputs, teacher, needs_maps(experiment))
     arms = build_arms(experiment, task, student, CPU)
     for arm in arms:
-        arm.host_checks = False  # as on a device: what broke is found by `check`
+        arm.host_checks = False  # as on a device: `freeze_if_broken` finds a loss that broke
     return Anywhere(task, arms)
 
 
 def ends(step: step_graph.Step, graph: bool, steps: int = STEPS) -> dict[str, Tensor]:
-    """Return all that was moved after some steps."""
+    """Return a copy of every changed tensor after some steps."""
     take = Stepper(step, graph, steps)
     for number in range(steps):
         take(number)
@@ -88,7 +88,7 @@ def ends(step: step_graph.Step, graph: bool, steps: int = STEPS) -> dict[str, Te
 @pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
 @pytest.mark.usefixtures("graphs")
 def test_replayed_steps_end_where_plain_ones_do(terms: dict[str, Any]) -> None:
-    """Weights, moments, banks, centres, sums of losses: alike to the rounding of the rate."""
+    """Weights, moments, banks, centres, sums of losses: equal to the rounding of the rate."""
     experiment = settings_of({"ce": {}} | terms).replace({"pairing": {"broken": 0.5}})
     plain, replayed = (ends(step_of(experiment), graph) for graph in (False, True))
     assert plain.keys() == replayed.keys()
@@ -102,21 +102,21 @@ def test_replayed_steps_end_where_plain_ones_do(terms: dict[str, Any]) -> None:
 def test_a_replayed_teacher_ends_where_a_plain_one_does() -> None:
     experiment = settings_of({"ce": {}})
     data = read_data(experiment)
-    sight = NetworkInput(experiment.teacher, data, 0)
+    teacher_input = NetworkInput(experiment.teacher, data, 0)
     both = []
     for graph in (False, True):
-        step = TeacherAnywhere(experiment, data, sight, networks(experiment)[0].train(), 0)
+        step = TeacherAnywhere(experiment, data, teacher_input, networks(experiment)[0].train(), 0)
         both.append(ends(step, graph))
     for name, value in both[0].items():
         torch.testing.assert_close(both[1][name], value, rtol=1e-4, atol=1e-5, msg=name)
-    assert both[0]["losses"].all()  # every step of the second epoch, or of the first, left one
+    assert both[0]["losses"].all()  # every step of the second epoch, or of the first, wrote one
 
 
 @pytest.mark.usefixtures("graphs")
-def test_a_run_goes_on_by_graphs_to_the_same_results(
+def test_a_run_by_graphs_has_the_results_of_plain_steps(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The whole way in: `speed: graphs`, teacher included, against `plain`."""
+    """By the setting `speed: graphs`, teacher included."""
     accelerate.print_once.cache_clear()
     monkeypatch.setattr(loop, "ArmsStep", Anywhere)
     monkeypatch.setattr(teachers, "TeacherStep", TeacherAnywhere)
@@ -131,7 +131,7 @@ def test_a_run_goes_on_by_graphs_to_the_same_results(
         accuracies.append([run.summary["teacher"], *run.summary["arms"].values()])
     for plain, graph in zip(*accuracies, strict=True):
         assert plain["test_accuracy"] == pytest.approx(graph["test_accuracy"], abs=0.5)
-    assert "plainly" not in capsys.readouterr().err  # the graphs were used
+    assert "plain steps" not in capsys.readouterr().err  # the graphs were used
 
 
 @pytest.mark.usefixtures("graphs")
@@ -158,7 +158,7 @@ def test_an_arm_that_froze_leaves_the_graph() -> None:
 
 
 class Drawing(nn.Module):
-    """A step that draws by itself."""
+    """A step that draws from a generator."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,29 +172,29 @@ class Drawing(nn.Module):
     def rate(self, step: int) -> float:
         return 0.1
 
-    def compute(self, inputs: Inputs) -> None:
-        self.kept += torch.randn(3, generator=generator(0, "own", inputs.step))
+    def compute(self, arguments: StepArguments) -> None:
+        self.kept += torch.randn(3, generator=generator(0, "own", arguments.step))
 
     def changed_tensors(self) -> dict[str, Tensor]:
         return {"it.kept": self.kept}
 
 
 class Stale(Drawing):
-    """A step that looks at the host's number of the step."""
+    """A step that reads its number on the host."""
 
-    def compute(self, inputs: Inputs) -> None:
-        self.kept += inputs.step * inputs.index
+    def compute(self, arguments: StepArguments) -> None:
+        self.kept += arguments.step * arguments.index
 
 
 class Replaced(Drawing):
-    """A step that makes its state anew."""
+    """A step that replaces its tensor."""
 
-    def compute(self, inputs: Inputs) -> None:
-        self.kept = self.kept + inputs.index
+    def compute(self, arguments: StepArguments) -> None:
+        self.kept = self.kept + arguments.index
 
 
-def refuses(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    body()  # as capturing does: the code runs once
+def runs_once(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    body()  # as a capture does
     return body
 
 
@@ -209,17 +209,17 @@ def refuses(body: Callable[[], None], device: torch.device) -> Callable[[], None
 def test_a_step_that_cannot_be_replayed_is_refused(
     monkeypatch: pytest.MonkeyPatch, kind: type[Drawing], reason: str
 ) -> None:
-    monkeypatch.setattr(step_graph, "captured", refuses if kind is Drawing else called_again)
+    monkeypatch.setattr(step_graph, "capture", runs_once if kind is Drawing else called_again)
     step = kind()
     step.kept += 1
     before = step.kept.clone()
     with pytest.raises(RuntimeError, match=reason):
         StepGraph(step, 1)
-    assert torch.equal(step.kept, before)  # as if nobody had tried
+    assert torch.equal(step.kept, before)  # as before the attempt
 
 
-def test_after_any_failure_all_stands_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A capture that fails after it has replaced a buffer; memory that ends after plain steps."""
+def test_any_failure_leaves_every_tensor_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture that fails after a buffer was replaced; too little memory after plain steps."""
 
     def failing(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
         body()
@@ -228,7 +228,7 @@ def test_after_any_failure_all_stands_where_it_stood(monkeypatch: pytest.MonkeyP
     step = Replaced()
     step.kept += 1
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="captured nothing"):
-        patch.setattr(step_graph, "captured", failing)
+        patch.setattr(step_graph, "capture", failing)
         StepGraph(step, 1)
     assert step.kept.tolist() == [1, 1, 1]
 
@@ -250,7 +250,7 @@ def test_after_any_failure_all_stands_where_it_stood(monkeypatch: pytest.MonkeyP
 def test_a_run_by_graphs_resumes_to_the_same_results(
     monkeypatch: pytest.MonkeyPatch, short: wcord.Experiment, tmp_path: Path
 ) -> None:
-    """Cut off after step 7 of 33: the graph is made again, and nothing changes."""
+    """Interrupted after step 7 of 33: the graph is captured again, and nothing changes."""
     monkeypatch.setattr(loop, "ArmsStep", Anywhere)
     asked = short.replace({"speed": "graphs", "arms": {"wcord": {"ce": 1, "gckt": 5, "lckt": 1}}})
     whole = wcord.distill(asked, tmp_path / "whole", progress=False)
@@ -263,7 +263,7 @@ def test_a_run_by_graphs_resumes_to_the_same_results(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.checkpoint, "write", stop_at_seven)
+        patch.setattr(loop.checkpoints, "write", stop_at_seven)
         wcord.distill(asked, tmp_path / "cut", progress=False)
     resumed = wcord.resume(tmp_path / "cut", progress=False)
     losses = [run.metrics().query("name == 'total'") for run in (whole, resumed)]
@@ -271,20 +271,20 @@ def test_a_run_by_graphs_resumes_to_the_same_results(
     assert losses[0]["value"].tolist() == pytest.approx(losses[1]["value"].tolist(), rel=1e-4)
 
 
-def test_the_stepper_goes_on_plainly_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """No CUDA here: one line, and the numbers of the plain way."""
+def test_plain_steps_and_one_line_without_cuda(capsys: pytest.CaptureFixture[str]) -> None:
+    """The numbers are those of plain steps."""
     accelerate.print_once.cache_clear()
     experiment = settings_of({"ce": {}})
     step, plain = step_of(experiment), step_of(experiment)
     take = Stepper(step, True, 100)
     for number in range(4):
         take(number)
-        plain.compute(Inputs(plain.rows(number), number, plain.rate(number)))
+        plain.compute(StepArguments(plain.rows(number), number, plain.rate(number)))
     assert take.graph is None
     for name, value in plain.changed_tensors().items():
         assert torch.equal(step.changed_tensors()[name], value), name
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "CUDA graphs need a CUDA device" in said
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "CUDA graphs need a CUDA device" in printed
 
 
 def test_terms_that_need_the_host_are_named() -> None:
@@ -300,42 +300,42 @@ def test_terms_that_need_the_host_are_named() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["long", "float", "bool", "double"]), st.integers(0, 9))))
-def test_a_block_gives_back_what_it_was_filled_with(fields: list[tuple[str, int]]) -> None:
+def test_a_block_holds_the_values_that_filled_it(fields: list[tuple[str, int]]) -> None:
     """Any types and sizes, scalars too, over more fillings than there are slots."""
 
     def values(turn: int) -> dict[int, Tensor]:
         draw = torch.Generator().manual_seed(turn)
-        made = {}
-        for place, (kind, size) in enumerate(fields):
+        tensors = {}
+        for key, (kind, size) in enumerate(fields):
             shape = (size,) if size else ()
             numbers = torch.randint(-9, 9, shape, generator=draw)
-            made[place] = numbers.to(getattr(torch, kind))
-        return made
+            tensors[key] = numbers.to(getattr(torch, kind))
+        return tensors
 
-    block = Block(values(0), CPU)
+    block = InputBlock(values(0), CPU)
     for turn in range(AHEAD + 2):
-        asked = values(turn)
-        block.fill(asked)
-        assert all(torch.equal(block.places[key], value) for key, value in asked.items())
+        block.fill(values(turn))
+        for key, value in values(turn).items():
+            assert torch.equal(block.tensors[key], value)
 
 
-def test_gaps_are_shares_of_the_way() -> None:
+def test_gaps_are_shares_of_the_change() -> None:
     x, y, bank = "a/weights.student.x", "a/weights.student.y", "a/objective.bank"
     zero = {x: torch.zeros(2), y: torch.zeros(1), bank: torch.zeros(1)}
-    after = {x: torch.tensor([3.0, 0.0]), y: torch.tensor([4.0]), bank: torch.zeros(1)}
-    moved = after | {x: torch.tensor([3.0, 0.5])}
-    assert gaps(zero, after, moved) == {"a/weights.student": pytest.approx(0.1), bank: 0.0}
-    assert gaps(zero, after, moved | {bank: torch.ones(1)})[bank] == float("inf")
-    unset = {name: torch.full_like(value, torch.nan) for name, value in after.items()}
+    plain = {x: torch.tensor([3.0, 0.0]), y: torch.tensor([4.0]), bank: torch.zeros(1)}
+    replayed = plain | {x: torch.tensor([3.0, 0.5])}
+    assert gaps(zero, plain, replayed) == {"a/weights.student": pytest.approx(0.1), bank: 0.0}
+    assert gaps(zero, plain, replayed | {bank: torch.ones(1)})[bank] == float("inf")
+    unset = {name: torch.full_like(value, torch.nan) for name, value in plain.items()}
     assert set(gaps(unset, unset, unset).values()) == {0.0}
-    assert gaps(zero, after, unset)["a/weights.student"] != 0
+    assert gaps(zero, plain, unset)["a/weights.student"] != 0
 
 
 @pytest.mark.parametrize(
     "still", ["critic.project_student", "optimizer.exp_avg_sq", "teacher_bank", "running_var"]
 )
-def test_what_stands_still_in_a_replay_is_seen(still: str) -> None:
-    """Even where it is small beside the rest: above every tolerance."""
+def test_a_tensor_that_a_replay_leaves_unchanged_is_found(still: str) -> None:
+    """Even a small one: its gap is above every tolerance."""
     step = step_of(settings_of({"ce": {}, "gckt": {}}))
     take = Stepper(step, False, 100)
     ends = []
@@ -343,10 +343,10 @@ def test_what_stands_still_in_a_replay_is_seen(still: str) -> None:
         take(number)
         ends.append({name: value.clone() for name, value in step.changed_tensors().items()})
     words = still.split(".")
-    stands = {name: v for name, v in ends[0].items() if all(word in name for word in words)}
-    assert stands
-    worst = max(gaps(ends[0], ends[3], ends[3] | stands).values())
-    assert worst > max(step_graph.TOLERANCE.values())
+    unchanged = {name: v for name, v in ends[0].items() if all(word in name for word in words)}
+    assert unchanged
+    largest = max(gaps(ends[0], ends[3], ends[3] | unchanged).values())
+    assert largest > max(step_graph.TOLERANCE.values())
 
 
 # -- wrong pairs ---------------------------------------------------------------------------
@@ -354,41 +354,41 @@ def test_what_stands_still_in_a_replay_is_seen(still: str) -> None:
 
 @given(st.integers(1, 40), st.floats(0, 1), st.integers(0, 10**6))
 def test_wrong_pairs_by_counting(size: int, broken: float, seed: int) -> None:
-    """A permutation in which as many rows as asked for have another's place."""
-    place = WrongPairs(size, broken)(torch.Generator().manual_seed(seed)).tolist()
-    assert sorted(place) == list(range(size))
-    moved = sum(i != p for i, p in enumerate(place))
-    wanted = round(broken * size)
-    assert moved == wanted or (wanted == 1 and moved == min(2, size) * (size > 1))
+    """A permutation in which the right number of rows have another's partner."""
+    partners = WrongPairs(size, broken)(torch.Generator().manual_seed(seed)).tolist()
+    assert sorted(partners) == list(range(size))
+    wrong = sum(row != partner for row, partner in enumerate(partners))
+    expected = round(broken * size)
+    assert wrong == expected or (expected == 1 and wrong == min(2, size) * (size > 1))
 
 
-def test_every_pair_of_rows_is_exchanged_alike() -> None:
+def test_every_pair_of_rows_is_exchanged_equally_often() -> None:
     """The partner of a broken row is any other row, with equal frequency."""
     counts = torch.zeros(5, 5)
     for seed in range(4000):
-        place = WrongPairs(5, 0.6)(torch.Generator().manual_seed(seed))
-        counts[torch.arange(5), place] += 1
+        partners = WrongPairs(5, 0.6)(torch.Generator().manual_seed(seed))
+        counts[torch.arange(5), partners] += 1
     shares = counts / 4000
     assert shares.diagonal().sub(0.4).abs().max() < 0.04
     assert (shares + torch.eye(5)).sub(0.15).abs()[~torch.eye(5, dtype=torch.bool)].max() < 0.03
 
 
-def test_the_teacher_answers_for_another_row() -> None:
+def test_the_teacher_output_of_a_wrong_pair_is_its_partners() -> None:
     """Features and logits are those of the drawn partner; the student's images are its own."""
     terms = {"ce": {}, "kd": {}}
     clean = step_of(settings_of(terms)).task
     wrong = step_of(settings_of(terms).replace({"pairing": {"broken": 0.8}})).task
     for step in (0, 7):
         a, b = clean.at(step), wrong.at(step)
-        place = WrongPairs(64, 0.8)(generator(0, "pairing", step))
-        assert int((place != torch.arange(64)).sum()) == 51
+        partners = WrongPairs(64, 0.8)(generator(0, "pairing", step))
+        assert int((partners != torch.arange(64)).sum()) == 51
         assert torch.equal(a.images, b.images) and torch.equal(a.batch.index, b.batch.index)
-        assert torch.equal(a.teacher.features[place], b.teacher.features)
-        assert torch.equal(a.teacher.logits[place], b.teacher.logits)
+        assert torch.equal(a.teacher.features[partners], b.teacher.features)
+        assert torch.equal(a.teacher.logits[partners], b.teacher.logits)
 
 
-def test_banks_begin_with_the_pairs_that_training_shows() -> None:
-    """Of the teacher's rows a share of 0.8 is another sample's; none is made up."""
+def test_banks_begin_with_as_many_wrong_pairs_as_training_has() -> None:
+    """A share of 0.8 of the teacher's rows is another sample's; the rows are the same together."""
     experiment = settings_of({"ce": {}, "gckt": {}})
     banks = []
     for broken in (0.0, 0.8):
@@ -398,8 +398,8 @@ def test_banks_begin_with_the_pairs_that_training_shows() -> None:
     (teacher, student), (wrong, same) = banks
     torch.testing.assert_close(student, same)
     torch.testing.assert_close(teacher.sort(0).values, wrong.sort(0).values, rtol=0, atol=1e-6)
-    moved = ((teacher - wrong).abs().amax(1) > 1e-6).float().mean()
-    assert moved == pytest.approx(0.8, abs=0.02)
+    share = ((teacher - wrong).abs().amax(1) > 1e-6).float().mean()
+    assert share == pytest.approx(0.8, abs=0.02)
 
 
 def test_a_share_outside_of_0_to_1_is_refused() -> None:
@@ -424,36 +424,30 @@ def test_draws_are_a_function_of_their_purpose_and_step() -> None:
         batches[0].draw("it", Permutation(50))
 
 
-# -- on a card -----------------------------------------------------------------------------
+# -- on CUDA ------------------------------------------------------------------------------
 
 
-def on_card(experiment: wcord.Experiment) -> ArmsStep:
+def on_cuda(experiment: wcord.Experiment) -> ArmsStep:
     """Return a step of the digits on CUDA."""
     device = torch.device("cuda")
     data = read_data(experiment).to(device)
-    sights = [NetworkInput(side, data, 0) for side in (experiment.teacher, experiment.student)]
+    inputs = network_inputs(experiment, data)
     teacher, student = networks(experiment)
-    maps = any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
-    task = Task(experiment, data, sights[0], sights[1], to_device(teacher, device), maps)
+    task = Task(experiment, data, *inputs, to_device(teacher, device), needs_maps(experiment))
     return ArmsStep(task, build_arms(experiment, task, student.to(device), device))
-
-
-def moved(before: dict[str, Tensor], ways: list[dict[str, Tensor]]) -> float:
-    """Return the largest gap between two ends of the same steps."""
-    return max(gaps(before, *ways).values())
 
 
 @pytest.mark.cuda
 @needs_cuda
 @pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
-def test_a_graph_on_a_card_takes_the_plain_way(terms: dict[str, Any]) -> None:
+def test_a_graph_on_cuda_changes_what_plain_steps_change(terms: dict[str, Any]) -> None:
     """The graph is accepted; in a second epoch it is within 5 % of what plain steps change."""
     experiment = settings_of({"ce": {}} | terms).replace({"pairing": {"broken": 0.5}})
-    begin = on_card(experiment)
+    begin = on_cuda(experiment)
     Stepper(begin, False, STEPS)(0)
     before = {name: value.clone() for name, value in begin.changed_tensors().items()}
-    ways = [ends(on_card(experiment), graph) for graph in (False, True)]
-    assert moved(before, ways) < 0.05
+    ways = [ends(on_cuda(experiment), graph) for graph in (False, True)]
+    assert max(gaps(before, *ways).values()) < 0.05
 
 
 @pytest.mark.cuda
@@ -465,7 +459,7 @@ def test_fifty_steps_plain_compiled_and_captured_agree() -> None:
     experiment = settings_of({"ce": {}}).replace({"arms": arms})
     last: dict[str, dict[str, dict[str, float]]] = {}
     for way in ("plain", "compile", "graphs"):
-        step = on_card(experiment)
+        step = on_cuda(experiment)
         if way == "compile":
             step.task.accelerate("compile")
             for arm in step.arms:
@@ -475,19 +469,19 @@ def test_fifty_steps_plain_compiled_and_captured_agree() -> None:
     for way in ("compile", "graphs"):
         for arm in arms:
             for name, value in last["plain"][arm].items():
-                if "." not in name:  # what terms log may grow without bound
+                if "." not in name:  # logs of terms have no bound
                     assert last[way][arm][name] == pytest.approx(value, rel=0.01, abs=0.01), way
 
 
 @pytest.mark.cuda
 @needs_cuda
 def test_a_replayed_arm_does_not_depend_on_its_neighbours() -> None:
-    """Alone, or on a stream beside three others: the same losses."""
+    """Alone, or beside three others on their streams: the same losses."""
     wanted = {"ce": 1, "gckt": 5, "lckt": 0.5}
     others = {"a": {"ce": 1}, "it": wanted, "b": {"ce": 1, "crd": 0.8}, "c": {"ce": 1, "rkd": 1}}
     losses = []
     for arms in ({"it": wanted}, others):
-        step = on_card(settings_of({"ce": {}}).replace({"arms": arms}))
+        step = on_cuda(settings_of({"ce": {}}).replace({"arms": arms}))
         ends(step, True, 30)
         losses.append(next(arm for arm in step.arms if arm.name == "it").losses())
     assert losses[0] == pytest.approx(losses[1], rel=5e-3, abs=1e-6)
@@ -495,8 +489,8 @@ def test_a_replayed_arm_does_not_depend_on_its_neighbours() -> None:
 
 @pytest.mark.cuda
 @needs_cuda
-def test_replaying_never_makes_the_host_wait() -> None:
-    step = on_card(settings_of({"ce": {}, "gckt": {"negatives_count": 50}, "lckt": {}}))
+def test_the_host_never_waits_for_a_replay() -> None:
+    step = on_cuda(settings_of({"ce": {}, "gckt": {"negatives_count": 50}, "lckt": {}}))
     take = Stepper(step, True, 100)
     for number in range(3):
         take(number)
@@ -513,12 +507,12 @@ def test_replaying_never_makes_the_host_wait() -> None:
 
 @pytest.mark.cuda
 @needs_cuda
-def test_after_a_capture_that_failed_training_goes_on(
+def test_training_continues_after_a_failed_capture(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A term that reads the device inside of the capture: one line, and plain steps."""
+    """A term reads the device during the capture: one line, and plain steps."""
     accelerate.print_once.cache_clear()
-    step = on_card(settings_of({"ce": {}, "gckt": {}}))
+    step = on_cuda(settings_of({"ce": {}, "gckt": {}}))
     term: Any = step.arms[0].objective.terms["gckt"]
     original = term.update
 
@@ -531,18 +525,18 @@ def test_after_a_capture_that_failed_training_goes_on(
     for number in range(6):
         take(number)
     assert take.graph is None and step.arms[0].fault() is None
-    assert capsys.readouterr().err.count("going on plainly") == 1
+    assert capsys.readouterr().err.count("plain steps are taken") == 1
 
 
 @pytest.mark.cuda
 @needs_cuda
-def test_a_teacher_on_a_card_takes_the_plain_way() -> None:
+def test_a_graph_of_the_teacher_on_cuda_changes_what_plain_steps_change() -> None:
     experiment = settings_of({"ce": {}})
     device = torch.device("cuda")
     data = read_data(experiment).to(device)
-    sight = NetworkInput(experiment.teacher, data, 0)
+    teacher_input = NetworkInput(experiment.teacher, data, 0)
     both = []
     for graph in (False, True):
         network = to_device(networks(experiment)[0], device).train()
-        both.append(ends(TeacherStep(experiment, data, sight, network, 0), graph))
+        both.append(ends(TeacherStep(experiment, data, teacher_input, network, 0), graph))
     torch.testing.assert_close(both[0]["losses"], both[1]["losses"], rtol=0.01, atol=0.01)

@@ -1,10 +1,11 @@
-"""Tests of results/: every table equals its values, and its settings still run."""
+"""Tests of results/: every table follows from its values, and its settings still run."""
 
 from __future__ import annotations
 
 import re
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,18 +14,18 @@ import torch
 import wcord
 from studies import measure
 from studies.__main__ import main
-from studies.report import by_arm, chosen, report
-from studies.study import Study, declared
+from studies.report import by_arm, chosen_trials, report
+from studies.study import Study, load_studies
 from wcord.runs.writer import FileWriter, create
 from wcord.training.prepare import Overrides, prepare
 from wcord.training.probe import gradient_norms
 
 RESULTS = Path(__file__).parents[1] / "results"
-STUDIES = declared()
+STUDIES = load_studies()
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_settings_of_a_study_are_settings_of_its_presets(name: str) -> None:
+def test_settings_of_a_study_are_valid_in_its_presets(name: str) -> None:
     study = STUDIES[name]
     for preset in study.presets:
         assert preset in wcord.presets()
@@ -35,7 +36,7 @@ def test_settings_of_a_study_are_settings_of_its_presets(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_table_is_its_values_over_the_declared_seeds_and_arms(name: str) -> None:
+def test_a_table_has_every_seed_and_arm_and_gives_the_text(name: str) -> None:
     study, table = STUDIES[name], pd.read_csv(RESULTS / f"{name}.csv")
     for preset in study.presets:
         values = table[table["preset"] == preset]
@@ -52,49 +53,49 @@ def test_a_table_is_its_values_over_the_declared_seeds_and_arms(name: str) -> No
 
 @pytest.mark.parametrize("name", [n for n, s in STUDIES.items() if s.measure == "results"])
 def test_means_in_the_text_are_means_of_the_values(name: str) -> None:
-    """By plain arithmetic, not by the code that wrote the text."""
+    """By plain arithmetic, without the code that wrote the text."""
     study, table = STUDIES[name], pd.read_csv(RESULTS / f"{name}.csv")
     text = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     sections = text.split("\n## ")[1:] if len(study.presets) > 1 else [text]
     for preset, section in zip(study.presets, sections, strict=True):
         values = table[table["preset"] == preset]
-        for arm, of in values.groupby("arm"):
-            numbers = [float(v) for v in of[study.metrics[0]]]
+        for arm, rows in values.groupby("arm"):
+            numbers = [float(v) for v in rows[study.metrics[0]]]
             mean = sum(numbers) / len(numbers)
             spread = (sum((v - mean) ** 2 for v in numbers) / (len(numbers) - 1)) ** 0.5
-            found = re.search(rf"^\| {re.escape(str(arm))} \| (\S+) ± (\S+) \|", section, re.M)
-            assert found, arm
-            assert float(found[1]) == pytest.approx(mean, abs=0.00501)
-            assert float(found[2]) == pytest.approx(spread, abs=0.00501)
+            match = re.search(rf"^\| {re.escape(str(arm))} \| (\S+) ± (\S+) \|", section, re.M)
+            assert match, arm
+            assert float(match[1]) == pytest.approx(mean, abs=0.00501)
+            assert float(match[2]) == pytest.approx(spread, abs=0.00501)
 
 
 NUMBER = re.compile(r"[+−]\d+\.\d+|\d+\.\d+ ± \d+\.\d+")
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_index_says_of_a_study_what_its_table_says(name: str) -> None:
+def test_figures_of_the_index_are_figures_of_the_tables(name: str) -> None:
     index = (RESULTS / "README.md").read_text(encoding="utf-8")
     link = f"]({name}.md)"
     assert index.count(link) == 1
-    said = index.split(link)[1].split("\n## ")[0]
+    section = " ".join(index.split(link)[1].split("\n## ")[0].split())
     table = (RESULTS / f"{name}.md").read_text(encoding="utf-8").replace("-", "−")
-    missing = [number for number in NUMBER.findall(said) if number not in table]
+    missing = [number for number in NUMBER.findall(section) if number not in table]
     assert not missing
 
 
-def test_the_tables_arms_have_the_weights_that_were_chosen() -> None:
+def test_arms_of_the_tasks_have_the_chosen_weights() -> None:
     study, table = STUDIES["weights"], pd.read_csv(RESULTS / "weights.csv")
-    kept = chosen(study, table)
+    chosen = chosen_trials(study, table)
     variants = study.cells("digits-compression")[0].variants
     for preset in study.presets:
         arms = STUDIES["tasks"].experiment(preset).arms
         for trial, (arm, weights) in variants.items():
-            if kept[arm] == trial and arm in arms:
-                said = {key: arms[arm][key.split(".")[-2]].weight for key in weights}
-                assert said == weights, f"{preset}: {arm}"
+            if chosen[arm] == trial and arm in arms:
+                actual = {key: arms[arm][key.split(".")[-2]].weight for key in weights}
+                assert actual == weights, f"{preset}: {arm}"
 
 
-def test_the_first_study_of_weights_sees_no_test_sample_and_no_seed_of_another() -> None:
+def test_weights_are_chosen_without_test_samples_and_on_other_seeds() -> None:
     study = STUDIES["weights"]
     assert study.metrics == ["held_out_accuracy"]
     assert "test_accuracy" not in pd.read_csv(RESULTS / "weights.csv")
@@ -119,11 +120,11 @@ SMALL = Study(
 )
 
 
-def test_a_study_runs_resumes_and_tells_what_its_runs_say(
+def test_a_study_reports_the_values_of_its_runs_and_reuses_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    table = measure.measured(SMALL)
+    table = measure.run_study(SMALL)
     arms = ["plain", "lckt lckt.weight=0.05", "lckt lckt.weight=1"]  # kd is not defined here
     assert list(by_arm(table, "test_accuracy")) == arms
     for cell in SMALL.cells("digits-other-task"):
@@ -138,18 +139,16 @@ def test_a_study_runs_resumes_and_tells_what_its_runs_say(
         raise AssertionError("a finished run was run again")
 
     monkeypatch.setattr("wcord.analysis.sweep_runs.distill", refuse)
-    pd.testing.assert_frame_equal(measure.measured(SMALL), table)
+    pd.testing.assert_frame_equal(measure.run_study(SMALL), table)
     text = report("small", SMALL, table)
     assert "`python -m studies small`" in text
     assert len(re.findall(r"\d ± \d", text)) == 6
 
 
-def test_the_same_numbers_while_gradients_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradient_norms_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    asked = {"measure": "gradients", "epochs": [0, 2], "metrics": ["ce", "lckt", "kd", "total"]}
-    table = measure.measured(SMALL.model_copy(update=asked))
+    changes = {"measure": "gradients", "epochs": [0, 2], "metrics": ["ce", "lckt", "kd", "total"]}
+    table = measure.run_study(SMALL.model_copy(update=changes))
     assert set(table["arm"]) == {
         f"{arm}, epoch {e}"
         for arm in ("plain", "lckt lckt.weight=0.05", "lckt lckt.weight=1")
@@ -158,25 +157,25 @@ def test_the_same_numbers_while_gradients_are_looked_at(
     wide = table[table["seed"] == 0].set_index("arm")
     assert wide.loc["plain, epoch 0", "ce"] == pytest.approx(wide.loc["plain, epoch 0", "total"])
     assert wide["kd"].isna().all()
-    weak, strong = (wide.loc[f"lckt lckt.weight={w}, epoch 0", "lckt"] for w in (0.05, 1))
-    assert strong == pytest.approx(20 * weak)  # both at the same first batch
+    weak, strong = (wide["lckt"][f"lckt lckt.weight={w}, epoch 0"] for w in (0.05, 1))
+    assert strong == pytest.approx(20 * weak)  # at the same first batch
     assert (wide["ce"] > 0).all()
 
 
 def test_gradient_norms_are_those_of_the_closed_form_and_change_nothing(
     short: wcord.Experiment, tmp_path: Path
 ) -> None:
-    asked = short.replace({"arms": {"hint": {"ce": 1, "hint": 3, "lckt": 0}}})
-    writer = FileWriter(create(tmp_path / "run", asked.yaml()))
-    prepared = prepare(asked, writer, torch.device("cpu"), Overrides(), False)
-    (arm,), given = prepared.arms, prepared.task.at(0)
+    settings = short.replace({"arms": {"hint": {"ce": 1, "hint": 3, "lckt": 0}}})
+    writer = FileWriter(create(tmp_path / "run", settings.yaml()))
+    prepared = prepare(settings, writer, torch.device("cpu"), Overrides(), False)
+    (arm,), inputs = prepared.arms, prepared.task.at(0)
     before = {key: value.clone() for key, value in arm.state().items()}
-    norms = gradient_norms(arm, given)
+    norms = gradient_norms(arm, inputs)
     writer.close()
     assert all(torch.equal(value, before[key]) for key, value in arm.state().items())
-    hint = arm.objective.terms["hint"]
-    features = deepcopy(arm.student).train()(given.images).features
-    residual = hint.regress(features) - given.teacher.features / hint.scale
+    hint: Any = arm.objective.terms["hint"]
+    features = deepcopy(arm.student).train()(inputs.images).features
+    residual = hint.regress(features) - inputs.teacher.features / hint.scale
     gradient = 3 * 2 / residual.numel() * residual @ hint.regress.weight
     assert norms["hint"] == pytest.approx(gradient.norm().item(), rel=1e-5)
     assert norms["lckt"] == 0

@@ -21,7 +21,7 @@ from wcord.cli import main
 from wcord.data import Data, DataSettings, LabelMap, data_root, load, load_arrays
 from wcord.models import Network, build, parameter_count
 from wcord.objectives import TERMS, Objective
-from wcord.objectives.negatives import Negatives
+from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Batch, Shapes
 from wcord.settings.experiment import Experiment
 from wcord.training import teacher as teachers
@@ -307,11 +307,11 @@ def test_negatives_of_other_classes_go_by_the_teacher_where_label_sets_differ(se
     ]
     assert task_of(same, data, 5).group.tolist() == expected
 
-    rule = Negatives(len(data.train), 10, "other_class", 64)
+    rule = NegativeSampler(len(data.train), 10, "other_class", 64)
     index = torch.arange(len(data.train))
-    rule.observe(index, task.group)
+    rule.set_groups(index, task.group)
     batch = Batch(index, task.labels, data.labelled, task.group, 0, seed)
-    rows = rule.choose(batch, "test").rows
+    rows = rule.draw(batch, "test").rows
     assert rows is not None and (task.group[rows] != task.group[:, None]).all()
 
 

@@ -197,7 +197,7 @@ def test_a_slow_run_keeps_its_pace_until_the_step_at_which_it_pauses(
 ) -> None:
     asked = {"stop": False, "pause_at": None, "delay": 0.2} | control
     slow = Training.__new__(Training)
-    slow.step, slow._pictured = 3, math.inf
+    slow.step, slow._probe_time = 3, math.inf
     slow.writer = SimpleNamespace(read_control=lambda: asked)  # type: ignore[assignment]
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)

@@ -19,13 +19,13 @@ from torch.nn import functional as F
 from wcord.transport import (
     cosine_cost,
     exact,
+    exact_solver,
     ipot,
     scaling,
     sinkhorn,
     sinkhorn_divergence,
     squared_euclidean_cost,
 )
-from wcord.transport import exact_solver as simplex
 
 DOUBLE = torch.float64
 
@@ -47,7 +47,7 @@ def masses(*shape: int, seed: int = 0, zeros: float = 0.0) -> Tensor:
 
 
 def reference(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Tensor:
-    """Sinkhorn as a loop over entries in plain numpy, the formula and nothing else."""
+    """Sinkhorn by its formula, as a loop over entries in numpy."""
     c, f, g = cost.numpy(), np.zeros(cost.shape[0]), np.zeros(cost.shape[1])
     for _ in range(iterations):
         for i in range(len(f)):
@@ -140,7 +140,7 @@ def test_pots_one_call_solver_has_the_kl_convention_by_default() -> None:
 
 
 def test_pot_keeps_its_parts_of_the_interface() -> None:
-    """`network_simplex` leans on `log` of ot.emd: its potentials and its warning."""
+    """`network_simplex` uses the potentials and the warning in `log` of ot.emd."""
     _, log = ot.emd([0.5, 0.5], [0.5, 0.5], [[0.0, 1.0], [1.0, 0.0]], log=True)
     assert {"cost", "u", "v", "warning"} <= set(log) and log["warning"] is None
 
@@ -177,7 +177,7 @@ def test_any_problem_gives_a_consistent_result(
     torch.testing.assert_close(plan.sum(0), b.to(dtype), rtol=0, atol=1e-5)
     assert ((f == -math.inf) == (a == 0)).all() and ((g == -math.inf) == (b == 0)).all()
     assert (plan[a == 0] == 0).all() and (plan[:, b == 0] == 0).all()
-    # rounding of f / epsilon is what an exponential makes of the number format
+    # relative error of exp((f + g - C) / epsilon) from rounding its argument
     rounding = 100 * torch.finfo(dtype).eps * max(1.0, abs(scale) / epsilon)
     if rounding < 1:
         again = torch.exp((f[:, None] + g - cost) / epsilon)
@@ -187,7 +187,7 @@ def test_any_problem_gives_a_consistent_result(
             cost, epsilon, source=a, target=b, iterations=iterations, gradient="unrolled"
         )
         torch.testing.assert_close(plan, log.plan, rtol=0, atol=max(1e-12, rounding))
-    # the dual value never exceeds what any coupling costs with its entropy: take a b^T
+    # the dual value never exceeds the primal value of any coupling, here of a b^T
     product = (a[:, None] * b).to(cost)
     entropy = -torch.special.xlogy(product, product).sum()
     above = (product * cost).sum() - epsilon * entropy
@@ -200,7 +200,7 @@ def test_any_problem_gives_a_consistent_result(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("epsilon", [1e-3, 5e-3, 0.025, 0.05, 1.0])
 def test_never_nan_on_costs_up_to_two(epsilon: float, dtype: torch.dtype) -> None:
-    """The plain kernel is NaN from epsilon = 0.005 in float32 (method.md)."""
+    """The plain kernel is NaN from epsilon = 0.005 in float32 (see the next test)."""
     far = torch.full((12, 12), 2.0, dtype=dtype)
     costs = {
         "two or nothing": far * torch.eye(12, dtype=dtype).flip(0),
@@ -225,7 +225,7 @@ def test_never_nan_on_costs_up_to_two(epsilon: float, dtype: torch.dtype) -> Non
 
 
 def test_the_plain_kernel_does_fail_where_ours_does_not() -> None:
-    """Otherwise the test above would prove nothing."""
+    """Otherwise the test above could not fail."""
     cost = torch.full((12, 12), 2.0)
     plain = solve_batch(cost[None], 0.005, max_iter=50, tol=0.0, method="sinkhorn").plan
     assert not torch.isfinite(plain).all()
@@ -243,7 +243,7 @@ def test_absorption_is_used_and_changes_nothing(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_scalings_stay_in_range_between_absorptions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound behind `_window`: no update is longer than the first after an absorption."""
+    """The bound behind `_window`: no update exceeds the first after an absorption."""
     cost = squared_euclidean_cost(draw(40, 2), 3 * draw(40, 2, seed=5)).float()
     seen: list[float] = []
     plain = scaling._updates
@@ -260,14 +260,14 @@ def test_scalings_stay_in_range_between_absorptions(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(scaling, "_updates", watched)
     sinkhorn(cost, 0.02, iterations=2000)
     assert len(seen) == 2000 and max(seen) <= scaling.LIMIT[torch.float32]
-    assert max(seen) > 5  # it was put to use
+    assert max(seen) > 5  # scalings did grow before they were absorbed
 
 
 @pytest.mark.parametrize("epsilon", [0.004, 0.05])
 def test_fixed_schedule_of_other_devices_is_safe(
     epsilon: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Off the CPU the window is a constant; run that branch here."""
+    """On other devices the window is a constant; run that branch on the CPU."""
     read = scaling._window
 
     def unread(u: Tensor, v: Tensor, size: int, tolerance: float | None) -> int:
@@ -288,7 +288,7 @@ def test_masses_too_small_for_scalings_take_the_log_domain() -> None:
     assert torch.isfinite(result.plan).all() and float(result.marginal_error) < 1e-6
 
 
-def test_tolerance_stops_early_and_tells_the_truth() -> None:
+def test_tolerance_stops_early_and_the_reported_error_is_true() -> None:
     cost = problem(64, 64)
     result = sinkhorn(cost, 0.05, iterations=5000, tolerance=1e-6)
     error = float((result.plan.sum(1) - 1 / 64).abs().sum())
@@ -303,8 +303,8 @@ def test_tolerance_stops_early_and_tells_the_truth() -> None:
     )
 
 
-def test_training_settings_meet_the_marginals_as_method_md_says() -> None:
-    """Of the order of 1e-3 for each pair of epsilon and iterations that is trained with."""
+def test_training_settings_meet_the_marginals() -> None:
+    """The error is of the order of 1e-3 for each pair of epsilon and iterations in training."""
     teacher = F.normalize(draw(64, 32), dim=1)
     cost = cosine_cost(teacher, teacher + 0.15 * draw(64, 32, seed=1))
     for epsilon, iterations in ((0.1, 20), (0.05, 50), (0.02, 100)):
@@ -393,7 +393,7 @@ def test_envelope_backward_gives_the_plan(output: str) -> None:
     assert not result.plan.requires_grad
 
 
-def test_envelope_adds_up_over_both_outputs_and_flows_to_the_features() -> None:
+def test_envelope_adds_up_over_both_outputs_and_reaches_the_features() -> None:
     x = draw(8, 3).requires_grad_(True)
     cost = cosine_cost(x, draw(8, 3, seed=1))
     result = sinkhorn(cost, 0.1)
@@ -429,8 +429,8 @@ def test_unrolled_gradient_reaches_masses_and_survives_zeros() -> None:
     assert torch.autograd.gradcheck(value, (cost, logits), eps=1e-6, atol=1e-7)
 
 
-def test_the_two_gradients_differ_as_method_md_says() -> None:
-    """23-49 % at epsilon = 0.05, cosine 0.92-0.94: whoever swaps them is found out."""
+def test_the_two_gradients_differ() -> None:
+    """By 23-49 % at epsilon = 0.05, cosine 0.92-0.94; fails if they are exchanged."""
     teacher = F.normalize(draw(64, 32), dim=1)
     cost = cosine_cost(teacher, teacher + 0.5 * draw(64, 32, seed=1))
     grads = []
@@ -446,7 +446,7 @@ def test_the_two_gradients_differ_as_method_md_says() -> None:
 # --------------------------------------------------------------------- conventions, symmetries
 
 
-def test_potentials_follow_the_convention_that_is_stated() -> None:
+def test_potentials_follow_the_documented_convention() -> None:
     epsilon, a, b = 0.1, masses(6), masses(8, seed=1)
     cost = problem(6, 8)
     result = sinkhorn(cost, epsilon, source=a, target=b, iterations=3000)
@@ -477,14 +477,14 @@ def test_batch_equals_loop_also_with_masses_of_either_shape() -> None:
     whole = sinkhorn(cost, 0.05, source=a, target=b, iterations=40)
     for i in range(2):
         for j in range(3):
-            one = sinkhorn(cost[i, j], 0.05, source=a[i, j], target=b, iterations=40)
-            torch.testing.assert_close(whole.plan[i, j], one.plan, rtol=0, atol=1e-13)
+            single = sinkhorn(cost[i, j], 0.05, source=a[i, j], target=b, iterations=40)
+            torch.testing.assert_close(whole.plan[i, j], single.plan, rtol=0, atol=1e-13)
             for name in ("value", "objective", "marginal_error"):
-                torch.testing.assert_close(getattr(whole, name)[i, j], getattr(one, name))
-            torch.testing.assert_close(whole.potentials[0][i, j], one.potentials[0])
+                torch.testing.assert_close(getattr(whole, name)[i, j], getattr(single, name))
+            torch.testing.assert_close(whole.potentials[0][i, j], single.potentials[0])
     assert whole.value.shape == whole.converged.shape == (2, 3)
-    single = sinkhorn(cost[:1, :1], 0.05)
-    assert single.plan.shape == (1, 1, 7, 5) and single.potentials[1].shape == (1, 1, 5)
+    corner = sinkhorn(cost[:1, :1], 0.05)
+    assert corner.plan.shape == (1, 1, 7, 5) and corner.potentials[1].shape == (1, 1, 5)
 
 
 def test_permuting_points_permutes_the_plan_and_transposing_transposes_it() -> None:
@@ -500,7 +500,7 @@ def test_permuting_points_permutes_the_plan_and_transposing_transposes_it() -> N
 
 
 def test_local_transfer_is_blind_to_the_pairing() -> None:
-    """Trap 1 of LCKT: shuffling the students changes nothing."""
+    """A limit of LCKT: shuffling the students changes nothing."""
     teacher, student = draw(16, 4), draw(16, 4, seed=1)
     shuffled = student[torch.randperm(16, generator=torch.Generator().manual_seed(0))]
     values = [sinkhorn(cosine_cost(teacher, s), 0.05).objective for s in (student, shuffled)]
@@ -538,7 +538,7 @@ def test_ipot_is_sinkhorn_at_beta_over_steps(steps: int) -> None:
 @pytest.mark.parametrize("steps", [1, 4, 15])
 @pytest.mark.parametrize("inner", [1, 3])
 def test_ipot_is_the_published_algorithm(steps: int, inner: int) -> None:
-    """Algorithm 1 of Xie et al., as written there, in numpy: P_0 = 1 1^T, one projection a step."""
+    """Algorithm 1 of Xie et al. in numpy: P_0 = 1 1^T, `inner` projections a step."""
     cost, a, b, beta = problem(6, 9), masses(6), masses(9, seed=1), 0.4
     plan, gibbs, q = np.ones((6, 9)), np.exp(-cost.numpy() / beta), np.ones(9)
     for _ in range(steps):
@@ -618,7 +618,7 @@ def test_exact_equals_a_linear_programme_and_its_dual() -> None:
     dtype=st.sampled_from([torch.float32, DOUBLE]),
     zeros=st.booleans(),
 )
-def test_exact_knows_no_unit_and_no_constant(
+def test_exact_plan_does_not_depend_on_unit_or_constant(
     n: int,
     m: int,
     seed: int,
@@ -628,7 +628,7 @@ def test_exact_knows_no_unit_and_no_constant(
     dtype: torch.dtype,
     zeros: bool,
 ) -> None:
-    """By a linear programme on plain costs: 64ths, the constants and the powers are exact."""
+    """Against a linear programme on plain costs; 64ths, constants and powers of 2 are exact."""
     free = torch.Generator().manual_seed(seed)
     plain = torch.randint(-64, 64, (n, m), generator=free).to(DOUBLE) / 64
     a, b = masses(n, seed=seed, zeros=0.4 * zeros), masses(m, seed=seed + 1)
@@ -686,7 +686,7 @@ def test_a_plan_that_is_not_optimal_is_never_returned(
         return (0 * plan if fault == "empty plan" else np.outer(a, b)), log
 
     if fault == "too few pivots":
-        monkeypatch.setattr(simplex, "MOST_PIVOTS", 1)
+        monkeypatch.setattr(exact_solver, "MAX_PIVOTS", 1)
     else:
         monkeypatch.setattr(ot, "emd", faulty)
     with pytest.raises(RuntimeError, match="found no plan") as caught:
@@ -751,7 +751,7 @@ def shrunk(epsilon: float, debias: bool) -> float:
 
 
 def test_entropic_transport_shrinks_what_it_moves_and_the_divergence_does_not() -> None:
-    """Trap 3 of LCKT, even from the exact answer."""
+    """A limit of LCKT: students that start at the teacher shrink."""
     assert shrunk(1.0, debias=False) < 0.8
     assert shrunk(1.0, debias=True) == pytest.approx(1.0, abs=0.02)
 
@@ -804,7 +804,7 @@ C = torch.rand(3, 4)
         (lambda: sinkhorn_divergence(C, C, 0.0), "epsilon must be a positive"),
     ],
 )
-def test_refusals_say_what_to_do_in_one_line(call: Any, words: str) -> None:
+def test_errors_are_one_line_with_the_remedy(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -855,19 +855,18 @@ def test_strengths_and_tolerances_are_positive_numbers(number: Any) -> None:
             call()
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_numbers_are_accepted() -> None:
     expected = sinkhorn(C, 0.5, iterations=30)
     found = sinkhorn(C, np.float64(0.5), iterations=cast(int, np.int64(30)), tolerance=None)
     torch.testing.assert_close(found.plan, expected.plan)
 
 
 def test_without_validation_nothing_is_read_from_the_device() -> None:
-    """On the meta device any read raises, so this is what a step on an accelerator does."""
+    """On the meta device any read raises, so a step on an accelerator never waits here."""
     cost = torch.empty(2, 8, 6, device="meta", requires_grad=True)
     result = sinkhorn(cost, 0.05, iterations=20, validate=False)
     result.objective.sum().backward()
     assert cost.grad is not None and cost.grad.shape == cost.shape
-    masses_given = torch.empty(8, device="meta")
-    sinkhorn(cost, 0.05, source=masses_given, iterations=5, validate=False)
+    sinkhorn(cost, 0.05, source=torch.empty(8, device="meta"), iterations=5, validate=False)
     sinkhorn(cost, 0.05, iterations=5, gradient="unrolled", validate=False)
     ipot(cost, 1.0, iterations=5, inner=1, validate=False)

@@ -44,7 +44,7 @@ class Traced(nn.Module):
     """A user's class, as whole modules are pickled with it."""
 
 
-# --- what is loaded ------------------------------------------------------------------------------
+# --- files that are loaded ----------------------------------------------------------------------
 
 
 def test_every_format_and_suffix(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_every_format_and_suffix(tmp_path: Path) -> None:
         for suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ""):
             path = tmp_path / f"{kind}{suffix}"
             write(state, path)
-            got = network()
-            load_weights(got, path)
-            assert same(got, state), path.name
+            loaded = network()
+            load_weights(loaded, path)
+            assert same(loaded, state), path.name
     plain = build("resnet8", 1, (8, 8), 5, 3)
     load_weights(plain, path)
     assert same(plain, state)
@@ -107,7 +107,7 @@ def test_a_prefix_that_belongs_to_the_network_stays(tmp_path: Path) -> None:
         assert same(outer, state)
 
 
-# --- what is refused -----------------------------------------------------------------------------
+# --- files that are refused ---------------------------------------------------------------------
 
 
 def without(*parts: str) -> State:
@@ -156,7 +156,7 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(case: str, tmp_pat
     assert same(got, before)
 
 
-def test_nothing_of_a_pickle_runs(tmp_path: Path) -> None:
+def test_no_code_of_a_pickle_runs(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "ran",))

@@ -2,7 +2,7 @@
 
     total = CE + λ1 · GCKT (dual form) + λ2 · LCKT (primal form)
 
-Names are imported on first use, so that reading a run does not wait for torch.
+Names are imported on first use, so that reading a run does not import torch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MODULE_OF = {
     "resume": "training.distillation",
     "sweep": "analysis.sweep",
 }
-_ROOMS = ("bank", "critic", "data", "models", "objectives", "runs", "transport", "views")
+_SUBMODULES = ("bank", "critic", "data", "models", "objectives", "runs", "transport", "views")
 
 __all__ = [
     "Experiment",
@@ -56,10 +56,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"wcord.{_MODULE_OF[name]}"), name)
-    if name in _ROOMS:
+    if name in _SUBMODULES:
         return import_module(f"wcord.{name}")
     raise AttributeError(f"module 'wcord' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_ROOMS, "__version__"]
+    return [*__all__, *_SUBMODULES, "__version__"]

@@ -1,4 +1,4 @@
-"""The bank of past embeddings that supplies positives and negatives."""
+"""The bank: past embeddings of all training samples, for positives and negatives."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch.nn import functional as F
 
 
 class FeatureBank(nn.Module):
-    """One embedding of every training sample, a step to an epoch old.
+    """One embedding of every training sample, between a step and an epoch old.
 
         b[i] <- m b[i] + (1 - m) z_i        (then scaled to unit length if `normalise`)
 
-    Positives are taken from here as well: a fresh positive against stale negatives lets the
-    critic tell fresh from stale. Fill it with real embeddings before the first step, and write
-    to it after the optimizer's step only (autograd needs the old values in backward).
+    Take positives from it as well: beside a fresh positive, a critic could separate the negatives
+    by their age. Fill it with real embeddings before the first step, and write to it only after
+    the optimizer's step (autograd needs the old values in backward).
 
     Args:
         size: number of training samples N.
         dim: length of an embedding.
-        momentum: m in [0, 1), share of the old embedding that a write keeps.
+        momentum: m in [0, 1), weight of the old embedding in a write.
         normalise: keep rows at unit length, for critics that normalise after projecting.
 
     Raises:
@@ -44,25 +44,28 @@ class FeatureBank(nn.Module):
         return self.embeddings.shape[0]
 
     def rows(self, index: Tensor | None = None) -> Tensor:
-        """Return a copy (n, dim) of the rows of samples `index` (n,); all, uncopied, if None."""
+        """Return a copy (n, dim) of the rows of samples `index` (n,), or all rows uncopied."""
         return self.embeddings if index is None else self.embeddings.index_select(0, index)
 
     def mean_of_others(self, index: Tensor, drawn: Tensor | None = None) -> Tensor:
-        """Return the mean (n, dim) of all rows but that of each sample of `index` (n,).
+        """Return, for each sample of `index`, the mean of the rows of the other samples.
 
         Args:
-            index: the samples (n,).
-            drawn: rows (M,) to average instead of all, repeats counted; 0 where none is left.
+            index: samples (n,).
+            drawn: rows (M,) to average instead of all rows, with repeats.
+
+        Returns:
+            means (n, dim); 0 for a sample without other rows.
         """
         if drawn is None:
             return (self.embeddings.sum(0) - self.rows(index)) / max(len(self) - 1, 1)
-        own = (drawn == index[:, None]).sum(1, keepdim=True)  # (n, 1), times its own row was drawn
-        others = self.rows(drawn).sum(0) - own * self.rows(index)
-        return others / (len(drawn) - own).clamp_min(1)
+        repeats = (drawn == index[:, None]).sum(1, keepdim=True)  # (n, 1), of the sample's own row
+        others = self.rows(drawn).sum(0) - repeats * self.rows(index)
+        return others / (len(drawn) - repeats).clamp_min(1)
 
     @torch.no_grad()
     def fill(self, index: Tensor, embeddings: Tensor) -> None:
-        """Put embeddings (n, dim) in place of the rows of samples `index` (n,)."""
+        """Replace the rows of samples `index` (n,) by embeddings (n, dim)."""
         self.embeddings.index_copy_(0, index, self._scaled(embeddings))
 
     @torch.no_grad()

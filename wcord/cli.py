@@ -1,7 +1,7 @@
 """The command line: presets, train, resume, runs, sweep, report, doctor.
 
-Dotted options go to `Experiment.replace`, so there is one validator and one message for
-command line, page and notebook. Exit code 2: the user's mistake; 1: a failure.
+Dotted options go to `Experiment.replace`, so that command line, page and notebook share one
+validator and its messages. Exit code 2 is a mistake of the user, 1 a failure.
 """
 
 from __future__ import annotations
@@ -11,39 +11,41 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from wcord.runs.storage import StorageError
+if TYPE_CHECKING:
+    from wcord.runs import Run
 
 Command = Callable[[argparse.Namespace, dict[str, Any]], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = _parser()
-    asked, rest = parser.parse_known_args(arguments)
+    options, rest = _parser().parse_known_args(arguments)
+    if "" not in sys.path:
+        sys.path.append("")  # the working directory, where plugins may lie
     try:
-        if rest and not getattr(asked, "dotted", False):
-            raise ValueError(f"unknown option {rest[0]!r}; see wcord {asked.command} --help")
-        return asked.run(asked, dotted(rest))
+        if rest and not getattr(options, "dotted", False):
+            raise ValueError(f"unknown option {rest[0]!r}; see wcord {options.command} --help")
+        return options.run(options, dotted(rest))
     except ValueError as error:
-        return _complain(error, 2)
+        return _print_error(error, 2)
     except KeyboardInterrupt:
-        return _complain("interrupted", 1)
-    except (StorageError, OSError, RuntimeError) as error:
-        return _complain(error, 1)
+        return _print_error("interrupted", 1)
+    except (OSError, RuntimeError) as error:
+        return _print_error(error, 1)
 
 
-def _complain(error: object, code: int) -> int:
+def _print_error(error: object, code: int) -> int:
     line = " ".join(str(error).split()) or type(error).__name__
     print(f"wcord: {line}", file=sys.stderr)
     return code
 
 
 def dotted(rest: Sequence[str]) -> dict[str, Any]:
-    """Return {"epochs": 3} of ["--epochs", "3"]; values are read as YAML.
+    """Return the changes of settings in options; their values are YAML.
 
     >>> dotted(["--arms.wcord.gckt.weight", "1.5", "--student.view=[luminance]"])
     {'arms.wcord.gckt.weight': 1.5, 'student.view': ['luminance']}
@@ -61,10 +63,12 @@ def dotted(rest: Sequence[str]) -> dict[str, Any]:
             text = words.pop(0)
         try:
             value = yaml.safe_load(text)
-            is_text = isinstance(value, dict) and not text.lstrip().startswith("{")  # such as npz:
+            is_text = isinstance(value, dict) and not text.lstrip().startswith(
+                "{"
+            )  # such as "npz:"
             changes[name] = text if is_text else value
         except yaml.YAMLError as error:
-            raise ValueError(f"--{name}: {text!r} is no YAML value") from error
+            raise ValueError(f"--{name}: {text!r} is not YAML") from error
     return changes
 
 
@@ -83,51 +87,55 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run, **more)
         return command
 
-    add("presets", _presets, "list the presets and what each shows")
+    add("presets", _presets, "list the presets with their titles")
     train = add(
         "train",
         _train,
-        "train a preset or a settings file, here and now",
+        "train a preset or a settings file in this process",
         dotted=True,
         epilog="any setting is an option: --epochs 3 --arms.wcord.gckt.weight 1",
     )
     train.add_argument("preset", help="name of a preset, or a .yaml file")
     train.add_argument("--run-dir", help="a new directory (default: in $WCORD_RUNS)")
-    train.add_argument("--quiet", action="store_true", help="no bar, no table")
-    resume = add("resume", _resume, "go on with a run from its newest checkpoint")
+    train.add_argument("--quiet", action="store_true", help="print no progress and no results")
+    resume = add("resume", _resume, "continue a run from its newest checkpoint")
     resume.add_argument("run_dir", metavar="RUN")
-    resume.add_argument("--quiet", action="store_true", help="no bar, no table")
+    resume.add_argument("--quiet", action="store_true", help="print no progress and no results")
     add("runs", _runs, "list the runs in $WCORD_RUNS")
     sweep = add(
         "sweep",
         _sweep,
-        "run a preset for several seeds, and for every value of what is varied",
+        "run a preset for several seeds and for every combination of varied settings",
         dotted=True,
-        epilog="--over arms.wcord.gckt.weight=1,5 may be given several times; any other setting "
-        "is an option. The same command goes on where it was interrupted.",
+        epilog="--over arms.wcord.gckt.weight=1,5 may be repeated; any other setting is an option. "
+        "The same command continues an interrupted sweep.",
     )
-    sweep.add_argument("preset", help="name of a preset, or a .yaml file")
-    sweep.add_argument("--seeds", default="3", help="how many (10), or which (20,21,22)")
-    sweep.add_argument(
-        "--over", action="append", default=[], metavar="SETTING=VALUES", help="a,b,c or a YAML list"
-    )
-    sweep.add_argument("--backend", default="local", help="local or ray")
-    sweep.add_argument("--folder", help="where the runs lie (default: in $WCORD_RUNS/sweeps)")
-    _ask_for_report(sweep)
+    _add_sweep_options(sweep)
+    _add_report_options(sweep)
     report = add("report", _report, "compare the arms of finished runs (one run a seed)")
     report.add_argument("run_dirs", nargs="+", metavar="RUN")
-    _ask_for_report(report)
-    add("doctor", _doctor, "say what this machine offers and whether everything is in place")
+    _add_report_options(report)
+    add("doctor", _doctor, "check packages, device and folders of this machine")
     return parser
 
 
-def _ask_for_report(command: argparse.ArgumentParser) -> None:
+def _add_sweep_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("preset", help="name of a preset, or a .yaml file")
+    command.add_argument("--seeds", default="3", help="their number (10) or a list (20,21,22)")
+    command.add_argument(
+        "--over", action="append", default=[], metavar="SETTING=VALUES", help="a,b,c or a YAML list"
+    )
+    command.add_argument("--backend", default="local", help="local or ray")
+    command.add_argument("--folder", help="folder of the runs (default: in $WCORD_RUNS/sweeps)")
+
+
+def _add_report_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", help="arm that the others are compared with")
     command.add_argument("--metric", default="test_accuracy")
     command.add_argument("--format", choices=["markdown", "csv"], default="markdown")
 
 
-def _presets(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _presets(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.settings.loading import load, presets
 
     for name in presets():
@@ -136,54 +144,59 @@ def _presets(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
     return 0
 
 
-def _train(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _train(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.settings.loading import load
     from wcord.training.distillation import distill
 
-    experiment = load(asked.preset).replace(changes)
-    if not asked.quiet:
+    experiment = load(options.preset).replace(changes)
+    if not options.quiet:
         from wcord.analysis.estimate import estimate
 
         print(estimate(experiment).sentence)
-    with _doubts_in_a_line():
-        run = distill(experiment, asked.run_dir, progress=not asked.quiet)
-    return _ended(run, asked.quiet)
+    with _one_line_for_teacher_warnings():
+        run = distill(experiment, options.run_dir, progress=not options.quiet)
+    return _finish(run, options.quiet)
 
 
-def _resume(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _resume(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.training.distillation import resume
 
-    with _doubts_in_a_line():
-        run = resume(asked.run_dir, progress=not asked.quiet)
-    return _ended(run, asked.quiet)
+    with _one_line_for_teacher_warnings():
+        run = resume(options.run_dir, progress=not options.quiet)
+    return _finish(run, options.quiet)
 
 
 @contextmanager
-def _doubts_in_a_line() -> Iterator[None]:
-    """Print what speaks against a teacher without the place in the code where it was found."""
+def _one_line_for_teacher_warnings() -> Iterator[None]:
+    """Print a `TeacherWarning` in one line on stderr, without its file and line number."""
     from wcord.training.teacher_checks import TeacherWarning
 
     with warnings.catch_warnings():
-        before = warnings.showwarning
+        default = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        def show(message: Warning | str, category: type[Warning], *source: Any) -> None:
             if issubclass(category, TeacherWarning):
                 print(f"wcord: {message}", file=sys.stderr)
             else:
-                before(message, category, *place)
+                default(message, category, *source)
 
         warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 
-def _ended(run: Any, quiet: bool) -> int:
+def _finish(run: Run, quiet: bool) -> int:
+    """Print the outcome of a run and return the exit code.
+
+    Raises:
+        RuntimeError: the run failed.
+    """
     status, summary = run.status, run.summary
     if not quiet:
         print(f"{run.path}: {status.sentence}")
         if summary:
             _print_results(summary)
-    if status["state"] == "failed":
-        raise RuntimeError(status["error"])
+    if status.state == "failed":
+        raise RuntimeError(status.error)
     return 0
 
 
@@ -196,7 +209,7 @@ def _print_results(summary: dict[str, Any]) -> None:
         print(line, *(f"   {row[key]:6.2f} by {key.replace('_', ' ')}" for key in probes))
 
 
-def _runs(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _runs(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.runs import list_runs, runs_folder
 
     runs = list_runs()
@@ -207,34 +220,34 @@ def _runs(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
     return 0
 
 
-def _report(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _report(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.analysis.report import report
     from wcord.runs import Run
 
-    table = report([Run(path) for path in asked.run_dirs], asked.against, asked.metric)
-    print(table.to_csv() if asked.format == "csv" else table.to_markdown())
+    table = report([Run(path) for path in options.run_dirs], options.against, options.metric)
+    print(table.to_csv() if options.format == "csv" else table.to_markdown())
     return 0
 
 
-def _sweep(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _sweep(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.analysis.report import tabulate
-    from wcord.analysis.sweep import by_seed, columns, sweep
+    from wcord.analysis.sweep import by_seed, column_names, sweep
     from wcord.settings.loading import load
 
-    experiment = load(asked.preset).replace(changes)
+    experiment = load(options.preset).replace(changes)
     over: dict[str, list[Any]] = {}
-    for setting, listed in map(values_of, asked.over):
-        over[setting] = over.get(setting, []) + listed
-    known = columns(experiment, over)
-    if asked.against not in (None, *known):
-        raise ValueError(f"--against: no arm {asked.against!r}; there are {', '.join(known)}")
-    table = sweep(experiment, over, seeds_of(asked.seeds), asked.backend, asked.folder)
-    values = by_seed(table, over, asked.metric)
-    if asked.format == "csv":
+    for setting, varied in map(values_of, options.over):
+        over[setting] = over.get(setting, []) + varied
+    arms = column_names(experiment, over)
+    if options.against not in (None, *arms):
+        raise ValueError(f"--against: no arm {options.against!r}; there are {', '.join(arms)}")
+    table = sweep(experiment, over, seeds_of(options.seeds), options.backend, options.folder)
+    values = by_seed(table, over, options.metric)
+    if options.format == "csv":
         print(table.to_csv(index=False), end="")
     else:
-        against = asked.against or ("crd" if "crd" in values else None)
-        print(tabulate(values, against, asked.metric).to_markdown())
+        against = options.against or ("crd" if "crd" in values else None)
+        print(tabulate(values, against, options.metric).to_markdown())
     failed = table.dropna(subset="error").drop_duplicates("error")
     for _, row in failed.iterrows():
         print(f"wcord: failed: {row['run']}: {row['error']}", file=sys.stderr)
@@ -242,7 +255,7 @@ def _sweep(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def seeds_of(text: str) -> int | list[int]:
-    """Return how many seeds, or which.
+    """Return the number of seeds, or a list of them.
 
     >>> seeds_of("10"), seeds_of("20,21")
     (10, [20, 21])
@@ -252,12 +265,12 @@ def seeds_of(text: str) -> int | list[int]:
     except ValueError:
         raise ValueError(f"--seeds: a number (10) or a list (20,21,22), not {text!r}") from None
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"--seeds: {text} holds a seed twice or a negative one")
+        raise ValueError(f"--seeds: {text} has a seed twice or a negative seed")
     return seeds if "," in text else seeds[0]
 
 
 def values_of(text: str) -> tuple[str, list[Any]]:
-    """Return a setting and the values it is to take.
+    """Return a setting and its values in the option --over.
 
     >>> values_of("arms.wcord.lckt.plan=sinkhorn,identity")
     ('arms.wcord.lckt.plan', ['sinkhorn', 'identity'])
@@ -276,7 +289,7 @@ def values_of(text: str) -> tuple[str, list[Any]]:
     return setting.strip(), values
 
 
-def _doctor(asked: argparse.Namespace, changes: dict[str, Any]) -> int:
+def _doctor(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.analysis.doctor import examine
 
     lines, sound = examine()

@@ -1,8 +1,9 @@
-"""The dual form: critics g over pairs of teacher and student features.
+"""The dual form of Kantorovich and Rubinstein: critics g of teacher and student features.
 
-Kantorovich-Rubinstein: W1(joint, product) = sup over 1-Lipschitz g of E_joint[g] - E_product[g].
-A critic is only worth its name while its Lipschitz bound holds, so the bound here is by
-construction (`NonExpansive`) and not by a penalty or by a buffer that training keeps up to date.
+    W1(joint, product) = sup over 1-Lipschitz g of E_joint[g] - E_product[g]
+
+A critic estimates W1 only while its Lipschitz bound holds. Here the bound holds by construction
+(`NonExpansive`), without a penalty and without a buffer that training must keep up to date.
 """
 
 from __future__ import annotations
@@ -15,34 +16,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Normalise = Literal["before", "after"]
-SMALLEST_NORM = 1e-6  # features shorter than this are not blown up to unit length
+SMALLEST_NORM = 1e-6  # shorter features are divided by this instead of their norm
 
 
 def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
-    """Return the matrix pushed towards its nearest semi-orthogonal one, never over norm 1.
+    """Return the matrix moved towards its nearest semi-orthogonal one, with norm at most 1.
 
         X0 = V / b,   b = ||(V'V)^8||_F^(1/16) >= ||V||_2
         X <- X (3/2 I - 1/2 X'X)      `iterations` times
 
-    Every step maps a singular value x in [0, 1] to 3x/2 - x^3/2, again in [0, 1] and nearer
-    to 1: the norm holds for any V at any moment, however few the iterations. Only matrix
-    products are used, so it runs on every device without a wait for the host.
+    Every iteration maps a singular value x in [0, 1] to 3x/2 - x^3/2, again in [0, 1] and nearer
+    to 1: the bound holds for any V and any number of iterations. It uses matrix products only, so
+    it runs on every device without a wait for the host.
 
-    Of the constraints measured on the nuclear-norm problem of `DotCritic` (teacher 256, student
-    128, dim 128, Adam 3e-3, one thread), this one is at 98.6 % of the optimum after 100 steps for
-    3 ms a step; torch's orthogonal parametrisation is as close for 5 (Cayley) to 43 ms (matrix
-    exponential), and its spectral norm is at 26 %, with a true norm of 1.14.
+    Measured on the nuclear-norm problem of `DotCritic` (teacher 256, student 128, dim 128,
+    Adam 3e-3, one thread), it reaches 98.6 % of the optimum after 100 steps, at 3 ms a step.
+    torch's orthogonal parametrisation comes as close at 5 ms (Cayley) to 43 ms (matrix
+    exponential); its spectral norm reaches 26 %, with a true norm of 1.14.
 
     Args:
         matrix: (rows, columns), any values.
-        iterations: steps towards the semi-orthogonal matrix.
+        iterations: number of iterations.
 
     Returns:
         (rows, columns) with spectral norm at most 1 (to rounding).
 
-    Differentiation: through the iterations, with b held constant. The part left out is
-    -<G, V> db/b for a gradient G, which vanishes as W becomes semi-orthogonal: a step of the
-    iteration has slope 0 at x = 1.
+    Differentiation: through the iterations, with b held constant. For a gradient G this leaves out
+    -<G, V> db/b, which vanishes as W becomes semi-orthogonal, because an iteration has slope 0
+    at x = 1.
 
     Source: Björck and Bowie (1971), "An iterative algorithm for computing the best estimate of an
     orthogonal matrix"; as a constraint Anil, Lucas and Grosse (2019), "Sorting out Lipschitz
@@ -60,7 +61,7 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
 
 
 def _norm_at_most(tall: Tensor) -> Tensor:
-    """Return ||(V'V)^8||_F^(1/16), at least ||V||_2 and at most short^(1/32) times it."""
+    """Return ||(V'V)^8||_F^(1/16): at least ||V||_2, at most columns^(1/32) times it."""
     tiny = torch.finfo(tall.dtype).tiny
     largest = tall.abs().amax().clamp_min(tiny)
     gram = (tall / largest).T @ (tall / largest)  # (short, short)
@@ -72,22 +73,22 @@ def _norm_at_most(tall: Tensor) -> Tensor:
 
 
 class NonExpansive(nn.Module):
-    """A linear map with ||W||_2 <= 1 at any moment, after any step and any `load_state_dict`.
+    """A linear map with ||W||_2 <= 1 always, after any step and any `load_state_dict`.
 
-    W = non_expansive(V), V free. Starts semi-orthogonal.
+    W = non_expansive(V) for a free parameter V, which starts semi-orthogonal.
 
     Args:
         columns: input dimension.
         rows: output dimension.
-        bias: whether a free bias is added.
+        bias: whether to add a free bias.
     """
 
     def __init__(self, columns: int, rows: int, bias: bool = False) -> None:
         super().__init__()
         self.free = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, columns)))
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
-        self._ahead: Tensor | None = None
-        self._held: Tensor | None = None
+        self._precomputed: Tensor | None = None  # for one forward pass
+        self._memory: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -95,22 +96,22 @@ class NonExpansive(nn.Module):
         return non_expansive(self.free)
 
     def precompute(self) -> None:
-        """Compute the W of the next forward pass now, beside something else."""
-        self._ahead = self.weight
-        self._held = self._ahead.detach()  # its memory: another stream may still read it
+        """Compute the W of the next forward pass now, while other work runs."""
+        self._precomputed = self.weight
+        self._memory = self._precomputed.detach()  # not freed: another stream may still read it
 
     def forward(self, x: Tensor) -> Tensor:
         """Return W x + b for x of shape (..., columns)."""
-        weight = self.weight if self._ahead is None else self._ahead
-        self._ahead = None
+        weight = self.weight if self._precomputed is None else self._precomputed
+        self._precomputed = None
         return F.linear(x, weight, self.bias)
 
 
 class Critic(nn.Module):
-    """What critics share: running means by which features are centred, and the scores.
+    """The base of all critics: running means that centre the features, and the scores.
 
     The means are buffers: zero at first, set by `observe(..., momentum=1)` on real features,
-    moved by `observe` after each training step. Scoring never changes them, so a critic is a
+    moved by `observe` after each training step. Scores never change them, so a critic is a
     fixed function between two steps.
     """
 
@@ -131,17 +132,17 @@ class Critic(nn.Module):
         Args:
             teacher: raw teacher features (n, teacher_dim).
             student: raw student features (n, student_dim).
-            momentum: share of the batch; 1 replaces the mean. 0.1 forgets in about ten steps,
-                faster than a student's features move and slow enough to average 600 samples.
+            momentum: weight of the batch; 1 replaces the mean. 0.1 averages about ten steps: few
+                enough to follow a student's features, and 600 samples for a steady mean.
         """
         self.teacher_mean.lerp_(teacher.mean(0).to(self.teacher_mean.dtype), momentum)
         self.student_mean.lerp_(student.mean(0).to(self.student_mean.dtype), momentum)
 
     def precompute(self) -> None:
-        """Compute what the next embeddings need besides features, which may not be there yet."""
+        """Compute the part of the next embeddings that does not depend on features."""
 
     def on_sphere(self, features: Tensor, mean: Tensor) -> Tensor:
-        """Return features centred and scaled to unit length (the ground space of d)."""
+        """Return centred features of unit length (the ground space of d)."""
         return F.normalize(features - mean, dim=-1, eps=SMALLEST_NORM)
 
     def embed_teacher(self, features: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ class Critic(nn.Module):
         raise NotImplementedError
 
     def pair_student(self, z_s: Tensor, z_t: Tensor) -> Tensor:
-        """Return `pair` with rows and columns exchanged: (m, n), a row for each student."""
+        """Return `pair` transposed: (m, n), a row for each student embedding."""
         return self.pair(z_t, z_s).T
 
     def aligned(self, z_t: Tensor, z_s: Tensor) -> Tensor:
@@ -169,11 +170,14 @@ class Critic(nn.Module):
         return self.pair(self.embed_teacher(teacher), self.embed_student(student))
 
     def lipschitz_bound(self, space: Literal["features", "sphere"] = "features") -> float:
-        """Return a slope that g never exceeds, `inf` where there is none.
+        """Return a slope that g never exceeds, `inf` if there is none.
 
         Args:
-            space: "features", raw features; "sphere", centred unit features, in both cases with
+            space: "features", raw features, or "sphere", centred unit features; both with
                 d((t, s), (t', s')) = ||t - t'|| + ||s - s'||.
+
+        Raises:
+            ValueError: another space.
         """
         if space not in ("features", "sphere"):
             raise ValueError(f"space must be 'features' or 'sphere', not {space!r}")
@@ -190,11 +194,10 @@ class DotCritic(Critic):
         after:   g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau,   u(x) = x / ||x||
 
     "before" is 1/tau-Lipschitz in d on the sphere; nothing is normalised after the projection.
-    Under E_joint[g] - E_product[g] it sees the cross-covariance C of t and s only, and its best
-    value is the sum of the `dim` largest singular values of C, over tau (Ky Fan; the nuclear
-    norm where `dim` reaches the rank). "after" is the critic of CRD: a common scale of W and b
-    cancels, so no constraint on W's norm means anything, and the honest Lipschitz bound is
-    infinite.
+    Its E_joint[g] - E_product[g] depends only on the cross-covariance C of t and s, and is at best
+    the sum of the `dim` largest singular values of C, over tau (Ky Fan; the nuclear norm once
+    `dim` reaches the rank). "after" is the critic of CRD: a common scale of W and b cancels, so
+    that a constraint on the norm of W has no effect, and no finite Lipschitz bound exists.
 
     Args:
         teacher_dim: length of teacher features.
@@ -263,7 +266,7 @@ class DotCritic(Critic):
 
 
 def group_sort(x: Tensor) -> Tensor:
-    """Return x (..., 2k) with each pair of neighbours sorted: 1-Lipschitz, norm-preserving.
+    """Return x (..., 2k) with each pair of neighbours sorted: 1-Lipschitz, keeps gradient norms.
 
     Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation" (MaxMin).
     """
@@ -273,20 +276,20 @@ def group_sort(x: Tensor) -> Tensor:
 
 
 class JointCritic(Critic):
-    """A network on the concatenated pair, 1-Lipschitz in it and so in d, unscaled.
+    """A network on the concatenated pair, 1-Lipschitz in the pair and so in d, without scale.
 
         g(t, s) = w . sort(W_L ... sort(W_1 [t, s] + b_1) ... + b_L),   ||w||, ||W_l||_2 <= 1
 
-    Universal among 1-Lipschitz functions where the dot critic is bilinear, but each pair costs a
-    pass through the network: n m width numbers are held, so it is for few shared negatives.
+    It approximates any 1-Lipschitz function, while the dot critic is bilinear. But each pair costs
+    a pass through the network, with n m width numbers in memory: use few shared negatives.
 
     Args:
         teacher_dim: length of teacher features.
         student_dim: length of student features.
         width: hidden units, even.
         depth: hidden layers, at least 1.
-        normalise: "none" takes the raw pair as it is; "before" centres and normalises both
-            sides first, so that dependence and not sheer length is paid for.
+        normalise: "none" takes the raw pair; "before" first centres both sides and scales them
+            to unit length, so that longer features alone do not raise the scores.
 
     Raises:
         ValueError: an odd or non-positive width, a depth below 1, another `normalise`.
@@ -334,7 +337,7 @@ class JointCritic(Critic):
         teacher_part, student_part = self.first.weight.split(
             [self.teacher_mean.numel(), self.student_mean.numel()], dim=1
         )
-        # W [t, s] = W_t t + W_s s: n + m products and not n m
+        # W [t, s] = W_t t + W_s s: n + m products instead of n m
         x = F.linear(z_t, teacher_part, self.first.bias) + F.linear(z_s, student_part)
         for layer in self.hidden:
             x = layer(group_sort(x))

@@ -159,7 +159,7 @@ def tick(watch: Watch, arm: str, drawn_in: str, places: Places) -> None:
         places.top.error(literal.markdown(gone))
         return
     status = watch.run.status
-    if steering.phase(status) != drawn_in:
+    if status.phase != drawn_in:
         st.rerun()
     steering.keep_promised_pace(watch, status)
     with places.top:
@@ -247,7 +247,7 @@ def exporter(watch: Watch, arm: str, curves: tuple[str, str]) -> Callable[[str],
 
 def tick_every(watch: Watch, phase: str) -> float | None:
     """Return how often to look: not at all once nothing can change any more."""
-    if phase in ("preparing", "running", "paused") or timeline.is_playing():
+    if phase in steering.STEERED or timeline.is_playing():
         return TICK
     return WAITING if maps.is_working(watch.run.path) else None
 
@@ -303,7 +303,7 @@ def show(watch: Watch, *, ours: bool) -> None:
 
     Of what lies outside of the runs folder nothing is changed, not even maps are added.
     """
-    phase = steering.phase(watch.run.status)
+    phase = watch.run.status.phase
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         arm = choose("arm", watch.arms, favourite(watch.arms), "Arm, in every panel")
         steering.controls(watch, watch.run.status, steerable=ours)
@@ -325,7 +325,7 @@ def show(watch: Watch, *, ours: bool) -> None:
 
 def present(watch: Watch) -> None:
     """Show one panel on the full screen."""
-    phase = steering.phase(watch.run.status)
+    phase = watch.run.status.phase
     arm = asked("arm", watch.arms) or favourite(watch.arms)
     every = tick_every(watch, phase)
     loss, measure = (st.query_params.get(name, "") for name in ("loss", "measure"))

@@ -1,4 +1,4 @@
-"""A served app and a browser: for tests that only a real page can answer."""
+"""A served app and a browser, for tests of the page as it is shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLAGS = [
 
 
 def chromium() -> str | None:
-    """Return the browser to drive: $CHROMIUM, else the system's, else None."""
+    """Return the path of the browser: $CHROMIUM, else the system's, else None."""
     for name in (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
         if name and (found := shutil.which(name)):
             return found
@@ -52,13 +52,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def strangers() -> list[str]:
-    """Addresses outside of this machine that a page asked for: there shall be none."""
+    """Addresses outside of this machine that a page requests: there must be none."""
     return []
 
 
 @pytest.fixture
 def page(browser: Any, strangers: list[str]) -> Iterator[Any]:
-    """Open an empty page of a projector's size that notes where it goes."""
+    """Open an empty page of a projector's size; its requests to other machines are noted."""
     page = browser.new_page(viewport={"width": 1600, "height": 1180}, device_scale_factor=2)
     page.set_default_timeout(120_000)
 

@@ -1,4 +1,4 @@
-"""The app served for the tests of this folder."""
+"""A server of the app, for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Served:
-    """A running server: its address, its folder of runs, what it printed."""
+    """A running server: its address, its folder of runs, and its log file."""
 
     url: str
     runs: Path
@@ -28,7 +28,7 @@ class Served:
 
 @contextmanager
 def serving(runs: Path, log: Path, port: int | None = None) -> Iterator[Served]:
-    """Serve the app on a port, else a free one; the server ends with the block."""
+    """Serve the app on `port`, or on a free one; the server ends with the block."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = port or probe.getsockname()[1]
@@ -50,7 +50,7 @@ def serving(runs: Path, log: Path, port: int | None = None) -> Iterator[Served]:
         os.killpg(server.pid, signal.SIGTERM)
         try:
             server.wait(20)
-        except subprocess.TimeoutExpired:  # a thread in the midst of importing torch, say
+        except subprocess.TimeoutExpired:  # such as while a thread imports torch
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(20)
 

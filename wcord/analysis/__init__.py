@@ -1,1 +1,1 @@
-"""Around training: sweeps over settings and seeds, reports with intervals, estimates, `doctor`."""
+"""Sweeps over settings and seeds, reports with intervals, estimates of time and disk, `doctor`."""

@@ -1,4 +1,4 @@
-"""What this machine offers, and whether everything is in place (`wcord doctor`)."""
+"""Check this machine: packages, device, folders (`wcord doctor`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "pot", "streamlit", "umap-learn", "jupyterlab", "ipywidgets")
 OPTIONAL = ("ray",)
-ROOM = 2**30  # bytes under which the disk is called nearly full
+LOW_SPACE = 2**30  # free bytes below which a folder is refused
 
 
 def examine() -> tuple[list[str], bool]:
-    """Return lines to read, each beginning with "ok", "no" or "--", and whether all is well."""
+    """Return one line for each check ("ok", "no", or "--" for an extra) and whether all passed."""
     import torch
 
     from wcord.data import data_root
@@ -41,15 +41,15 @@ def examine() -> tuple[list[str], bool]:
 
 
 def _folder(name: str, path: Path) -> str:
-    """Say whether a folder, or the nearest one above it, can be written and has room."""
-    nearest = path.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
+    """Return the line of a folder: whether it, or the first parent that exists, can be written."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
     try:
-        with tempfile.TemporaryFile(dir=nearest):
-            free = shutil.disk_usage(nearest).free
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free
     except OSError as error:
         return f"no  {name}: {path} cannot be written: {error.strerror}"
-    if free < ROOM:
+    if free < LOW_SPACE:
         return f"no  {name}: {path} has only {free / 2**20:.0f} MiB left"
     return f"ok  {name}: {path}, {free / 2**30:.0f} GiB free"

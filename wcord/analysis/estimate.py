@@ -1,4 +1,4 @@
-"""How long a run will take and how much it will write, before it starts."""
+"""Estimate the time and disk space of a run before it starts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from torch.nn import functional as F
 from wcord.data import Data
 from wcord.models import Network, build
 from wcord.settings.experiment import Experiment
+from wcord.settings.sections import NetworkSettings
 from wcord.training.arm import Arm
 from wcord.training.devices import SMALL, choose_device, chosen_threads
+from wcord.training.inputs import network_inputs, read_data
 from wcord.training.linear_probe import read_probe_data
 from wcord.training.network_input import NetworkInput
 from wcord.training.optimizer import build_optimizer
-from wcord.training.prepare import build_arms, needs_maps, read_data
+from wcord.training.prepare import build_arms, needs_maps
 from wcord.training.task import Task
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of teacher and students at full speed, bytes on disk, and what they rest on."""
+    """Seconds of teacher and students at full speed, bytes on disk, and the conditions."""
 
     teacher_seconds: float
     student_seconds: float
@@ -33,12 +35,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Seconds of the whole run where the teacher is not cached yet."""
+        """Seconds of the whole run, if the teacher is not cached."""
         return self.teacher_seconds + self.student_seconds
 
     @property
     def sentence(self) -> str:
-        """One line for people."""
+        """The estimate in one line."""
         return (
             f"about {duration(self.seconds)} on {self.device} (of these "
             f"{duration(self.teacher_seconds)} for the teacher unless it is cached), "
@@ -47,7 +49,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people.
+    """Return a time with its unit.
 
     >>> duration(42.3), duration(400), duration(9000)
     ('42 s', '7 min', '2.5 h')
@@ -58,41 +60,33 @@ def duration(seconds: float) -> str:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """Time a few real steps of teacher and arms on a part of the data, and scale them up.
+    """Time a few steps of teacher and arms on a part of the data, and scale up the times.
 
-    Nothing is written. Data are read, so settings that cannot be run are refused here.
+    Nothing is written. The data are read, so settings that cannot be run are refused.
 
     Args:
         experiment: the settings.
 
     Raises:
-        ValueError: as `wcord.distill` would.
+        ValueError: as in `wcord.distill`.
     """
     device = choose_device(experiment.device)
     with chosen_threads(experiment):
         data = read_data(experiment)
-        samples = len(data.train)
-        small = data.train.images[0].numel() <= SMALL
-        part = torch.arange(min(samples, 2048 if small else 2 * experiment.batch))
-        few = replace(data, train=data.train.take(part), labelled=data.labelled[part]).to(device)
-        sides = (experiment.teacher, experiment.student)
-        sights = [NetworkInput(side, few, experiment.seed) for side in sides]
-        read_probe_data(experiment, few, sights)
-        networks = [
-            Network(
-                build(side.model, s.shape[0], s.shape[1:], s.labels.classes),
-                s.shape,
-                side.classifier,
+        part = _part(data, experiment.batch).to(device)
+        inputs = network_inputs(experiment, part)
+        read_probe_data(experiment, part, inputs)  # refuses data sets that cannot be read
+        teacher, student = (
+            _network(settings, network_input).to(device)
+            for settings, network_input in zip(
+                (experiment.teacher, experiment.student), inputs, strict=True
             )
-            for side, s in zip(sides, sights, strict=True)
-        ]
-        teacher, student = (network.to(device) for network in networks)
-        teacher_step = _seconds(_teacher_step(experiment, teacher, sights[0], few), device)
-        maps = needs_maps(experiment)
-        task = Task(experiment, few, sights[0], sights[1], teacher, maps)
+        )
+        teacher_step = _seconds(_teacher_step(experiment, teacher, inputs[0], part), device)
+        task = Task(experiment, part, *inputs, teacher, needs_maps(experiment))
         arms = build_arms(experiment, task, student, device)
         step = _seconds(lambda: _step(experiment, task, arms), device)
-    epoch_steps = samples // experiment.batch
+    epoch_steps = len(data.train) // experiment.batch
     return Estimate(
         teacher_seconds=teacher_step * epoch_steps * experiment.teacher.epochs,
         student_seconds=step * epoch_steps * experiment.epochs * 1.1,  # a tenth for probes
@@ -102,16 +96,29 @@ def estimate(experiment: Experiment) -> Estimate:
     )
 
 
+def _part(data: Data, batch: int) -> Data:
+    """Return the data with the first training samples only, enough for the timed steps."""
+    small = data.train.images[0].numel() <= SMALL
+    index = torch.arange(min(len(data.train), 2048 if small else 2 * batch))
+    return replace(data, train=data.train.take(index), labelled=data.labelled[index])
+
+
+def _network(settings: NetworkSettings, network_input: NetworkInput) -> Network:
+    channels, height, width = network_input.shape
+    module = build(settings.model, channels, (height, width), network_input.labels.classes)
+    return Network(module, network_input.shape, settings.classifier)
+
+
 def _step(experiment: Experiment, task: Task, arms: list[Arm]) -> None:
-    given = task.at(0)
+    inputs = task.at(0)
     for arm in arms:
-        arm.step(given.batch, given.teacher, given.images, 1e-6, experiment.precision)
+        arm.step(inputs.batch, inputs.teacher, inputs.images, 1e-6, experiment.precision)
 
 
 def _teacher_step(
-    experiment: Experiment, network: Network, sight: NetworkInput, data: Data
+    experiment: Experiment, network: Network, teacher_input: NetworkInput, data: Data
 ) -> Callable[[], None]:
-    images = sight.images_of(data.train.take(torch.arange(experiment.batch)))
+    images = teacher_input.images_of(data.train.take(torch.arange(experiment.batch)))
     optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
 
     def step() -> None:
@@ -134,11 +141,10 @@ def _seconds(action: Callable[[], None], device: torch.device, repeats: int = 3)
 
 
 def _disk(experiment: Experiment, arms: list[Arm], held_out: int, teacher_dim: int) -> int:
-    """Return bytes of all snapshots (fp16) and of the newest two checkpoints."""
+    """Return the bytes of all snapshots (fp16) and of the newest two checkpoints."""
     probe = experiment.probe
     n, m = min(probe.batch, held_out), min(probe.features, held_out)
-    pictures = min(probe.snapshots, int(experiment.epochs / probe.every) + 2)
-    dims = [getattr(t, "dim", teacher_dim) for t in experiment.arms.values()]
-    picture = sum(2 * (3 * n * n + 2 * m * dim + m) for dim in dims)
+    snapshots = min(probe.snapshots, int(experiment.epochs / probe.every) + 2)
+    snapshot = len(arms) * 2 * (3 * n * n + 2 * m * teacher_dim + m)
     state = sum(v.numel() * v.element_size() for arm in arms for v in arm.state().values())
-    return pictures * picture + 2 * state
+    return snapshots * snapshot + 2 * state

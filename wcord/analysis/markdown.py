@@ -1,4 +1,4 @@
-"""Tables in Markdown whose names are shown as they are written."""
+"""Tables in Markdown, with names escaped so that they are shown literally."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MARKS = re.compile(r"[\\`*|<\[$~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
 def literal(text: object) -> str:
-    """Return a text that Markdown shows as it is, in one cell of a table.
+    """Return a text escaped for one cell of a Markdown table.
 
     >>> print(literal("a|b *c* gckt.negatives_count"))
     a\\|b \\*c\\* gckt.negatives_count

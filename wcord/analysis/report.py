@@ -1,4 +1,4 @@
-"""Results over seeds: means, spreads, and paired differences with verdicts and intervals."""
+"""Report the results over seeds: means, spreads, paired differences, intervals, verdicts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from wcord.runs import Run
 class Report:
     """A table of arms over seeds: `frame` as numbers, `to_markdown` and `to_csv` as text.
 
-    `frame` has one row an arm: mean and std over its n seeds, and `Paired` against the arm
-    `against` over the `pairs` seeds that both have (p is Holm's, low and high are Bonferroni's).
+    Attributes:
+        frame: one row an arm: mean and std over its n seeds, and the attributes of `Paired` for
+            the comparison with the arm `against`.
+        against: the arm that the others are compared with.
+        seeds: the number of seeds in the table.
+        metric: the name of the values.
     """
 
     frame: pd.DataFrame
@@ -33,45 +37,45 @@ class Report:
         return self.frame.to_csv()
 
     def to_markdown(self) -> str:
-        """Return the table for people, two digits, with its conditions under it."""
+        """Return the table in Markdown, with two digits and the conditions below it."""
         against = f"against {literal(self.against)}"
         titles = ["arm", literal(self.metric), against, "95 % interval", "r", "verdict"]
         lines = [row(titles), "|---" * len(titles) + "|"]
-        for arm, of in self.frame.iterrows():
+        for arm, correlation in self.frame["correlation"].items():
             difference, interval, verdict = self.comparison(arm)
-            r = "" if np.isnan(of["correlation"]) else f"{of['correlation']:.2f}"
+            r = "" if np.isnan(correlation) else f"{correlation:.2f}"
             cells = [literal(arm), self.mean(arm), difference, interval, r, verdict]
             lines.append(row(cells))
-        under = f"Mean ± standard deviation over {self.seeds} seeds, last epoch. {self.conditions}"
+        note = f"Mean ± standard deviation over {self.seeds} seeds, last epoch. {self.conditions}"
         if self.seeds < 2:
-            under = "One seed, last epoch: neither a spread nor an interval is known."
+            note = "One seed, last epoch: neither a spread nor an interval is known."
         elif self.conditions:
-            under += " r is the correlation between the two arms over seeds."
-        return "\n".join([*lines, "", under.strip()])
+            note += " r is the correlation between the two arms over seeds."
+        return "\n".join([*lines, "", note.strip()])
 
     def mean(self, arm: Any) -> str:
-        """Return mean ± standard deviation; the number of seeds where some are missing."""
-        of = self.frame.loc[arm]
-        if not of["n"]:
+        """Return mean ± standard deviation as text, and the number of seeds if some are missing."""
+        values = self.frame.loc[arm]
+        if not values["n"]:
             return "–"
-        spread = "" if np.isnan(of["std"]) else f" ± {of['std']:.2f}"
-        return f"{of['mean']:.2f}{spread}" + self._missing(of["n"])
+        spread = "" if np.isnan(values["std"]) else f" ± {values['std']:.2f}"
+        return f"{values['mean']:.2f}{spread}" + self._missing(values["n"])
 
     def comparison(self, arm: Any) -> tuple[str, str, str]:
-        """Return the difference, its interval and the verdict; "" where there is none."""
-        of, difference, interval = self.frame.loc[arm], "", ""
-        if arm != self.against and of["pairs"]:
-            difference = f"{of['difference']:+.2f}" + self._missing(of["pairs"])
-        if not np.isnan(of["low"]):
-            interval = f"{of['low']:+.2f} to {of['high']:+.2f}"
-        return difference, interval, of["verdict"]
+        """Return the difference, its interval and the verdict as text; "" where there is none."""
+        values, difference, interval = self.frame.loc[arm], "", ""
+        if arm != self.against and values["pairs"]:
+            difference = f"{values['difference']:+.2f}" + self._missing(values["pairs"])
+        if not np.isnan(values["low"]):
+            interval = f"{values['low']:+.2f} to {values['high']:+.2f}"
+        return difference, interval, values["verdict"]
 
     def _missing(self, n: int) -> str:
         return f" (n = {n})" if n < self.seeds else ""
 
     @property
     def conditions(self) -> str:
-        """What the verdicts and intervals of the table are, in one line; "" without any."""
+        """How verdicts and intervals were computed, in one line; "" without any."""
         tested = int((self.frame["pairs"].drop(self.against) > 1).sum())
         if self.frame["p"].isna().all():
             return ""
@@ -88,69 +92,73 @@ def tabulate(values: pd.DataFrame, against: Hashable | None, metric: str) -> Rep
     """Return the report of a table with one row a seed and one column an arm.
 
     Args:
-        values: as `compare` takes them.
-        against: arm that the others are compared with; the first where None.
-        metric: what the values are, for the head of the table.
+        values: as in `wcord.analysis.statistics.compare`.
+        against: arm that the others are compared with; None is the first.
+        metric: the name of the values, for the head of the table.
 
     Raises:
-        ValueError: as `compare` says.
+        ValueError: as in `compare`.
     """
     table = pd.DataFrame(values_by_name(values))
     reference = table.columns[0] if against is None else reference_name(table.columns, against)
     paired = compare(table, reference) | {reference: Paired(verdict="")}
     rows = [
-        {"mean": of.mean(), "std": of.std(ddof=1), "n": int(of.count())} | asdict(paired[arm])
-        for arm, of in table.items()
+        {"mean": column.mean(), "std": column.std(ddof=1), "n": int(column.count())}
+        | asdict(paired[arm])
+        for arm, column in table.items()
     ]
     frame = pd.DataFrame(rows, index=table.columns.rename("arm"))
     return Report(frame, reference, len(table), metric.replace("_", " "))
 
 
-# settings that runs of one experiment may have of their own
-FREE = {"name", "title", "description", "seed", "schema_version", "device", "threads", "speed"}
-FREE |= {"probe", "linear_probe"}
+# settings in which the runs of one experiment may differ
+MAY_DIFFER = {"name", "title", "description", "seed", "schema_version", "device", "threads"}
+MAY_DIFFER |= {"speed", "probe", "linear_probe"}
 
 
-def _of_one_experiment(runs: Sequence[Run]) -> None:
-    """Refuse runs of other data than the first one's, and warn of other settings."""
+def _check_same_experiment(runs: Sequence[Run]) -> None:
+    """Refuse runs whose data differ from those of the first run, and warn of other settings."""
     first = runs[0]
     for run in runs[1:]:
-        marks = [(r.data or {}).get("fingerprint") for r in (first, run)]
-        if None not in marks and marks[0] != marks[1]:
+        fingerprints = [(r.data or {}).get("fingerprint") for r in (first, run)]
+        if None not in fingerprints and fingerprints[0] != fingerprints[1]:
             raise ValueError(f"{first.name} and {run.name} were made from different data")
-        one, two = first.plain_settings, run.plain_settings
-        names = one["arms"].keys() & two["arms"].keys()
-        for asked in (one, two):  # a run may have arms of its own
-            asked["arms"] = {arm: asked["arms"][arm] for arm in names}
-        other = [key for key in one.keys() & two.keys() - FREE if one[key] != two[key]]
-        if other:
+        different = _different_settings(first.plain_settings, run.plain_settings)
+        if different:
             warnings.warn(
-                f"{first.name} and {run.name} have different settings: {', '.join(sorted(other))}",
+                f"{first.name} and {run.name} have different settings: {', '.join(different)}",
                 stacklevel=3,
             )
+
+
+def _different_settings(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the names of settings that differ; of arms, only those that both runs have count."""
+    both = one["arms"].keys() & other["arms"].keys()
+    for settings in (one, other):
+        settings["arms"] = {arm: settings["arms"][arm] for arm in both}
+    names = one.keys() & other.keys() - MAY_DIFFER
+    return sorted(name for name in names if one[name] != other[name])
 
 
 def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
     """Return one row a run (indexed by its seed) and one column an arm, from the summaries.
 
-    Raises:
-        ValueError: a run has no summary, two runs have one seed or different data, or nobody
-            measured `metric`.
+    Warns of runs whose settings differ in more than the seed.
 
-    Warns of runs that have different settings beside the seed.
+    Raises:
+        ValueError: a run has no summary, two runs have the same seed or different data, or no arm
+            has `metric`.
     """
     if not runs:
         raise ValueError("there are no runs to report on")
-    _of_one_experiment(runs)
+    _check_same_experiment(runs)
     rows = {}
     for run in runs:
         summary = run.summary
         if summary is None:
             raise ValueError(f"{run.name} has no results yet: {run.status.sentence}")
         if summary["seed"] in rows:
-            raise ValueError(
-                f"two runs have the seed {summary['seed']}: give one run a seed, of one experiment"
-            )
+            raise ValueError(f"two runs have the seed {summary['seed']}: give one run of each seed")
         rows[summary["seed"]] = {
             arm: row.get(metric) for arm, row in summary["arms"].items() if not row["frozen"]
         }
@@ -167,12 +175,12 @@ def report(
     """Return the comparison of the arms of finished runs (`wcord report`).
 
     Args:
-        runs: one a seed.
-        against: arm that the others are compared with; "crd" where there is one, else the first.
-        metric: in the summaries: test_accuracy, held_out_accuracy, linear_probe_accuracy.
+        runs: one run of each seed.
+        against: arm that the others are compared with; None is "crd", or the first without it.
+        metric: test_accuracy, held_out_accuracy, linear_probe_accuracy or another of the summaries.
 
     Raises:
-        ValueError: as `results` and `compare` say.
+        ValueError: as in `results` and `compare`.
     """
     values = results(runs, metric)
     if against is None:

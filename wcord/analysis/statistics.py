@@ -11,17 +11,23 @@ from numpy.typing import NDArray
 from scipy import stats
 
 LEVEL = 0.95
-ROUNDING = 2 * float(np.finfo(np.float32).eps)  # a spread over the largest value that is only noise
+ROUNDING = 2 * float(np.finfo(np.float32).eps)  # relative spread that rounding alone can cause
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One arm against another, over the seeds (pairs) that both have.
+    """One arm against another, over the seeds that both have.
 
-    The mean difference and its standard error, the simultaneous interval (low, high), the p value
-    after Holm's correction, the correlation of the two arms over seeds, and the verdict: "better"
-    (the difference is above 0), "worse", "cannot be told apart", or why there is none. What is not
-    known is nan.
+    Attributes:
+        pairs: the number of these seeds.
+        difference, error: the mean difference and its standard error.
+        low, high: the simultaneous interval.
+        p: the p value after Holm's correction.
+        correlation: of the two arms over seeds.
+        verdict: "better" (the difference is above 0), "worse", "cannot be told apart", or the
+            reason why there is none.
+
+    Unknown numbers are nan.
     """
 
     pairs: int = 0
@@ -43,51 +49,54 @@ def compare(
         verdict    better or worse where Holm's adjusted p ≤ α = 1 − level, see `holm`
         interval   mean d ± t_{1 − α/(2m), n − 1} s_d / √n
 
-    That any of the arms that equal the reference is called better or worse has a probability of at
-    most α (Holm, 1979). The m intervals hold all true differences together at `level`
-    (Bonferroni). Both are so however the arms are correlated, where differences over seeds are
-    normal. Holm's procedure has more power than these intervals: an arm may be better although
-    its interval holds 0.
+    The probability that any arm equal to the reference is called better or worse is at most α
+    (Holm, 1979). The m intervals together contain all true differences with probability `level`
+    (Bonferroni). Both hold for any correlation between the arms, if the differences over seeds
+    are normal. Holm's procedure has more power than these intervals: an arm may be better
+    although its interval contains 0.
 
-    The m comparisons are those with two paired seeds or more. One without spread beyond rounding
-    has neither p nor interval, but it counts in m: whether a comparison counts must not depend on
-    its outcome.
+    The m comparisons are those with at least two paired seeds. A comparison without spread beyond
+    rounding has neither p nor interval, but it counts in m, because m must not depend on outcomes.
 
     Args:
-        values: one row a seed, one column an arm; a row with a gap is left out of its pair.
+        values: one row a seed, one column an arm; a comparison leaves out seeds without a value.
         against: the column that the others are compared with, by its label or its text.
         level: confidence of all intervals together, between 0 and 1.
 
     Returns:
-        By column label, in the order of the columns.
+        The comparisons by column label, in the order of the columns.
 
     Raises:
-        ValueError: there is no such arm, the table is empty, a name stands twice, or a value is
-            infinite or no number.
+        ValueError: there is no such arm, the table is empty, a name occurs twice, or a value is
+            infinite or not a number.
 
-    >>> found = compare(pd.DataFrame({"a": [1, 2, 3], "b": [5, 6, 9]}), "a")["b"]
-    >>> f"{found.difference:.2f} {found.low:.2f} {found.high:.2f} {found.p:.3f} {found.verdict}"
+    >>> b = compare(pd.DataFrame({"a": [1, 2, 3], "b": [5, 6, 9]}), "a")["b"]
+    >>> f"{b.difference:.2f} {b.low:.2f} {b.high:.2f} {b.p:.3f} {b.verdict}"
     '4.67 1.80 7.54 0.020 better'
     """
     if not 0 < level < 1:
         raise ValueError(f"the level must be between 0 and 1, not {level}")
     numbers = values_by_name(values)
     reference = reference_name(numbers, against)
-    pairs = {arm: _pairs(of, numbers[reference]) for arm, of in numbers.items() if arm != reference}
-    family = [arm for arm, both in pairs.items() if len(both) > 1]
-    share = (1 - level) / max(len(family), 1)
-    found = {arm: _paired_t(both, share) for arm, both in pairs.items()}
-    for arm in found:
+    pairs = {
+        arm: _pairs(column, numbers[reference])
+        for arm, column in numbers.items()
+        if arm != reference
+    }
+    family = [arm for arm, pair in pairs.items() if len(pair) > 1]
+    alpha = (1 - level) / max(len(family), 1)
+    compared = {arm: _paired_t(pair, alpha) for arm, pair in pairs.items()}
+    for arm in compared:
         if np.isnan(numbers[arm]).all():
-            found[arm] = Paired(verdict="no data")
-    adjusted = holm([1.0 if np.isnan(found[arm].p) else found[arm].p for arm in family])
+            compared[arm] = Paired(verdict="no data")
+    adjusted = holm([1.0 if np.isnan(compared[arm].p) else compared[arm].p for arm in family])
     for arm, p in zip(family, adjusted.tolist(), strict=True):
-        if not np.isnan(found[arm].p):
-            found[arm] = replace(found[arm], p=p)
-        if found[arm].p <= 1 - level:
-            verdict = "better" if found[arm].difference > 0 else "worse"
-            found[arm] = replace(found[arm], verdict=verdict)
-    return found
+        if not np.isnan(compared[arm].p):
+            compared[arm] = replace(compared[arm], p=p)
+        if compared[arm].p <= 1 - level:
+            verdict = "better" if compared[arm].difference > 0 else "worse"
+            compared[arm] = replace(compared[arm], verdict=verdict)
+    return compared
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
@@ -112,35 +121,38 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
     return adjusted
 
 
-def _paired_t(both: NDArray[np.float64], share: float) -> Paired:
-    """Return the paired t-test of (n, 2) values, with its own p and the interval at 1 − share."""
-    n = len(both)
+def _paired_t(pair: NDArray[np.float64], alpha: float) -> Paired:
+    """Return the paired t-test of (n, 2) values, with the interval at confidence 1 − alpha."""
+    n = len(pair)
     if n == 0:
         return Paired()
-    differences = both[:, 0] - both[:, 1]
-    mean = float(differences.mean())
+    arm, reference = pair.T
+    difference = float((arm - reference).mean())
     if n == 1:
-        return Paired(n, mean, verdict="one seed, cannot be judged")
-    rounding = ROUNDING * np.abs(both).max()
-    varied = both.std(axis=0, ddof=1).min() > rounding
-    r = float(np.corrcoef(both[:, 0], both[:, 1])[0, 1]) if varied else np.nan
-    spread = float(differences.std(ddof=1))
-    if spread <= rounding:
-        return Paired(n, mean, 0.0, correlation=r, verdict="no spread, cannot be judged")
-    error = spread / n**0.5
-    reach = error * float(stats.t.ppf(1 - share / 2, n - 1))
-    p = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
-    return Paired(n, mean, error, mean - reach, mean + reach, p, r, "cannot be told apart")
+        return Paired(n, difference, verdict="one seed, cannot be judged")
+    rounding = ROUNDING * np.abs(pair).max()
+    varied = pair.std(axis=0, ddof=1).min() > rounding
+    r = float(np.corrcoef(arm, reference)[0, 1]) if varied else np.nan
+    if (arm - reference).std(ddof=1) <= rounding:
+        return Paired(n, difference, 0.0, correlation=r, verdict="no spread, cannot be judged")
+    test = stats.ttest_rel(arm, reference)
+    low, high = map(float, test.confidence_interval(1 - alpha))
+    error = float(stats.sem(arm - reference))
+    return Paired(n, difference, error, low, high, float(test.pvalue), r, "cannot be told apart")
 
 
-def _pairs(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the seeds that both arms have, (n, 2)."""
-    both = np.column_stack([one, other])
-    return both[~np.isnan(both).any(axis=1)]
+def _pairs(arm: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values of both arms, (n, 2), at the seeds that have both."""
+    pair = np.column_stack([arm, reference])
+    return pair[~np.isnan(pair).any(axis=1)]
 
 
 def values_by_name(values: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
-    """Return the values of every arm as floats, or raise what is wrong with the table."""
+    """Return the values of every arm as floats.
+
+    Raises:
+        ValueError: as in `compare`.
+    """
     if not isinstance(values, pd.DataFrame) or isinstance(values.columns, pd.MultiIndex):
         raise ValueError("a table is needed: a DataFrame with one row a seed and one column an arm")
     if values.columns.empty or values.index.empty:
@@ -148,13 +160,13 @@ def values_by_name(values: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
     for labels, kind in ((values.columns, "arm"), (values.index, "seed")):
         if labels.has_duplicates:
             twice = labels[labels.duplicated()][0]
-            raise ValueError(f"the {kind} {twice} stands twice in the table: leave one out")
+            raise ValueError(f"the {kind} {twice} is in the table twice: leave one out")
     numbers: dict[Hashable, NDArray[np.float64]] = {}
-    for arm, of in values.items():
+    for arm, column in values.items():
         try:
-            numbers[arm] = of.to_numpy(dtype=float, na_value=np.nan)
+            numbers[arm] = column.to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
-            raise ValueError(f"arm {arm!r} has a value that is no number") from None
+            raise ValueError(f"arm {arm!r} has a value that is not a number") from None
         infinite = np.isinf(numbers[arm])
         if infinite.any():
             seed = values.index[infinite][0]
@@ -163,10 +175,14 @@ def values_by_name(values: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
 
 
 def reference_name(arms: Iterable[Hashable], against: Hashable) -> Hashable:
-    """Return the arm that is `against`, or else reads like it."""
+    """Return the arm that equals `against`, else the arm with the same text.
+
+    Raises:
+        ValueError: there is none.
+    """
     arms = list(arms)
-    same = [arm for arm in arms if arm == against] or [a for a in arms if str(a) == str(against)]
-    if not same:
+    matches = [arm for arm in arms if arm == against] or [a for a in arms if str(a) == str(against)]
+    if not matches:
         known = ", ".join(map(str, arms))
         raise ValueError(f"no arm {against!r} to compare with; there are {known}")
-    return same[0]
+    return matches[0]

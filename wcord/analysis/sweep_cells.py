@@ -1,4 +1,4 @@
-"""The runs of a sweep: every combination of settings for every seed."""
+"""The cells of a sweep: the settings of one run for every combination of values and every seed."""
 
 from __future__ import annotations
 
@@ -13,55 +13,70 @@ from wcord.settings.messages import SettingsError
 
 MOST_SEEDS = 10_000
 
+Values = dict[str, Any]  # dotted setting -> its value in one cell or arm
+Variants = dict[str, tuple[str, Values]]  # arm of a cell -> arm it is a variant of, its values
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep: its settings, the settings that were varied in it, its arms' own.
+    """One run of a sweep.
 
-    `varied` holds for every arm of the run; `variants` maps an arm of the run to the arm it was
-    made from and to what was varied in it.
+    Attributes:
+        experiment: its settings.
+        varied: the values of the varied settings that all its arms share.
+        variants: for each of its arms, the original arm and the values varied in it.
     """
 
     experiment: Experiment
-    varied: dict[str, Any]
-    variants: dict[str, tuple[str, dict[str, Any]]]
+    varied: Values
+    variants: Variants
 
     @property
     def name(self) -> str:
-        """A name that is a pure function of the settings."""
+        """The name of the run directory: the seed and a digest of the settings."""
         digest = hashlib.blake2b(self.experiment.yaml().encode(), digest_size=6).hexdigest()
         return f"seed{self.experiment.seed}-{digest}"
 
 
-def plan(
+def make_cells(
     experiment: Experiment, over: Mapping[str, Sequence[Any]], seeds: int | Sequence[int]
 ) -> list[Cell]:
-    """Return the runs of a sweep, validated, in order."""
+    """Return the cells of a sweep, in the order in which they run.
+
+    Args:
+        experiment, over, seeds: as in `wcord.sweep`.
+
+    Raises:
+        SettingsError: an unknown setting, a wrong value, an empty list, or wrong seeds.
+    """
     for setting, values in over.items():
         if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not len(values):
             raise SettingsError(f"{setting}: a sweep needs a list of values, not {values!r}")
     if "seed" in over:
         raise SettingsError("seed: a sweep takes its seeds from `seeds`, and varies other settings")
-    if isinstance(seeds, int) and 0 < seeds <= MOST_SEEDS:
-        chosen = list(range(seeds))
-    elif isinstance(seeds, (int, float, str)) or not len(seeds):
-        raise SettingsError(f"seeds: a number from 1 to {MOST_SEEDS} or a list, not {seeds!r}")
-    else:
-        chosen = list(seeds)
-    of_run = {key: list(v) for key, v in over.items() if not key.startswith("arms.")}
+    listed = _seeds(seeds)
+    of_runs = {key: list(v) for key, v in over.items() if not key.startswith("arms.")}
     of_arms = {key: list(v) for key, v in over.items() if key.startswith("arms.")}
     cells = []
-    for varied in combinations(of_run):
+    for varied in combinations(of_runs):
         changed = experiment.replace(varied)
         arms, variants = _variants(changed, of_arms)
-        for seed in chosen:
+        for seed in listed:
             settings = changed.replace({"seed": seed, "arms": arms})
             cells.append(Cell(settings, varied, variants))
     return cells
 
 
-def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return every choice of one value a setting; one empty choice for an empty grid.
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    if isinstance(seeds, int) and 0 < seeds <= MOST_SEEDS:
+        return list(range(seeds))
+    if isinstance(seeds, (int, float, str)) or not len(seeds):
+        raise SettingsError(f"seeds: a number from 1 to {MOST_SEEDS} or a list, not {seeds!r}")
+    return list(seeds)
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Values]:
+    """Return all choices of one value for each setting; an empty grid has one empty choice.
 
     >>> combinations({"a": [1, 2], "b": [3]})
     [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
@@ -71,22 +86,19 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def _variants(
     experiment: Experiment, grid: Mapping[str, Sequence[Any]]
-) -> tuple[dict[str, Any], dict[str, tuple[str, dict[str, Any]]]]:
-    """Return the table of arms in which every combination of an arm's settings is an arm."""
+) -> tuple[dict[str, Any], Variants]:
+    """Return a table of arms, in which each combination of an arm's values is an arm."""
+    for key in grid:
+        if not any(key.startswith(f"arms.{arm}.") for arm in experiment.arms):
+            experiment.replace({key: grid[key][0]})  # its message names the nearest setting
+            raise SettingsError(f"{key}: there is no such arm to vary")
     arms: dict[str, Any] = {}
-    variants: dict[str, tuple[str, dict[str, Any]]] = {}
+    variants: Variants = {}
     for arm in experiment.arms:
-        own = {key: values for key, values in grid.items() if key.startswith(f"arms.{arm}.")}
-        for values in combinations(own):
-            changed = experiment.replace(values).plain()["arms"][arm]
-            said = ", ".join(f"{key.split('.', 2)[2]}={value}" for key, value in values.items())
-            name = f"{arm} {said}" if said else arm
-            arms[name] = changed
+        of_arm = {key: grid[key] for key in grid if key.startswith(f"arms.{arm}.")}
+        for values in combinations(of_arm):
+            label = ", ".join(f"{key.split('.', 2)[2]}={value}" for key, value in values.items())
+            name = f"{arm} {label}" if label else arm
+            arms[name] = experiment.replace(values).plain()["arms"][arm]
             variants[name] = (arm, values)
-    unknown = [
-        key for key in grid if not any(key.startswith(f"arms.{a}.") for a in experiment.arms)
-    ]
-    if unknown:
-        experiment.replace({unknown[0]: grid[unknown[0]][0]})  # says what is wrong with it
-        raise SettingsError(f"{unknown[0]}: there is no such arm to vary")
     return arms, variants

@@ -1,1 +1,1 @@
-"""What every other room builds on: seeds of draws, ranks of torchrun, memory formats of devices."""
+"""What every other room builds on: seeds and draws, ranks of torchrun, memory formats."""

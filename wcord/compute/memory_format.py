@@ -1,4 +1,4 @@
-"""Where tensors lie: the layout that a device is fastest with, and copies that nobody waits for."""
+"""Memory formats that are fast on a device, and copies to it that do not block the host."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-Layers = TypeVar("Layers", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Return images in the layout in which convolutions are fastest: channels last on CUDA."""
+    """Return images with their channels last in memory on CUDA: convolutions are fastest so."""
     if images.device.type == "cuda" and images.dim() == 4:
         return images.contiguous(memory_format=torch.channels_last)
     return images
 
 
-def to_device(network: Layers, device: torch.device) -> Layers:
-    """Move a network to a device, its weights in the layout of `shaped`."""
+def to_device(network: Module, device: torch.device) -> Module:
+    """Move a network to a device; on CUDA its kernels have their channels last in memory."""
     if device.type == "cuda":
         return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device)
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """Move what was drawn on the CPU to a device without making the host wait for it."""
+    """Return a copy of a CPU tensor on a device; the host does not wait for the copy."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
 
 
-def copy_into(places: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Copy values to the places that hold the last ones, and return these; at first the values.
+def copy_into(targets: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Copy values into tensors that exist already and return these; without any, the values.
 
-    A replayed CUDA graph reads the same memory every time.
+    The addresses stay the same, as a replayed CUDA graph needs.
     """
-    for place, value in zip(places, values, strict=bool(places)):
-        place.copy_(value)
-    return tuple(places) or tuple(values)
+    for target, value in zip(targets, values, strict=bool(targets)):
+        target.copy_(value)
+    return tuple(targets) or tuple(values)

@@ -1,18 +1,19 @@
 """One run on several processes (`torchrun`): the same numbers as one process on the same batch.
 
 Every rank holds all arms and all banks, and computes the networks on its own rows of the batch.
-Embeddings, logits and maps are gathered, so that every rank evaluates the whole objective on the
-whole batch, with the same negatives, the same plan and the same banks afterwards. Then
+Features, logits and feature maps are gathered, so every rank evaluates the whole objective on the
+whole batch, with the same negatives, the same plan and the same banks afterwards. The gradient is
 
     dL/dtheta_S = sum over ranks r of  (dL/dh_r) (dh_r/dtheta_S)
 
-L being the same function on every rank, `gather` hands back a rank's own rows of dL/dh, and the
-student's gradients are *added* over ranks: averaging them would divide a term of the whole batch
-by the number of ranks. Parameters of terms (critics, projections) see the whole batch on every
-rank already, so theirs are averaged, which changes nothing but rounding between unlike machines.
+L is the same function on every rank. So the backward pass of `gather` returns a rank's own rows of
+dL/dh, and the student's gradients are *added* over ranks: a mean would divide a term of the whole
+batch by the number of ranks. Parameters of terms (critics, projections) have the gradient of the
+whole batch on every rank already. Theirs are averaged, which removes differences of rounding
+between unlike machines.
 
-Draws are keyed by sample and step, never by rank. Rank 0 alone writes the run directory, which
-every rank must be able to read (one machine, or a shared folder).
+The seed of a draw depends on sample and step, never on the rank. Rank 0 alone writes the run
+directory, and every rank must be able to read it (one machine, or a shared folder).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from wcord.models.output import Output
 
-PATIENCE = timedelta(days=7)  # others wait while the first trains a teacher, or while paused
+TIMEOUT = timedelta(days=7)  # others wait while the first trains a teacher, or while paused
 
 
 class FirstRankEnded(Exception):
-    """The first rank has ended, and with it this one."""
+    """The first rank has ended, so this one ends too."""
 
 
 def size() -> int:
@@ -44,18 +45,18 @@ def size() -> int:
 
 
 def rank() -> int:
-    """Return this process's number, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if size() > 1 else 0
 
 
 def local_rank() -> int | None:
-    """Return the place among the ranks of this machine; None without torchrun."""
+    """Return the number of this process on its machine, from 0; None without torchrun."""
     return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other ranks where torchrun started several, and leave them at the end."""
+    """Join the group of ranks where torchrun started several; leave it at the end."""
     started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
     if not started or dist.is_initialized():
         yield
@@ -63,7 +64,7 @@ def process_group() -> Iterator[None]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
     try:
         yield
     finally:
@@ -71,20 +72,20 @@ def process_group() -> Iterator[None]:
 
 
 def broadcast_bool(value: bool) -> bool:
-    """Return what the first rank says."""
+    """Return the value of the first rank, on every rank."""
     if size() == 1:
         return value
-    said = torch.tensor([value], dtype=torch.uint8)
-    dist.broadcast(said, 0)
-    return bool(said.item())
+    message = torch.tensor([value], dtype=torch.uint8)
+    dist.broadcast(message, 0)
+    return bool(message.item())
 
 
 @contextmanager
 def first_rank_first() -> Iterator[None]:
-    """Let the first rank pass, then the others: for what is written once and read by all.
+    """Run the body on the first rank, then on the others: it writes a file that they read.
 
     Raises:
-        Ended: on the others, where the first failed.
+        FirstRankEnded: on the others, where the first failed.
     """
     if rank() > 0:
         if not broadcast_bool(True):
@@ -100,10 +101,11 @@ def first_rank_first() -> Iterator[None]:
 
 
 def broadcast_text(action: Callable[[], str]) -> str:
-    """Return the text that the first rank's action gives.
+    """Return the text that an action gives on the first rank, on every rank.
 
     Raises:
-        ValueError: the action did, on the first rank; the others raise `FirstRankEnded`.
+        Exception: on the first rank, the exception of the action.
+        FirstRankEnded: on the others, where the first failed.
     """
     if size() == 1:
         return action()
@@ -111,18 +113,18 @@ def broadcast_text(action: Callable[[], str]) -> str:
     with first_rank_first():
         if rank() == 0:
             text = action()
-    words = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)
-    length = torch.tensor([len(words)])
+    message = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)
+    length = torch.tensor([len(message)])
     dist.broadcast(length, 0)
-    words = words if rank() == 0 else torch.empty(int(length), dtype=torch.uint8)
-    dist.broadcast(words, 0)
-    return bytes(words.tolist()).decode()
+    message = message if rank() == 0 else torch.empty(int(length), dtype=torch.uint8)
+    dist.broadcast(message, 0)
+    return bytes(message.tolist()).decode()
 
 
-def own_rows(index: Tensor) -> Tensor:
-    """Return this rank's part of a batch (n, ...): n / size rows that follow each other."""
-    count = len(index) // size()
-    return index[rank() * count : (rank() + 1) * count]
+def own_rows(batch: Tensor) -> Tensor:
+    """Return this rank's rows of a batch (n, ...): n / size of them, one after the other."""
+    count = len(batch) // size()
+    return batch[rank() * count : (rank() + 1) * count]
 
 
 class _Gather(torch.autograd.Function):
@@ -142,14 +144,14 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(output: Output) -> Output:
-    """Return the outputs of the whole batch (n, ...) from every rank's rows (n / size, ...).
+    """Return the output of the whole batch (n, ...), gathered from every rank's (n / size, ...).
 
-    Differentiation: of the whole batch's loss in this rank's rows; the gradients of what made
-    them are then to be added over ranks (`sum_gradients`).
+    Differentiation: backward gives the derivative of the whole batch's loss in this rank's rows.
+    The student's gradients must then be added over ranks (`sum_gradients`).
     """
     if size() == 1:
         return output
-    wide = torch.cat([output.features, output.logits], 1)  # one message for both
+    wide = torch.cat([output.features, output.logits], 1)  # one message, not two
     features, logits = _Gather.apply(wide).split(
         [output.features.shape[1], output.logits.shape[1]], 1
     )
@@ -158,11 +160,12 @@ def gather(output: Output) -> Output:
 
 
 def sum_gradients(arms: Sequence[tuple[nn.Module, nn.Module]]) -> None:
-    """Add the students' gradients over ranks, average all else: one message for all arms.
+    """Add the students' gradients over ranks, in one message for all arms.
+
+    Gradients of objectives and running statistics of students are averaged.
 
     Args:
-        arms: (student, objective) of each arm after its backward pass. Running statistics of
-            the students' normalisation layers are averaged along.
+        arms: (student, objective) of each arm after its backward pass.
     """
     if size() == 1 or not arms:
         return
@@ -199,26 +202,26 @@ class _Sum(torch.autograd.Function):
 class SynchronisedNorm(nn.BatchNorm2d):
     """Batch normalisation by the statistics of the whole batch, all ranks' rows together.
 
-    torch's SyncBatchNorm is for GPUs only; this one runs wherever messages do.
+    torch's SyncBatchNorm runs on GPUs only; this layer runs wherever `torch.distributed` does.
     """
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return (x - mean) / deviation per channel, (n, C, H, W)."""
         if not self.training or size() == 1:
-            return super().forward(images)
-        count = images.numel() // images.shape[1] * size()
-        wide = images if images.dtype == torch.float64 else images.float()
+            return super().forward(x)
+        count = x.numel() // x.shape[1] * size()
+        wide = x if x.dtype == torch.float64 else x.float()
         mean = _Sum.apply(wide.sum((0, 2, 3))) / count  # (C,)
         centred = wide - mean[:, None, None]
         variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count  # (C,)
         if self.track_running_stats:
-            self._keep(mean.detach(), variance.detach() * count / max(count - 1, 1))
+            self._update_running(mean.detach(), variance.detach() * count / max(count - 1, 1))
         out = centred * (variance + self.eps).rsqrt()[:, None, None]
         if self.affine:
             out = out * self.weight[:, None, None] + self.bias[:, None, None]
-        return out.to(images.dtype)
+        return out.to(x.dtype)
 
-    def _keep(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
@@ -230,7 +233,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
 
 
 def synchronise_norms(module: nn.Module) -> nn.Module:
-    """Let every 2-d batch normalisation of a module see all ranks; names of weights stay."""
+    """Let every 2-d batch normalisation of a module use all ranks' rows; names of weights stay."""
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SynchronisedNorm

@@ -1,14 +1,15 @@
 """Data sets as integer arrays on the device, divided once.
 
-`load` reads a source and divides it: the test part is fixed and only reported; of the training
-images a part is held out for choices, unless the source has a held-out part of its own; of the
-rest, `labelled` says whose labels may be seen. `Data.contents` records what was read.
+`load` reads a source and divides it. The test part is fixed and only used for reported results. A
+part of the training images is held out for choices, unless the source has a held-out part.
+`Data.labelled` marks the training samples whose labels may be used. `Data.contents` counts the
+samples of each class and lists the files that were not read.
 
 Sources:
-    digits, cifar10, cifar100: known data sets.
+    digits, cifar10, cifar100: public data sets.
     npz:PATH: named arrays; `load_arrays` takes the same names, pairs (images, labels) and torch
         data sets (see `from_arrays`).
-    folder:PATH: pictures in class folders, or train/, val/ and test/ with class folders (see
+    folder:PATH: images in class folders, or train/, val/ and test/ with class folders (see
         `wcord.data.folder.read_folder`).
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from wcord.data.arrays import from_arrays
 from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
-from wcord.data.contents import Contents, first_pictures
+from wcord.data.contents import Contents, first_images
 from wcord.data.dataset import Data
 from wcord.data.epochs import Epochs
 from wcord.data.labels import LabelMap
@@ -39,7 +40,7 @@ __all__ = [
     "channel_statistics",
     "data_root",
     "draws",
-    "first_pictures",
+    "first_images",
     "from_arrays",
     "labelled_part",
     "load",

@@ -1,4 +1,4 @@
-"""A user's own arrays: their names, their checks, and what is derived where labels are missing."""
+"""Data sets from a user's arrays: names and checks; labels from segments if there are none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wcord.data.contents import Notes
 from wcord.data.conversion import samples, to_numpy
-from wcord.data.image_files import check_levels, scaling, to_8_bit, white
+from wcord.data.image_files import check_levels, scaling, to_8_bit, white_level
 from wcord.data.raw import Raw, part_of
 from wcord.data.scene_labels import room_labels
 from wcord.data.split import Split
@@ -25,50 +25,43 @@ NAMES = ("class_names", "classes")
 def from_arrays(arrays: Any, name: str = "the arrays") -> Raw:
     """Build a source from named arrays, the contents of an .npz file for instance.
 
-    Understood names, in any case (x_ for images_ and y_ for labels_ are taken too; for _val also
-    _valid, _validation and _dev):
+    Names, in any case (x_ means images_ and y_ means labels_; _valid, _validation and _dev mean
+    _val):
         images_train, images_val, images_test: (n, H, W), (n, H, W, C) or (n, C, H, W) with C = 1
-            or 3; floating point in [0, 1], bool, or integers, where more than 8 bits are scaled
-            by one factor for all parts (see `white`).
+            or 3; floating point in [0, 1], bool, or integers; more than 8 bits are scaled by one
+            factor for all parts (see `white_level`).
         labels_train, ...: (n,) integers, bool or text.
         class_names or classes: (K,) text, optional; then labels are 0 ... K − 1 or these names.
-        boxes_train, ...: (n, 4) left, top, right, bottom, optional, in pixels of the images or
-            of a picture larger by a whole factor (the smallest that holds all boxes).
+        boxes_train, ...: (n, 4) left, top, right, bottom, optional, in pixels of the images or of
+            images larger by a whole factor (the smallest factor for which all boxes fit).
         depth_train, ...: (n, H, W) uint8, optional.
-        gray_train, ...: (n,) bool, optional; pictures whose channels are equal are found anyway.
-        segments_train, ...: (n, H, W) uint8, only used where there are no labels (see
+        gray_train, ...: (n,) bool, optional; images with equal channels always count as gray.
+        segments_train, ...: (n, H, W) uint8, only used if there are no labels (see
             `room_labels`).
         train, val, test: a pair (images, labels) or a torch `Dataset` of such pairs; a pair or a
-            `Dataset` by itself is the training part.
-    Arrays are numpy's, tensors (also on a graph or a GPU), lists, or columns of a data frame.
-    Validation arrays are the held-out part, which is else drawn from the training part. Without a
-    test part a fifth of the training samples becomes it, always the same.
+            `Dataset` without a name is the training part.
+    Arrays are numpy arrays, tensors (also with a graph or on a GPU), lists, or columns of a data
+    frame. Validation arrays are the held-out part; without them it is drawn from the training part.
+    Without a test part, a fifth of the training samples is the test part, the same for every seed.
+
+    Args:
+        arrays: by name, a pair, or a `Dataset`.
+        name: of the data set, for messages.
 
     Raises:
-        ValueError: one line, naming the array.
+        ValueError: one line with the name of the array.
     """
-    found, names, unused = _named(arrays, name)
-    suffixes = _parts(found, [*found, *unused], name)
+    values, class_names, unused = _long_names(arrays, name)
+    suffixes = _suffixes(values, [*values, *unused], name)
     for key in (f"{kind}_{s}" for kind in ("boxes", "depth", "gray") for s in suffixes.values()):
-        values = found.get(key, np.zeros(1))
-        if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        extra = values.get(key, np.zeros(1))
+        if extra.dtype.kind not in "biuf" or not np.isfinite(extra).all():
             raise ValueError(f"{name}: {key} must hold finite numbers")
-    keep: dict[str, np.ndarray] = {}
-    if f"labels_{suffixes['train']}" in found:
-        for s in suffixes.values():
-            if f"labels_{s}" not in found:
-                raise ValueError(f"{name} holds images_{s} but no labels_{s}")
-        labels, classes = _labels({s: found[f"labels_{s}"] for s in suffixes.values()}, names, name)
-    elif names is not None and all(f"segments_{s}" in found for s in suffixes.values()):
-        segments = {part: found[f"segments_{s}"] for part, s in suffixes.items()}
-        derived, classes, shown = room_labels(segments, names)
-        labels, keep = ({suffixes[p]: v for p, v in each.items()} for each in (derived, shown))
-    else:
-        raise ValueError(f"{name} holds no array labels_train (or y_train)")
-    images, remarks = _images({s: found[f"images_{s}"] for s in suffixes.values()}, name)
-    scale = _box_scale(found, images)
+    labels, classes, kept = _labels(values, suffixes, class_names, name)
+    images, remarks = _images({s: values[f"images_{s}"] for s in suffixes.values()}, name)
+    scale = _box_scale(values, images)
     parts = {
-        part: _split(found, s, images[s], labels[s], scale, keep.get(s), name)
+        part: _split(values, s, images[s], labels[part], scale, kept.get(part), name)
         for part, s in suffixes.items()
     }
     for part, split in parts.items():
@@ -76,40 +69,42 @@ def from_arrays(arrays: Any, name: str = "the arrays") -> Raw:
             raise ValueError(
                 f"{name}: images_train and images_{suffixes[part]} differ in size or channels"
             )
-    alone = [key for key in found if key.partition("_")[2] not in suffixes.values()]
-    passed_over = [(key, "no name that is understood") for key in unused]
+    alone = [key for key in values if key.partition("_")[2] not in suffixes.values()]
+    passed_over = [(key, "an unknown name") for key in unused]
     passed_over += [(key, "no images of this part") for key in alone]
     return Raw.of(classes, parts, tuple(passed_over), remarks)
 
 
-def _named(arrays: Any, name: str) -> tuple[dict[str, np.ndarray], list[str] | None, list[str]]:
-    """Return the arrays by their long names, the names of the classes, and the keys not used."""
-    given = arrays if isinstance(arrays, Mapping) else {"train": arrays}
-    found: dict[str, Any] = {}
-    names: dict[str, Any] = {}  # by the key that gives them
+def _long_names(
+    arrays: Any, name: str
+) -> tuple[dict[str, np.ndarray], list[str] | None, list[str]]:
+    """Return the arrays by long name (images_train), the class names, and the unused keys."""
+    named = arrays if isinstance(arrays, Mapping) else {"train": arrays}
+    values: dict[str, Any] = {}
+    class_names: dict[str, Any] = {}  # by key
     unused = []
-    for key, value in given.items():
+    for key, value in named.items():
         kind, _, suffix = str(key).lower().partition("_")
         kind = ALIASES.get(kind, kind)
         if str(key).lower() in NAMES:
-            names[str(key)] = value
+            class_names[str(key)] = value
             continue
         if part_of(kind) and not suffix:
-            part = samples(value, f"{name}: {key}" if given is arrays else name)
+            part = samples(value, f"{name}: {key}" if named is arrays else name)
             new = {f"images_{kind}": part.images, f"labels_{kind}": part.labels}
-            names |= {} if part.classes is None else {f"{key}.classes": part.classes}
+            class_names |= {} if part.classes is None else {f"{key}.classes": part.classes}
         elif kind in KINDS and part_of(suffix):
             new = {f"{kind}_{suffix}": value}
         else:
             unused.append(str(key))
             continue
-        if twice := found.keys() & new.keys():
+        if twice := values.keys() & new.keys():
             raise ValueError(f"{name} holds {min(twice)} twice")
-        found |= new
-    classes = [_class_names(value, f"{name}: {key}") for key, value in names.items()]
+        values |= new
+    classes = [_class_names(value, f"{name}: {key}") for key, value in class_names.items()]
     if any(other != classes[0] for other in classes[1:]):
-        raise ValueError(f"{name}: {' and '.join(names)} name different classes")
-    arrays = {key: to_numpy(value, f"{name}: {key}") for key, value in found.items()}
+        raise ValueError(f"{name}: {' and '.join(class_names)} name different classes")
+    arrays = {key: to_numpy(value, f"{name}: {key}") for key, value in values.items()}
     return arrays, classes[0] if classes else None, unused
 
 
@@ -123,10 +118,10 @@ def _class_names(value: Any, name: str) -> list[str]:
     return texts
 
 
-def _parts(found: Mapping[str, Any], keys: list[str], name: str) -> dict[str, str]:
-    """Return how the arrays spell each part, "validation" for "held_out" for instance."""
+def _suffixes(values: Mapping[str, Any], keys: list[str], name: str) -> dict[str, str]:
+    """Return the suffix of the arrays of each part, such as "validation" for "held_out"."""
     suffixes: dict[str, str] = {}
-    for key in found:
+    for key in values:
         kind, _, suffix = key.partition("_")
         part = part_of(suffix)
         if kind != "images" or part is None:
@@ -142,31 +137,54 @@ def _parts(found: Mapping[str, Any], keys: list[str], name: str) -> dict[str, st
 
 
 def _labels(
-    given: dict[str, np.ndarray], names: list[str] | None, name: str
+    values: Mapping[str, np.ndarray],
+    suffixes: Mapping[str, str],
+    class_names: list[str] | None,
+    name: str,
+) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, np.ndarray]]:
+    """Return labels of each part, class names and, if labels come from segments, a mask of each."""
+    if f"labels_{suffixes['train']}" in values:
+        for s in suffixes.values():
+            if f"labels_{s}" not in values:
+                raise ValueError(f"{name} holds images_{s} but no labels_{s}")
+        labels = {
+            part: _checked_labels(values[f"labels_{s}"], f"{name}: labels_{s}")
+            for part, s in suffixes.items()
+        }
+        return *_numbered(labels, suffixes, class_names, name), {}
+    if class_names is not None and all(f"segments_{s}" in values for s in suffixes.values()):
+        segments = {part: values[f"segments_{s}"] for part, s in suffixes.items()}
+        return room_labels(segments, class_names)
+    raise ValueError(f"{name} holds no array labels_train (or y_train)")
+
+
+def _numbered(
+    labels: Mapping[str, np.ndarray],
+    suffixes: Mapping[str, str],
+    class_names: list[str] | None,
+    name: str,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return labels 0 ... K − 1 of every part, the training part first, and the class names."""
-    given = {s: _checked_labels(values, f"{name}: labels_{s}") for s, values in given.items()}
-    train = next(iter(given.values()))
-    text = train.dtype.kind == "U"
-    if names is None:
-        known, fault = np.unique(train), "has the class {} that labels_train lacks"
+    """Return labels 0 ... K − 1 of each part, and the class names."""
+    text = labels["train"].dtype.kind == "U"
+    if class_names is None:
+        known, fault = np.unique(labels["train"]), "has the class {} that labels_train lacks"
     elif text:
-        known, fault = np.array(names), "has {}, which is none of the class names"
+        known, fault = np.array(class_names), "has {}, which is none of the class names"
     else:
-        known = np.arange(len(names))
-        fault = (
-            f"must lie in 0 ... {len(names) - 1}, as there are {len(names)} class names, not {{}}"
-        )
+        count = len(class_names)
+        known = np.arange(count)
+        fault = f"must lie in 0 ... {count - 1}, as there are {count} class names, not {{}}"
     by_value = np.argsort(known)
-    labels = {}
-    for s, values in given.items():
+    numbers = {}
+    for part, values in labels.items():
+        key = f"labels_{suffixes[part]}"
         if (values.dtype.kind == "U") != text:
-            raise ValueError(f"{name}: labels_{s} and labels_train are not of one kind")
-        strange = values[~np.isin(values, known)]
-        if len(strange):
-            raise ValueError(f"{name}: labels_{s} {fault.format(repr(strange[0].item()))}")
-        labels[s] = by_value[np.searchsorted(known, values, sorter=by_value)].astype(np.int64)
-    return labels, tuple(names or (str(label) for label in known))
+            raise ValueError(f"{name}: {key} and labels_train are not of one kind")
+        unknown = values[~np.isin(values, known)]
+        if len(unknown):
+            raise ValueError(f"{name}: {key} {fault.format(repr(unknown[0].item()))}")
+        numbers[part] = by_value[np.searchsorted(known, values, sorter=by_value)].astype(np.int64)
+    return numbers, tuple(class_names or (str(label) for label in known))
 
 
 def _checked_labels(values: np.ndarray, name: str) -> np.ndarray:
@@ -189,24 +207,25 @@ def _checked_labels(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _images(given: dict[str, np.ndarray], name: str) -> tuple[dict[str, Tensor], Notes]:
-    """Return the images of every part as (n, C, H, W) uint8."""
+def _images(arrays: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, Tensor], Notes]:
+    """Return the images of each suffix as (n, C, H, W) uint8, and remarks on their scaling."""
     highest = {}  # of integers that may have more than 8 bits
-    for s, values in given.items():
+    for s, values in arrays.items():
         if values.dtype.kind not in "biuf":
             raise ValueError(f"{name}: images_{s} must be numbers, not {values.dtype}")
         if values.dtype.kind in "iuf" and values.dtype != np.uint8:
             highest[s] = check_levels(values, f"{name}: images_{s}")
-    top = white(max(highest.values(), default=0))
+    white = white_level(max(highest.values(), default=0))
     images = {}
-    for s, values in given.items():
+    for s, values in arrays.items():
         if values.dtype.kind == "b":
             values = values.astype(np.uint8) * 255
         elif values.dtype != np.uint8:
-            values = to_8_bit(values, 1 if values.dtype.kind == "f" else top)
+            values = to_8_bit(values, 1 if values.dtype.kind == "f" else white)
         images[s] = _channels_first(values, f"{name}: images_{s}")
-    deep = top > 255
-    return images, (("images of more than 8 bits", scaling(max(highest.values()))),) if deep else ()
+    if white == 255:
+        return images, ()
+    return images, (("images of more than 8 bits", scaling(max(highest.values()))),)
 
 
 def _channels_first(values: np.ndarray, name: str) -> Tensor:
@@ -229,33 +248,34 @@ def _channels_first(values: np.ndarray, name: str) -> Tensor:
     return tensor.permute(0, 3, 1, 2).contiguous() if last else tensor
 
 
-def _box_scale(found: dict[str, np.ndarray], images: dict[str, Tensor]) -> float:
-    """Return 1/k where boxes refer to a picture k times as large as the images."""
-    reach = 1.0
-    for s, pictures in images.items():
-        boxes = found.get(f"boxes_{s}")
+def _box_scale(values: Mapping[str, np.ndarray], images: Mapping[str, Tensor]) -> float:
+    """Return 1/k, if boxes are in pixels of images k times as large as `images`."""
+    factor = 1.0
+    for s, part in images.items():
+        boxes = values.get(f"boxes_{s}")
         if boxes is not None and boxes.size and boxes.shape[1:] == (4,):
-            height, width = pictures.shape[2:]
-            reach = max(reach, boxes[:, 2].max() / width, boxes[:, 3].max() / height)
-    return 1 / math.ceil(reach)
+            height, width = part.shape[2:]
+            factor = max(factor, boxes[:, 2].max() / width, boxes[:, 3].max() / height)
+    return 1 / math.ceil(factor)
 
 
 def _split(
-    found: dict[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
     suffix: str,
     images: Tensor,
     labels: np.ndarray,
     box_scale: float,
-    keep: np.ndarray | None,
+    kept: np.ndarray | None,
     name: str,
 ) -> Split:
+    """Return the samples of one part with their extras; with `kept`, those that it marks."""
     n, _, height, width = images.shape
     if n == 0:
         raise ValueError(f"{name}: images_{suffix} is empty")
     extras: dict[str, Tensor] = {}
     shapes = {"boxes": (n, 4), "depth": (n, height, width), "gray": (n,)}
     for key, shape in shapes.items():
-        values = found.get(f"{key}_{suffix}")
+        values = arrays.get(f"{key}_{suffix}")
         if values is None:
             continue
         if key == "depth" and values.ndim == 4 and values.shape[3] == 1:
@@ -272,4 +292,4 @@ def _split(
         raise ValueError(f"{name}: {len(labels)} labels for {n} images in the {suffix} part")
     extras["gray"] = extras.get("gray", torch.zeros(n, dtype=torch.bool)).bool()
     split = Split(images, torch.from_numpy(labels), extras)
-    return split if keep is None else split.take(torch.from_numpy(keep))
+    return split if kept is None else split.take(torch.from_numpy(kept))

@@ -1,7 +1,7 @@
 """Random crop, flip and normalisation on the device, for a whole batch at once.
 
-What is drawn belongs to a sample and an epoch, not to a batch, a rank or an arm: `draws` makes
-the numbers for the whole training set, a batch takes its rows.
+Random numbers belong to a sample and an epoch, not to a batch, a rank or an arm: `draws` makes them
+for the whole training set, a batch takes its rows.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:
     """Return one epoch's crops and flips of all n training samples.
 
     Args:
-        seed: the run's seed.
+        seed: of the run.
         epoch: number of the epoch; each has its own draws.
         n: size of the training set.
-        padding: pixels that a picture may move in each direction.
+        padding: largest shift of an image in each direction, pixels.
 
     Returns:
-        offsets (n, 2) int64, vertical and horizontal, uniform on 0 ... 2·padding (padding: not
-        moved); flips (n,) bool, true for one half.
+        offsets (n, 2) int64, vertical and horizontal, uniform on 0 ... 2·padding (no shift at
+        `padding`); flips (n,) bool, true with probability one half.
     """
     stream = generator(seed, "augment", epoch)
     offsets = torch.randint(0, 2 * padding + 1, (n, 2), generator=stream)
@@ -33,7 +33,7 @@ def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:
 
 
 def _source(position: Tensor, size: int, border: str) -> tuple[Tensor, Tensor]:
-    """Return where in the unpadded picture each position lies, and whether it lies inside."""
+    """Return the index in the unpadded image of each position, and whether it lies inside."""
     inside = (position >= 0) & (position < size)
     if border == "reflect":
         position = (size - 1) - ((size - 1) - position.abs()).abs()
@@ -43,7 +43,7 @@ def _source(position: Tensor, size: int, border: str) -> tuple[Tensor, Tensor]:
 def augment(
     images: Tensor, offsets: Tensor, flips: Tensor, padding: int, border: str = "zeros"
 ) -> Tensor:
-    """Pad, crop back to the same size at each sample's own offset, and mirror where flipped.
+    """Pad, crop to the old size at the offset of each sample, and mirror the flipped samples.
 
     out[i, c, y, x] = padded[i, c, y + offsets[i, 0], x' + offsets[i, 1]], where
     x' = W − 1 − x for flipped samples and x otherwise
@@ -56,7 +56,7 @@ def augment(
         border: "zeros" (black, as in the standard CIFAR recipe) or "reflect".
 
     Returns:
-        (n, C, H, W), dtype as given.
+        (n, C, H, W), of the same dtype.
     """
     n, _, height, width = images.shape
     row = torch.arange(height, device=images.device)
@@ -64,9 +64,9 @@ def augment(
     column = torch.where(flips[:, None], width - 1 - column, column)  # (n, W)
     rows, row_inside = _source(row + offsets[:, :1] - padding, height, border)  # (n, H)
     columns, column_inside = _source(column + offsets[:, 1:] - padding, width, border)
-    place = rows[:, :, None] * width + columns[:, None, :]  # (n, H, W)
+    index = rows[:, :, None] * width + columns[:, None, :]  # (n, H, W)
     flat = images.reshape(n, -1, height * width)
-    out = flat.gather(2, place.reshape(n, 1, -1).expand(-1, flat.shape[1], -1)).view_as(images)
+    out = flat.gather(2, index.reshape(n, 1, -1).expand(-1, flat.shape[1], -1)).view_as(images)
     if border == "zeros":
         out = out * (row_inside[:, None, :, None] & column_inside[:, None, None, :])
     return out
@@ -75,16 +75,16 @@ def augment(
 def move_boxes(
     boxes: Tensor, offsets: Tensor, flips: Tensor, padding: int, size: tuple[int, int]
 ) -> Tensor:
-    """Move boxes (n, 4; left, top, right, bottom) along with `augment`, cut at the border.
+    """Move boxes (n, 4; left, top, right, bottom) as `augment` moves images, cut at the border.
 
-    A box that left the picture shrinks to a line on the border.
+    A box outside the moved image shrinks to a line on the border.
     """
     height, width = size
-    shift = (padding - offsets).to(boxes.dtype)  # what was at y is now at y + padding − offset
+    shift = (padding - offsets).to(boxes.dtype)  # y moves to y + padding − offset
     left, right = boxes[:, 0], boxes[:, 2]
     moved_left = torch.where(flips, width - right, left)
     moved_right = torch.where(flips, width - left, right)
-    # a flip mirrors the picture after it was moved
+    # the image is moved first, then flipped
     across = torch.where(flips, -shift[:, 1], shift[:, 1])
     return torch.stack(
         [
@@ -100,7 +100,7 @@ def move_boxes(
 def augment_split(
     batch: Split, offsets: Tensor, flips: Tensor, padding: int, border: str = "zeros"
 ) -> Split:
-    """Apply `augment` to images and extras alike, so that all views of a sample stay aligned."""
+    """Apply `augment` to images and extras, so that all views of a sample stay aligned."""
     extras = dict(batch.extras)
     if "depth" in extras:
         extras["depth"] = augment(extras["depth"], offsets, flips, padding, border)
@@ -117,7 +117,7 @@ def normalise(
     """Return (images − mean)/std for each channel; uint8 images are scaled to [0, 1] first.
 
     Args:
-        images: (n, C, H, W) uint8, or floating point and already scaled.
+        images: (n, C, H, W) uint8, or floating point in [0, 1].
         mean, std: (C,), of images in [0, 1].
         dtype: of the result; the arithmetic is float32.
     """

@@ -1,4 +1,4 @@
-"""What was found in a data set: its classes with their numbers, and what was passed over."""
+"""The contents of a data set: samples of each class and part, and files that were not read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 from wcord.data.split import Split
 
-Notes = tuple[tuple[str, str], ...]  # (what it is about, a statement on it)
+Notes = tuple[tuple[str, str], ...]  # (subject, statement)
 PARTS = {"train": "to train on", "held_out": "held out", "test": "to test"}
-CLASSES_NAMED, FILES_NAMED = 10, 4  # in a line for a terminal
+CLASSES_NAMED, FILES_NAMED = 10, 4  # at most, in a line for a terminal
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,10 @@ class Contents:
     Args:
         name: of the data set, such as folder:pets.
         classes: K names.
-        counts: for each of "train", "held_out" and "test", the samples of every class (K).
-        passed_over: (file, why) of all that was not read; paths are relative to the folder.
-        remarks: (what, statement) on samples that were read, such as the first page of several.
+        counts: for each of "train", "held_out" and "test", the number of samples of each class (K).
+        passed_over: (file, reason) of each file or array not read; paths are relative to the
+            folder.
+        remarks: (subject, statement) on samples that were read, such as images of one colour.
     """
 
     name: str = ""
@@ -42,25 +43,24 @@ class Contents:
         passed_over: Notes,
         remarks: Notes,
     ) -> Contents:
-        """Count the samples of every class, and remark on classes that a part lacks."""
+        """Count the samples of every class; remark on missing classes and on odd images."""
         counts = {
             part: tuple(split.labels.cpu().bincount(minlength=len(classes)).tolist())
             for part, split in parts.items()
         }
-        for part, statement in (("train", "no training pictures"), ("test", "no test pictures")):
-            lacking = [c for c, n in zip(classes, counts[part], strict=True) if not n]
-            remarks += tuple((f"class {c}", statement) for c in lacking)
-        plain = sum(_of_one_colour(split) for split in parts.values())
-        if plain:
-            remarks += ((f"{plain} pictures", "of one colour, so that nothing is seen on them"),)
+        for part, statement in (("train", "no training images"), ("test", "no test images")):
+            missing = [c for c, n in zip(classes, counts[part], strict=True) if not n]
+            remarks += tuple((f"class {c}", statement) for c in missing)
+        if uniform := sum(_count_uniform(split) for split in parts.values()):
+            remarks += ((f"{uniform} images", "of one colour, so that they show nothing"),)
         brightest = max(int(split.images.max()) for split in parts.values())
         if brightest < 64:
-            remarks += ((f"gray levels of all pictures end at {brightest} of 255", "nearly black"),)
+            remarks += ((f"gray levels of all images end at {brightest} of 255", "nearly black"),)
         return Contents(name, classes, counts, passed_over, remarks)
 
     @property
     def parts(self) -> dict[str, int]:
-        """Samples in each part."""
+        """Number of samples of each part."""
         return {part: sum(counts) for part, counts in self.counts.items()}
 
     def lines(self) -> list[str]:
@@ -69,20 +69,20 @@ class Contents:
         division = ", ".join(f"{n} {PARTS[part]}" for part, n in self.parts.items())
         classes = [f"{c} ({n})" for c, n in zip(self.classes, totals, strict=True)]
         return [
-            f"{self.name}: {sum(totals)} pictures of {len(classes)} classes; {division}",
+            f"{self.name}: {sum(totals)} images of {len(classes)} classes; {division}",
             f"classes: {_first(classes, CLASSES_NAMED)}",
             *(
-                f"passed over: {len(files)} ({why}): {_first(files, FILES_NAMED)}"
-                for why, files in _grouped(self.passed_over).items()
+                f"passed over: {len(files)} ({reason}): {_first(files, FILES_NAMED)}"
+                for reason, files in _grouped(self.passed_over).items()
             ),
             *(
-                f"note: {_first(what, FILES_NAMED)}: {statement}"
-                for statement, what in _grouped(self.remarks).items()
+                f"note: {_first(subjects, FILES_NAMED)}: {statement}"
+                for statement, subjects in _grouped(self.remarks).items()
             ),
         ]
 
     def plain(self) -> dict[str, Any]:
-        """Return the record as plain values, for JSON."""
+        """Return the contents as plain values, for JSON."""
         return {
             "name": self.name,
             "parts": self.parts,
@@ -90,43 +90,43 @@ class Contents:
                 {"name": c} | {part: counts[i] for part, counts in self.counts.items()}
                 for i, c in enumerate(self.classes)
             ],
-            "passed_over": [{"file": file, "why": why} for file, why in self.passed_over],
-            "remarks": [{"about": what, "remark": remark} for what, remark in self.remarks],
+            "passed_over": [{"file": file, "why": reason} for file, reason in self.passed_over],
+            "remarks": [{"about": subject, "remark": remark} for subject, remark in self.remarks],
         }
 
 
-def _of_one_colour(split: Split) -> int:
-    """Return how many pictures have the same colour at every place."""
-    places = split.images.flatten(2)  # (n, C, H W)
-    return int((places.amin(2) == places.amax(2)).all(1).sum())
+def _count_uniform(split: Split) -> int:
+    """Return the number of images whose pixels all have the same colour."""
+    pixels = split.images.flatten(2)  # (n, C, H W)
+    return int((pixels.amin(2) == pixels.amax(2)).all(1).sum())
 
 
-def first_pictures(split: Split, classes: int, many: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first pictures of each class, as many of every class as fit.
+def first_images(split: Split, classes: int, limit: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first images of each class, the same number of each.
 
     Args:
-        split: the samples, a training part for instance.
-        classes: their number, K.
-        many: pictures at most; with K > `many`, one of each of the first classes.
+        split: the samples.
+        classes: K, the number of classes.
+        limit: largest number of images; if K > `limit`, one image of each of the first classes.
 
     Returns:
-        images (k, H, W, C) uint8 and labels (k,) int64, sorted by class; k ≤ `many`.
+        images (k, H, W, C) uint8 and labels (k,) int64, sorted by class; k ≤ `limit`.
     """
     labels = split.labels.cpu()
-    each = max(1, many // classes)
-    place = torch.cat([(labels == c).nonzero()[:each, 0] for c in range(min(classes, many))])
-    images = split.images[place.to(split.images.device)].permute(0, 2, 3, 1)
-    return images.cpu().contiguous().numpy(), labels[place].numpy()
+    per_class = max(1, limit // classes)
+    index = torch.cat([(labels == c).nonzero()[:per_class, 0] for c in range(min(classes, limit))])
+    images = split.images[index.to(split.images.device)].permute(0, 2, 3, 1)
+    return images.cpu().contiguous().numpy(), labels[index].numpy()
 
 
-def _first(names: Sequence[str], many: int) -> str:
-    more = len(names) - many
-    return ", ".join(names[:many]) + (f" and {more} more" if more > 0 else "")
+def _first(names: Sequence[str], limit: int) -> str:
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def _grouped(notes: Notes) -> dict[str, list[str]]:
-    """Return what each statement is about; details after its colon do not count."""
+    """Group the subjects by statement, without the details after its colon."""
     groups: dict[str, list[str]] = {}
-    for what, statement in notes:
-        groups.setdefault(statement.partition(":")[0], []).append(what)
+    for subject, statement in notes:
+        groups.setdefault(statement.partition(":")[0], []).append(subject)
     return groups

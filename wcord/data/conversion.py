@@ -1,4 +1,4 @@
-"""Arrays of any library as numpy: tensors, columns of data frames, pictures, torch data sets."""
+"""Convert arrays of any library to numpy: tensors, data frame columns, images, torch data sets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from wcord.data.image_files import DEEP, NotRead, flattened
+from wcord.data.image_files import DEEP, UnreadableImage, flattened
 
 NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
 class Samples(NamedTuple):
-    """One part of a data set: images, labels, and the names of the classes where they are known."""
+    """One part of a data set: images, labels and, if known, the names of the classes."""
 
     images: Any
     labels: Any
@@ -28,10 +28,10 @@ class Samples(NamedTuple):
 def samples(value: Any, name: str) -> Samples:
     """Return images and labels of a pair (images, labels) or of a torch `Dataset`.
 
-    A data set is read once, sample by sample, so that its transforms must be the same every time.
+    A data set is read once, sample by sample, so its transforms must not be random.
 
     Raises:
-        ValueError: it is neither; says what to give instead.
+        ValueError: it is neither; the message names what to give.
     """
     pair = value.tensors if isinstance(value, TensorDataset) else value
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
@@ -52,21 +52,21 @@ def samples(value: Any, name: str) -> Samples:
         raise ValueError(f"{name} is a data set without a length: collect its samples first")
     items = [value[i] for i in range(len(value))]
     if not all(isinstance(item, (tuple, list)) and len(item) == 2 for item in items):
-        raise ValueError(f"{name}: every sample must be a pair (picture, label)")
-    whole: Any = value
-    while isinstance(whole, Subset):
-        whole = whole.dataset
+        raise ValueError(f"{name}: every sample must be a pair (image, label)")
+    base: Any = value
+    while isinstance(base, Subset):
+        base = base.dataset
     labels = [label.item() if isinstance(label, Tensor) else label for _, label in items]
-    classes = getattr(whole, "classes", None)
-    known = classes if isinstance(classes, (list, tuple)) else None
-    return Samples([picture for picture, _ in items], labels, known)
+    classes = getattr(base, "classes", None)
+    names = classes if isinstance(classes, (list, tuple)) else None
+    return Samples([image for image, _ in items], labels, names)
 
 
 def to_numpy(value: Any, name: str) -> np.ndarray:
-    """Return an array-like as numpy, also off a graph and from a GPU; bytes become text.
+    """Return an array-like as numpy, also a tensor with a graph or on a GPU; bytes become text.
 
     Raises:
-        ValueError: entries of different shapes or kinds, or missing ones; names the array.
+        ValueError: entries of different shapes or kinds, or missing ones; the message has `name`.
     """
     if isinstance(value, Tensor):
         value = value.detach().to_dense().cpu()
@@ -94,19 +94,19 @@ def to_numpy(value: Any, name: str) -> np.ndarray:
 
 
 def _of_entries(entries: list[Any], name: str) -> np.ndarray:
-    """Return a list as an array: of one type, of one shape."""
+    """Return a list as an array; its entries must have one type and one shape."""
     kinds = {type(entry) for entry in entries}
     if all(issubclass(kind, NUMBERS) for kind in kinds) or any(
         all(issubclass(kind, text) for kind in kinds) for text in (str, bytes)
     ):
         return np.array(entries)
     if all(issubclass(kind, Image.Image) for kind in kinds):
-        entries = _pictures(entries, name)
+        entries = _image_arrays(entries, name)
     elif not all(issubclass(kind, (Tensor, np.ndarray, list, tuple)) for kind in kinds):
         if any(pd.api.types.is_scalar(entry) and pd.isna(entry) for entry in entries):
             raise ValueError(f"{name} has missing values")
-        found = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise ValueError(f"{name} must hold numbers or text of one kind, not {found}")
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"{name} must hold numbers or text of one kind, not {names}")
     arrays = [to_numpy(entry, name) for entry in entries]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
@@ -117,15 +117,15 @@ def _of_entries(entries: list[Any], name: str) -> np.ndarray:
     return np.stack(arrays)
 
 
-def _pictures(pictures: list[Image.Image], name: str) -> list[np.ndarray]:
-    """Return pictures as arrays: all gray, all of more than 8 bits, or all (H, W, 3) uint8."""
+def _image_arrays(images: list[Image.Image], name: str) -> list[np.ndarray]:
+    """Return images as arrays: all gray, all of more than 8 bits, or all (H, W, 3) uint8."""
     try:
-        flat = [flattened(picture) for picture in pictures]
-    except NotRead as error:
-        raise ValueError(f"{name} has a picture that is not read: {error}") from error
-    modes = {picture.mode for picture in flat}
+        flat = [flattened(image) for image in images]
+    except UnreadableImage as error:
+        raise ValueError(f"{name} has an image that cannot be read: {error}") from error
+    modes = {image.mode for image in flat}
     if modes & set(DEEP) and not modes <= set(DEEP):
-        raise ValueError(f"{name} mixes pictures of 8 bits and of more: convert them to 8 bits")
+        raise ValueError(f"{name} mixes images of 8 bits and of more: convert them to 8 bits")
     if "RGB" in modes:
-        flat = [picture.convert("RGB") for picture in flat]
-    return [np.asarray(picture) for picture in flat]
+        flat = [image.convert("RGB") for image in flat]
+    return [np.asarray(image) for image in flat]

@@ -1,4 +1,4 @@
-"""A data set after its division: what is trained on, held out, and only reported."""
+"""A data set after its division into a training, a held-out and a test part."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wcord.data.split import Split
 
 @dataclass(frozen=True)
 class Data:
-    """A task's samples: what is trained on, what choices are made on, what is only reported.
+    """The samples of a task: `train` to train, `held_out` for choices, `test` for reports only.
 
-    `labelled` (n_train,) bool tells whose labels cross-entropy may see; `choices` are places
-    in `held_out`: a class-balanced part no larger than the labelled one (all of it where no label
-    is seen), on which accuracy is measured for every choice. `mean` and `std` (C,) float32 are of
-    the training images in [0, 1]. `fingerprints` tell the data set from any other (see
-    `wcord.data.fingerprint`); `found` counts its classes and names what was passed over.
+    `labelled` (n_train,) bool marks the samples whose labels cross-entropy may use. `choices` (m,)
+    int64 are indices into `held_out`: a class-balanced part no larger than the labelled one (all
+    of `held_out` if no label is used), on which choices compare accuracies. `mean` and `std` (C,)
+    float32 are of the training images in [0, 1]. `fingerprints` identify the data set (see
+    `wcord.data.fingerprint`).
     """
 
     name: str

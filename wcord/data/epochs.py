@@ -1,4 +1,4 @@
-"""Which samples a training step takes and how they are moved: a pure function of seed and epoch."""
+"""The samples of each training step and their augmentation, a pure function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from wcord.data.split import Split
 class Epochs:
     """The order of the samples in every epoch, and their crops and flips.
 
-    A last batch that is not full is dropped. What an epoch draws lies at the same place on the
-    device as what the last one drew, as a replayed step wants it.
+    An incomplete last batch is dropped. The draws of each epoch are copied to the same device
+    memory, because a replayed CUDA graph reads fixed addresses.
 
     Args:
-        seed: keys all draws.
-        purpose: keys the order, "order" or "teacher-order".
-        samples: N, of the training part.
-        batch: samples a step.
-        settings: whether and how they are moved.
-        device: where they are moved.
+        seed: of all draws.
+        purpose: of the order, "order" or "teacher-order"; part of its seed.
+        samples: N, the size of the training part.
+        batch: samples of a step.
+        settings: augmentation, padding and border.
+        device: of the images.
     """
 
     def __init__(
@@ -39,34 +39,34 @@ class Epochs:
         self.seed, self.purpose, self.samples, self.batch = seed, purpose, samples, batch
         self.settings, self.device = settings, device
         self.steps = samples // batch  # of an epoch
-        self.still = settings.augment == "none"
+        self.unaugmented = settings.augment == "none"
         self._epoch = -1
         self._order = torch.empty(0)  # (N,), on the CPU
         self._moves: tuple[Tensor, ...] = ()  # offsets (N, 2) and flips (N,), on the device
 
     def rows(self, step: int) -> Tensor:
-        """Return the samples of a step, (batch,) int64 on the CPU; begins its epoch."""
-        epoch, place = divmod(step, self.steps)
+        """Return the samples of a step, (batch,) int64 on the CPU; draws its epoch if needed."""
+        epoch, index = divmod(step, self.steps)
         if epoch != self._epoch:
-            self._begin(epoch)
-        return self._order[place * self.batch : (place + 1) * self.batch]
+            self._draw(epoch)
+        return self._order[index * self.batch : (index + 1) * self.batch]
 
     def moved(self, split: Split, index: Tensor) -> Split:
-        """Return samples as this epoch moves them.
+        """Return samples with the crops and flips of this epoch.
 
         Args:
-            split: the samples.
-            index: their places in the training part, (n,) on the device.
+            split: n samples of the training part.
+            index: their indices in the training part, (n,) on the device.
         """
-        if self.still:
+        if self.unaugmented:
             return split
         offsets, flips = (moves[index] for moves in self._moves)
         return augment_split(split, offsets, flips, self.settings.padding, self.settings.border)
 
-    def _begin(self, epoch: int) -> None:
+    def _draw(self, epoch: int) -> None:
         self._epoch = epoch
-        order = generator(self.seed, self.purpose, epoch)
-        self._order = torch.randperm(self.samples, generator=order)
-        if not self.still:
+        stream = generator(self.seed, self.purpose, epoch)
+        self._order = torch.randperm(self.samples, generator=stream)
+        if not self.unaugmented:
             moves = draws(self.seed, epoch, self.samples, self.settings.padding)
             self._moves = copy_into(self._moves, [send(m, self.device) for m in moves])

@@ -1,4 +1,4 @@
-"""What the folders of an image folder are: parts of a data set, or classes; never a guess."""
+"""Find out whether the folders of an image folder are parts or classes; refuse ambiguous ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EXPECTED = (
 )
 
 
-class Layout(NamedTuple):
-    """The folder of every part ("train", perhaps "held_out" and "test"), which holds classes."""
+class PartFolders(NamedTuple):
+    """The folder of each part: "train", perhaps "held_out" and "test". It holds class folders."""
 
     parts: dict[str, Path]
     passed_over: Notes = ()
@@ -27,27 +27,27 @@ class Layout(NamedTuple):
 
 
 def hidden(path: Path) -> bool:
-    """Whether a file or folder was made by a program for itself: .DS_Store, __MACOSX ..."""
+    """Return whether a file or folder is hidden or made by a system: .DS_Store, __MACOSX ..."""
     return path.name.startswith(".") or path.name.lower() in SYSTEM
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder that are not hidden, sorted by name."""
+    """Return the folders in a folder, without hidden ones, sorted by name."""
     return sorted(p for p in folder.iterdir() if not hidden(p) and os.path.isdir(p))
 
 
 def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, str]]:
-    """Yield every file below a folder, sorted, and why it is passed over ("" where it is not).
+    """Yield each file below a folder, sorted, with the reason to pass over it, or "".
 
     Args:
-        folder: to look into; links to folders are followed.
-        above: the folders that were entered on the way, resolved.
+        folder: to search; links to folders are followed.
+        above: its parent folders in the search, resolved.
     """
     above |= {folder.resolve()}
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        yield folder, f"not to be opened: {(error.strerror or 'unknown').lower()}"
+        yield folder, f"cannot be opened: {(error.strerror or 'unknown').lower()}"
         return
     for entry in entries:
         if hidden(entry):
@@ -60,49 +60,50 @@ def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[
             yield from files_below(entry, above)
 
 
-def layout(folder: Path) -> Layout:
-    """Find out whether a folder holds parts or classes.
+def find_parts(folder: Path) -> PartFolders:
+    """Return the parts in a folder; a folder of class folders is itself the training part.
 
     Parts are named train, test, val (valid, validation, dev ...), in any case and spelling (see
     `part_of`).
 
     Raises:
-        ValueError: it is neither clearly; the line says what was found and what is expected.
+        ValueError: the folders may be either; the message lists them and the expected layout.
     """
     inside = folders(folder)
     named = {path: part for path in inside if (part := part_of(path.name)) is not None}
     below = [path for part in named for path in folders(part)]
     others = [path for path in inside if path not in named]
-    # beside other classes a folder "train" that holds pictures is one of them: bus, train, tram
+    # a folder "train" with images beside two or more others is a class: bus, train, tram
     train_is_a_class = (
         len(inside) > 2 and [p.name.lower() for p in named] == ["train"] and not below
     )
     if not named or train_is_a_class:
-        return Layout({"train": folder}, remarks=_classes(folder))
-    found = f"{folder} holds {_listed(inside)}: "
+        return PartFolders({"train": folder}, remarks=_nested_folders(folder))
+    start = f"{folder} holds {_listed(inside)}: "
     parts: dict[str, Path] = {}
     for path, part in named.items():
         if part in parts:
             raise ValueError(
-                f"{found}{parts[part].name} and {path.name} are names of one part; {EXPECTED}"
+                f"{start}{parts[part].name} and {path.name} are names of one part; {EXPECTED}"
             )
         if not folders(path):
-            raise ValueError(f"{found}{path.name} holds no class folders; {EXPECTED}")
+            raise ValueError(f"{start}{path.name} holds no class folders; {EXPECTED}")
         parts[part] = path
     if "train" not in parts:
-        raise ValueError(f"{found}none of them is train; {EXPECTED}")
+        raise ValueError(f"{start}none of them is train; {EXPECTED}")
     if len(parts) == 1 and others:
-        raise ValueError(f"{found}{others[0].name} is no name of a part; {EXPECTED}")
+        raise ValueError(f"{start}{others[0].name} is no name of a part; {EXPECTED}")
     beside = tuple((f"{path.name}/", "beside the parts of the data set") for path in others)
-    remarks = [remark for path in parts.values() for remark in _classes(path)]
-    return Layout(parts, beside, tuple(remarks))
+    remarks = [remark for path in parts.values() for remark in _nested_folders(path)]
+    return PartFolders(parts, beside, tuple(remarks))
 
 
-def _classes(folder: Path) -> Notes:
-    """Remark on class folders that hold folders, whose pictures are of that class too.
+def _nested_folders(folder: Path) -> Notes:
+    """Remark on class folders that hold folders, whose images belong to the class too.
 
     Raises:
-        ValueError: they hold parts, or folders of the same names, which may be the classes.
+        ValueError: class folders hold parts, or folders of the same names: these may be the
+            classes.
     """
     inside = {path: folders(path) for path in folders(folder)}
     for path, below in inside.items():
@@ -114,8 +115,8 @@ def _classes(folder: Path) -> Notes:
     for path, below in inside.items():
         if [p.name for p in below] == [path.name] and not _holds_files(path):
             raise ValueError(
-                f"{path} holds nothing but a folder of its own name; {EXPECTED}: move what is in "
-                "it one folder up"
+                f"{path} holds nothing but a folder of its own name; {EXPECTED}: move the content "
+                "of that folder one folder up"
             )
     deeper = [p.name for path, below in inside.items() if not _holds_files(path) for p in below]
     twice = sorted(name for name, count in Counter(deeper).items() if count > 1)

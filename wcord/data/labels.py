@@ -1,4 +1,4 @@
-"""Label sets: from the classes of a data set to the classes a network is to tell apart."""
+"""Label sets: from the classes of a data set to the classes that a network predicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A table from a data set's classes to a network's: new label = table[old label].
+    """A table from the classes of a data set to those of a network: new label = table[old label].
 
     >>> LabelMap.parse({"modulo": 2}, ("0", "1", "2")).names
     ('0 mod 2', '1 mod 2')
@@ -22,29 +22,27 @@ class LabelMap:
     names: tuple[str, ...]
 
     def __call__(self, labels: Tensor) -> Tensor:
-        """Map labels (n,) int64 of the data set to the network's."""
+        """Map labels (n,) int64 of the data set to labels of the network."""
         return torch.tensor(self.table, device=labels.device)[labels]
 
     @property
     def classes(self) -> int:
-        """Number of the network's classes."""
+        """Number of classes of the network."""
         return len(self.names)
-
-    def agrees_with(self, other: LabelMap) -> bool:
-        """Whether both label sets are one, so that terms on logits are defined."""
-        return self.table == other.table
 
     @staticmethod
     def parse(settings: Any, classes: Sequence[str]) -> LabelMap:
         """Read the setting `labels` for a data set with these classes.
 
-        None (the data set's own), {"modulo": 5} (position mod 5), {"groups": [[...], [...]]} or
-        {"groups": {"name": [...], ...}} (classes by name or position, each exactly once), or a
-        list with the new label of every class.
+        Args:
+            settings: None (all classes, unchanged), {"modulo": 5} (position mod 5),
+                {"groups": [[...], [...]]} or {"groups": {"name": [...], ...}} (classes by name or
+                position, each exactly once), or a list with the new label of every class.
+            classes: names of the classes of the data set.
 
         Raises:
-            ValueError: the map does not cover the classes, names an unknown or a double one, or
-                leaves fewer than two labels.
+            ValueError: a class is unknown, missing or named twice, or there are fewer than two
+                labels.
         """
         if settings is None:
             return LabelMap(tuple(range(len(classes))), tuple(classes))
@@ -88,17 +86,17 @@ def _groups(groups: Any, classes: Sequence[str]) -> tuple[list[int], list[str]]:
     members = list(groups.values()) if isinstance(groups, Mapping) else groups
     if not isinstance(members, Sequence) or not all(isinstance(m, list | tuple) for m in members):
         raise ValueError("labels.groups must be a list of lists of classes, or a table of them")
-    place = {name: number for number, name in enumerate(classes)} | {
+    positions = {name: number for number, name in enumerate(classes)} | {
         number: number for number in range(len(classes))
     }
     table: dict[int, int] = {}
     for label, group in enumerate(members):
         for entry in group:
-            if type(entry) not in (str, int) or entry not in place:
+            if type(entry) not in (str, int) or entry not in positions:
                 raise ValueError(f"labels.groups names {entry!r}, which is no class of the data")
-            if place[entry] in table:
+            if positions[entry] in table:
                 raise ValueError(f"labels.groups names the class {entry!r} twice")
-            table[place[entry]] = label
+            table[positions[entry]] = label
     missing = [name for number, name in enumerate(classes) if number not in table]
     if missing:
         raise ValueError(f"labels.groups does not cover the class {missing[0]!r}")
@@ -107,7 +105,7 @@ def _groups(groups: Any, classes: Sequence[str]) -> tuple[list[int], list[str]]:
     names = (
         [str(name) for name in groups]
         if isinstance(groups, Mapping)
-        else ["+".join(str(classes[place[e]]) for e in group) for group in members]
+        else ["+".join(str(classes[positions[e]]) for e in group) for group in members]
     )
     return [table[number] for number in range(len(classes))], names
 

@@ -1,4 +1,4 @@
-"""Reading a data set and dividing it: training, held-out and test parts, and labels."""
+"""Read a data set, divide it into training, held-out and test parts, choose labelled samples."""
 
 from __future__ import annotations
 
@@ -16,99 +16,69 @@ from wcord.data.fingerprint import fingerprints
 from wcord.data.labels import LabelMap
 from wcord.data.raw import Raw
 from wcord.data.settings import DataSettings
-from wcord.data.sources import Reading, check_source
+from wcord.data.sources import ReadOptions, check_source
 from wcord.data.split import Split, channel_statistics, labelled_part, order
 
-PROBE = 128  # held-out samples that the pictures want, where there are enough
+PROBE = 128  # held-out samples that a probe uses, if there are enough
 
 
 def load(settings: DataSettings, seed: int, labels: object = None) -> Data:
-    """Read and divide the data set that the settings ask for.
+    """Read and divide the data set of the settings.
 
     Args:
-        settings: which source, and which parts of it.
-        seed: the run's; draws the held-out, training and labelled parts unless
+        settings: the source, and the sizes of its parts.
+        seed: of the run; draws the held-out, training and labelled parts unless
             `settings.subset_seed` is set. The test part never depends on it.
-        labels: the student's label set (see `LabelMap.parse`); `labels_per_class` counts its
-            classes. None: the data set's own.
+        labels: label set of the student (see `LabelMap.parse`), whose classes
+            `labels_per_class` counts. None: the classes of the data set.
 
     Raises:
-        ValueError: one line that names the file or the setting at fault.
+        ValueError: one line with the name of the file or setting.
     """
     source, argument = check_source(settings.source)
-    return _prepare(
-        source.read(argument, Reading(settings.shape, settings.download)),
-        settings,
-        seed,
-        source.held_out,
-        labels,
-    )
+    raw = source.read(argument, ReadOptions(settings.shape, settings.download))
+    return _divided(raw, settings, seed, source.held_out, labels, settings.source)
 
 
 def load_arrays(
     arrays: Any, settings: DataSettings | None = None, seed: int = 0, labels: object = None
 ) -> Data:
-    """Divide a user's own arrays as `load` does (see `from_arrays`); `source` is not read."""
-    return _prepare(from_arrays(arrays), settings or DataSettings(), seed, 0.1, labels, "arrays")
+    """Divide a user's arrays (see `from_arrays`) as `load` does; `settings.source` is not used."""
+    return _divided(from_arrays(arrays), settings or DataSettings(), seed, 0.1, labels, "arrays")
 
 
-def _prepare(
-    raw: Raw,
-    settings: DataSettings,
-    seed: int,
-    held_out: float,
-    labels: object,
-    name: str | None = None,
+def _divided(
+    raw: Raw, settings: DataSettings, seed: int, share: float, labels: object, name: str
 ) -> Data:
-    name = name or settings.source
+    """Return the parts of a data set after resizing, division and choice of labelled samples.
+
+    Args:
+        raw: the samples as read.
+        settings: sizes of the parts.
+        seed: of the run.
+        share: of the training part that is held out, if `settings.held_out` is None.
+        labels: as in `load`.
+        name: of the data set.
+    """
     if len(raw.classes) < 2:
         raise ValueError(f"{name} has one class only: at least two classes are needed")
     label_map = LabelMap.parse(labels, raw.classes)
-    pool, test = (_shaped(part, settings) for part in (raw.train, raw.test))
-    kept = None if raw.held_out is None else _shaped(raw.held_out, settings)
-    if kept is not None and settings.held_out is not None:
-        raise ValueError(
-            f"held_out is {settings.held_out}, but {name} has a held-out part of its own: leave "
-            "held_out out"
-        )
-    shortest = min(pool.images.shape[2:])
-    if settings.augment != "none" and settings.padding >= shortest:
-        raise ValueError(
-            f"padding is {settings.padding}, but images are {shortest} pixels wide: use less"
-        )
-    if settings.test_size is not None:
-        place = _first(test.labels, settings.test_size, "test_size", 0, keep_shares=True)
-        test = test.take(place)
     if settings.subset_seed is not None:
         seed = settings.subset_seed
-
-    train = pool
-    if kept is None:
-        share = held_out if settings.held_out is None else settings.held_out
-        count = max(round(share * len(pool)), min(PROBE, len(pool) // 4), 1)
-        place = order(pool.labels, generator(seed, "held-out"), keep_shares=True)
-        kept, train = pool.take(place[:count].sort().values), pool.take(place[count:].sort().values)
-    if not (len(train) and len(kept) and len(test)):
-        raise ValueError(
-            f"{name} has {len(pool) + len(test)} pictures: too few for a training, a held-out and "
-            "a test part"
-        )
-    if settings.train_size is not None:
-        train = train.take(_first(train.labels, settings.train_size, "train_size", seed))
-
+    train, held_out, test = _parts(raw, settings, seed, share, name)
     labelled = labelled_part(
         label_map(train.labels), settings.labels_per_class, generator(seed, "labelled")
     )
-    most = int(labelled.sum()) or len(kept)  # without labels nothing is chosen, only measured
-    choices = order(label_map(kept.labels), generator(seed, "choices"))[:most]
+    count = int(labelled.sum()) or len(held_out)  # without labels there are no choices to make
+    choices = order(label_map(held_out.labels), generator(seed, "choices"))[:count]
     mean, std = channel_statistics(train.images)
     as_read = {"training": raw.train, "held-out": raw.held_out, "test": raw.test}
-    parts = {"train": train, "held_out": kept, "test": test}
+    parts = {"train": train, "held_out": held_out, "test": test}
     return Data(
         name,
         raw.classes,
         train,
-        kept,
+        held_out,
         test,
         labelled,
         choices.sort().values,
@@ -119,18 +89,56 @@ def _prepare(
     )
 
 
-def _first(
-    labels: Tensor, size: int, setting: str, seed: int, *, keep_shares: bool = False
-) -> Tensor:
-    """Return the sorted places of a subset that is spread over the classes."""
-    if size > len(labels):
-        raise ValueError(f"{setting} is {size}, but only {len(labels)} images are there")
-    chosen = order(labels, generator(seed, setting), keep_shares=keep_shares)[:size]
-    return chosen.sort().values
+def _parts(
+    raw: Raw, settings: DataSettings, seed: int, share: float, name: str
+) -> tuple[Split, Split, Split]:
+    """Return the training, the held-out and the test part."""
+    train, test = (_prepared(part, settings) for part in (raw.train, raw.test))
+    held_out = None if raw.held_out is None else _prepared(raw.held_out, settings)
+    _check_settings(settings, train, held_out is not None, name)
+    if settings.test_size is not None:  # seed 0: the test part is the same in all runs
+        test = _subset(test, settings.test_size, "test_size", 0, keep_shares=True)
+    total = len(train) + len(test)
+    if held_out is None:
+        share = share if settings.held_out is None else settings.held_out
+        count = max(round(share * len(train)), min(PROBE, len(train) // 4), 1)
+        index = order(train.labels, generator(seed, "held-out"), keep_shares=True)
+        held_out = train.take(index[:count].sort().values)
+        train = train.take(index[count:].sort().values)
+    if not (len(train) and len(held_out) and len(test)):
+        raise ValueError(
+            f"{name} has {total} images: too few for a training, a held-out and a test part"
+        )
+    if settings.train_size is not None:
+        train = _subset(train, settings.train_size, "train_size", seed)
+    return train, held_out, test
 
 
-def _shaped(split: Split, settings: DataSettings) -> Split:
-    """Mark (and drop, where asked) pictures without colour, and resize."""
+def _check_settings(settings: DataSettings, train: Split, has_held_out: bool, name: str) -> None:
+    """Refuse a held-out share of data with a held-out part, and a padding as large as an image."""
+    if has_held_out and settings.held_out is not None:
+        raise ValueError(
+            f"held_out is {settings.held_out}, but {name} has a held-out part: leave held_out out"
+        )
+    shortest = min(train.images.shape[2:])
+    if settings.augment != "none" and settings.padding >= shortest:
+        raise ValueError(
+            f"padding is {settings.padding}, but images are {shortest} pixels wide: use less"
+        )
+
+
+def _subset(
+    split: Split, size: int, setting: str, seed: int, *, keep_shares: bool = False
+) -> Split:
+    """Return `size` samples that are spread over the classes, in their old order."""
+    if size > len(split):
+        raise ValueError(f"{setting} is {size}, but there are only {len(split)} images")
+    index = order(split.labels, generator(seed, setting), keep_shares=keep_shares)[:size]
+    return split.take(index.sort().values)
+
+
+def _prepared(split: Split, settings: DataSettings) -> Split:
+    """Mark images without colour, drop them with `drop_gray`, and resize."""
     extras = dict(split.extras)
     if split.images.shape[1] == 3:
         equal = (split.images[:, :1] == split.images[:, 1:]).flatten(1).all(1)
@@ -140,7 +148,7 @@ def _shaped(split: Split, settings: DataSettings) -> Split:
     split = Split(split.images, split.labels, extras, split.ids)
     if settings.drop_gray:
         if "gray" not in extras or bool(extras["gray"].all()):
-            raise ValueError("drop_gray would leave no picture: all images are gray")
+            raise ValueError("drop_gray would leave no image: all images are gray")
         split = split.take(~extras["gray"])
     if settings.shape is None or settings.shape == tuple(split.images.shape[2:]):
         return split
@@ -148,7 +156,7 @@ def _shaped(split: Split, settings: DataSettings) -> Split:
 
 
 def _resized(split: Split, height: int, width: int) -> Split:
-    """Resize images and depth (bilinear, antialiased) and scale boxes along."""
+    """Resize images and depth (bilinear, antialiased), and scale boxes with them."""
 
     def resize(images: Tensor) -> Tensor:
         parts = [

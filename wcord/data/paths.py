@@ -1,4 +1,4 @@
-"""Where data sets lie."""
+"""The folder of data sets, and paths in it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def data_root() -> Path:
 
 
 def locate(path: str) -> Path:
-    """Return a user's path: as given, else inside the data folder.
+    """Return a path as it is if it exists, else inside the folder of data sets.
 
     Raises:
-        ValueError: it is in neither place.
+        ValueError: neither exists.
     """
-    given = Path(path).expanduser()
-    for candidate in (given, data_root() / given):
+    expanded = Path(path).expanduser()
+    for candidate in (expanded, data_root() / expanded):
         if candidate.exists():
             return candidate
-    places = f"{given}" if given.is_absolute() else f"{given} (nor in {data_root()}, $WCORD_DATA)"
-    raise ValueError(f"there is no file or folder {places}: check the path")
+    also = "" if expanded.is_absolute() else f" (nor in {data_root()}, $WCORD_DATA)"
+    raise ValueError(f"there is no file or folder {expanded}{also}: check the path")

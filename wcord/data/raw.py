@@ -1,4 +1,4 @@
-"""A source as read: its parts, before the run's own division."""
+"""A source as read, before the division for a run, and the names of its parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wcord.compute.seeds import generator
 from wcord.data.contents import Notes
 from wcord.data.split import Split, order
 
-# names of the parts of a data set, as folders and arrays spell them
+# spellings of the parts of a data set in names of folders and arrays
 SPELLINGS = {
     "train": {"train", "training"},
     "held_out": {
@@ -23,9 +23,10 @@ SPELLINGS = {
 
 
 class Raw(NamedTuple):
-    """Samples as read: the training part has not been divided yet.
+    """The samples of a source as read.
 
-    `held_out` is the source's own held-out part, None where it is to be drawn from `train`.
+    `held_out` is the held-out part of the source; None if it has none, then a part of `train` will
+    be held out.
     """
 
     classes: tuple[str, ...]
@@ -42,32 +43,31 @@ class Raw(NamedTuple):
         passed_over: Notes = (),
         remarks: Notes = (),
     ) -> Raw:
-        """Number the samples through, and draw a test part where there is none.
+        """Number the samples of all parts, and draw a test part if there is none.
 
         Args:
             classes: K names.
-            parts: "train", perhaps "test" and "held_out". Without a test part, a fifth of each
-                class of the training part becomes it, whatever the seed.
-            passed_over: see `Contents`.
-            remarks: see `Contents`.
+            parts: "train", perhaps "test" and "held_out". Without "test", a fifth of each class
+                of the training part is the test part, the same for every seed.
+            passed_over, remarks: see `Contents`.
         """
         train, test, held_out = (parts.get(part) for part in ("train", "test", "held_out"))
         assert train is not None
-        numbered = len(train) + (len(test) if test is not None else 0)
+        count = len(train) + (len(test) if test is not None else 0)
         if held_out is not None:
-            held_out = _numbered(held_out, numbered)
+            held_out = _numbered(held_out, count)
         if test is not None:
             test = _numbered(test, len(train))
         else:
-            place = order(train.labels, generator(0, "test-part"), keep_shares=True)
-            count = max(1, round(0.2 * len(train)))
-            test = train.take(place[:count].sort().values)
-            train = train.take(place[count:].sort().values)
+            index = order(train.labels, generator(0, "test-part"), keep_shares=True)
+            size = max(1, round(0.2 * len(train)))
+            test = train.take(index[:size].sort().values)
+            train = train.take(index[size:].sort().values)
         return Raw(classes, train, test, held_out, passed_over, remarks)
 
 
 def part_of(name: str) -> str | None:
-    """Return which part a folder's or an array's name is for, None where it names no part.
+    """Return the part that the name of a folder or array stands for, None for other names.
 
     >>> [part_of(n) for n in ("Train", "test_set", "val2017", "valid", "held-out", "cats")]
     ['train', 'test', 'held_out', 'held_out', 'held_out', None]

@@ -1,34 +1,34 @@
-"""Class labels of rooms, derived from the segments of their pictures (NYU Depth v2)."""
+"""Class labels of images of rooms, derived from their segments (NYU Depth v2)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# of the 40-class segments of NYU Depth v2: what is in every room says nothing about the room
+# of the 40 segment classes of NYU Depth v2, those that every room has
 BACKGROUND = {"wall", "floor", "ceiling", "otherstructure", "otherfurniture", "otherprop", "void"}
 
 
 def room_labels(
     segments: dict[str, np.ndarray], names: list[str], fewest: int = 20
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, np.ndarray]]:
-    """Derive one class a picture from its segments, for sets without class labels (NYU Depth v2).
+    """Derive one class for each image from its segments, for data sets without class labels.
 
-    label = the object class with the most pixels, among those object classes that are the
-    largest in at least `fewest` training pictures; walls, floors, ceilings and "other" segments
-    are not objects. Pictures that show none of the classes are left out. This is a label of our
-    own making: accuracies on it compare with nothing published.
+    label = the object class with the most pixels, among those object classes that are the largest
+    in at least `fewest` training images; walls, floors, ceilings and "other" segments are not
+    objects. Images without any of these classes are not kept. These labels are defined here only:
+    no published accuracy compares with theirs.
 
     Args:
-        segments: for "train" and perhaps "test", (n, H, W) uint8 places in `names`.
+        segments: for "train" and perhaps "test", (n, H, W) uint8 indices into `names`.
         names: of all segment classes.
-        fewest: training pictures a class needs.
+        fewest: smallest number of training images of a class.
 
     Returns:
-        labels (n,) int64 of each part, the class names, and which pictures are kept (n,) bool.
+        for each part: labels (n,) int64; the class names; for each part: kept images (n,) bool.
     """
     counts = {
-        part: np.stack([np.bincount(p.ravel(), minlength=256)[: len(names)] for p in pictures])
-        for part, pictures in segments.items()
+        part: np.stack([np.bincount(s.ravel(), minlength=256)[: len(names)] for s in images])
+        for part, images in segments.items()
     }
     objects = [i for i, n in enumerate(names) if n.lower().replace(" ", "") not in BACKGROUND]
     train = counts["train"][:, objects]

@@ -1,4 +1,4 @@
-"""What may be asked of a data set; everything is checked before anything is read."""
+"""Settings of a data set, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Side = Annotated[int, Field(ge=4, le=1024)]
 
 
 class DataSettings(BaseModel):
-    """Which samples a run sees, and how they are divided. Unknown keys are refused."""
+    """The samples of a run and their division. Unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -22,39 +22,39 @@ class DataSettings(BaseModel):
     labels_per_class: int | None = Field(
         default=None,
         ge=0,
-        description="labels a class (of the student's) that training sees; 0: none (null: all)",
+        description="labels of each of the student's classes used in training; 0: none, null: all",
     )
     train_size: int | None = Field(
-        default=None, ge=2, description="class-balanced part of the training images that is used"
+        default=None, ge=2, description="number of training images used, class-balanced"
     )
     test_size: int | None = Field(
         default=None,
         ge=2,
-        description="part of the test images that is used, the same for every seed",
+        description="number of test images used, the same for every seed",
     )
     held_out: float | None = Field(
         default=None,
         gt=0,
         le=0.5,
-        description="share of the training images kept for choices (0.2 for digits, else 0.1); "
-        "not where the data have a held-out part (val) of their own",
+        description="share of the training images held out for choices (0.2 for digits, else 0.1); "
+        "not allowed if the data have a held-out part (val)",
     )
     size: Side | tuple[Side, Side] | None = Field(
         default=None,
-        description="resize to this many pixels (height, width); folders: 32 where not given",
+        description="resize to these pixels (height, width); null: 32 for folders, else as read",
     )
     augment: Literal["none", "crop-flip"] = "none"
     padding: int = Field(
-        default=4, ge=0, le=64, description="pixels by which crop-flip moves an image"
+        default=4, ge=0, le=64, description="largest shift of an image by crop-flip, in pixels"
     )
     border: Literal["zeros", "reflect"] = "zeros"
-    drop_gray: bool = Field(default=False, description="leave out pictures without colour")
+    drop_gray: bool = Field(default=False, description="leave out images without colour")
     subset_seed: int | None = Field(
         default=None,
         ge=0,
-        description="seed of the held-out, training and labelled parts (null: run's)",
+        description="seed of the held-out, training and labelled parts; null: that of the run",
     )
-    download: bool = Field(default=False, description="let torchvision download CIFAR")
+    download: bool = Field(default=False, description="whether torchvision may download CIFAR")
 
     @field_validator("source")
     @classmethod

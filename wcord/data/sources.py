@@ -1,4 +1,4 @@
-"""Where images come from: one function a source, one line each in `SOURCES`."""
+"""The sources of data sets: one function and one line in `SOURCES` for each."""
 
 from __future__ import annotations
 
@@ -22,52 +22,53 @@ from wcord.data.split import Split, order
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a source is read: resized to `shape` (height, width) where it has none of its own.
+class ReadOptions:
+    """Options of reading.
 
-    `download` allows torchvision to download CIFAR.
+    `shape` (height, width) is the size of images that are resized on reading; `download` allows
+    torchvision to download CIFAR.
     """
 
     shape: tuple[int, int] | None = None
     download: bool = False
 
 
-def digits(name: str, reading: Reading) -> Raw:
-    """Scikit-learn's 1,797 handwritten digits, 8 × 8 gray, split once for all into 898 and 899.
+def digits(name: str, options: ReadOptions) -> Raw:
+    """Read scikit-learn's 1,797 handwritten digits, 8 × 8 gray: 898 to train, 899 to test.
 
-    Gray levels 0 ... 16 are spread over 0 ... 255.
+    Gray levels 0 ... 16 are scaled to 0 ... 255. The division is the same for every seed.
     """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))[:, None]
     labels = torch.from_numpy(bunch.target.astype(np.int64))
-    place = order(labels, generator(0, "digits-test"), keep_shares=True)
-    # classes take turns in `order`, so both halves have every class's share
-    test, train = place[:899].sort().values, place[899:].sort().values
+    # every prefix of `order` keeps the shares of the classes, so both halves have them
+    index = order(labels, generator(0, "digits-test"), keep_shares=True)
+    test, train = index[:899].sort().values, index[899:].sort().values
     classes = tuple(str(digit) for digit in range(10))
-    everything = Split(images, labels)
-    return Raw(classes, everything.take(train), everything.take(test))
+    samples = Split(images, labels)
+    return Raw(classes, samples.take(train), samples.take(test))
 
 
-def _cifar(which: str, reading: Reading) -> Raw:
+def cifar(name: str, options: ReadOptions) -> Raw:
     """Read CIFAR-10 or CIFAR-100 (Krizhevsky 2009) through torchvision."""
     from filelock import FileLock
     from torchvision import datasets
 
-    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[which]
+    dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     root = data_root()
     advice = "set data.download to true, or point $WCORD_DATA at the folder that holds it"
     try:
-        if reading.download:
+        if options.download:
             root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / f".{which}.lock"):
-                parts = [kind(root, train=train, download=True) for train in (True, False)]
+            with FileLock(root / f".{name}.lock"):
+                parts = [dataset(root, train=train, download=True) for train in (True, False)]
         else:
-            parts = [kind(root, train=train) for train in (True, False)]
+            parts = [dataset(root, train=train) for train in (True, False)]
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{which} cannot be read from {root}: {advice} ({reason})") from error
+        raise ValueError(f"{name} cannot be read from {root}: {advice} ({reason})") from error
     train, test = (
         Split(
             torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
@@ -78,8 +79,8 @@ def _cifar(which: str, reading: Reading) -> Raw:
     return Raw.of(tuple(parts[0].classes), {"train": train, "test": test})
 
 
-def read_npz(path: str, reading: Reading) -> Raw:
-    """Read a user's arrays from an .npz file; see `from_arrays` for the names of the arrays."""
+def npz(path: str, options: ReadOptions) -> Raw:
+    """Read named arrays from an .npz file; see `from_arrays` for the names."""
     file = locate(path)
     try:
         archive = np.load(file, allow_pickle=False)
@@ -89,7 +90,7 @@ def read_npz(path: str, reading: Reading) -> Raw:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "pickle" in reason:  # what numpy takes every unknown file for
+        if "pickle" in reason:  # numpy takes every unknown file for a pickle
             reason = "it is no such file, or holds Python objects"
         raise ValueError(f"{file} cannot be read as an .npz file of plain arrays: {reason}") from (
             error
@@ -97,25 +98,29 @@ def read_npz(path: str, reading: Reading) -> Raw:
     return from_arrays(arrays, name=str(file))
 
 
-def _folder(path: str, reading: Reading) -> Raw:
-    height, width = reading.shape or (32, 32)
+def folder(path: str, options: ReadOptions) -> Raw:
+    """Read images in class folders (see `read_folder`), resized to 32 × 32 by default."""
+    height, width = options.shape or (32, 32)
     return read_folder(locate(path), height, width)
 
 
 class Source(NamedTuple):
-    """How a source is read, whether it needs a path, and what it holds out by default."""
+    """A source of data: how it is read, whether it needs a path, the default of `held_out`.
 
-    read: Callable[[str, Reading], Raw]
+    `read(argument, options)` gets the path, or the name of the source if it needs no path.
+    """
+
+    read: Callable[[str, ReadOptions], Raw]
     needs_path: bool = False
     held_out: float = 0.1
 
 
 SOURCES: dict[str, Source] = {
     "digits": Source(digits, held_out=0.2),
-    "cifar10": Source(_cifar),
-    "cifar100": Source(_cifar),
-    "npz": Source(read_npz, needs_path=True),
-    "folder": Source(_folder, needs_path=True),
+    "cifar10": Source(cifar),
+    "cifar100": Source(cifar),
+    "npz": Source(npz, needs_path=True),
+    "folder": Source(folder, needs_path=True),
 }
 
 
@@ -123,7 +128,7 @@ def check_source(source: str) -> tuple[Source, str]:
     """Return the entry of `SOURCES` and its argument (the path, or the name itself).
 
     Raises:
-        ValueError: no such source, or a path is missing or out of place.
+        ValueError: there is no such source, or its path is missing or not allowed.
     """
     name, colon, path = source.partition(":")
     if name not in SOURCES:

@@ -1,4 +1,4 @@
-"""Samples in memory: integer images, labels, and whatever else is known of each sample."""
+"""Samples in memory: images, labels and extras (depth, boxes), and orders spread over classes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 class Split:
     """n samples: images (n, C, H, W) uint8, labels (n,) int64 and per-sample extras.
 
-    Extras that are understood: "depth" (n, 1, H, W) uint8, "boxes" (n, 4) float32 in pixels of
-    the images (left, top, right, bottom), "gray" (n,) bool for pictures without colour. `ids`
-    (n,) int64 number a sample within its source, test samples after the training ones, so that
-    what is drawn for a sample (noise) stays with it in every subset.
+    Known extras: "depth" (n, 1, H, W) uint8, "boxes" (n, 4) float32 in pixels of the images (left,
+    top, right, bottom), "gray" (n,) bool, true for images without colour. `ids` (n,) int64 number
+    the samples within their source, test samples after the training samples, so that the draws of
+    a sample (noise) are the same in every subset.
     """
 
     images: Tensor
@@ -55,13 +55,14 @@ class Split:
 def order(labels: Tensor, generator: torch.Generator, *, keep_shares: bool = False) -> Tensor:
     """Return a random order of samples whose every prefix is spread over the classes.
 
-    Each class is shuffled; its r-th sample gets the key r (equal numbers a class, as long as
-    they last) or, with `keep_shares`, (r + 1/2)/size of the class (every class keeps its
-    share); the keys are sorted, ties at random.
+    Each class is shuffled. The r-th sample of a class gets the key r (a prefix has equally many
+    samples of each class, until one runs out) or, with `keep_shares`, (r + 1/2)/size of the class
+    (a prefix keeps the share of each class). The keys are sorted, ties at random.
 
     Args:
         labels: (n,) int64.
-        generator: CPU generator that the order is drawn from.
+        generator: on the CPU, for the draws.
+        keep_shares: which key is used.
 
     Returns:
         (n,) int64, a permutation.
@@ -81,7 +82,7 @@ def labelled_part(labels: Tensor, per_class: int | None, generator: torch.Genera
     """Return a bool mask (n,) with exactly `per_class` samples of each class (None: all).
 
     Raises:
-        ValueError: a class has fewer samples than asked for.
+        ValueError: a class has fewer than `per_class` samples.
     """
     if per_class is None:
         return torch.ones(len(labels), dtype=torch.bool)

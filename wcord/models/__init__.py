@@ -1,7 +1,7 @@
-"""Networks by name (`registry`), and any classifier as features, logits and maps (`network`).
+"""Networks by name (`registry`), and features and feature maps of any classifier (`network`).
 
-`output.Output` is what a network returns, `user_modules.adopted` takes a user's module into an
-experiment, `weights.load_weights` reads weight files.
+`output.Output` holds the outputs of a network, `user_modules.wrap_user_module` checks and wraps a
+user's module, `weights.load_weights` reads weight files.
 """
 
 from wcord.models.network import Network

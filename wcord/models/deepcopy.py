@@ -1,4 +1,4 @@
-"""Copies of modules that hold tensors with a graph, which `copy.deepcopy` alone refuses."""
+"""Deep copies of modules that hold tensors with a graph, which `copy.deepcopy` refuses."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 Layers = TypeVar("Layers", bound=nn.Module)
-SHARED = type | FunctionType | BuiltinFunctionType | ModuleType  # by every copy
+SHARED = type | FunctionType | BuiltinFunctionType | ModuleType  # all copies use the same object
 
 
-def copied(module: Layers) -> Layers:
-    """Return a deep copy of a module, whatever it computed before.
+def copy_module(module: Layers) -> Layers:
+    """Return a deep copy of a module, also of one that was run before.
 
-    A module that was used may hold results with a graph: activations that it keeps, the weight
-    that `weight_norm`, `spectral_norm` or pruning computed. The copy holds their values without
-    the graph. Modes, hooks, buffers and devices are the same; the module itself is not changed.
+    A module that was run may hold tensors with a graph: stored activations, the weight that
+    `weight_norm`, `spectral_norm` or pruning computed. The copy holds their values without the
+    graph. Modes, hooks, buffers and devices are copied; the module itself is not changed.
 
     Raises:
-        ValueError: the module holds something that cannot be copied, or lazy layers.
+        ValueError: the module has lazy layers, or an attribute that cannot be copied.
     """
     if any(map(is_lazy, chain(module.parameters(), module.buffers()))):
         raise ValueError(
             f"{type(module).__name__} has lazy layers without a size: run it on a batch first"
         )
     try:
-        return deepcopy(module, without_graphs(module))
-    except Exception as error:  # whatever the parts of a module may raise
+        return deepcopy(module, memo_without_graphs(module))
+    except Exception as error:  # attributes of a user's module may raise any error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{type(module).__name__} cannot be copied: {reason}") from error
 
 
-def without_graphs(whole: Any) -> dict[int, Any]:
-    """Return a memo for `deepcopy`, in which every tensor with a graph has a copy without it."""
+def memo_without_graphs(root: Any) -> dict[int, Any]:
+    """Return a memo for `deepcopy`: a copy without graph of each tensor with one below `root`."""
     memo: dict[int, Any] = {}
-    seen, left = {id(whole)}, [whole]
-    while left:
-        for part in gc.get_referents(left.pop()):
-            if id(part) in seen or isinstance(part, SHARED):
+    seen, stack = {id(root)}, [root]
+    while stack:
+        for value in gc.get_referents(stack.pop()):
+            if id(value) in seen or isinstance(value, SHARED):
                 continue
-            seen.add(id(part))
-            left.append(part)
-            if isinstance(part, Tensor) and not part.is_leaf:
-                memo[id(part)] = part.detach().clone()
+            seen.add(id(value))
+            stack.append(value)
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
     return memo

@@ -1,4 +1,4 @@
-"""Pieces that several families of networks share."""
+"""Layers and initialisation that several families of networks share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 def conv_norm(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Return convolution (no bias, "same" padding), batch norm and, unless told not to, ReLU."""
+    """Return convolution (no bias, "same" padding), batch norm and, with `relu`, ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -33,8 +33,9 @@ def initialise_fan_out(network: nn.Module, linear: float | None = None) -> None:
     """Draw convolutions from N(0, 2/(k²·outputs)), as the CIFAR networks of the literature do.
 
     Args:
-        linear: standard deviation of linear weights, with zero bias; None leaves both as they
-            are.
+        network: its layers are initialised in place.
+        linear: standard deviation of linear weights, with zero bias; None does not change linear
+            layers.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):

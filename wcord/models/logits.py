@@ -1,4 +1,4 @@
-"""Logits, in whatever a classifier returns them."""
+"""Find the logits in the output of a classifier: a tensor, tuple, dict or object."""
 
 from __future__ import annotations
 
@@ -7,55 +7,55 @@ from typing import Any
 
 from torch import Tensor
 
-KEYS = ("logits", "out")  # of dicts
+KEYS = ("logits", "out")  # keys of a dict that may hold the logits
 
 
-def logits_of(answer: Any, count: int, kind: str) -> Tensor:
-    """Return the logits (n, classes) in the answer of a classifier.
+def logits_of(output: Any, count: int, kind: str) -> Tensor:
+    """Return the logits (n, classes) in the output of a classifier.
 
-    They are the answer itself, its attribute `logits`, the first part of a tuple or list, or of
-    a dict what is under "logits" or "out", else the only tensor that has the shape.
+    They are the output itself, its attribute `logits`, or the first entry of a tuple or list. In
+    a dict they are the value of "logits" or "out", else the only tensor of the right shape.
 
     Args:
-        answer: what the module returned.
+        output: the return value of the module.
         count: n, the number of images.
         kind: name of the module's class, for messages.
 
     Raises:
         ValueError: there is no such tensor.
     """
-    found = _found(answer, count, kind)
-    if isinstance(found, Tensor) and _fits(found, count):
-        return found
-    got = type(found).__name__
-    if isinstance(found, Tensor):
-        got = f"{tuple(found.shape)} {found.dtype}".replace("torch.", "")
+    logits = _unpacked(output, count, kind)
+    if isinstance(logits, Tensor) and _fits(logits, count):
+        return logits
+    got = type(logits).__name__
+    if isinstance(logits, Tensor):
+        got = f"{tuple(logits.shape)} {logits.dtype}".replace("torch.", "")
     raise ValueError(
         f"{kind} must return logits (n, classes), a tuple that begins with them, or a dict or "
         f"object with logits; for a batch of {count} it returns {got}"
     )
 
 
-def _found(answer: Any, count: int, kind: str) -> Any:
-    if isinstance(answer, Tensor):
-        return answer
-    if hasattr(answer, "logits"):
-        return _found(answer.logits, count, kind)
-    if isinstance(answer, Mapping):
-        return _found(_of_dict(answer, count, kind), count, kind)
-    if isinstance(answer, tuple | list) and answer:
-        return _found(answer[0], count, kind)
-    return answer
+def _unpacked(output: Any, count: int, kind: str) -> Any:
+    if isinstance(output, Tensor):
+        return output
+    if hasattr(output, "logits"):
+        return _unpacked(output.logits, count, kind)
+    if isinstance(output, Mapping):
+        return _unpacked(_from_dict(output, count, kind), count, kind)
+    if isinstance(output, tuple | list) and output:
+        return _unpacked(output[0], count, kind)
+    return output
 
 
-def _of_dict(answer: Mapping[Any, Any], count: int, kind: str) -> Any:
+def _from_dict(output: Mapping[Any, Any], count: int, kind: str) -> Any:
     for key in KEYS:
-        if key in answer:
-            return answer[key]
-    fit = [v for v in answer.values() if isinstance(v, Tensor) and _fits(v, count)]
-    if len(fit) == 1:
-        return fit[0]
-    keys = ", ".join(map(repr, answer)) or "nothing"
+        if key in output:
+            return output[key]
+    candidates = [v for v in output.values() if isinstance(v, Tensor) and _fits(v, count)]
+    if len(candidates) == 1:
+        return candidates[0]
+    keys = ", ".join(map(repr, output)) or "nothing"
     raise ValueError(f"{kind} returns a dict with {keys}: put its logits under the key 'logits'")
 
 

@@ -39,8 +39,8 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """MobileNetV2 whose widths are multiplied by `width`; the last stays 1,280.
 
-    Differs from the original as the benchmark's does: plain ReLU, a stage of stride 1 instead
-    of 2 (32 × 32 images end as 2 × 2), no dropout.
+    As in the benchmark, and unlike the original: plain ReLU, a stage of stride 1 instead of 2
+    (the last feature maps of a 32 × 32 image are 2 × 2), no dropout.
     """
 
     def __init__(self, width: float, channels: int, classes: int) -> None:
@@ -51,8 +51,8 @@ class MobileNetV2(nn.Module):
         for expansion, full, count, stride in STAGES:
             outputs = int(full * width)
             stage: list[nn.Module] = []
-            for place in range(count):
-                stage.append(InvertedResidual(inputs, outputs, 1 if place else stride, expansion))
+            for block in range(count):
+                stage.append(InvertedResidual(inputs, outputs, 1 if block else stride, expansion))
                 inputs = outputs
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)

@@ -1,4 +1,4 @@
-"""Any classifier as features, logits and stage maps, without editing it."""
+"""Features, logits and feature maps of any classifier, whose code is not changed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from wcord.models.deepcopy import without_graphs
-from wcord.models.feature_layers import Shape, first_argument, flat, read
+from wcord.models.deepcopy import memo_without_graphs
+from wcord.models.feature_layers import (
+    Shape,
+    find_feature_layers,
+    first_argument,
+    mean_over_positions,
+)
 from wcord.models.logits import logits_of
 from wcord.models.output import Output
 
 
-class Tap:
-    """A hook that keeps what passes it while it is on, until that is taken.
+class Recorder:
+    """A hook that stores the inputs or outputs of one layer between `start` and `stop`.
 
-    Hooks are bound methods of plain objects, so a deep copy or a pickle of a network listens to
-    itself and not to the original.
+    Hooks are bound methods of plain objects, so the hooks of a deep copy or a pickle of a network
+    record the copy and not the original.
     """
 
     def __init__(self) -> None:
@@ -27,60 +32,61 @@ class Tap:
         self.values: list[Any] = []
 
     def start(self) -> None:
-        """Forget what was kept, and keep what passes from here on."""
+        """Store values from now on, in an empty list."""
         self.on, self.values = True, []
 
-    def before(self, layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
-        """Keep a layer's input."""
+    def record_input(
+        self, layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        """Store the input of a layer (a forward pre-hook)."""
         if self.on:
             self.values.append(first_argument(inputs, options))
 
-    def after(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep a layer's output."""
+    def record_output(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """Store the output of a layer (a forward hook)."""
         if self.on:
             self.values.append(output)
 
-    def take(self) -> list[Any]:
-        """Return what was kept, one value a call, forget it, and keep nothing more."""
+    def stop(self) -> list[Any]:
+        """Return the stored values, one for each call, and stop storing."""
         values = self.values
         self.on, self.values = False, []
         return values
 
 
 class Network(nn.Module):
-    """A classifier whose penultimate features can be read: forward(x) -> Output.
+    """A classifier with its penultimate features and feature maps: forward(x) -> Output.
 
-    A copy of the module is run on noise (when the first batch comes, or at once where `shape` is
-    given) to find its classifier: the last linear (or convolutional) layer whose output is the
-    logits. Features are what enters that layer, averaged over positions where it is a
-    convolution. Where the module calls it several times for an image, with inputs hᵢ,
+    A copy of the module is run on noise (at the first batch, or at once if `shape` is given) to
+    find its classifier: the last linear (or convolutional) layer whose output is the logits.
+    Features are the input of that layer, averaged over positions if it is a convolution. If the
+    module calls it several times for an image, with inputs hᵢ,
 
         features = Σᵢ cᵢ hᵢ / Σᵢ |cᵢ|,   logits = Σᵢ cᵢ classifier(hᵢ)
 
-    with cᵢ measured on the noise in either mode, and equal cᵢ where the logits are no such sum.
-    So the mean of the logits of two views has the mean of their features. Maps are the last
-    outputs at each spatial size before the classifier, shallow to deep, of layers that are
-    called once.
+    with cᵢ measured on the noise in each mode, and equal cᵢ if the logits are no such sum: features
+    are averaged as logits are. Feature maps are the last output at each spatial size before the
+    classifier, shallow to deep, of layers that are called once.
 
-    The module gets hooks that read; its code, weights, statistics and modes are not touched.
-    What was frozen by hand when it was wrapped stays so under `train`: layers in evaluation mode
-    while the module is in training mode, and normalisation layers whose weights do not require
-    a gradient. `state_dict` has the module's own names, without a prefix. A deep copy can be
-    made at any time; it holds no graph.
+    The module gets hooks that read; its code, weights, statistics and modes do not change. Layers
+    that were frozen before it was wrapped stay frozen under `train`: layers in evaluation mode
+    while the module is in training mode, and normalisation layers whose weights do not require a
+    gradient. `state_dict` has the module's own names, without a prefix. A deep copy is possible at
+    any time and holds no graph.
 
     Args:
         module: takes (n, C, H, W) and returns logits (n, classes), or a tuple that begins with
-            them, or a dict or an object with `logits`. Of a compiled or parallel module, the
-            module inside is used.
-        shape: (C, H, W) of the images it will see. Give it before compiling or exporting.
-        classifier: name of the final layer, where it is not found by itself.
+            them, or a dict or an object with `logits`. A compiled or parallel module is unwrapped.
+        shape: (C, H, W) of the images. Give it before compiling or exporting.
+        classifier: name of the final layer; None: found as above.
 
     Attributes:
-        feature_dim, classes, map_shapes: sizes of features, logits and maps, once it has run.
+        feature_dim, classes, map_shapes: sizes of features, logits and feature maps; 0 and () until
+            the layers are found.
 
     Raises:
-        ValueError: the module does not take such images, no final layer is found, or (when it
-            runs) it calls that layer another number of times than on the noise.
+        ValueError: the module does not take images of this shape, no final layer is found, or (in
+            `forward`) that layer is called a different number of times than on the noise.
     """
 
     def __init__(
@@ -95,68 +101,68 @@ class Network(nn.Module):
         self.classifier: str | None = classifier
         self.feature_dim = self.classes = 0
         self.map_shapes: tuple[Shape, ...] = ()
-        self._frozen: list[str] = frozen + _frozen_by_hand(self.module)
+        self._frozen: list[str] = frozen + _frozen_layers(self.module)
         self._shares: dict[bool, tuple[float, ...]] = {}
-        self._features: Tap | None = None
-        self._maps: tuple[Tap, ...] = ()
+        self._features: Recorder | None = None
+        self._maps: tuple[Recorder, ...] = ()
         if shape is not None:
-            self._listen(shape)
+            self._attach_recorders(shape)
 
-    def _listen(self, shape: Shape) -> Tap:
-        """Find classifier and stages, and put a tap on each."""
-        found = read(self.module, shape, self.classifier)
-        self.classifier, self._shares = found.head, found.shares
-        self.feature_dim, self.classes = found.feature_dim, found.classes
-        self.map_shapes = tuple(found.stages.values())
-        self._features, self._maps = Tap(), tuple(Tap() for _ in found.stages)
-        head = self.module.get_submodule(found.head)
-        head.register_forward_pre_hook(self._features.before, with_kwargs=True)
-        for tap, stage in zip(self._maps, found.stages, strict=True):
-            self.module.get_submodule(stage).register_forward_hook(tap.after)
+    def _attach_recorders(self, shape: Shape) -> Recorder:
+        """Find classifier and stages and record them; return the recorder of the classifier."""
+        layers = find_feature_layers(self.module, shape, self.classifier)
+        self.classifier, self._shares = layers.classifier, layers.shares
+        self.feature_dim, self.classes = layers.feature_dim, layers.classes
+        self.map_shapes = tuple(layers.stages.values())
+        self._features, self._maps = Recorder(), tuple(Recorder() for _ in layers.stages)
+        classifier = self.module.get_submodule(layers.classifier)
+        classifier.register_forward_pre_hook(self._features.record_input, with_kwargs=True)
+        for recorder, stage in zip(self._maps, layers.stages, strict=True):
+            self.module.get_submodule(stage).register_forward_hook(recorder.record_output)
         return self._features
 
     def forward(self, images: Tensor, maps: bool = False) -> Output:
-        """Return features (n, feature_dim), logits (n, classes) and, if asked for, maps."""
-        tap = self._features
-        if tap is None:
-            tap = self._listen((images.shape[1], images.shape[2], images.shape[3]))
-        stages = self._maps if maps else ()
-        for listener in (tap, *stages):
-            listener.start()
+        """Return features (n, feature_dim), logits (n, classes) and, with `maps`, feature maps."""
+        features = self._features
+        if features is None:
+            features = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
+        recorders = (features, *(self._maps if maps else ()))
+        for recorder in recorders:
+            recorder.start()
         try:
-            answer = self.module(images)
+            output = self.module(images)
         finally:
-            inputs, *kept = [listener.take() for listener in (tap, *stages)]
+            inputs, *stages = [recorder.stop() for recorder in recorders]
         kind = type(self.module).__name__
-        logits = logits_of(answer, len(images), kind)
-        if not all(kept):
-            raise ValueError(f"{kind} leaves out a layer that ends a stage, so its maps are lost")
-        return Output(self._combined(inputs), logits, tuple(values[-1] for values in kept))
+        logits = logits_of(output, len(images), kind)
+        if not all(stages):
+            raise ValueError(f"{kind} did not call a layer that ends a stage: feature maps missing")
+        return Output(self._combined(inputs), logits, tuple(values[-1] for values in stages))
 
     def _combined(self, inputs: list[Any]) -> Tensor:
-        """Return the features, of the inputs of every call of the classifier."""
+        """Return the features from the inputs of all calls of the classifier."""
         if len(inputs) == 1:
-            return flat(inputs[0])
+            return mean_over_positions(inputs[0])
         shares = self._shares.get(self.module.training, ())
         if len(inputs) != len(shares):
             mode = "training" if self.module.training else "evaluation"
             raise ValueError(
                 f"{type(self.module).__name__} in {mode} mode calls its classifier "
                 f"{self.classifier!r} {len(inputs)} times, and not {len(shares)} times as when it "
-                "was read: name another final layer by classifier="
+                "was wrapped: name another final layer by classifier="
             )
-        weighted = zip(shares, inputs, strict=True)
-        return torch.stack([share * flat(value) for share, value in weighted if share]).sum(0)
+        pairs = zip(shares, inputs, strict=True)
+        return torch.stack([share * mean_over_positions(h) for share, h in pairs if share]).sum(0)
 
     def train(self, mode: bool = True) -> Network:
-        """Set the mode; what was frozen by hand stays in evaluation mode."""
+        """Set the mode; frozen layers stay in evaluation mode."""
         super().train(mode)
         for name in self._frozen:
             self.module.get_submodule(name).training = False
         return self
 
     def state_dict(self, *args: Any, **options: Any) -> Any:
-        """Return the module's own state, under its own names."""
+        """Return the state of the module, without a prefix."""
         return self.module.state_dict(*args, **options)
 
     def _load_from_state_dict(
@@ -167,10 +173,10 @@ class Network(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
-        memo |= without_graphs(self)
-        twin = memo[id(self)] = type(self).__new__(type(self))
-        twin.__setstate__(deepcopy(self.__getstate__(), memo))
-        return twin
+        memo |= memo_without_graphs(self)
+        copy = memo[id(self)] = type(self).__new__(type(self))
+        copy.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copy
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -181,14 +187,14 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return module if inner is None else unwrapped(inner)
 
 
-def _frozen_by_hand(module: nn.Module) -> list[str]:
-    """Return the layers that stay in evaluation mode (see `Network`), by name."""
-    frozen = []
+def _frozen_layers(module: nn.Module) -> list[str]:
+    """Return the names of the layers that stay in evaluation mode (see `Network`)."""
+    names = []
     for name, layer in module.named_modules():
-        stands = module.training and not layer.training
+        frozen = module.training and not layer.training
         if isinstance(layer, _NormBase):
             weights = list(layer.parameters(recurse=False))
-            stands |= bool(weights) and not any(weight.requires_grad for weight in weights)
-        if name and stands:
-            frozen.append(name)
-    return frozen
+            frozen |= bool(weights) and not any(weight.requires_grad for weight in weights)
+        if name and frozen:
+            names.append(name)
+    return names

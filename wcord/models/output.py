@@ -1,18 +1,21 @@
-"""What a network returns for a batch: features, logits and stage maps."""
+"""The output of a network for a batch: features, logits and feature maps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Output:
-    """What one network says of one batch.
+    """The output of one network for n samples.
 
     features (n, dim) are the inputs of the classifier (penultimate layer), logits
-    (n, classes) its outputs, maps (n, channels, height, width) the stages before them.
+    (n, classes) its outputs, maps (n, channels, height, width) the outputs of the stages
+    before it, shallow to deep; () where they were not requested.
     """
 
     features: Tensor
@@ -20,17 +23,17 @@ class Output:
     maps: tuple[Tensor, ...] = ()
 
     def detach(self) -> Output:
-        """Return the same numbers, cut from the graph."""
-        return Output(
-            self.features.detach(), self.logits.detach(), tuple(m.detach() for m in self.maps)
-        )
+        """Return the same numbers without their gradients."""
+        return self._each(Tensor.detach)
 
-    def take(self, place: Tensor) -> Output:
-        """Return the rows `place` (m,) of every part."""
-        return Output(self.features[place], self.logits[place], tuple(m[place] for m in self.maps))
+    def take(self, index: Tensor) -> Output:
+        """Return the samples `index` (m,)."""
+        return self._each(lambda values: values[index])
 
-    def float(self) -> Output:
-        """Return the same numbers in float32, in which losses are computed."""
-        return Output(
-            self.features.float(), self.logits.float(), tuple(m.float() for m in self.maps)
-        )
+    def at_least_float32(self) -> Output:
+        """Return half-precision values in float32, in which losses are computed."""
+        return self if self.features.dtype == torch.float64 else self._each(Tensor.float)
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Output:
+        maps = tuple(function(values) for values in self.maps)
+        return Output(function(self.features), function(self.logits), maps)

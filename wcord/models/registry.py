@@ -1,7 +1,7 @@
 """Networks by name; each is one line in `MODELS` or one rule in `FAMILIES`.
 
-`build` gives a plain module; `Network` reads penultimate features and stage maps of any module.
-`own.adopted` takes a user's module into an experiment, `weights.load_weights` reads weight files.
+`build` returns a plain module with random weights; `wcord.models.network.Network` adds its features
+and feature maps.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from torch import nn
 
 from wcord.compute.seeds import seed_of
 from wcord.models.mobilenet import MobileNetV2
-from wcord.models.network import Network
 from wcord.models.resnet import cifar_resnet, resnet50
 from wcord.models.shufflenet import shufflenet_v1, shufflenet_v2
 from wcord.models.small import SmallNet
 from wcord.models.torchvision_models import torchvision_model
 from wcord.models.vgg import VGG
 from wcord.models.wide_resnet import WideResNet
-
-__all__ = ["FAMILIES", "MODELS", "Network", "build", "check_model", "parameter_count"]
 
 Size = tuple[int, int]
 Builder = Callable[[int, Size, int], nn.Module]  # channels, (height, width), classes
@@ -58,7 +55,7 @@ def _small(argument: str, channels: int, size: Size, classes: int) -> nn.Module:
     return SmallNet(channels, size, classes, tuple(widths), features)
 
 
-# prefix:ARGUMENT, the form of the argument, what it is called in messages
+# by prefix of prefix:ARGUMENT: builder, pattern of the argument, example for messages
 FAMILIES: dict[str, tuple[Callable[[str, int, Size, int], nn.Module], str, str]] = {
     "small": (_small, r"[1-9]\d*(-[1-9]\d*)+", "small:4-8-16 (convolutions 4 and 8, 16 features)"),
     "torchvision": (torchvision_model, r"\w+", "torchvision:NAME"),
@@ -66,15 +63,15 @@ FAMILIES: dict[str, tuple[Callable[[str, int, Size, int], nn.Module], str, str]]
 
 
 def check_model(name: str) -> str:
-    """Return a model's name as `MODELS` spells it (wrn_16_2 is wrn-16-2).
+    """Return a model's name in the spelling of `MODELS` (wrn-16-2 for wrn_16_2).
 
     Raises:
         ValueError: there is no such model; the nearest is named.
     """
     family, colon, argument = name.partition(":")
     if colon and family in FAMILIES:
-        _, form, example = FAMILIES[family]
-        if not re.fullmatch(form, argument):
+        _, pattern, example = FAMILIES[family]
+        if not re.fullmatch(pattern, argument):
             raise ValueError(f"model {name!r} is not understood: write {example}")
         return name
     plain = name.lower().replace("_", "-")
@@ -90,12 +87,12 @@ def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> 
 
     Args:
         name: in `MODELS`, or small:WIDTHS-FEATURES, or torchvision:NAME.
-        channels, size: of the images it will see; size is (height, width), pixels.
+        channels, size: of the images; size is (height, width) in pixels.
         classes: number of logits.
-        seed: keys the initial weights; the caller makes it differ between teacher and student.
+        seed: of the initial weights; callers give teacher and student different ones.
 
     Raises:
-        ValueError: unknown name, or a network that cannot be built for such images.
+        ValueError: unknown name, or the network cannot be built for such images.
     """
     name = check_model(name)
     family, colon, argument = name.partition(":")

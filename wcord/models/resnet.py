@@ -52,10 +52,10 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """A 3 × 3 stem, stages of residual blocks that halve the picture, mean and classifier.
+    """A 3 × 3 stem, stages of residual blocks that halve the feature maps, mean and classifier.
 
     Args:
-        channels, classes: of images and logits.
+        channels, classes: number of channels of the images, number of logits.
         block: BasicBlock or Bottleneck.
         blocks: number of blocks of each stage.
         stem: width of the stem.
@@ -77,8 +77,8 @@ class ResNet(nn.Module):
         inputs = stem
         for number, (count, width) in enumerate(zip(blocks, widths, strict=True)):
             stage: list[nn.Module] = []
-            for place in range(count):
-                stage.append(block(inputs, width, 2 if number and not place else 1))
+            for position in range(count):
+                stage.append(block(inputs, width, 2 if number and position == 0 else 1))
                 inputs = width * block.expansion
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)

@@ -1,6 +1,6 @@
 """ShuffleNet V1 (Zhang et al. 2018) and V2 (Ma et al. 2018) for 32 × 32 images.
 
-Both in the form of the CRD benchmark: a 1 × 1 stem and three stages that halve the picture.
+Both as in the CRD benchmark: a 1 × 1 stem and three stages that halve the feature maps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def shuffle(maps: Tensor, groups: int) -> Tensor:
 class GroupedBlock(nn.Module):
     """V1's bottleneck: grouped 1 × 1, shuffle, 3 × 3 by channel, grouped 1 × 1.
 
-    With stride 2 the averaged input is appended to the channels, else it is added.
+    With stride 2 the averaged input is appended as further channels, else the input is added.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
@@ -45,7 +45,7 @@ class GroupedBlock(nn.Module):
 
 
 class SplitBlock(nn.Module):
-    """V2's unit: one half of the channels passes, the other goes through three convolutions."""
+    """V2's unit: three convolutions change one half of the channels, the other stays."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class SplitBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """V2's unit of stride 2: both branches see all channels and give half of the output."""
+    """V2's unit of stride 2: two branches take all channels and give half of the output each."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Small convolutional networks for pictures of a few pixels, the digits above all."""
+"""Small convolutional networks for images of a few pixels, such as the 8 × 8 digits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 class SmallNet(nn.Module):
     """3 × 3 convolutions with batch norm, ReLU and max pooling, then one hidden layer.
 
-    Pictures are halved between convolutions (while 4 pixels are left) and pooled to 2 × 2 at
-    the end, so any size can be taken. For 8 × 8 gray digits, widths (32, 64) and 64 features
-    make 36,010 parameters, widths (4, 8) and 16 features 1,046.
+    Feature maps are halved between convolutions (sides of at least 4 pixels) and pooled to about
+    2 × 2 at the end, so images of any size fit. For 8 × 8 gray digits, widths (32, 64) and 64
+    features make 36,010 parameters, widths (4, 8) and 16 features 1,046.
 
     Args:
-        channels, size: of the images; size is (height, width).
+        channels, size: of the images; size is (height, width) in pixels.
         classes: number of logits.
         widths: channels of each convolution.
         features: width of the penultimate layer.

@@ -12,8 +12,8 @@ from torch import nn
 def torchvision_model(name: str, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
     """Return a torchvision classifier for images of `channels` × `size`.
 
-    Where images do not have 3 channels its first convolution is replaced by one that takes
-    them; vision transformers are told the size of a square image.
+    If `channels` is not 3, its first convolution is replaced by one for `channels`. Vision
+    transformers are built for square images of `size`.
 
     Raises:
         ValueError: torchvision has no such classifier (the nearest is named), or it cannot be
@@ -39,11 +39,11 @@ def torchvision_model(name: str, channels: int, size: tuple[int, int], classes: 
     except (ValueError, AssertionError, RuntimeError) as error:
         raise ValueError(f"torchvision:{name} cannot be built for {size}: {error}") from error
     if channels != 3:
-        _retune_stem(model, channels)
+        _replace_stem(model, channels)
     return model
 
 
-def _retune_stem(model: nn.Module, channels: int) -> None:
+def _replace_stem(model: nn.Module, channels: int) -> None:
     """Replace the first convolution by one that takes another number of channels."""
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.in_channels == 3:

@@ -1,74 +1,69 @@
-"""A user's own module, taken into an experiment: copied, run once, and refused in one line."""
+"""Check a user's module and wrap a copy of it as a `Network`; errors are one line."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from wcord.models.deepcopy import copied
+from wcord.models.deepcopy import copy_module
 from wcord.models.feature_layers import Shape
 from wcord.models.network import Network, unwrapped
 from wcord.models.output import Output
 from wcord.models.weights import not_finite
 
 
-def adopted(
+def wrap_user_module(
     module: nn.Module,
     shape: Shape,
     classes: int,
     side: str,
     classifier: str | None = None,
 ) -> Network:
-    """Return a copy of a user's module as a network, once it is known to do for its side.
+    """Return a copy of a user's module as a network, after a trial run that checks it.
 
-    Only copies run: the module keeps its modes, hooks, statistics, gradients and whatever its
-    code stores, and the network is in the state in which the module was.
+    Only copies are run: the module does not change, and the network has the state of the module.
 
     Args:
         module: takes float32 images (n, *shape) and returns logits (see `Network`).
-        shape: (C, H, W).
-        classes: number of logits that the side's labels need.
-        side: "teacher" or "student"; a student must have weights that training can move.
-        classifier: name of the final layer, where it is not found by itself.
+        shape: (C, H, W) of an image.
+        classes: number of logits that its label set needs.
+        side: "teacher" or "student"; a student must have trainable weights.
+        classifier: name of the final layer; None: found by `Network`.
 
     Raises:
-        ValueError: what is wrong, in one line that begins with the side.
+        ValueError: the module does not fit; one line that begins with the side.
     """
     if not isinstance(module, nn.Module):
         raise ValueError(f"{side}: a torch.nn.Module is needed, not {type(module).__name__}")
     try:
-        return _examined(module, shape, classes, side == "student", classifier)
+        return _checked(module, shape, classes, side == "student", classifier)
     except ValueError as error:
         raise ValueError(f"{side}: {error}") from error
 
 
-def _examined(
-    module: nn.Module,
-    shape: Shape,
-    classes: int,
-    trains: bool,
-    classifier: str | None,
+def _checked(
+    module: nn.Module, shape: Shape, classes: int, trained: bool, classifier: str | None
 ) -> Network:
-    twin = copied(module if isinstance(module, Network) else unwrapped(module))
-    kind = type(unwrapped(twin)).__name__
-    weights = dict(twin.named_parameters())
+    copy = copy_module(module if isinstance(module, Network) else unwrapped(module))
+    kind = type(unwrapped(copy)).__name__
+    weights = dict(copy.named_parameters())
     if any(weight.is_meta for weight in weights.values()):
         raise ValueError(f"the weights of {kind} are on the meta device and have no values")
-    network = Network(twin, shape, classifier)
-    if broken := not_finite(weights | dict(twin.named_buffers()), weights):
-        raise ValueError(f"{kind} has {broken}: give it finite weights")
-    answer = _run(network, shape, training=False)
-    if answer.logits.shape[1] != classes:
+    network = Network(copy, shape, classifier)
+    if fault := not_finite(weights | dict(copy.named_buffers()), weights):
+        raise ValueError(f"{kind} has {fault}: give it finite weights")
+    output = _run(network, shape, training=False)
+    if output.logits.shape[1] != classes:
         raise ValueError(
-            f"{kind} answers {answer.logits.shape[1]} numbers an image, but its label set has "
+            f"{kind} returns {output.logits.shape[1]} logits an image, but its label set has "
             f"{classes} classes"
         )
-    for name, values in (("logits", answer.logits), ("features", answer.features)):
+    for name, values in (("logits", output.logits), ("features", output.features)):
         if not values.isfinite().all():
             raise ValueError(f"the {name} of {kind} are NaN or infinite for pixels in [0, 1]")
-    if trains and not any(weight.requires_grad for weight in weights.values()):
-        raise ValueError(f"no weight of {kind} has requires_grad, so none can move")
-    if trains and not _run(network, shape, training=True).logits.requires_grad:
+    if trained and not any(weight.requires_grad for weight in weights.values()):
+        raise ValueError(f"no weight of {kind} has requires_grad, so none can be trained")
+    if trained and not _run(network, shape, training=True).logits.requires_grad:
         raise ValueError(
             f"the logits of {kind} carry no gradient: its forward detaches them or uses no_grad"
         )
@@ -76,15 +71,15 @@ def _examined(
 
 
 def _run(network: Network, shape: Shape, training: bool) -> Output:
-    """Return what a copy of a network gives for two images of random pixels in [0, 1]."""
-    trial = copied(network).train(training)
+    """Return the output of a copy of a network for two images of random pixels in [0, 1]."""
+    copy = copy_module(network).train(training)
     first = next(network.parameters(), torch.empty(0))
     pixels = torch.rand((2, *shape), generator=torch.Generator().manual_seed(1)).to(first.device)
-    drawn = [first.device] if first.device.type == "cuda" else []
+    devices = [first.device] if first.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(drawn), torch.set_grad_enabled(training):
-            return trial(pixels)
-    except Exception as error:  # whatever a user's code may raise
+        with torch.random.fork_rng(devices), torch.set_grad_enabled(training):
+            return copy(pixels)
+    except Exception as error:  # a user's module may raise any error
         kind = type(network.module).__name__
         if first.dtype != torch.float32:
             reason = f"its weights are {first.dtype}, so give module.float()"

@@ -14,8 +14,8 @@ WIDTHS = (64, 128, 256, 512, 512)
 class VGG(nn.Module):
     """Five stages of `repeat` 3 × 3 convolutions, pooled in between, then mean and classifier.
 
-    There is a pooling layer before each of the stages 2 to 5 while the picture has more than 4
-    pixels a side: three for 32 × 32 and four for 64 × 64, as in the CRD benchmark.
+    A pooling layer precedes each of the stages 2 to 5 as long as the feature maps have more than 4
+    pixels a side: three for 32 × 32 images and four for 64 × 64, as in the CRD benchmark.
 
     Args:
         repeat: convolutions a stage; 1 is VGG-8, 2 is VGG-13 (fully connected layers counted).
@@ -30,9 +30,9 @@ class VGG(nn.Module):
                 stages.append(nn.MaxPool2d(2))
                 side //= 2
             stage: list[nn.Module] = []
-            for place in range(repeat):
+            for position in range(repeat):
                 stage += [
-                    nn.Conv2d(outputs if place else inputs, outputs, 3, padding=1),
+                    nn.Conv2d(outputs if position else inputs, outputs, 3, padding=1),
                     nn.BatchNorm2d(outputs),
                     nn.ReLU(),
                 ]

@@ -1,4 +1,4 @@
-"""Weights from files that other programs wrote: .safetensors, .pth, .pt, .ckpt, .bin."""
+"""Load weights from files of other programs: .safetensors, .pth, .pt, .ckpt, .bin."""
 
 from __future__ import annotations
 
@@ -17,63 +17,62 @@ from torch import Tensor, nn
 
 from wcord.models.network import unwrapped
 
-# of a checkpoint, where the state dict may lie
+# keys of a checkpoint that may hold the state dict
 KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "teacher", "student")
-# what data parallel, torch.compile and training frameworks put before every name
+# put before every name by data parallel, torch.compile and training frameworks
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin, today's and old ones
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # first bytes of files of torch.save, new and old format
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a file's weights into a network, all of them or none.
 
-    The state dict is the file's content or lies in it under one of `KEYS`; prefixes such as
-    `module.` are stripped where names then fit better. Files of torch.save are read with
-    weights_only=True, so no code of theirs runs. `num_batches_tracked` may be missing.
+    The state dict is the content of the file or lies in it under one of `KEYS`; prefixes such as
+    `module.` are removed if more names fit without them. Files of torch.save are read with
+    weights_only=True, so no code in them runs. `num_batches_tracked` may be missing.
 
     Args:
-        network: takes the weights, on its device and in its precision.
-        path: the kind of file is told by its content, not by its suffix.
+        network: keeps its device and precision.
+        path: the format is recognised by the content, not by the suffix.
 
     Raises:
         ValueError: the file cannot be read, its weights do not fit (the keys are named), or they
             hold NaN or infinity.
     """
     module = unwrapped(network)
-    wanted = module.state_dict()
-    given = _without_prefix(_read(path), wanted.keys())
-    counters = {key: n for key, n in wanted.items() if key.endswith("num_batches_tracked")}
-    given = counters | given
-    if faults := _faults(given, wanted):
-        raise ValueError(f"{path} does not fit {type(module).__name__}: {'; '.join(faults)}")
-    if broken := not_finite(given, dict(module.named_parameters())):
-        raise ValueError(f"{path} holds {broken}: use the weights of an earlier epoch")
+    expected = module.state_dict()
+    counters = {key: n for key, n in expected.items() if key.endswith("num_batches_tracked")}
+    state = counters | _without_prefix(_read(path), expected.keys())
+    if mismatches := _mismatches(state, expected):
+        raise ValueError(f"{path} does not fit {type(module).__name__}: {'; '.join(mismatches)}")
+    if fault := not_finite(state, dict(module.named_parameters())):
+        raise ValueError(f"{path} holds {fault}: use the weights of an earlier epoch")
     try:
-        module.load_state_dict(given)
-    except Exception as error:  # of a module that loads in a way of its own
+        module.load_state_dict(state)
+    except Exception as error:  # a module may have its own way to load
         raise ValueError(f"{path} does not fit {type(module).__name__}: {_line(error)}") from error
 
 
 def fingerprint(path: Path) -> str:
-    """Return a digest (hexadecimal) of the weights in a file, whatever the kind of file.
+    """Return a digest (hexadecimal) of the weights in a file, the same for every format.
 
     Raises:
         ValueError: the file cannot be read, or holds no state dict.
     """
-    found = hashlib.blake2b(digest_size=12)
+    digest = hashlib.blake2b(digest_size=12)
     for name, value in sorted(_read(path).items()):
         if isinstance(value, Tensor):
-            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            found.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         else:
-            found.update(f"{name} {value!r}".encode())
-    return found.hexdigest()
+            digest.update(f"{name} {value!r}".encode())
+    return digest.hexdigest()
 
 
 def not_finite(tensors: Mapping[str, Tensor], parameters: Collection[str]) -> str | None:
-    """Return "NaN in NAME" or "infinity in NAME" for the first such tensor; None without.
+    """Return "NaN in NAME" or "infinity in NAME" for the first such tensor, else None.
 
-    Infinity counts in parameters alone: buffers such as masks may hold it.
+    Infinity is a fault in parameters only: buffers such as masks may hold it.
     """
     for name, value in tensors.items():
         if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -99,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> Any:
-    """Return what a file holds, by its first bytes."""
+    """Return the content of a file, whose format its first bytes tell."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name the weight file in it")
     try:
@@ -135,14 +134,14 @@ def _unpacked(path: Path, unpack: Callable[[BinaryIO], Any]) -> Any:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old pickles and TorchScript
             return unpack(file)
-    except Exception as error:  # whatever a damaged file makes a reader raise
+    except Exception as error:  # a damaged file may raise any error
         text = str(error)
         if isinstance(error, UnpicklingError) or "TorchScript" in text:
-            named = re.search(r"GLOBAL (\S+)", text)
+            name = re.search(r"GLOBAL (\S+)", text)
             program = "TorchScript" if "TorchScript" in text else "something"
             raise ValueError(
-                f"{path} holds {named[1] if named else program} beside tensors, which is not "
-                "loaded as it could run code: save the tensors alone, by "
+                f"{path} holds {name[1] if name else program} beside tensors, which is not loaded "
+                "because it could run code: save the tensors only, by "
                 "torch.save(module.state_dict(), path)"
             ) from error
         raise ValueError(f"{path} is damaged or cut off: {_line(error)}") from error
@@ -160,25 +159,25 @@ def _state(content: Any) -> dict[str, Any] | None:
     return None
 
 
-def _without_prefix(state: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-    """Return the state with as many common prefixes stripped as make most names fit."""
+def _without_prefix(state: dict[str, Any], expected: Collection[str]) -> dict[str, Any]:
+    """Return the state without those common prefixes without which the most names fit."""
     candidates = [state]
     while shared := [p for p in PREFIXES if all(key.startswith(p) for key in candidates[-1])]:
         last = candidates[-1]
         candidates.append({key.removeprefix(shared[0]): value for key, value in last.items()})
-    return max(candidates, key=lambda names: len(names.keys() & set(wanted)))
+    return max(candidates, key=lambda names: len(names.keys() & set(expected)))
 
 
-def _faults(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return what of a state dict does not fit, a few words for each kind of fault."""
-    missing = [key for key in wanted if key not in given]
-    unexpected = [key for key in given if key not in wanted]
+def _mismatches(state: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of mismatch between two state dicts, each with the keys."""
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
     other = [
-        f"{key} is {tuple(given[key].shape)} in the file and {tuple(value.shape)} in the network"
-        for key, value in wanted.items()
+        f"{key} is {tuple(state[key].shape)} in the file and {tuple(value.shape)} in the network"
+        for key, value in expected.items()
         if isinstance(value, Tensor)
-        and isinstance(given.get(key), Tensor)
-        and given[key].shape != value.shape
+        and isinstance(state.get(key), Tensor)
+        and state[key].shape != value.shape
     ]
     kinds = {"missing keys": missing, "unexpected keys": unexpected, "other shapes": other}
     return [f"{kind}: {_listed(names)}" for kind, names in kinds.items() if names]

@@ -45,8 +45,8 @@ class WideResNet(nn.Module):
         inputs = 16
         for number, width in enumerate((16 * factor, 32 * factor, 64 * factor)):
             stage: list[nn.Module] = []
-            for place in range(count):
-                stage.append(WideBlock(inputs, width, 2 if number and not place else 1))
+            for position in range(count):
+                stage.append(WideBlock(inputs, width, 2 if number and position == 0 else 1))
                 inputs = width
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)

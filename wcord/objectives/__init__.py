@@ -1,6 +1,6 @@
-"""The loss terms, one file a family; `registry.TERMS` names them, `objective.Objective` adds them.
+"""The loss terms, one file a family: `TERMS` lists them by name, `Objective` is their weighted sum.
 
-`term.Term` says what a term is: its settings, what it is given, and what it returns.
+`term.Term` is the base class of a term; `registry` is the place to add one.
 """
 
 from wcord.objectives.objective import Objective

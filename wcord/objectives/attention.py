@@ -1,4 +1,4 @@
-"""Attention transfer: where the activations are, stage by stage."""
+"""Attention transfer (AT): where feature maps are active, stage by stage."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class ATSettings(TermSettings):
 
 
 class AT(Term):
-    """Attention transfer.
+    """Mean squared difference of attention maps.
 
-        L = 1/2 sum over stages of mean over samples and places of (q_S - q_T)^2
+        L = 1/2 sum over stages of mean over samples and positions of (q_S - q_T)^2
         q = Q / ||Q||_2,   Q = sum over channels of A_c^2, flattened
 
-    Stages are paired from the deepest on; where heights or widths differ the larger map is
-    averaged down. The 1/2 is the paper's; the authors' code and RepDistiller leave it out, so
-    that their weight of 1000 is 2000 here.
+    Stages are paired from the deepest on. Where heights or widths differ, the larger map is
+    reduced by average pooling. The 1/2 is the paper's; the authors' code and RepDistiller leave it
+    out, so that their weight of 1000 is 2000 here.
 
     Stages are the last maps at each size. On the CIFAR networks these are RepDistiller's (WRN's
     before the last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last
-    convolution), except that VGG's first stage and a ShuffleNet's first convolution count too,
-    and of VGG's two stages of 4 x 4 only the last.
+    convolution), with two exceptions: VGG's first stage and a ShuffleNet's first convolution are
+    used too, and only the last of VGG's two stages of 4 x 4.
 
     Source: Zagoruyko and Komodakis (2017), "Paying more attention to attention", eq. 2, with beta
     of 10^3 over the number of elements of the attention map and the batch.
@@ -51,9 +51,10 @@ class AT(Term):
 
 
 def _distance(a_t: Tensor, a_s: Tensor) -> Tensor:
+    """Return the mean of (q_S - q_T)^2 of one stage's maps (n, channels, height, width)."""
     size = min(a_t.shape[2], a_s.shape[2]), min(a_t.shape[3], a_s.shape[3])
     q_t, q_s = (
         F.normalize(F.adaptive_avg_pool2d(a, size).square().sum(1).flatten(1), dim=1, eps=1e-6)
         for a in (a_t, a_s)
-    )  # (n, places)
+    )  # (n, height * width)
     return (q_t - q_s).square().mean()

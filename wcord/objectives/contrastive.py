@@ -1,4 +1,4 @@
-"""What the contrastive terms share: critic, banks, negatives, two directions."""
+"""The base class of gckt and crd: critic, banks and negatives, and the loss of two directions."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from wcord.bank import FeatureBank
 from wcord.critic import Critic, DotCritic
 from wcord.models.output import Output
 from wcord.objectives.dual_forms import FORMS, Scores, difference
-from wcord.objectives.negatives import Choice, Negatives
+from wcord.objectives.negatives import NegativeSampler, NegativeSet
 from wcord.objectives.normalising_constant import Normaliser
-from wcord.objectives.term import Batch, Passes, Shapes, Term
+from wcord.objectives.term import Batch, FirstPass, Shapes, Term
 
-SIDES = ("student", "teacher")  # whose fresh embeddings are the anchors
+SIDES = ("student", "teacher")  # the side of the anchors, whose embeddings are fresh
 
 
-class Means(NamedTuple):
-    """Each anchor's mean negative among the teacher's and the student's embeddings, (n, dim)."""
+class MeanNegatives(NamedTuple):
+    """The mean of each anchor's negatives in the teacher's and the student's bank, (n, dim)."""
 
     teacher: Tensor
     student: Tensor
 
 
 class Contrastive(Term):
-    """Train a critic to separate congruent from incongruent pairs, with anchors of both sides.
+    """Train a critic to distinguish pairs of one sample from pairs of two, in two directions.
 
         L = L(student anchors, teacher bank) + L(teacher anchors, student bank)
 
-    Each direction trains the side of its anchors; positives and negatives come from the bank of
-    the other side, so that the critic cannot tell fresh from stale.
+    Each direction trains the side of its anchors. Positives and negatives both come from the bank
+    of the other side: otherwise the critic could tell them apart by their age alone.
 
     Args:
         settings: needs `bank_momentum`.
         shapes: sizes of the task.
         seed: the run's seed.
-        critic: scores pairs; fixed between two steps.
-        dims: lengths of the critic's embeddings, teacher and student.
+        critic: gives the score of a pair.
+        embedding_dims: lengths of the critic's embeddings, teacher and student.
         form: a name in `FORMS`.
-        lipschitz: K of the scores, by which `wasserstein` divides.
-        temperature: divides scores of a critic that has no temperature of its own.
+        lipschitz: Lipschitz constant K of the scores, by which `wasserstein` divides.
         normaliser: "moving_average" or "first_batch".
-        negatives: the rule by which they are chosen.
+        negatives: draws the negatives.
         normalise_bank: keep bank rows at unit length.
+        temperature: divides the scores of a critic that has no temperature itself.
         summed: add negatives up instead of averaging (`wasserstein`).
-        certified: whether the form's bound of mutual information holds, and so is logged.
+        has_bound: whether the form's bound of mutual information holds, so that it is logged.
     """
 
     critic: Critic
@@ -58,76 +58,76 @@ class Contrastive(Term):
         seed: int,
         *,
         critic: Critic,
-        dims: tuple[int, int],
+        embedding_dims: tuple[int, int],
         form: str,
         lipschitz: float,
         normaliser: str,
-        negatives: Negatives,
+        negatives: NegativeSampler,
         normalise_bank: bool,
         temperature: float = 1.0,
         summed: bool = False,
-        certified: bool = True,
+        has_bound: bool = True,
     ) -> None:
         super().__init__(settings, shapes, seed)
         self.critic = critic
         self.form, self.lipschitz, self.temperature = form, lipschitz, temperature
-        self.summed, self.certified = summed, certified
+        self.summed, self.has_bound = summed, has_bound
         self.negatives = negatives
         self.normalisers = nn.ModuleDict({side: Normaliser(normaliser) for side in SIDES})
-        bank = (settings.bank_momentum, normalise_bank)
-        self.teacher_bank = FeatureBank(shapes.samples, dims[0], *bank)
-        self.student_bank = FeatureBank(shapes.samples, dims[1], *bank)
-        self._seen: tuple[Tensor, ...] | None = None
-        self._chosen: Choice | Means | None = None
+        teacher_dim, student_dim = embedding_dims
+        rule = (settings.bank_momentum, normalise_bank)
+        self.teacher_bank = FeatureBank(shapes.samples, teacher_dim, *rule)
+        self.student_bank = FeatureBank(shapes.samples, student_dim, *rule)
+        self._last: tuple[Tensor, ...] | None = None  # index, embeddings, features, for `update`
+        self._precomputed: NegativeSet | MeanNegatives | None = None
 
     @torch.no_grad()
-    def fill_banks(self, passes: Passes) -> None:
-        """Centre the critic on real features, then fill the banks with their embeddings."""
+    def fill_banks(self, first_pass: FirstPass) -> None:
+        """Centre the critic at the mean features, then fill the banks with embeddings."""
         teacher = torch.zeros_like(self.critic.teacher_mean)
         student, count = torch.zeros_like(self.critic.student_mean), 0
         indices, groups = [], []
-        for primer in passes():
-            teacher = teacher + primer.teacher.features.sum(0)
-            student = student + primer.student.features.sum(0)
-            count += len(primer.index)
-            indices.append(primer.index)
-            groups.append(primer.group)
-        self.negatives.observe(torch.cat(indices), torch.cat(groups))
+        for batch in first_pass():
+            teacher = teacher + batch.teacher.features.sum(0)
+            student = student + batch.student.features.sum(0)
+            count += len(batch.index)
+            indices.append(batch.index)
+            groups.append(batch.group)
+        self.negatives.set_groups(torch.cat(indices), torch.cat(groups))
         self.critic.observe((teacher / count)[None], (student / count)[None], momentum=1)
-        for primer in passes():
-            z_t, z_s = self.embed(primer.teacher.features, primer.student.features)
-            self.teacher_bank.fill(primer.index, z_t)
-            self.student_bank.fill(primer.index, z_s)
+        for batch in first_pass():
+            z_t, z_s = self.embed(batch.teacher.features, batch.student.features)
+            self.teacher_bank.fill(batch.index, z_t)
+            self.student_bank.fill(batch.index, z_s)
 
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
         """Return z_t (n, dim) and z_s (n, dim)."""
         return self.critic.embed_teacher(teacher), self.critic.embed_student(student)
 
     def precompute(self, batch: Batch) -> None:
-        """Compute the critic's matrices and choose the negatives, which wait for no feature."""
+        """Compute the critic's matrices and draw the negatives."""
         self.critic.precompute()
-        self._chosen = self._choose(batch)
+        self._precomputed = self._draw_negatives(batch)
 
-    def _choose(self, batch: Batch) -> Choice | Means:
-        """Return the negatives of a batch, or only their means where these say all."""
+    def _draw_negatives(self, batch: Batch) -> NegativeSet | MeanNegatives:
+        """Return the negatives of a batch, or only their means where these are enough."""
         purpose = f"{self.name}-negatives"
-        if not self.averages:
-            return self.negatives.choose(batch, purpose)
-        drawn = self.negatives.draw(batch, purpose)
+        if not self.mean_suffices:
+            return self.negatives.draw(batch, purpose)
+        rows = self.negatives.draw_shared_rows(batch, purpose)
         banks = (self.teacher_bank, self.student_bank)
-        return Means(*(bank.mean_of_others(batch.index, drawn) for bank in banks))
+        return MeanNegatives(*(bank.mean_of_others(batch.index, rows) for bank in banks))
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         z_t, z_s = self.embed(teacher.features, student.features)
-        if z_t.shape == z_s.shape:  # a joint critic's may differ: then lckt uses its own
+        if z_t.shape == z_s.shape:  # those of a joint critic may differ: lckt then uses its own
             shared["embeddings"] = (z_t, z_s)
-        self._seen = tuple(
-            t.detach() for t in (batch.index, z_t, z_s, teacher.features, student.features)
-        )
+        last = (batch.index, z_t, z_s, teacher.features, student.features)
+        self._last = tuple(values.detach() for values in last)
         forms, differences = [], []
-        for side, scores in self.contrasts(batch, z_t, z_s).items():
+        for side, scores in self.scores(batch, z_t, z_s).items():
             log_c = None
             if self.form == "nce":
                 log_c = self.normalisers[side](scores)
@@ -135,50 +135,43 @@ class Contrastive(Term):
             forms.append(FORMS[self.form](scores, log_c, self.lipschitz, self.summed))
             differences.append(difference(scores).detach())
         self.logs["difference"] = torch.stack(differences).mean()
-        if self.certified:
+        if self.has_bound:
             self.logs["bound"] = torch.stack([form.bound for form in forms]).mean()
         return forms[0].loss + forms[1].loss
 
-    def contrasts(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> dict[str, Scores]:
-        """Return the scores of student anchors and of teacher anchors, over temperature."""
-        of_teacher, of_student = self.teacher_bank, self.student_bank
-        positives = (
-            self.critic.aligned(of_teacher.rows(batch.index), z_s),
-            self.critic.aligned(z_t, of_student.rows(batch.index)),
-        )
-        choice = self._chosen or self._choose(batch)
-        if isinstance(choice, Means):
-            negatives = (
-                self.critic.aligned(choice.teacher, z_s),
-                self.critic.aligned(z_t, choice.student),
-            )
-            by_student, by_teacher = (
-                Scores(g, h[:, None]) for g, h in zip(positives, negatives, strict=True)
-            )
+    def scores(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> dict[str, Scores]:
+        """Return the scores of the student's and of the teacher's anchors, over temperature."""
+        critic, teacher_bank, student_bank = self.critic, self.teacher_bank, self.student_bank
+        positive_s = critic.aligned(teacher_bank.rows(batch.index), z_s)  # (n,)
+        positive_t = critic.aligned(z_t, student_bank.rows(batch.index))  # (n,)
+        negatives = self._precomputed or self._draw_negatives(batch)
+        if isinstance(negatives, MeanNegatives):
+            scores_s = Scores(positive_s, critic.aligned(negatives.teacher, z_s)[:, None])
+            scores_t = Scores(positive_t, critic.aligned(z_t, negatives.student)[:, None])
         else:
-            by_student = choice.scores(
-                positives[0], lambda rows: self.critic.pair_student(z_s, of_teacher.rows(rows))
+            scores_s = negatives.scores(
+                positive_s, lambda rows: critic.pair_student(z_s, teacher_bank.rows(rows))
             )
-            by_teacher = choice.scores(
-                positives[1], lambda rows: self.critic.pair(z_t, of_student.rows(rows))
+            scores_t = negatives.scores(
+                positive_t, lambda rows: critic.pair(z_t, student_bank.rows(rows))
             )
-        return {"student": by_student / self.temperature, "teacher": by_teacher / self.temperature}
+        return {"student": scores_s / self.temperature, "teacher": scores_t / self.temperature}
 
     @property
-    def averages(self) -> bool:
-        """Whether the mean negative says all: E_product of a bilinear g over shared negatives."""
+    def mean_suffices(self) -> bool:
+        """Whether the mean negative is enough: E_product of a bilinear g, shared negatives."""
         linear = isinstance(self.critic, DotCritic) and self.form == "wasserstein"
         return linear and self.negatives.kind == "any" and not self.summed
 
     def update(self) -> None:
-        """Write the banks, move the centres and keep the normalisers, after the step."""
-        if self._seen is None:
+        """Write the banks, the critic's centres and the normalisers, after the optimizer's step."""
+        if self._last is None:
             return
-        self._chosen = None
-        index, z_t, z_s, teacher, student = self._seen
+        self._precomputed = None
+        index, z_t, z_s, teacher, student = self._last
         self.teacher_bank.write(index, z_t)
         self.student_bank.write(index, z_s)
         self.critic.observe(teacher, student)
         for normaliser in self.normalisers.values():
             normaliser.update()  # type: ignore[operator]
-        self._seen = None
+        self._last = None

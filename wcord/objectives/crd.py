@@ -8,7 +8,7 @@ from pydantic import Field
 
 from wcord.critic import DotCritic
 from wcord.objectives.contrastive import Contrastive
-from wcord.objectives.negatives import Negatives
+from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Shapes, TermSettings
 
 
@@ -27,15 +27,17 @@ class CRDSettings(TermSettings):
 class CRD(Contrastive):
     """Noise-contrastive estimation against a bank, negatives of other classes.
 
-        P = e^g / Z,   Z = N mean(e^g) over the first batch's scores, then frozen
+        P = e^g / Z,   Z = N mean(e^g) over the scores of the first batch, then fixed
         L = -1/n sum over anchors of  log P+ / (P+ + M/N) + sum over M of log (M/N) / (P- + M/N)
 
-    both directions, g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau, u(x) = x / ||x||. This is
-    `gckt` with the form `nce`, the dot critic normalised after, and c = Z / N: the same function
-    given the same negatives and normaliser (the published code's eps of 1e-7 is not needed here).
-    Unlike there, the bank starts from real embeddings and not from noise, is written after the
-    optimizer's step, and M never exceeds what there is. There each anchor's negatives are drawn
-    for it alone and without replacement, here as `Negatives` says.
+    summed over both directions, g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau, u(x) = x / ||x||.
+    This is `gckt` with the form `nce`, the dot critic with `normalise` "after", and c = Z / N: the
+    same function, given the same negatives and normaliser.
+
+    Differences from the published code: the bank starts from real embeddings and not from noise,
+    it is written after the optimizer's step, M is at most the number of samples, no eps of 1e-7
+    is needed, and negatives are drawn as `NegativeSampler` does (there for each anchor
+    independently and without replacement).
 
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation"; the
     authors' code for Z and the negatives.
@@ -57,10 +59,12 @@ class CRD(Contrastive):
                 settings.temperature,
                 normalise="after",
             ),
-            dims=(settings.dim, settings.dim),
+            embedding_dims=(settings.dim, settings.dim),
             form="nce",
             lipschitz=1 / settings.temperature,
             normaliser="first_batch",
-            negatives=Negatives(shapes.samples, groups, "other_class", settings.negatives_count),
+            negatives=NegativeSampler(
+                shapes.samples, groups, "other_class", settings.negatives_count
+            ),
             normalise_bank=True,
         )

@@ -20,8 +20,8 @@ class CrossEntropy(Term):
 
         L = 1/|A| sum over i in A of -log softmax(logits_i)[y_i],   A = labelled samples
 
-    Exactly 0, with zero gradient, in a batch without labels. Samples outside A may carry any
-    label, outside the classes too.
+    In a batch without labels L is exactly 0, with zero gradient. Samples outside A may have any
+    label, even one that is no class of the student.
     """
 
     Settings = CrossEntropySettings

@@ -1,4 +1,4 @@
-"""Distillation from a stronger teacher: correlations of predictions."""
+"""Distillation from a stronger teacher (DIST): correlations of predictions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wcord.objectives.term import Batch, Term, TermSettings
 
 
 class DISTSettings(TermSettings):
-    """Settings of `dist`; the factors are the authors' default, temperature 4 is unconfirmed."""
+    """Settings of `dist`; factors are the authors' default, the temperature is unconfirmed."""
 
     weight: float = Field(1.0, ge=0, description="factor of this term in the total")
     inter: float = Field(1.0, ge=0, description="beta, factor of the part between classes")
@@ -22,14 +22,14 @@ class DISTSettings(TermSettings):
 
 
 class DIST(Term):
-    """Pearson's correlation of predictions instead of their divergence.
+    """Pearson's correlation of predictions in place of their divergence.
 
         L = T^2 (beta mean over rows of (1 - r(Y_T[i, :], Y_S[i, :]))
                  + gamma mean over columns of (1 - r(Y_T[:, c], Y_S[:, c])))
 
-    Y = softmax(logits / T), r Pearson's correlation: of the classes of each sample, and of the
-    samples of each class. Unchanged when a row or column is shifted or stretched. T^2 is the
-    released code's.
+    Y (n, classes) = softmax(logits / T), r Pearson's correlation: over the classes of each sample,
+    and over the samples of each class. r does not change with the mean and the scale of a row or
+    column. T^2 is from the released code.
 
     Source: Huang et al. (2022), "Knowledge distillation from a stronger teacher", inter- and
     intra-class relation.

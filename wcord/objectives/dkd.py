@@ -1,4 +1,4 @@
-"""Decoupled knowledge distillation."""
+"""Decoupled knowledge distillation (DKD)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class DKDSettings(TermSettings):
 
 
 class DKD(Term):
-    """Target class and other classes, each distilled by itself.
+    """The target class and the other classes, distilled separately.
 
         L = T^2 (alpha KL(b_T | b_S) + beta KL(q_T | q_S)),   mean over samples
 
-    b = (p_t, 1 - p_t) the probability of the target class t and of all others, q the
-    probabilities of the other classes among themselves, both of softmax(logits / T). The target
-    is the label where it may be seen, else the teacher's prediction. In the released code, and
-    not here, the weight rises linearly over the first 20 epochs.
+    b = (p_t, 1 - p_t) are the probabilities of the target class t and of all others, q those of
+    the other classes given that it is not t, all from softmax(logits / T). The target is the label
+    where it may be used, else the teacher's prediction. In the released code, and not here, the
+    weight rises linearly over the first 20 epochs.
 
     Source: Zhao et al. (2022), "Decoupled knowledge distillation" (TCKD and NCKD), and the
     released code (mdistiller) for the settings.
@@ -54,7 +54,7 @@ class DKD(Term):
         return temperature**2 * (self.settings.target * target + self.settings.others * others)
 
 
-def without(x: Tensor, target: Tensor) -> Tensor:
+def without_target(x: Tensor, target: Tensor) -> Tensor:
     """Return x (n, classes) without column target[i] of each row i, (n, classes - 1)."""
     columns = torch.arange(x.shape[1] - 1, device=x.device)
     return x.gather(1, columns + (columns >= target[:, None]))
@@ -62,6 +62,6 @@ def without(x: Tensor, target: Tensor) -> Tensor:
 
 def split_target(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return log b (n, 2) and log q (n, classes - 1) of the softmax of logits (n, classes)."""
-    own, rest = logits.gather(1, target[:, None]), without(logits, target)
-    pooled = torch.cat([own, rest.logsumexp(1, keepdim=True)], 1)  # (n, 2)
-    return pooled.log_softmax(1), rest.log_softmax(1)
+    own, others = logits.gather(1, target[:, None]), without_target(logits, target)
+    binary = torch.cat([own, others.logsumexp(1, keepdim=True)], 1)  # (n, 2)
+    return binary.log_softmax(1), others.log_softmax(1)

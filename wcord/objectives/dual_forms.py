@@ -1,9 +1,9 @@
-"""The forms of the global contrastive term, as functions of critic scores alone.
+"""The losses of a critic, as functions of its scores: wasserstein, nce and infonce.
 
-One row an anchor: its congruent score g+ and the scores g- of its negatives. `allowed` is which
-of a row's negatives count (None: all); M is their number in the row. Bounds of mutual information
-hold for expectations over negatives from the product of the marginals; those returned are
-estimates of them from one batch.
+Each row belongs to an anchor: the score g+ of its positive and the scores g- of its negatives.
+`allowed` marks the negatives of a row that count (None: all), and M is their number. The bounds
+of mutual information hold for expectations, with negatives from the product of the marginals; the
+values returned are estimates from one batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-DIAMETER = 4.0  # of the pairs of unit vectors, under ||t - t'|| + ||s - s'||
+DIAMETER = 4.0  # of the set of pairs of unit vectors, under ||t - t'|| + ||s - s'||
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Scores:
     allowed: Tensor | None = None
 
     def __truediv__(self, temperature: float) -> Scores:
-        """Return the same scores over a temperature."""
+        """Return the scores divided by a temperature."""
         if temperature == 1:
             return self
         return Scores(self.positive / temperature, self.negative / temperature, self.allowed)
 
     @cached_property
     def count(self) -> Tensor:
-        """Return M of each row, (n,), never below 1."""
+        """M of each row, (n,), at least 1."""
         if self.allowed is None:
             return self.positive.new_full(self.positive.shape, self.negative.shape[1])
         return self.allowed.sum(1).clamp_min(1).to(self.positive.dtype)
@@ -57,7 +57,7 @@ class Form(NamedTuple):
 
 
 def difference(scores: Scores) -> Tensor:
-    """Return E_joint[g] - E_product[g], each anchor's negatives averaged, in units of g."""
+    """Return E_joint[g] - E_product[g] in units of g; negatives are averaged for each anchor."""
     product = scores.masked(0.0).sum(1) / scores.count  # (n,)
     return (scores.positive - product).mean()
 
@@ -68,13 +68,13 @@ def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: 
         L = -(E_joint[g] - E_product[g]) / K,   K the Lipschitz constant of g
 
     in units of the ground distance d (0 to 4), so that temperature does not change it. With
-    `summed` the negatives are added and not averaged, E_joint - M E_product: no dual of anything
-    (it changes with g + const), offered because the paper may print it.
+    `summed` the negatives are added and not averaged: E_joint - M E_product. This is not the dual
+    of a distance, because it changes with g + const; it is offered because the paper may print it.
 
-    The bound is 2 (value / D)^2 with D = 4 the diameter, where g is K-Lipschitz: the value is at
-    most I_W, and I >= 2 (I_W / D)^2 (transport-entropy), both of expectations. For two unit
-    vectors s and s' drawn independently from one distribution I_W <= E||s - s'|| <= sqrt(2), so
-    that the bound is at most 1/4 nat in expectation; an estimate from a batch may exceed it.
+    The bound is 2 (value / D)^2, with D = 4 the diameter. It holds where g is K-Lipschitz: the
+    value is at most I_W, and I >= 2 (I_W / D)^2 (transport-entropy), both in expectation. For two
+    unit vectors s and s' drawn independently from one distribution, I_W <= E||s - s'|| <= sqrt(2).
+    So the bound is at most 1/4 nat in expectation; an estimate from a batch may exceed it.
     """
     value = difference(scores) / lipschitz
     loss = -value
@@ -88,9 +88,9 @@ def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) ->
 
         q = e^g / (e^g + M c),   L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
 
-    The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L; it is often
-    negative. At the best critic it is I - E_joint log(1 + r/M) - E_product M log(1 + r/M), r the
-    density ratio, and tends to I - 1 as M grows.
+    The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L. It is often
+    negative. For the best critic it is I - E_joint log(1 + r/M) - E_product M log(1 + r/M), with r
+    the density ratio, and tends to I - 1 as M grows.
 
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation".
     """
@@ -110,14 +110,14 @@ def infonce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool
 
         L = -mean over anchors of  g+ - log mean of e^g over the M + 1 scores
 
-    -L bounds mutual information from below, and is at most log(M + 1). Without the positive in
-    the mean it bounds nothing.
+    -L is a lower bound of mutual information, and at most log(M + 1). Without the positive in the
+    mean it would not be a bound.
 
     Source: van den Oord, Li and Vinyals (2018), "Representation learning with contrastive
     predictive coding", eq. 4; Poole et al. (2019), "On variational bounds of mutual information".
     """
-    everything = torch.cat([scores.positive[:, None], scores.masked(-math.inf)], 1)  # (n, 1 + k)
-    log_mean = everything.logsumexp(1) - (scores.count + 1).log()  # (n,)
+    scores_all = torch.cat([scores.positive[:, None], scores.masked(-math.inf)], 1)  # (n, 1 + k)
+    log_mean = scores_all.logsumexp(1) - (scores.count + 1).log()  # (n,)
     loss = -(scores.positive - log_mean).mean()
     return Form(loss, -loss.detach())
 

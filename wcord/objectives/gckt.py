@@ -1,4 +1,4 @@
-"""Global contrastive knowledge transfer: the dual form."""
+"""Global contrastive knowledge transfer (GCKT): the dual form of the Wasserstein distance."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pydantic import Field, model_validator
 
 from wcord.critic import Critic, DotCritic, JointCritic
 from wcord.objectives.contrastive import Contrastive
-from wcord.objectives.negatives import Negatives
+from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Shapes, TermSettings
 
-MOST_JOINT = 256  # negatives that a joint critic takes: it holds width numbers for every pair
+MOST_JOINT = 256  # negatives of a joint critic, which keeps `width` numbers for every pair
 
 
 class GCKTSettings(TermSettings):
     """Settings of `gckt`.
 
-    A weight of 5 is what the form `wasserstein` was tried with; 0.8 suits `nce` and `infonce`
-    (the paper's own weight and form are unconfirmed).
+    The default weight of 5 was tried with the form `wasserstein`; 0.8 suits `nce` and `infonce`.
+    The paper's weight and form are unconfirmed.
     """
 
     weight: float = Field(5.0, ge=0, description="factor of this term in the total (lambda 1)")
     form: Literal["wasserstein", "nce", "infonce"] = Field(
-        "wasserstein", description="what is made of the critic's scores"
+        "wasserstein", description="loss of the critic's scores"
     )
     critic: Literal["dot", "joint"] = Field("dot", description="bilinear, or a small network")
     normalise: Literal["before", "after"] = Field(
@@ -63,23 +63,25 @@ class GCKTSettings(TermSettings):
 
 
 class GCKT(Contrastive):
-    """Maximise the dependence of teacher and student features through a critic g.
+    """Maximise the dependence between teacher and student features, measured by a critic g.
 
         wasserstein:  L = -tau (E_joint[g] - E_product[g])
         nce:          L = -log q+ - sum over M of log(1 - q-),   q = e^g / (e^g + M c)
         infonce:      L = -(g+ - log mean of e^g over the M + 1 scores)
 
-    each a mean over anchors, summed over the two directions (student anchors train the student's
-    side, teacher anchors the teacher's projection). g is `DotCritic`, or `JointCritic` over tau:
-    (1/tau)-Lipschitz on pairs of unit features where `normalise` is "before", so `wasserstein` is
-    a Kantorovich-Rubinstein value in units of d = ||t - t'|| + ||s - s'|| and does not change
-    with tau. With "after" (projections with biases, then unit length), g has no Lipschitz bound,
-    and `nce` with `other_class` and `first_batch` is CRD.
+    each a mean over anchors, summed over the two directions: student anchors train the student's
+    side, teacher anchors the teacher's projection. g is `DotCritic`, or `JointCritic` over tau.
 
-    Logged: `difference` = E_joint[g] - E_product[g] in units of g (times tau: in units of d),
-    `normaliser_student` and `normaliser_teacher` (c, of `nce`), and `bound`, an estimate from the
-    batch and the bank of the form's lower bound of mutual information, in nats (absent where g
-    has none; with `other_class` the negatives are not of the product, and it is no bound).
+    With `normalise` "before", g is (1/tau)-Lipschitz on pairs of unit features. So `wasserstein`
+    is a Kantorovich-Rubinstein value in units of d = ||t - t'|| + ||s - s'||, and does not change
+    with tau. With "after" (projections with biases, then unit length), g has no Lipschitz bound;
+    `nce` with "after", `other_class` and `first_batch` is CRD.
+
+    Logged: `difference` = E_joint[g] - E_product[g] in units of g (times tau: in units of d);
+    `normaliser_student` and `normaliser_teacher` (c, of `nce`); `bound`, an estimate from batch
+    and bank of the form's lower bound of mutual information, in nats. `bound` is absent for
+    `wasserstein` with "after". With `other_class` it bounds nothing, because the negatives are
+    not drawn from the product.
 
     Source: Chen et al. (2021), "Wasserstein contrastive representation distillation" (which form
     and weight it uses is unconfirmed); Ozair et al. (2019), "Wasserstein dependency measure for
@@ -91,29 +93,29 @@ class GCKT(Contrastive):
 
     def __init__(self, settings: GCKTSettings, shapes: Shapes, seed: int) -> None:
         joint = settings.critic == "joint"
+        sizes = (shapes.teacher_dim, shapes.student_dim)
         groups = max(shapes.teacher_classes, shapes.student_classes)
         count = settings.negatives_count or (MOST_JOINT if joint else None)
         super().__init__(
             settings,
             shapes,
             seed,
-            critic=_critic(settings, shapes),
-            dims=(shapes.teacher_dim, shapes.student_dim)
-            if joint
-            else (settings.dim, settings.dim),
+            critic=_critic(settings, sizes),
+            embedding_dims=sizes if joint else (settings.dim, settings.dim),
             form=settings.form,
             lipschitz=1 / settings.temperature,
             normaliser=settings.normaliser,
-            negatives=Negatives(shapes.samples, groups, settings.negatives, count, shared=joint),
+            negatives=NegativeSampler(
+                shapes.samples, groups, settings.negatives, count, shared=joint
+            ),
             normalise_bank=settings.normalise == "after",
             temperature=settings.temperature if joint else 1.0,
             summed=settings.scale == "sum",
-            certified=settings.form != "wasserstein" or settings.normalise == "before",
+            has_bound=settings.form != "wasserstein" or settings.normalise == "before",
         )
 
 
-def _critic(settings: GCKTSettings, shapes: Shapes) -> Critic:
-    sizes = (shapes.teacher_dim, shapes.student_dim)
+def _critic(settings: GCKTSettings, sizes: tuple[int, int]) -> Critic:
     if settings.critic == "joint":
         return JointCritic(*sizes, settings.width, settings.depth, normalise="before")
     return DotCritic(*sizes, settings.dim, settings.temperature, settings.normalise)

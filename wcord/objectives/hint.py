@@ -1,4 +1,4 @@
-"""The hint of FitNets, on the penultimate layer."""
+"""The hint of FitNets, on penultimate features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wcord.models.output import Output
-from wcord.objectives.term import Batch, Passes, Shapes, Term, TermSettings
+from wcord.objectives.term import Batch, FirstPass, Shapes, Term, TermSettings
 
 
 class HintSettings(TermSettings):
@@ -20,17 +20,17 @@ class HintSettings(TermSettings):
 
 
 class Hint(Term):
-    """Mean squared error of student features regressed to the teacher's.
+    """Mean squared error of a linear regression from student to teacher features.
 
         L = 1/(n D) sum over i of ||W h_S,i + b - h_T,i / r||^2,   r^2 = mean ||h_T||^2 / D
 
     D is the length of teacher features and r the root mean square of their entries over the
-    training set, so that targets are of order 1 and the weight means the same for every teacher.
+    training set. So targets are of order 1, and one weight suits every teacher.
 
     Source: Romero et al. (2015), "FitNets: hints for thin deep nets", eq. 3, with a linear
     regressor, the features before the classifier, and the mean in place of half the sum. The
-    paper gives no weight for a joint objective. RepDistiller compares the maps of the second
-    stage, regressed by convolution, batch normalisation and ReLU, unscaled, at weight 100.
+    paper gives no weight for a joint objective. RepDistiller compares the unscaled maps of the
+    second stage, with convolution, batch normalisation and ReLU as regressor, at weight 100.
     """
 
     Settings = HintSettings
@@ -43,12 +43,12 @@ class Hint(Term):
         self.register_buffer("scale", torch.ones(()))
 
     @torch.no_grad()
-    def fill_banks(self, passes: Passes) -> None:
+    def fill_banks(self, first_pass: FirstPass) -> None:
         """Measure r, the root mean square of the entries of teacher features."""
         total, count = torch.zeros_like(self.scale), 0
-        for primer in passes():
-            total += primer.teacher.features.square().sum()
-            count += primer.teacher.features.numel()
+        for batch in first_pass():
+            total += batch.teacher.features.square().sum()
+            count += batch.teacher.features.numel()
         self.scale.copy_((total / max(count, 1)).sqrt().clamp_min(1e-12))
 
     def forward(

@@ -1,4 +1,4 @@
-"""Knowledge distillation on logits, where the label sets agree."""
+"""Knowledge distillation (KD) on logits, for equal label sets."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from wcord.models.output import Output
 from wcord.objectives.term import Batch, Term, TermSettings
 
 
-class DistillationSettings(TermSettings):
+class KDSettings(TermSettings):
     """Settings of `kd`; the defaults are RepDistiller's, beside cross-entropy of weight 0.1."""
 
     weight: float = Field(0.9, ge=0, description="factor of this term in the total")
     temperature: float = Field(4.0, gt=0, description="T, softens both sides")
 
 
-class Distillation(Term):
+class KD(Term):
     """Kullback-Leibler divergence of softened predictions.
 
         L = T^2 / n  sum over i of KL(softmax(t_i / T) | softmax(s_i / T))
 
-    T^2 keeps the gradient's size as T grows. Temperature without unit; L in nats.
+    T^2 keeps the size of the gradient as T grows. T has no unit; L is in nats.
 
     Source: Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network",
     sec. 2.
     """
 
-    Settings = DistillationSettings
+    Settings = KDSettings
     name: ClassVar[str] = "kd"
     needs_logits: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""Local contrastive knowledge transfer: the primal form."""
+"""Local contrastive knowledge transfer (LCKT): the primal form of the Wasserstein distance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wcord import transport
 from wcord.compute import ranks
-from wcord.compute.seeds import Permutation
+from wcord.compute.distributions import Permutation
 from wcord.models.output import Output
 from wcord.objectives.term import Batch, Shapes, Term, TermSettings
 
@@ -22,14 +22,14 @@ COSTS = {
 
 
 class LCKTSettings(TermSettings):
-    """Settings of `lckt`. The paper's weight (about 0.05), epsilon and cost are unconfirmed."""
+    """Settings of `lckt`; the paper's weight (about 0.05), epsilon and cost are unconfirmed."""
 
     weight: float = Field(0.05, ge=0, description="factor of this term in the total (lambda 2)")
     plan: Literal["sinkhorn", "ipot", "exact", "identity", "uniform", "shuffled"] = Field(
         "sinkhorn", description="how teacher and student samples are matched"
     )
     epsilon: float = Field(0.05, ge=1e-3, description="entropic regularisation, units of cost")
-    iterations: int = Field(50, ge=1, description="of sinkhorn or ipot")
+    iterations: int = Field(50, ge=1, description="iterations of sinkhorn or ipot")
     beta: float = Field(1.0, gt=0, description="proximal step of ipot; bias as of beta/iterations")
     gradient: Literal["envelope", "unrolled"] = Field(
         "envelope", description="of the objective (plan fixed), or through the iterations"
@@ -49,7 +49,7 @@ class LCKTSettings(TermSettings):
     def _fits_together(self) -> Self:
         if self.debias and self.plan not in ("sinkhorn", "ipot"):
             raise ValueError(
-                f"debias mends entropic plans: set plan to 'sinkhorn' or 'ipot', not {self.plan!r}"
+                f"debias is for entropic plans: set plan to 'sinkhorn' or 'ipot', not {self.plan!r}"
             )
         if self.gradient == "unrolled" and self.plan != "sinkhorn":
             raise ValueError(
@@ -69,21 +69,21 @@ class LCKT(Term):
         exact:     P = argmin of <P, C>
         identity:  P = I / n, the paired cost
         uniform:   P = 1 / n^2
-        shuffled:  P = a random permutation over n, another one in each step
+        shuffled:  P = a random permutation over n, drawn in each step
 
-    With `debias` L = OT(T, S) - OT(T, T) / 2 - OT(S, S) / 2, OT = min of <P, C> - e H(P): the
-    Sinkhorn divergence. It is 0 at student = teacher, its least value; OT is not least there,
-    and training on it shrinks the student's classes.
+    With `debias`, L = OT(T, S) - OT(T, T) / 2 - OT(S, S) / 2, OT = min of <P, C> - e H(P): the
+    Sinkhorn divergence. Its minimum is 0, at student = teacher. The minimum of OT is elsewhere:
+    training on OT shrinks the student's classes.
 
-    Embeddings: those of `gckt`, else `crd`, where present and `share`; otherwise own ones,
-    z_S = W_S h_S + b_S against z_T = h_T (teacher side fixed; W_S starts as the identity where
-    dimensions agree) or z_T = W_T h_T + b_T (trained). Alone, the term is blind to the pairing
-    of samples, and with both sides trained it collapses.
+    Embeddings: with `share`, those of `gckt`, else of `crd`, where the arm has one of them.
+    Otherwise own projections: z_S = W_S h_S + b_S, and z_T = h_T (teacher side "fixed"; W_S starts
+    as the identity where dimensions agree) or z_T = W_T h_T + b_T ("trained"). Alone, the term does
+    not depend on which samples are paired, and with both sides trained it collapses.
 
-    Differentiation: "envelope" holds P fixed, so that training descends the objective OT, whose
-    gradient this is, while L = <P, C> is what is returned and logged; "unrolled" goes through
-    all iterations and gives the gradient of <P, C> itself. For exact, identity, uniform and
-    shuffled, and with `debias`, L is what is descended.
+    Differentiation: with "envelope", P is held fixed. This is the gradient of the objective OT, so
+    that training minimises OT, while L = <P, C> is returned and logged. "unrolled" goes through
+    all iterations and gives the gradient of <P, C>. For exact, identity, uniform and shuffled, and
+    with `debias`, training minimises L itself.
 
     Logged: `marginal_error` (sinkhorn, ipot, exact), the L1 error of the plan's rows.
 
@@ -123,20 +123,20 @@ class LCKT(Term):
         return torch.stack([self._cost(batch, t, s) for t, s in sides]).mean()
 
     def _cost(self, batch: Batch, z_t: Tensor, z_s: Tensor) -> Tensor:
-        """Return L of embeddings (n, dim), all of a batch or one rank's."""
+        """Return L of embeddings (n, dim) of a batch, or of one rank's part of it."""
         cost = COSTS[self.settings.cost]
         if self.settings.plan in SOLVERS:
             solved = self._solve(cost(z_t, z_s))
             self.logs["marginal_error"] = solved.marginal_error.detach()
             if not self.settings.debias:
                 return solved.value
-            selves = [self._solve(cost(z, z)).objective for z in (z_t, z_s)]
-            return solved.objective - (selves[0] + selves[1]) / 2
+            own_t, own_s = (self._solve(cost(z, z)).objective for z in (z_t, z_s))
+            return solved.objective - (own_t + own_s) / 2
         return PLANS[self.settings.plan](cost(z_t, z_s), batch)
 
     @property
     def capture_obstacle(self) -> str | None:
-        """Why a step cannot be replayed: the exact plan is found on the CPU."""
+        """Why a step cannot be replayed as a CUDA graph: the exact plan is solved on the CPU."""
         exact = self.settings.plan == "exact"
         return "lckt solves its plan 'exact' on the CPU in every step" if exact else None
 
@@ -173,8 +173,8 @@ def _uniform(cost: Tensor, batch: Batch) -> Tensor:
 
 
 def _shuffled(cost: Tensor, batch: Batch) -> Tensor:
-    place = batch.draw("lckt-shuffle", Permutation(len(cost)))
-    return cost.gather(1, place[:, None]).mean()
+    permutation = batch.draw("lckt-shuffle", Permutation(len(cost)))
+    return cost.gather(1, permutation[:, None]).mean()
 
 
 SOLVERS: dict[str, Callable[[Tensor, LCKTSettings], transport.Transport]] = {

@@ -1,4 +1,4 @@
-"""Which rows of the bank are the negatives of which anchor."""
+"""The negatives: the rows of the bank that each anchor is compared with, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wcord.compute.seeds import Integers
+from wcord.compute.distributions import Integers
 from wcord.objectives.dual_forms import Scores
 from wcord.objectives.term import Batch
 
-BITS = 40  # of the integers that stand for uniform numbers in [0, 1): exact on every device
+BITS = 40  # uniform numbers in [0, 1) are integers over 2^40: exact on every device
 
 
-class Choice(NamedTuple):
-    """Negatives of n anchors among the N rows of a bank.
+class NegativeSet(NamedTuple):
+    """The negatives of n anchors among the N rows of a bank.
 
-    columns (k,): the rows that anybody uses, None for all N. rows (n, M): which of those each
-    anchor uses, None for all. allowed (n, k): which count, None for all.
+    columns (k,): the rows that are compared with all anchors; None for all N. rows (n, M): the
+    rows of each anchor; None where they are the columns. allowed (n, k): which of the columns
+    count for an anchor; None for all.
     """
 
     columns: Tensor | None = None
     rows: Tensor | None = None
     allowed: Tensor | None = None
 
-    def scores(self, positive: Tensor, against: Callable[[Tensor | None], Tensor]) -> Scores:
-        """Return the scores of this choice.
+    def scores(self, positive: Tensor, score: Callable[[Tensor | None], Tensor]) -> Scores:
+        """Return the scores of these negatives.
 
         Args:
-            positive: (n,) congruent scores.
-            against: returns (n, k) scores against the given rows of the bank (None: all): one
-                product that serves all anchors.
+            positive: (n,) scores of the positives.
+            score: returns (n, k) scores against the given rows of the bank (None: all), in one
+                matrix product for all anchors.
         """
-        negative = against(self.columns)
+        negative = score(self.columns)
         if self.rows is not None:
             negative = negative.gather(1, self.rows)  # (n, M) scores, never (n, M, dim) features
         return Scores(positive, negative, self.allowed)
 
 
-class Negatives(nn.Module):
-    """The rule by which negatives are chosen; it knows each training sample's group.
+class NegativeSampler(nn.Module):
+    """Draws negatives by the groups of the training samples.
 
-    "any": any other sample (the product of the marginals). "other_class": a sample of another
-    group. `count` None takes all of them; otherwise that many are drawn with replacement, "any"
-    one set for the whole batch (own sample left out), "other_class" a set for each anchor, whose
-    M numbers are shared and shifted by an anchor's own offset (each anchor's set is an
-    independent uniform sample; two anchors' sets are not independent of each other).
+    "any": every other sample (the product of the marginals). "other_class": the samples of other
+    groups. `count` None takes all of them; otherwise that many are drawn with replacement. For
+    "any" the whole batch shares one set, in which an anchor's own sample does not count. For
+    "other_class" each anchor has its own set: the batch shares M random numbers, and each anchor
+    shifts them by a random offset. So each set is an independent uniform sample, but the sets
+    of two anchors depend on each other.
 
     Args:
         size: number of training samples N.
         groups: number of groups.
         kind: "any" or "other_class".
         count: M, or None for all.
-        shared: one set for the whole batch even for "other_class" (own class then left out).
+        shared: one set for the whole batch for "other_class" too; own class does not count.
     """
 
     group: Tensor
@@ -70,11 +72,11 @@ class Negatives(nn.Module):
         self.count = None if count is None or count >= size - 1 else count
         self.register_buffer("group", torch.zeros(size, dtype=torch.long))
         self.register_buffer("order", torch.arange(size))  # samples sorted by group
-        self.register_buffer("start", torch.zeros(groups, dtype=torch.long))  # where each begins
-        self.register_buffer("members", torch.zeros(groups, dtype=torch.long))
+        self.register_buffer("start", torch.zeros(groups, dtype=torch.long))  # of each in `order`
+        self.register_buffer("members", torch.zeros(groups, dtype=torch.long))  # size of each
 
-    def observe(self, index: Tensor, group: Tensor) -> None:
-        """Take the groups (n,) of all training samples `index` (n,).
+    def set_groups(self, index: Tensor, group: Tensor) -> None:
+        """Set the groups (n,) of all training samples `index` (n,).
 
         Raises:
             ValueError: "other_class" with fewer than two groups.
@@ -89,21 +91,19 @@ class Negatives(nn.Module):
                 "set negatives to 'any'"
             )
 
-    def draw(self, batch: Batch, purpose: str) -> Tensor | None:
+    def draw(self, batch: Batch, purpose: str) -> NegativeSet:
+        """Return the negatives of a batch: a pure function of (seed, purpose, step, groups)."""
+        if self.shared or self.count is None:
+            columns = self.draw_shared_rows(batch, purpose)
+            return NegativeSet(columns, allowed=self._allowed(batch.index, columns))
+        numbers = batch.draw(purpose, Integers(1 << BITS, self.count + len(batch.index)))
+        return NegativeSet(rows=self._rows_of_other_groups(batch.index, numbers))
+
+    def draw_shared_rows(self, batch: Batch, purpose: str) -> Tensor | None:
         """Return the rows (M,) that the whole batch shares; None for all of them."""
         if self.count is None:
             return None
         return batch.draw(purpose, Integers(len(self.group), self.count))
-
-    def choose(self, batch: Batch, purpose: str) -> Choice:
-        """Return the negatives of a batch: a pure function of (seed, purpose, step, groups)."""
-        if self.count is None:
-            return Choice(allowed=self._allowed(batch.index, None))
-        if self.shared:
-            columns = self.draw(batch, purpose)
-            return Choice(columns, allowed=self._allowed(batch.index, columns))
-        drawn = batch.draw(purpose, Integers(1 << BITS, self.count + len(batch.index)))
-        return Choice(rows=self._other_class(batch.index, drawn))
 
     def _allowed(self, index: Tensor, columns: Tensor | None) -> Tensor:
         if self.kind == "other_class":
@@ -113,16 +113,17 @@ class Negatives(nn.Module):
             columns = torch.arange(len(self.group), device=index.device)
         return index[:, None] != columns  # (n, k)
 
-    def _other_class(self, index: Tensor, drawn: Tensor) -> Tensor:
-        """Return rows (n, M): samples sorted by group, with the anchor's own block skipped.
+    def _rows_of_other_groups(self, index: Tensor, numbers: Tensor) -> Tensor:
+        """Return rows (n, M), drawn from the samples sorted by group without the anchor's group.
 
         Args:
             index: the anchors (n,).
-            drawn: integers (M + n,) below 2^BITS: M that all anchors share, and an offset each.
+            numbers: integers (M + n,) below 2^BITS: M that all anchors share, then an offset for
+                each anchor.
         """
-        uniform, offset = drawn[: -len(index)], drawn[-len(index) :]
+        uniform, offset = numbers[: -len(index)], numbers[-len(index) :]
         own = self.group[index]  # (n,)
         others = len(self.group) - self.members[own]  # (n,)
-        place = ((uniform + offset[:, None]) & ((1 << BITS) - 1)) * others[:, None] >> BITS
-        place += self.members[own][:, None] * (place >= self.start[own][:, None])
-        return self.order[place]
+        position = ((uniform + offset[:, None]) & ((1 << BITS) - 1)) * others[:, None] >> BITS
+        position += self.members[own][:, None] * (position >= self.start[own][:, None])
+        return self.order[position]

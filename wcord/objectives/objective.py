@@ -1,9 +1,9 @@
-"""The loss terms there are, and the objective of an arm: their weighted sum."""
+"""The objective of an arm: the weighted sum of its loss terms."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wcord.compute.seeds import seed_of
 from wcord.models.output import Output
 from wcord.objectives.registry import TERMS
-from wcord.objectives.term import Batch, Passes, Shapes, Term, TermSettings
+from wcord.objectives.term import Batch, FirstPass, Shapes, Term, TermSettings
 
 
 class Objective(nn.Module):
@@ -20,9 +20,9 @@ class Objective(nn.Module):
 
         total = sum over terms of weight * L_term
 
-    A term of weight 0 is evaluated and reported, and moves nothing. Everything that training
-    changes is in `state_dict`. Construction and every draw depend on the seed and on names of
-    terms alone, so an arm's numbers do not depend on its neighbours or on its other terms.
+    A term of weight 0 is computed and logged, but has no gradient. Everything that training
+    changes is in `state_dict`. Initial weights and draws depend only on the seed and on the
+    names of terms, so the numbers of a term do not depend on other terms or other arms.
 
     Args:
         settings: of each term, by its name in `TERMS`.
@@ -30,7 +30,7 @@ class Objective(nn.Module):
         seed: the run's seed.
 
     Raises:
-        ValueError: an unknown term, or one that the task does not allow.
+        ValueError: an unknown term, or a term that needs more than the networks offer.
     """
 
     def __init__(self, settings: Mapping[str, TermSettings], shapes: Shapes, seed: int) -> None:
@@ -42,7 +42,7 @@ class Objective(nn.Module):
         terms = {}
         for name, term in TERMS.items():
             if name in settings:
-                _refuse(name, term, shapes)
+                _check_needs(name, term, shapes)
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(seed_of(seed, name))
                     terms[name] = term(settings[name], shapes, seed)
@@ -51,6 +51,12 @@ class Objective(nn.Module):
         self.weights = {name: settings[name].weight for name in terms}
         self.needs_maps = any(term.needs_maps for term in terms.values())
 
+    def __iter__(self) -> Iterator[Term]:
+        """Iterate over the terms, in the order of evaluation."""
+        for term in self.terms.values():
+            assert isinstance(term, Term)
+            yield term
+
     def forward(
         self, batch: Batch, teacher: Output, student: Output
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -58,7 +64,7 @@ class Objective(nn.Module):
         shared: dict[str, Any] = {}
         losses: dict[str, Tensor] = {}
         with torch.autocast(student.features.device.type, enabled=False):
-            teacher, student = _wide(teacher.detach()), _wide(student)
+            teacher, student = teacher.detach().at_least_float32(), student.at_least_float32()
             total = student.features.new_zeros(())
             for name, term in self.terms.items():
                 loss = term(batch, teacher, student, shared)
@@ -68,52 +74,50 @@ class Objective(nn.Module):
         return total, losses
 
     def precompute(self, batch: Batch) -> None:
-        """Let every term compute what it needs besides outputs (see `Term.precompute`)."""
+        """Compute the parts of all losses that need no output (see `Term.precompute`)."""
         with torch.autocast(batch.index.device.type, enabled=False):
-            for term in self.each():
+            for term in self:
                 term.precompute(batch)
 
-    def fill_banks(self, passes: Passes) -> None:
-        """Show every term the features of the whole training set, before the first step."""
-        for term in self.each():
-            term.fill_banks(passes)
+    def fill_banks(self, first_pass: FirstPass) -> None:
+        """Fill the banks of all terms, before the first step (see `Term.fill_banks`)."""
+        for term in self:
+            term.fill_banks(first_pass)
 
     def update(self) -> None:
-        """Let every term write its banks, after the optimizer's step."""
-        for term in self.each():
+        """Write the banks of all terms, after the optimizer's step."""
+        for term in self:
             term.update()
 
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the embeddings (n, dim) of the most telling term; None where there are none."""
-        for name in ("gckt", "crd", "lckt"):
-            if name in self.terms:
-                return self._term(name).embed(teacher, student)
-        return None
+        """Return the embeddings (n, dim) of gckt, else crd, else lckt; None without these."""
+        term = self._first("gckt", "crd", "lckt")
+        return term.embed(teacher, student) if term else None
 
     @property
     def critic(self) -> nn.Module | None:
-        """gckt's critic, else crd's, else None."""
-        for name in ("gckt", "crd"):
-            if name in self.terms:
-                return self._term(name).critic
-        return None
+        """The critic of gckt, else crd, else None."""
+        term = self._first("gckt", "crd")
+        return term.critic if term else None
 
     @property
     def logs(self) -> dict[str, Tensor]:
         """Detached scalars of the last forward pass, as `term.name`."""
-        return {f"{t.name}.{key}": value for t in self.each() for key, value in t.logs.items()}
+        return {f"{term.name}.{key}": value for term in self for key, value in term.logs.items()}
 
-    def _term(self, name: str) -> Term:
-        term = self.terms[name]
-        assert isinstance(term, Term)
-        return term
+    @property
+    def capture_obstacle(self) -> str | None:
+        """Why a step cannot be replayed as a CUDA graph (first reason); None where it can."""
+        return next(filter(None, (term.capture_obstacle for term in self)), None)
 
-    def each(self) -> list[Term]:
-        """Return the terms, in the order of evaluation."""
-        return [self._term(name) for name in self.terms]
+    def _first(self, *names: str) -> Term | None:
+        """Return the first of these terms that the objective has."""
+        terms = dict(zip(self.terms, self, strict=True))
+        return next((terms[name] for name in names if name in terms), None)
 
 
-def _refuse(name: str, term: type[Term], shapes: Shapes) -> None:
+def _check_needs(name: str, term: type[Term], shapes: Shapes) -> None:
+    """Raise a ValueError if a term needs more than the networks offer."""
     if term.needs_logits and not shapes.same_labels:
         raise ValueError(
             f"{name} compares logits, but teacher and student have different label sets: "
@@ -124,8 +128,3 @@ def _refuse(name: str, term: type[Term], shapes: Shapes) -> None:
             f"{name} compares feature maps, but a network offers none: remove {name} or use a "
             "term on features such as gckt, crd or hint"
         )
-
-
-def _wide(output: Output) -> Output:
-    """Return half-precision outputs in float32; float32 and float64 as they are."""
-    return output if output.features.dtype == torch.float64 else output.float()

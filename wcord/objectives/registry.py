@@ -1,4 +1,4 @@
-"""The loss terms by name: a new one is one file and one line here."""
+"""The loss terms by their names in the settings: a new term is one file and one line here."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from wcord.objectives.dkd import DKD
 from wcord.objectives.gckt import GCKT
 from wcord.objectives.hint import Hint
 from wcord.objectives.itrd import ITRD
-from wcord.objectives.kd import Distillation
+from wcord.objectives.kd import KD
 from wcord.objectives.lckt import LCKT
 from wcord.objectives.relations import PKT, RKD, SP
 from wcord.objectives.term import Term
 from wcord.objectives.vid import VID
 from wcord.objectives.wkd import WKDFeature, WKDLogit
 
-# in the order of evaluation: gckt's embeddings replace crd's before lckt takes them
+# in the order of evaluation: lckt uses the embeddings of gckt, else crd, which come before it
 TERMS: dict[str, type[Term]] = {
     "ce": CrossEntropy,
-    "kd": Distillation,
+    "kd": KD,
     "hint": Hint,
     "crd": CRD,
     "gckt": GCKT,

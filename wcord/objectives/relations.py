@@ -1,6 +1,6 @@
-"""Relations inside a batch: similarities, distances, angles, neighbourhoods.
+"""Relations between the samples of a batch: similarities, distances, angles, neighbours.
 
-None of them compares single features, so dimensions and label sets may differ.
+These terms never compare one feature with another, so dimensions and label sets may differ.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from wcord.models.output import Output
 from wcord.objectives.term import Batch, Term, TermSettings
 
-SMALLEST = 1e-6  # distances below this have no direction and no gradient
-TINY = 1e-7  # added to probabilities before their logarithm
+SMALLEST = 1e-6  # a shorter distance counts as 0, without direction and gradient
+TINY = 1e-7  # added to probabilities before the logarithm
 
 
 class SPSettings(TermSettings):
@@ -30,7 +30,7 @@ class SP(Term):
 
         L = 1/n^2 ||G_T - G_S||_F^2,   G = rows of F F' scaled to unit length, F (n, d) features
 
-    on penultimate features. The paper and RepDistiller take the maps of the last stage, flattened.
+    on penultimate features. The paper and RepDistiller use the maps of the last stage, flattened.
 
     Source: Tung and Mori (2019), "Similarity-preserving knowledge distillation".
     """
@@ -58,11 +58,11 @@ class RKD(Term):
 
         L = l_D mean over pairs of h(|x_i - x_j| / m)  +  l_A mean over triples of h(cos angle ijk)
 
-    h is Huber's distance between the teacher's and the student's value, m the mean distance of a
-    pair in the batch, angle ijk that at x_j; means over distinct samples. On penultimate features.
-    The authors' code and RepDistiller divide by n^2 and n^3, with a 0 for every pair and triple in
-    which a sample comes twice: 1.6 % and 4.6 % less at n = 64. For classification the authors'
-    code also scales features to unit length first.
+    on penultimate features. h is the Huber loss between the teacher's and the student's value, m
+    the mean distance of a pair in the batch, angle ijk the angle at x_j; means are over pairs and
+    triples of distinct samples. The authors' code and RepDistiller divide by n^2 and n^3, because
+    they also count pairs and triples in which a sample occurs twice, as 0: 1.6 % and 4.6 % less at
+    n = 64. For classification the authors' code also scales features to unit length first.
 
     Source: Park et al. (2019), "Relational knowledge distillation", distance-wise and angle-wise
     losses.
@@ -103,7 +103,7 @@ class PKTSettings(TermSettings):
 
 
 class PKT(Term):
-    """Probabilistic knowledge transfer: who is whose neighbour.
+    """Probabilistic knowledge transfer: the probability that one sample is another's neighbour.
 
         p_j|i = K_ij / sum over k of K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2
         L = 1/n^2 sum over i, j of p_j|i(T) log((p_j|i(T) + 1e-7) / (p_j|i(S) + 1e-7))

@@ -1,28 +1,28 @@
-"""What a loss term is: its settings, what it is given, and what it gives back."""
+"""The base class of a loss term, and its inputs: settings, shapes, batch and first pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from wcord.compute.distributions import Distribution
 from wcord.compute.memory_format import send
-from wcord.compute.seeds import Recipe, generator
+from wcord.compute.seeds import generator
 from wcord.models.output import Output
 
-Draws = Callable[[str, Recipe], Tensor]  # (purpose, recipe) -> numbers on the device
+Draws = Callable[[str, Distribution], Tensor]  # (purpose, distribution) -> numbers on the device
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a term may know of a task before training: sizes, and whether label sets agree.
+    """The sizes of a task, which are known before training.
 
-    `samples` is N, the number of training samples; maps are (channels, height, width) of each
-    stage, shallow to deep.
+    `samples` is N, the number of training samples; `same_labels` is whether teacher and student
+    have the same label set; maps are (channels, height, width) of each stage, shallow to deep.
     """
 
     teacher_dim: int
@@ -37,15 +37,15 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Batch:
-    """What is known of the n samples of one step besides their images.
+    """The n samples of one step, without their images.
 
-    index (n,) is the place in the training set, label (n,) the class in the student's label
-    set, labelled (n,) whether cross-entropy may see that label, group (n,) the class by which
-    negatives of "other classes" are told: the label where there is one, else the teacher's
-    prediction. `seed` and `step` key every draw (see `wcord.compute.seeds`).
+    index (n,) is the position in the training set, label (n,) the class in the student's label
+    set, labelled (n,) whether the label may be used, group (n,) the class by which negatives of
+    "other classes" are chosen: the label where it may be used, else the teacher's prediction.
+    `seed` and `step` decide every draw (see `wcord.compute.seeds`).
 
-    A step that is replayed as a CUDA graph reads its numbers from fixed places on the device:
-    there `draws` gives the numbers of `draw`, and `step_tensor` () is the step.
+    A step that is replayed as a CUDA graph reads its inputs from fixed addresses on the device:
+    there `draws` returns the numbers of `draw`, and `step_tensor` () is the step.
     """
 
     index: Tensor
@@ -57,24 +57,27 @@ class Batch:
     draws: Draws | None = None
     step_tensor: Tensor | None = None
 
-    def draw(self, purpose: str, recipe: Recipe) -> Tensor:
-        """Return numbers drawn for this step, on the device of `index`.
+    def draw(self, purpose: str, distribution: Distribution) -> Tensor:
+        """Return random numbers for this step, on the device of `index`.
 
-        They are a pure function of (seed, purpose, step) and the recipe. A term takes every
-        random number from here, and so is right when its step is replayed.
+        They are a pure function of (seed, purpose, step) and the distribution. A term that takes
+        all its random numbers from here is also right in a replayed step.
 
         Args:
-            purpose: what the draw is for, such as "gckt-negatives".
-            recipe: makes the numbers, such as `wcord.compute.seeds.Integers(high, count)`.
+            purpose: of the draw, such as "gckt-negatives".
+            distribution: such as `wcord.compute.distributions.Integers(high, count)`.
         """
         if self.draws is not None:
-            return self.draws(purpose, recipe)
-        return send(recipe(generator(self.seed, purpose, self.step)), self.index.device)
+            return self.draws(purpose, distribution)
+        return send(distribution(generator(self.seed, purpose, self.step)), self.index.device)
 
 
 @dataclass(frozen=True)
 class FirstPassBatch:
-    """One batch of the pass that fills banks before the first step (no gradients)."""
+    """Some samples of the first pass over the training set, without gradients.
+
+    index (n,) and group (n,) are as in `Batch`.
+    """
 
     index: Tensor
     group: Tensor
@@ -82,11 +85,11 @@ class FirstPassBatch:
     student: Output
 
 
-Passes = Callable[[], Iterable[FirstPassBatch]]
+FirstPass = Callable[[], Iterable[FirstPassBatch]]  # every call is a pass over all samples
 
 
 class TermSettings(BaseModel):
-    """Settings that every term has; unknown keys and negative weights are refused."""
+    """The settings that every term has; unknown keys and negative weights are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -94,10 +97,26 @@ class TermSettings(BaseModel):
 
 
 class Term(nn.Module):
-    """A loss term: one class, one line in `TERMS`.
+    """A loss term. A new one is a subclass in its own file, with a line in `registry.TERMS`.
 
-    All that resuming needs lives in parameters and buffers. `logs` holds detached scalars of
-    the last forward pass.
+    A subclass defines `forward`, and overrides the other methods where it needs them. Everything
+    that training changes is a parameter or a buffer, so that a run can be resumed.
+
+    Class attributes:
+        Settings: the model of its settings.
+        name: its name in `TERMS`.
+        needs_logits: it compares logits, so that both label sets must be the same.
+        needs_maps: it reads `Output.maps`.
+        needs_teacher: it reads the teacher's output.
+
+    Attributes:
+        logs: detached scalars of the last forward pass, by name; training logs their means.
+        critic: the critic that it trains, else None.
+
+    Args:
+        settings: an instance of `Settings`.
+        shapes: sizes of the task.
+        seed: the run's seed.
     """
 
     Settings: ClassVar[type[TermSettings]] = TermSettings
@@ -115,43 +134,38 @@ class Term(nn.Module):
         self.logs: dict[str, Tensor] = {}
         self.critic = None
 
-    def fill_banks(self, passes: Passes) -> None:
-        """Look at every training sample once, before the first step."""
+    def fill_banks(self, first_pass: FirstPass) -> None:
+        """Set banks, centres and scales from the whole training set, before the first step."""
 
     def precompute(self, batch: Batch) -> None:
-        """Compute what the next loss needs besides outputs, while the networks compute these.
+        """Compute the parts of the next loss that need no output, while the networks run.
 
-        A graph does it on a stream of its own. What `forward` then reads must stay referred to
-        until the next call, so that its memory is not given to somebody else.
+        In a CUDA graph this runs on a second stream. Keep a reference to every tensor that
+        `forward` reads until the next call: without one, its memory is reused too early.
         """
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
-        """Return the unweighted loss, a float32 scalar."""
+        """Return the unweighted loss, a float32 scalar.
+
+        Args:
+            batch: the samples.
+            teacher: the teacher's output for them, without gradients.
+            student: the student's output for them.
+            shared: values that terms of one step pass on to later terms: "embeddings"
+                (z_t, z_s), written by gckt and crd, read by lckt.
+        """
         raise NotImplementedError
 
     def update(self) -> None:
-        """Write what must be written after the optimizer's step (banks)."""
+        """Write banks and running means, after the optimizer's step."""
 
     @property
     def capture_obstacle(self) -> str | None:
-        """Why a step with this term cannot be replayed without the host; None where it can."""
+        """Why a step with this term cannot be replayed as a CUDA graph; None where it can."""
         return None
 
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return projected features (n, d) of both sides, or None where a term has none."""
+        """Return projections (n, dim) of both sides' features; None where a term has none."""
         return None
-
-
-@dataclass
-class Summary:
-    """The scalars of one step, kept on the device until somebody looks."""
-
-    total: Tensor
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    logs: dict[str, Tensor] = field(default_factory=dict)
-
-    def finite(self) -> Tensor:
-        """Return a boolean scalar: every loss is finite."""
-        return torch.stack([self.total, *self.terms.values()]).isfinite().all()

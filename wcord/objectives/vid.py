@@ -1,4 +1,4 @@
-"""Variational information distillation."""
+"""Variational information distillation (VID)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class VIDSettings(TermSettings):
 
 
 class VID(Term):
-    """A Gaussian q(t | s) with learnt mean and variances bounds mutual information from below.
+    """Bound mutual information from below by a Gaussian q(t | s) with learnt mean and variances.
 
         L = mean over samples and channels c of  log s_c^2 / 2 + (t_c - mu_c(s))^2 / (2 s_c^2)
         s_c^2 = softplus(a_c) + 1e-5
 
-    on penultimate features, mu linear. Minus D L, D the number of channels, is I's bound up to
-    the teacher's entropy and a constant. RepDistiller sums such terms over the stage maps, with
-    three 1 x 1 convolutions (ReLU in between) as mu.
+    on penultimate features, with mu linear. -D L, with D the number of channels, is a lower bound
+    of mutual information up to the teacher's entropy and a constant. RepDistiller sums such terms
+    over the stage maps, with three 1 x 1 convolutions (ReLU in between) as mu.
 
     Source: Ahn et al. (2019), "Variational information distillation for knowledge transfer"
     (Gaussian with learnt variances).

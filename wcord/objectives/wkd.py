@@ -1,4 +1,4 @@
-"""Wasserstein distance on predictions and on feature maps."""
+"""Wasserstein knowledge distillation (WKD): on predictions (logits) and on feature maps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from wcord import transport
 from wcord.models.output import Output
-from wcord.objectives.dkd import without
-from wcord.objectives.term import Batch, Passes, Shapes, Term, TermSettings
+from wcord.objectives.dkd import without_target
+from wcord.objectives.term import Batch, FirstPass, Shapes, Term, TermSettings
 
 
 class WKDLogitSettings(TermSettings):
@@ -24,30 +24,32 @@ class WKDLogitSettings(TermSettings):
     sharpness: float = Field(1.0, gt=0, description="kappa of the cost between classes")
     epsilon: float = Field(0.05, ge=1e-3, description="entropic regularisation, units of cost")
     iterations: int = Field(10, ge=1, description="of Sinkhorn")
-    examples: int = Field(500, ge=2, description="most samples of a class that its kernel uses")
+    examples: int = Field(500, ge=2, description="largest number of samples in a class's kernel")
 
 
 class WKDLogit(Term):
-    """Move the teacher's predicted masses onto the student's, cheaply between like classes.
+    """Transport from the teacher's to the student's predictions; cheap between similar classes.
 
         L = -1/n sum_i p_T,i(t) log p_S,i(t)  +  lambda 1/n sum_i <P_i, C_i>
         C_cd = 1 - exp(-kappa (1 - CKA(K_c, K_d)))
 
-    t is the target class (the label where it may be seen, else the teacher's prediction), p the
-    softmax of all classes at temperature 1, P_i the entropic plan between the other classes'
-    probabilities softmax(logits / T) of teacher and student, C_i the cost without t. CKA is that
-    of linear kernels: K_c (b, b) holds the centred inner products of the teacher's features of b
-    training samples of class c, in their order in the training set, measured once in `prime`. As
-    published, the k-th sample of one class is so paired with the k-th of another, for which there
-    is no reason in the data; b is the size of the smallest class, at most `examples`.
+    t is the target class (the label where it may be used, else the teacher's prediction), p the
+    softmax of all classes at temperature 1, P_i the entropic plan between the probabilities
+    softmax(logits / T) of the other classes of teacher and student, and C_i the cost without t.
 
-    In the released code, and not here: a class's kernel has a row for every place of the last
-    map of every sample (32,000 rows on CIFAR-100), and from epoch 150 on the weight `others`
-    falls to 0 by half a cosine. Cross-entropy of weight 1 stands beside the term there.
+    CKA is that of linear kernels: K_c (b, b) holds the centred inner products of the teacher's
+    features of b training samples of class c, in the order of the training set, computed once in
+    `fill_banks`; b is the size of the smallest class, at most `examples`. So the k-th sample of one
+    class is paired with the k-th of another: this is as published, though nothing in the data
+    pairs them.
 
-    Differentiation: envelope. The student's masses get the plan's potentials, the gradient of
-    the regularised objective (Danskin). The released code differentiates <P, C> through the
-    iterations.
+    In the released code, and not here: the kernel of a class has a row for every position of the
+    last map of every sample (32,000 rows on CIFAR-100), and from epoch 150 on the weight `others`
+    falls to 0 by half a cosine. The released code adds cross-entropy of weight 1.
+
+    Differentiation: envelope. The gradient in the student's probabilities is the plan's potentials,
+    that is the gradient of the regularised objective (Danskin). The released code differentiates
+    <P, C> through the iterations.
 
     Source: Lv, Yang and Li (2024), "Wasserstein distance rivals Kullback-Leibler divergence for
     knowledge distillation" (WKD-L), and the released code (configs/cifar100/wkd_l).
@@ -63,34 +65,33 @@ class WKDLogit(Term):
         self.register_buffer("cost", 1 - torch.eye(shapes.teacher_classes))
 
     @torch.no_grad()
-    def fill_banks(self, passes: Passes) -> None:
-        """Measure the cost between classes from the teacher's features."""
-        primers = list(passes())
-        index = torch.cat([p.index for p in primers])
-        order = index.argsort()
-        group = torch.cat([p.group for p in primers])[order]
-        features = torch.cat([p.teacher.features for p in primers])[order]
+    def fill_banks(self, first_pass: FirstPass) -> None:
+        """Compute the cost between classes from the teacher's features."""
+        batches = list(first_pass())
+        order = torch.cat([batch.index for batch in batches]).argsort()
+        group = torch.cat([batch.group for batch in batches])[order]
+        features = torch.cat([batch.teacher.features for batch in batches])[order]
         classes = len(self.cost)
         fewest = int(torch.bincount(group, minlength=classes).min())
         if fewest < 2:
             raise ValueError(
-                "wkd_l compares classes by their samples and needs two of every class at least: "
+                "wkd_l compares classes by their samples and needs at least two of every class: "
                 "remove wkd_l or give it more data"
             )
-        few = min(fewest, self.settings.examples)
-        kernels = torch.stack([_kernel(features[group == c][:few]) for c in range(classes)])
-        likeness = kernels @ kernels.T  # (classes, classes): CKA
-        cost = 1 - torch.exp(-self.settings.sharpness * (1 - likeness.clamp(0, 1)))
+        size = min(fewest, self.settings.examples)
+        kernels = torch.stack([_kernel(features[group == c][:size]) for c in range(classes)])
+        cka = kernels @ kernels.T  # (classes, classes)
+        cost = 1 - torch.exp(-self.settings.sharpness * (1 - cka.clamp(0, 1)))
         self.cost.copy_(cost.fill_diagonal_(0))
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         target = batch.group[:, None]  # (n, 1)
-        seen = teacher.logits.softmax(1).gather(1, target)
-        loss = -(seen * student.logits.log_softmax(1).gather(1, target)).mean()
+        target_t = teacher.logits.softmax(1).gather(1, target)
+        loss = -(target_t * student.logits.log_softmax(1).gather(1, target)).mean()
         p_t, p_s = (
-            without(o.logits / self.settings.temperature, batch.group).softmax(1)
+            without_target(o.logits / self.settings.temperature, batch.group).softmax(1)
             for o in (teacher, student)
         )  # (n, classes - 1)
         value = self._transport(self._cost_of_others(batch.group), p_t, p_s)
@@ -99,9 +100,8 @@ class WKDLogit(Term):
 
     def _cost_of_others(self, group: Tensor) -> Tensor:
         """Return C_i of every sample, (n, classes - 1, classes - 1)."""
-        columns = without(
-            torch.arange(len(self.cost), device=group.device).expand(len(group), -1), group
-        )
+        classes = torch.arange(len(self.cost), device=group.device)
+        columns = without_target(classes.expand(len(group), -1), group)  # (n, classes - 1)
         return self.cost[columns[:, :, None], columns[:, None, :]]
 
     def _transport(self, cost: Tensor, p_t: Tensor, p_s: Tensor) -> Tensor:
@@ -116,9 +116,9 @@ class WKDLogit(Term):
                 iterations=self.settings.iterations,
                 validate=False,
             )
-            slope = solved.potentials[1].nan_to_num(neginf=0.0)  # (n, classes - 1)
-        moving = (slope * (p_s - fixed)).sum(1)  # 0, with gradient `slope`
-        return (solved.value + moving).mean()
+            potential = solved.potentials[1].nan_to_num(neginf=0.0)  # (n, classes - 1)
+        zero = (potential * (p_s - fixed)).sum(1)  # its gradient in p_s is `potential`
+        return (solved.value + zero).mean()
 
 
 def _kernel(features: Tensor) -> Tensor:
@@ -135,18 +135,18 @@ class WKDFeatureSettings(TermSettings):
 
 
 class WKDFeature(Term):
-    """Squared Wasserstein distance of Gaussians fitted to the feature maps.
+    """Squared Wasserstein distance between Gaussians fitted to the feature maps.
 
         L = mean over samples of  gamma ||mu_T - mu_S||^2 + ||sigma_T - sigma_S||^2
 
-    mu is the mean of each channel over the places of the deepest map, sigma^2 its unbiased
-    variance + 1e-5. The student's map is first brought to the teacher's channels by a 1 x 1
-    convolution, batch normalisation and ReLU. With gamma = 1 and diagonal covariances it is W2^2
-    itself. The deepest map is the last stage's output, as in the released code: WRN's before the
-    last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last convolution.
+    mu is the mean of each channel over the positions of the deepest map, sigma^2 its unbiased
+    variance + 1e-5. A 1 x 1 convolution, batch normalisation and ReLU first give the student's map
+    the teacher's number of channels. With gamma = 1 this is W2^2 of Gaussians with diagonal
+    covariances. The deepest map is the last stage's output, as in the released code: WRN's before
+    the last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last convolution.
 
     In the released code, and not here: from epoch 150 on the weight falls to 0 by half a cosine;
-    where map sizes differ, the student's is first resized by a strided or transposed convolution;
+    where map sizes differ, a strided or transposed convolution first resizes the student's map;
     for WRN-40-2 to ShuffleNetV1 each of 4 x 4 parts of the map has its own Gaussian.
 
     Source: Lv, Yang and Li (2024), "Wasserstein distance rivals Kullback-Leibler divergence for
@@ -177,6 +177,6 @@ class WKDFeature(Term):
 
 
 def _gaussian(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation (n, channels) over the places of (n, channels, h, w)."""
-    places = maps.flatten(2)
-    return places.mean(2), (places.var(2) + 1e-5).sqrt()
+    """Return mean and deviation (n, channels) over the positions of maps (n, channels, h, w)."""
+    values = maps.flatten(2)
+    return values.mean(2), (values.var(2) + 1e-5).sqrt()

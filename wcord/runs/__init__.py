@@ -1,7 +1,7 @@
-"""A run directory, the only link between training and looking: read, steered, written.
+"""Run directories: training writes them, and everything else reads them.
 
-`reader` and `run` need neither a living writer nor torch; `writer` and `checkpoints` are for the
-process that trains.
+Reading (`reader`) and steering (`run`) need neither a living writer nor torch; `writer` and
+`checkpoints` are for the process that trains.
 """
 
 from wcord.runs.lock import is_locked

@@ -1,4 +1,4 @@
-"""Checkpoints: all that resuming needs, in safetensors, with the means to tell a wrong file."""
+"""Checkpoints: the state of training in safetensors, with a digest that detects damaged files."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from wcord.runs.storage import StorageError, numbered, write_bytes
+from wcord.runs.storage import StorageError, numbered, safetensors_metadata, write_bytes
 
 KEPT = 2
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is truncated, changed, or of another run."""
+    """A checkpoint that is truncated, was changed, or belongs to another run."""
 
 
 def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write `<step>.safetensors`, flushed to the disk, and remove all but the newest two.
 
     Raises:
-        wcord.runs.storage.StorageError: it could not be written; older ones are untouched.
+        wcord.runs.storage.StorageError: it could not be written; older ones are intact.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -46,14 +47,13 @@ def steps(folder: Path) -> list[int]:
 
 
 def header(folder: Path, step: int) -> dict[str, Any]:
-    """Return the header of one checkpoint as it is written there; {} where it is damaged."""
+    """Return the header of one checkpoint, unchecked; {} where it cannot be read."""
     try:
-        with open(folder / f"{step}.safetensors", "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            found = json.loads(json.loads(file.read(length))["__metadata__"]["checkpoint"])
-    except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError):
+        with safe_open(folder / f"{step}.safetensors", "numpy") as file:
+            content = json.loads(file.metadata()["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def read(
@@ -62,10 +62,11 @@ def read(
     """Return the tensors and the header of one checkpoint.
 
     Args:
-        folder: of the checkpoints.
-        step: which one.
-        settings: digest of the run's settings, which the header must name.
-        inputs: digest of the data that it is to go on with; None to read only.
+        folder: the folder of the checkpoints.
+        step: the step of the checkpoint.
+        settings: digest of the run's settings, which the header must contain.
+        inputs: digest of the run's inputs (see `wcord.runs.provenance`), which the header must
+            contain; None accepts any.
 
     Raises:
         CheckpointError: the file is truncated, was changed, or belongs to another run.
@@ -73,17 +74,16 @@ def read(
     path = folder / f"{step}.safetensors"
     try:
         content = path.read_bytes()
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
+        header = json.loads(safetensors_metadata(content)["checkpoint"])
         tensors = load(content)
         if not isinstance(header, dict):
-            raise TypeError("its header is no table")
+            raise TypeError("its header is not a table")
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(f"checkpoint {path.name} is damaged: {reason:.200}") from error
     if header.get("settings") != settings:
         raise CheckpointError(f"checkpoint {path.name} belongs to a run with other settings")
-    if inputs is not None and header.get("inputs", inputs) != inputs:  # older ones name none
+    if inputs is not None and header.get("inputs", inputs) != inputs:  # older headers have none
         raise CheckpointError(f"checkpoint {path.name} was made from other data")
     digest = header.pop("digest", None)
     if header.get("step") != step or digest != _digest(tensors, header):
@@ -94,25 +94,22 @@ def read(
 def newest(
     run: Path, settings: str, inputs: str | None = None
 ) -> tuple[dict[str, Tensor] | None, dict[str, Any]]:
-    """Return the newest checkpoint of a run that can be used; (None, {}) before the first.
+    """Return the newest usable checkpoint of a run; (None, {}) before the first.
 
     Args:
         run: the run directory.
-        settings: digest of the run's settings.
-        inputs: digest of what it reads (see `wcord.runs.provenance`); None takes any.
+        settings, inputs: as in `read`.
 
     Raises:
-        CheckpointError: there are checkpoints, and none of them can be used.
+        CheckpointError: there are checkpoints, but none of them is usable.
     """
     folder, refused = run / "checkpoints", []
     for step in reversed(steps(folder)):
         try:
-            tensors, found = read(folder, step, settings, inputs)
-            if found["metrics"] <= _length(run / "metrics.jsonl"):
-                return tensors, found
-            refused.append(
-                f"checkpoint {step}.safetensors names more of metrics.jsonl than there is"
-            )
+            tensors, header = read(folder, step, settings, inputs)
+            if header["metrics"] <= _length(run / "metrics.jsonl"):
+                return tensors, header
+            refused.append(f"checkpoint {step}.safetensors belongs to a longer metrics.jsonl")
         except CheckpointError as error:
             refused.append(str(error))
         print(f"{refused[-1]}; using the one before it", file=sys.stderr)
@@ -138,5 +135,5 @@ def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
 
 
 def digest_of(text: str) -> str:
-    """Return a short digest of settings, by which a run knows its own files."""
+    """Return a short digest of a text, such as settings.yaml."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

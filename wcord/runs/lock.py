@@ -1,4 +1,4 @@
-"""Whether a living process of this machine writes a run."""
+"""Find out whether a process of this machine writes a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_locked(path: Path) -> bool:
 
 
 def process_exists(pid: int | None) -> bool:
-    """Return whether a process of this number runs on this machine."""
+    """Return whether a process with this id runs on this machine."""
     if not pid:
         return False
     try:

@@ -1,4 +1,4 @@
-"""metrics.jsonl as a table: one line a value."""
+"""Read metrics.jsonl, which has one value a line, as a table."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ COLUMNS = ["step", "epoch", "arm", "name", "value"]
 
 
 def read_metrics(path: Path, run: str) -> pd.DataFrame:
-    """Return every value in a file; a last line that is still being written is left out.
+    """Return all values in a file, without a last line that is still being written.
 
     Args:
-        path: the file; an absent one has no values.
+        path: the file; an absent file has no values.
         run: name of the run, for the message.
 
     Returns:
         Columns step, epoch, arm ("" for the run's own values), name, value.
 
     Raises:
-        ValueError: another line is no value.
+        ValueError: the file is damaged; the message names the first damaged line.
     """
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
@@ -46,5 +46,5 @@ def _first_fault(content: bytes) -> str:
         except (ValueError, RecursionError):
             sound = False
         if not sound:
-            return f"line {number} is no value"
-    return "it holds values of mixed kinds"
+            return f"line {number} is not a value"
+    return "it holds values of mixed types"

@@ -1,4 +1,4 @@
-"""Where runs lie."""
+"""The paths of runs: the runs folder, the path of a run by its name, a path for a new run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def runs_folder() -> Path:
 
 
 def run_path(name: str, folder: Path | None = None) -> Path:
-    """Return the place inside the runs folder that a run of this name has or would have.
+    """Return the path that a run of this name has, or would have, inside the runs folder.
 
     Raises:
         ValueError: the name could lead outside of the folder.
@@ -24,7 +24,7 @@ def run_path(name: str, folder: Path | None = None) -> Path:
 
 
 def new_run_path(name: str, run_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return where a new run goes: `run_dir`, else NAME-DATE-TIME inside the runs folder."""
+    """Return the path of a new run: `run_dir`, else NAME-DATE-TIME inside the runs folder."""
     if run_dir is not None:
         return Path(run_dir)
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -36,10 +36,10 @@ def new_run_path(name: str, run_dir: str | os.PathLike[str] | None = None) -> Pa
 
 
 def existing_run_path(path: str | os.PathLike[str]) -> Path:
-    """Return the directory of a run: the path as given, else a name inside the runs folder.
+    """Return the path of an existing run, given as a path or by its name in the runs folder.
 
     Raises:
-        ValueError: there is no run.
+        ValueError: there is no run there.
     """
     path = Path(path)
     if is_run(path):
@@ -57,5 +57,5 @@ def is_run(path: Path) -> bool:
     """Return whether a directory is a run: it holds settings.yaml."""
     try:
         return (path / "settings.yaml").is_file()
-    except OSError:  # a name too long, a folder that may not be read
+    except OSError:  # the name is too long, or the folder may not be read
         return False

@@ -1,7 +1,7 @@
-"""What a run was made from, beside its settings: samples, weight files, objects in memory.
+"""The inputs of a run besides its settings: samples, weight files, objects of the caller.
 
-A run keeps it in data.json and its digest in every checkpoint, so that results of one data set
-are neither continued with another nor taken for those of another.
+data.json holds them and every checkpoint holds their digest, so that a run is neither resumed
+with other data nor taken for a result of other data.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wcord.data import Data, first_pictures
+from wcord.data import Data, first_images
 from wcord.data.paths import locate
 from wcord.models.weights import fingerprint
 from wcord.runs.storage import read_json, write_bytes, write_json
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 
-RECORD, PICTURES = "data.json", "pictures.png"
-OWN = "objects of your own"
-LISTED = 1000  # files passed over that a record names
+RECORD, IMAGES = "data.json", "pictures.png"
+OBJECTS = "objects of your own"  # name of the input that lists objects of the caller
+MOST_LISTED = 1000  # files passed over that data.json names
 
 
 def inputs_of(
     experiment: Experiment,
     data: Data,
     probed: Mapping[str, Mapping[str, str]],
-    own: Sequence[str] = (),
+    objects: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return what a run reads, in words and digests, by the name of each input.
+    """Return the inputs of a run: the name of each, and its digest or its number of samples.
 
     Args:
         experiment: the settings.
-        data: the run's samples.
-        probed: fingerprints of the other data sets of its linear probes, by source.
-        own: which of "teacher", "student" and "data" the caller gives as objects.
+        data: the samples of the run.
+        probed: fingerprints of the other data sets for linear probes, by source.
+        objects: those of "teacher", "student" and "data" that are objects of the caller.
 
     Raises:
         SettingsError: `teacher.weights` cannot be read.
     """
     inputs = dict(data.fingerprints)
-    if own:
-        inputs[OWN] = ", ".join(own)
+    if objects:
+        inputs[OBJECTS] = ", ".join(objects)
     if experiment.teacher.weights is not None:
         try:
             inputs["teacher.weights"] = fingerprint(locate(experiment.teacher.weights))
@@ -58,105 +58,106 @@ def inputs_of(
 
 
 def digest(inputs: Mapping[str, str]) -> str:
-    """Return one digest of all inputs, which checkpoints name."""
+    """Return the digest of all inputs, which checkpoints hold."""
     text = json.dumps(dict(inputs), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the names of the inputs that are not the same, numbers of samples with both values.
+    """Return the names of the inputs that differ; numbers of samples with both values.
 
     >>> differences({"test samples": "9 of 1×8×8"}, {"test samples": "8 of 1×8×8"})
     ['test samples (9 of 1×8×8 then, 8 of 1×8×8 now)']
     """
-    found, other_sizes = [], set()
+    names, other_sizes = [], set()
     for name in {**then, **now}:
         before, after = then.get(name, "none"), now.get(name, "none")
-        what, _, source = name.partition(" of ")
-        part, kind = what.split(" ", 1) if " " in what else (what, "")
+        content, _, source = name.partition(" of ")
+        part, _, kind = content.partition(" ")
         if before == after or (part, source) in other_sizes:
             continue
-        found.append(f"{name} ({before} then, {after} now)" if kind == "samples" else name)
-        if kind == "samples":  # then every other digest of the part differs as well
+        names.append(f"{name} ({before} then, {after} now)" if kind == "samples" else name)
+        if kind == "samples":  # then all digests of this part differ, and need not be named
             other_sizes.add((part, source))
-    return found
+    return names
 
 
-def recorded(folder: Path) -> dict[str, str] | None:
-    """Return the inputs that a run's record names; None without a record that is whole."""
+def read_inputs(folder: Path) -> dict[str, str] | None:
+    """Return the inputs in the data.json of a run; None where it has none."""
     record = read_json(folder / RECORD)
     inputs = record.get("inputs") if isinstance(record, dict) else None
     return inputs if isinstance(inputs, dict) else None
 
 
-def check(folder: Path, inputs: Mapping[str, str]) -> None:
-    """Refuse to go on with a run that was begun with other inputs.
+def require_same_inputs(folder: Path, inputs: Mapping[str, str]) -> None:
+    """Refuse to resume a run that was begun with other inputs.
 
     Args:
-        folder: the run's directory; where it has no record, the checkpoints still know.
-        inputs: of `inputs_of`, now.
+        folder: the run directory. Without data.json nothing is refused here, but checkpoints
+            hold the digest of the inputs too.
+        inputs: the inputs now, from `inputs_of`.
 
     Raises:
-        SettingsError: one line that names what differs.
+        SettingsError: the inputs differ; the message names them.
     """
-    then = recorded(folder)
+    then = read_inputs(folder)
     if then is None:
         return
-    if then.get(OWN) != inputs.get(OWN):
+    if then.get(OBJECTS) != inputs.get(OBJECTS):
         raise SettingsError(
-            f"this run was begun with objects of your own ({then.get(OWN, 'none')}), which no "
+            f"this run was begun with objects of your own ({then.get(OBJECTS, 'none')}), which no "
             "file holds: start a new run with them"
         )
-    found = differences(then, inputs)
-    if found:
+    names = differences(then, inputs)
+    if names:
         raise SettingsError(
-            f"the data are not those that this run began with: {', '.join(found)}; put the first "
+            f"this run was begun with other data; these differ: {', '.join(names)}; put the first "
             "data back, or start a new run"
         )
 
 
-def record(
+def write_record(
     folder: Path,
     data: Data,
     inputs: Mapping[str, str],
-    own: Sequence[str],
+    objects: Sequence[str],
     labels: Mapping[str, Sequence[str]],
 ) -> None:
-    """Write data.json, the contents of the data and the inputs, and a row of first pictures.
+    """Write data.json (the contents of the data and the inputs) and an image of first samples.
 
     Args:
-        folder: the run's directory.
-        data: its samples.
-        inputs: of `inputs_of`.
-        own: as in `inputs_of`.
+        folder: the run directory.
+        data: the samples of the run.
+        inputs: from `inputs_of`.
+        objects: as in `inputs_of`.
         labels: the classes of the label sets of "teacher" and "student".
     """
-    found = data.contents.plain()
-    passed_over = found.pop("passed_over")
-    content = found | {
-        "passed_over": passed_over[:LISTED],
+    content = data.contents.plain()
+    passed_over = content.pop("passed_over")
+    content |= {
+        "passed_over": passed_over[:MOST_LISTED],
         "passed_over_count": len(passed_over),
         "inputs": dict(inputs),
         "fingerprint": digest(inputs),
-        "own": list(own),
+        "own": list(objects),
         "labels": {side: list(names) for side, names in labels.items()},
     }
     write_json(folder / RECORD, content)
-    if not (folder / PICTURES).exists():
-        write_bytes(folder / PICTURES, row_of_pictures(data))
+    if not (folder / IMAGES).exists():
+        write_bytes(folder / IMAGES, image_row(data))
 
 
-def remark(folder: Path, about: str, lines: Sequence[str]) -> None:
-    """Add remarks to the record of a run, for those who look at it."""
+def add_remarks(folder: Path, about: str, lines: Sequence[str]) -> None:
+    """Add remarks to the data.json of a run, which its page shows."""
     content = read_json(folder / RECORD)
     content["remarks"] += [{"about": about, "remark": line} for line in lines]
     write_json(folder / RECORD, content)
 
 
-def row_of_pictures(data: Data, most: int = 16) -> bytes:
-    """Return the first training pictures, of every class in turn, side by side as a PNG."""
-    pictures, _ = first_pictures(data.train, len(data.classes), most)  # (k, H, W, C)
-    row = np.concatenate(list(np.pad(pictures, ((0, 0), (1, 1), (1, 1), (0, 0)))), axis=1)
+def image_row(data: Data, count: int = 16) -> bytes:
+    """Return the first training images of each class, at most `count`, in one row as a PNG."""
+    images, _ = first_images(data.train, len(data.classes), count)  # (k, H, W, C)
+    row = np.concatenate(list(np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))), axis=1)
     content = io.BytesIO()
     Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(content, "PNG")
     return content.getvalue()

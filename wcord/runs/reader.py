@@ -1,7 +1,7 @@
-"""Reading a run directory, while it grows or afterwards.
+"""Read a run directory, while a process writes it or later.
 
-Nothing here needs the writer to be alive, and nothing here imports torch until settings are
-validated or a trained student is loaded.
+The writer need not be alive. torch is only imported when settings are validated or a trained
+student is loaded.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class RunReader:
-    """A run directory that is only read.
+    """Reads a run directory.
 
     Args:
-        path: the directory; a name alone is looked up in the runs folder.
+        path: the directory, or the name of a run in the runs folder.
 
     Raises:
         ValueError: there is no run there.
@@ -37,36 +37,36 @@ class RunReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = existing_run_path(path)
-        self.students: dict[str, nn.Module] = {}  # those that `distill` has just trained
+        self.students: dict[str, nn.Module] = {}  # filled by `distill`, which trained them
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}: {self.status.sentence})"
 
     @property
     def name(self) -> str:
-        """The name of the directory, by which the run is known."""
+        """The name of the directory."""
         return self.path.name
 
     @property
     def status(self) -> Status:
-        """How far the run is, and whether a process writes it."""
+        """The progress of the run, and whether a process writes it."""
         return read_status(self.path)
 
     @property
     def control(self) -> dict[str, Any]:
-        """What the writer shall do: pause_at (a step or None), stop, delay (seconds a step)."""
+        """The requests to the writer: pause_at (a step or None), stop, delay (seconds a step)."""
         return read_record(self.path / "control.json", CONTROL)
 
     @property
     def settings(self) -> Experiment:
-        """The settings of the run, complete: enough to run it again."""
+        """The complete settings of the run, with which it can be run again."""
         from wcord.settings.loading import load
 
         return load(self.path / "settings.yaml")
 
     @property
     def plain_settings(self) -> dict[str, Any]:
-        """The settings as plain data, unvalidated: for readers that must not wait for torch."""
+        """The settings as plain data, not validated, so that torch is not imported."""
         return read_settings(self.path / "settings.yaml")
 
     @property
@@ -79,27 +79,28 @@ class RunReader:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """The results, once the run has finished."""
+        """The results; None until the run has finished."""
         content = read_json(self.path / "summary.json")
         return content if isinstance(content, dict) else None
 
     @property
     def data(self) -> dict[str, Any] | None:
-        """The contents of the data, and what else the run was made from; None in older runs.
+        """The contents of the data and the other inputs of the run; None in older runs.
 
-        name; classes, a list of {name, train, held_out, test}; labels, the class names of the
-        label sets of "teacher" and "student"; passed_over, a list of {file, why}, and
-        passed_over_count; remarks, a list of {about, remark}; inputs, fingerprint (see
-        `wcord.runs.provenance`); own, which objects the caller gave.
+        name: of the data set. classes: a list of {name, train, held_out, test}. labels: the class
+        names of the label sets of "teacher" and "student". passed_over: a list of {file, why},
+        cut after the first thousand of passed_over_count. remarks: a list of {about, remark}.
+        inputs, fingerprint: see `wcord.runs.provenance`. own: which of teacher, student and data
+        were objects of the caller.
         """
         content = read_json(self.path / "data.json")
         return content if isinstance(content, dict) else None
 
     def metrics(self) -> pd.DataFrame:
-        """Return every value written so far: step, epoch, arm ("" for the run's own), name, value.
+        """Return all values written so far: step, epoch, arm ("" for the run's own), name, value.
 
         Raises:
-            ValueError: metrics.jsonl is damaged; its first bad line is named.
+            ValueError: metrics.jsonl is damaged; the message names the first damaged line.
         """
         return read_metrics(self.path / "metrics.jsonl", self.name)
 
@@ -109,7 +110,7 @@ class RunReader:
         return numbered(self.path / "snapshots", ".safetensors")
 
     def snapshot(self, step: int | None = None) -> Snapshot:
-        """Return the snapshot of a step; without a step, the newest.
+        """Return the snapshot of a step, by default the newest.
 
         Raises:
             ValueError: there is none, or it is damaged.
@@ -123,12 +124,12 @@ class RunReader:
         return Snapshot.read(self.path / "snapshots" / f"{step}.safetensors")
 
     def student(self, arm: str) -> nn.Module:
-        """Return the trained student of an arm: a plain module, images to logits.
+        """Return the trained student of an arm: a module in evaluation mode, images to logits.
 
-        It is in evaluation mode, and takes images as the student's view and normalisation make
-        them (`wcord.training.network_input.NetworkInput`). The Run of `distill` gives the very
-        modules it trained, any other the newest checkpoint's, on the CPU. For features:
-        `wcord.models.Network(module)`.
+        Its images must have the student's view and normalisation
+        (`wcord.training.network_input.NetworkInput`). The Run that `distill` returns holds the
+        trained modules themselves; any other Run loads the newest checkpoint, on the CPU. For
+        features use `wcord.models.Network(module)`.
 
         Raises:
             ValueError: no such arm, no checkpoint yet.
@@ -139,7 +140,7 @@ class RunReader:
 
     @property
     def notes(self) -> str:
-        """What people wrote about the run; it lies beside the numbers, in notes.txt."""
+        """The notes that people wrote about the run (notes.txt); "" without any."""
         try:
             return (self.path / "notes.txt").read_text("utf-8", errors="replace")
         except OSError:

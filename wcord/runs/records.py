@@ -1,7 +1,7 @@
-"""status.json and control.json: their entries, and a default for whatever cannot be used.
+"""The entries of status.json and control.json, with a default and a check for each.
 
-Anybody may write control.json, and a file may have been copied in part. A reader takes the
-entries that have the right type and range, and the default for all others.
+Any process may write control.json, and a file may be a partial copy. A reader takes the entries
+of the right type and range, and the default for all others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ENDED = ("finished", "failed", "stopped")
 LARGEST = 2**53  # integers beyond it are not the same in every JSON reader
 
 Check = Callable[[Any], bool]
-Entries = dict[str, tuple[Any, Check]]  # name -> default, whether a value can be used
+Entries = dict[str, tuple[Any, Check]]  # name -> default, check of a value
 
 
 def _is_whole(most: int) -> Check:
@@ -59,7 +59,7 @@ def read_record(path: Path, entries: Entries) -> dict[str, Any]:
     """Return the entries of a JSON file, with the default of each that is absent or unusable.
 
     Args:
-        path: the file; one that is absent, unreadable or no table counts as empty.
+        path: the file; it counts as empty where it is absent, unreadable or not a table.
         entries: default and check of each entry.
     """
     content = read_json(path, {})

@@ -1,4 +1,4 @@
-"""Steering a run: pause, step, pace and stop it, wait for it, annotate or delete it."""
+"""Steer a run: pause, step, pace, stop, wait, write notes, delete. List and find runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wcord.runs.storage import write_bytes, write_json
 
 
 class Run(RunReader):
-    """A run directory: read it while it grows, steer it, or look back at it.
+    """Reads and steers a run directory.
 
     Args:
-        path: the directory; a name alone is looked up in the runs folder.
+        path: the directory, or the name of a run in the runs folder.
 
     Raises:
         ValueError: there is no run there.
@@ -37,7 +37,7 @@ class Run(RunReader):
         self._change_control(pause_at=self.status.step + count)
 
     def resume(self) -> None:
-        """Go on without pausing. (A run whose process has ended: `wcord.resume`.)"""
+        """Go on after a pause. (`wcord.resume` goes on with a run whose process has ended.)"""
         self._change_control(pause_at=None)
 
     def stop(self) -> None:
@@ -45,32 +45,36 @@ class Run(RunReader):
         self._change_control(stop=True)
 
     def pace(self, delay: float) -> None:
-        """Let a step take at least `delay` seconds; 0 is full speed."""
+        """Make each step last at least `delay` seconds; 0 is full speed.
+
+        Raises:
+            ValueError: the delay is negative or not finite.
+        """
         if not 0 <= delay < float("inf"):
             raise ValueError(f"delay is {delay}: it is a number of seconds, 0 or more")
         self._change_control(delay=float(delay))
 
     def clear_requests(self) -> None:
-        """Take back a pause or a stop that was meant for an earlier process."""
+        """Remove requests to pause or stop that were meant for an earlier process."""
         self._change_control(stop=False, pause_at=None)
 
     def wait(self, timeout: float | None = None, every: float = 0.1) -> Status:
         """Return the status once the run has ended.
 
         Args:
-            timeout: seconds; None waits as long as it takes.
-            every: seconds between two looks at the status.
+            timeout: seconds; None waits without a limit.
+            every: seconds between two readings of the status.
 
         Raises:
-            TimeoutError: it still goes on after `timeout` seconds.
-            RuntimeError: its process has ended without writing how.
+            TimeoutError: the run has not ended after `timeout` seconds.
+            RuntimeError: its process has ended without writing a final state.
         """
         start = time.monotonic()
         while True:
             status = self.status
             if status.state in ENDED:
                 return status
-            if status.alive is False:
+            if status.phase == "interrupted":
                 raise RuntimeError(f"{self.name}: {status.sentence}")
             if timeout is not None and time.monotonic() - start > timeout:
                 raise TimeoutError(f"{self.name} goes on after {timeout:g} s: {status.sentence}")
@@ -80,12 +84,12 @@ class Run(RunReader):
         """Replace the notes about the run.
 
         Raises:
-            wcord.runs.storage.StorageError: they could not be written.
+            wcord.runs.storage.StorageError: the notes could not be written.
         """
         write_bytes(self.path / "notes.txt", text.encode())
 
     def delete(self) -> None:
-        """Remove the directory.
+        """Remove the run directory.
 
         Raises:
             ValueError: a process writes the run.
@@ -96,7 +100,7 @@ class Run(RunReader):
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:
-    """Return the runs of a folder, newest first; other directories are left out."""
+    """Return the runs of a folder (by default the runs folder), newest first."""
     folder = folder or runs_folder()
     if not folder.is_dir():
         return []

@@ -1,25 +1,29 @@
-"""One probe of a run, as numpy arrays."""
+"""A snapshot: the arrays and values of one probe of a run, in numpy."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
+from wcord.runs.storage import safetensors_metadata
 
 
 @dataclass(frozen=True)
 class ArmSnapshot:
     """One arm at one probe, as numpy arrays.
 
-    plan, cost, scores (n, n): rows are teacher samples, columns student samples; the plan sums
-    to 1. teacher, student (m, d): projected features. prediction (m,): the student's classes.
-    values: scalars by name. fitted: the projection is a ridge map made for the picture only.
+    Attributes:
+        plan, cost, scores: (n, n), rows are teacher samples and columns student samples; the plan
+            sums to 1.
+        teacher, student: (m, d), the projected features.
+        prediction: (m,), the class that the student predicts.
+        values: scalars by name.
+        fitted: whether the projection is a ridge map fitted for the picture, because the arm
+            trains no embeddings.
     """
 
     plan: np.ndarray
@@ -32,10 +36,10 @@ class ArmSnapshot:
     fitted: bool
 
 
-_PICTURE = ("plan", "cost", "scores", "teacher", "student", "prediction")
+_ARRAYS = ("plan", "cost", "scores", "teacher", "student", "prediction")
 
 
-def _whole(array: np.ndarray) -> np.ndarray:
+def _integers(array: np.ndarray) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(f"integers (m,) were expected, not {array.dtype} {array.shape}")
     return array.astype(np.int64)
@@ -52,10 +56,10 @@ def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None
 
 
 class Snapshot:
-    """One probe of a run: `labels` and `index` (m,) of its samples, and every arm's picture.
+    """One probe of a run: `labels` and `index` (m,) of its samples, and the arrays of each arm.
 
-    The first n of the m samples are the probe batch of plan, cost and scores; `index` counts in
-    the held-out part.
+    Plan, cost and scores belong to the first n of the m samples. `index` is the position of a
+    sample in the held-out part.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
@@ -66,23 +70,24 @@ class Snapshot:
         }
         self._fitted: list[str] = list(header["fitted"])
         self.step, self.epoch = int(header["step"]), float(header["epoch"])
-        self.labels, self.index = (_whole(arrays[key]) for key in ("labels", "index"))
+        self.labels, self.index = (_integers(arrays[key]) for key in ("labels", "index"))
         for arm in self._values:
-            _check_arrays({key: arrays[f"{arm}/{key}"] for key in _PICTURE}, arm, len(self.labels))
+            _check_arrays({key: arrays[f"{arm}/{key}"] for key in _ARRAYS}, arm, len(self.labels))
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
         """Read a snapshot file.
 
         Raises:
-            ValueError: the file is damaged or is no snapshot.
+            ValueError: the file is damaged or not a snapshot.
+            FileNotFoundError: there is no such file.
         """
         from safetensors.numpy import load
 
         try:
             content = path.read_bytes()
-            header = _metadata(content)
-            return cls(load(content), json.loads(header["snapshot"]))
+            header = json.loads(safetensors_metadata(content)["snapshot"])
+            return cls(load(content), header)
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -95,13 +100,17 @@ class Snapshot:
         return list(self._values)
 
     def values(self, arm: str) -> dict[str, float]:
-        """Return the scalars of an arm without touching its arrays."""
+        """Return the scalars of an arm.
+
+        Raises:
+            ValueError: no such arm in this snapshot.
+        """
         if arm not in self._values:
             raise ValueError(f"no arm {arm!r} in this snapshot; it has {', '.join(self.arms)}")
         return dict(self._values[arm])
 
     def arm(self, name: str) -> ArmSnapshot:
-        """Return one arm's picture, in float32.
+        """Return the arrays and scalars of one arm, in float32.
 
         Raises:
             ValueError: no such arm in this snapshot.
@@ -109,7 +118,7 @@ class Snapshot:
         values = self.values(name)
         part = {key: self._arrays[f"{name}/{key}"] for key in ("plan", "cost", "scores")}
         wide = {key: array.astype(np.float32) for key, array in part.items()}
-        wide["plan"] /= wide["plan"].shape[0]  # stored as plan × n, which keeps fp16 exact enough
+        wide["plan"] /= wide["plan"].shape[0]  # stored as plan × n, since fp16 is coarse near 0
         return ArmSnapshot(
             **wide,
             teacher=self._arrays[f"{name}/teacher"].astype(np.float32),
@@ -118,8 +127,3 @@ class Snapshot:
             values=values,
             fitted=name in self._fitted,
         )
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length])["__metadata__"]

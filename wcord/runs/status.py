@@ -1,33 +1,33 @@
-"""The status of a run: status.json, whether its writer is alive, and the phase that follows."""
+"""The status of a run: status.json, whether its writer is alive, and the phase of the run."""
 
 from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wcord.runs.lock import is_locked, process_exists
 from wcord.runs.records import ACTIVE, ENDED, STATUS, read_record
 
-SILENT_AFTER = 30.0  # seconds without a heartbeat before a run elsewhere is called silent
+SILENT_AFTER = 30.0  # seconds without a heartbeat after which a run elsewhere is "silent"
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is and whether a process writes it; entries can also be read as status["step"].
+    """The progress of a run, and whether a process writes it. status["step"] is status.step.
 
     Attributes:
-        state: what the writer wrote last, one of `ACTIVE` or `ENDED`.
-        step, total: steps done, steps of the whole run (0 while unknown).
-        epoch: epochs done, with a fraction.
+        state: the last state that the writer wrote, one of `ACTIVE` or `ENDED`.
+        step, total: the steps done and the steps of the whole run (0 while unknown).
+        epoch: the epochs done, with a fraction.
         eta: seconds left, where known.
-        pid, host: the writing process.
-        heartbeat: when it wrote last, seconds since 1970.
+        pid, host: the process that writes the run, and its machine.
+        heartbeat: time of the last writing, seconds since 1970.
         error: why the run failed, in one line.
-        alive: whether the writer lives; None for a run of another machine, where only its
-            heartbeat can be seen.
+        alive: whether the writer is alive; None where this is unknown, because the run is on
+            another machine.
     """
 
     state: str = "starting"
@@ -49,9 +49,10 @@ class Status:
 
     @property
     def phase(self) -> str:
-        """The state as it is now: "interrupted" where the writer has ended without writing so.
+        """The state of the run now, which need not be the last state that was written.
 
-        "silent" where a writer of another machine has given no sign for 30 s; else `state`.
+        "interrupted": the writer has ended without writing a final state. "silent": a writer on
+        another machine has written nothing for 30 s. Otherwise `state`.
         """
         if self.state in ENDED:
             return self.state
@@ -68,35 +69,46 @@ class Status:
 
     @property
     def active(self) -> bool:
-        """Whether a process seems to write the run."""
+        """Whether a process writes the run, as far as can be known."""
         return self.phase in ACTIVE
 
     @property
     def sentence(self) -> str:
-        """One line for people: how far the run is and whether anything is wrong."""
-        phase, place = self.phase, f"step {self.step} of {self.total}"
+        """The progress and any problem of the run, in one line."""
+        phase, progress = self.phase, f"step {self.step} of {self.total}"
         if phase in ENDED:
-            return f"{phase} at {place}" + (f": {self.error}" if self.error else "")
+            return f"{phase} at {progress}" + (f": {self.error}" if self.error else "")
         if phase == "interrupted":
-            return f"interrupted at {place}: its process has ended; resume continues"
+            return f"interrupted at {progress}: its process has ended; resume continues"
         if phase == "silent":
-            return f"{self.state}, {place}: no sign for {self.silence:.0f} s"
+            return f"{self.state}, {progress}: no sign for {self.silence:.0f} s"
         left = f", {self.eta:.0f} s left" if self.eta and phase == "running" else ""
-        return f"{phase}, {place}{left}"
+        return f"{phase}, {progress}{left}"
+
+    def entries(self) -> dict[str, Any]:
+        """Return the entries of status.json."""
+        return {name: getattr(self, name) for name in STATUS}
 
 
 def read_status(path: Path) -> Status:
     """Return the status of a run directory."""
-    record = read_record(path / "status.json", STATUS)
-    return Status(**record, alive=_is_alive(path, record))
+    status = _read(path)
+    if status.phase == "interrupted":  # it may have ended after status.json was read
+        status = _read(path)
+    return status
 
 
-def _is_alive(path: Path, record: dict[str, Any]) -> bool | None:
-    if record["state"] in ENDED:
+def _read(path: Path) -> Status:
+    status = Status(**read_record(path / "status.json", STATUS))
+    return replace(status, alive=_is_alive(path, status))
+
+
+def _is_alive(path: Path, status: Status) -> bool | None:
+    if status.state in ENDED:
         return False
-    if record["host"] not in (None, socket.gethostname()):
+    if status.host not in (None, socket.gethostname()):
         return None
     if is_locked(path):
         return True
-    # Between launching and locking lie the seconds that importing torch takes.
-    return record["state"] == "starting" and process_exists(record["pid"])
+    # A launched process imports torch for some seconds before it locks the run.
+    return status.state == "starting" and process_exists(status.pid)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the one place where a run's files are written."""
+"""Write the files of a run, whole or not at all; read JSON and numbered files."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 
-NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # as a file is named by a step
+NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # a step in the name of a file
 
 
 class StorageError(RuntimeError):
-    """Writing failed (disk full, folder gone, no permission): what was there before stays."""
+    """Writing failed: disk full, folder gone, no permission. Files written before are intact."""
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Write a file under a temporary name, then move it into place.
 
     Args:
-        path: where the file shall be; its folder exists.
-        content: all of it.
-        durable: flush to the disk first, for what must survive a power cut (checkpoints).
+        path: the file; its folder exists.
+        content: the whole content.
+        durable: flush to the disk first, for files that must survive a power cut (checkpoints).
 
     Raises:
-        StorageError: it could not be written; a file that stood there is untouched.
+        StorageError: it could not be written; an older file at this path is intact.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -44,11 +44,11 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StorageError(sentence(error, path)) from error
+        raise StorageError(write_failure(error, path)) from error
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a move survives a power cut (where folders can be)."""
+    """Flush the entries of a folder, so that a move survives a power cut (POSIX only)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -60,9 +60,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_temporary_files(run: Path) -> None:
-    """Remove what a killed writer left half-written; only the holder of the lock may.
+    """Remove the temporary files of a killed writer. Only the holder of the lock may call this.
 
-    Others write control.json too, so what is left of that goes when it is a minute old.
+    Other processes write control.json, so its temporary files are removed after a minute.
     """
     for pattern in ("checkpoints/.*", "snapshots/.*", ".status*", ".summary*", ".teacher*"):
         for path in run.glob(f"{pattern}.tmp"):
@@ -75,25 +75,35 @@ def remove_temporary_files(run: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with NaN and infinities as null, whole or not at all."""
+    """Write a JSON file, with null for NaN and infinities.
+
+    Raises:
+        StorageError: as in `write_bytes`.
+    """
     write_bytes(path, json.dumps(plain(value), indent=1).encode())
 
 
 def read_json(path: Path, missing: Any = None) -> Any:
-    """Return what a JSON file holds, or `missing` where it is absent or not JSON."""
+    """Return the content of a JSON file, or `missing` where it is absent or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return missing
 
 
-def numbered(folder: Path, suffix: str) -> list[int]:
-    """Return the numbers that name files of a folder, as in 17.safetensors, ascending.
+def safetensors_metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata at the beginning of a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
 
-    Other spellings of a number (007, ٣) are no names of ours and are passed over.
+
+def numbered(folder: Path, suffix: str) -> list[int]:
+    """Return the numbers in the names of files, such as 17.safetensors, ascending.
+
+    Names with another spelling of a number (007, ٣) are left out.
     """
     try:
-        names = os.listdir(folder)  # pages ask often, and a glob takes thrice as long
+        names = os.listdir(folder)  # a third of the time of a glob; pages call this often
     except OSError:
         return []
     stems = [name[: -len(suffix)] for name in names if name.endswith(suffix)]
@@ -101,7 +111,7 @@ def numbered(folder: Path, suffix: str) -> list[int]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of nothing but JSON's types: numbers that are not finite become None."""
+    """Return a value with JSON's types only; numbers that are not finite become None."""
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -114,10 +124,10 @@ def plain(value: Any) -> Any:
 
 
 def append(file: Any, content: bytes) -> None:
-    """Append to an unbuffered file, all or nothing as far as the disk lets us.
+    """Append to an unbuffered file, all or nothing where the disk allows it.
 
     Raises:
-        OSError: it could not be written; what was written of it is cut off again.
+        OSError: it could not be written; a part that was written is cut off.
     """
     before, rest = os.fstat(file.fileno()).st_size, memoryview(content)
     try:
@@ -129,8 +139,8 @@ def append(file: Any, content: bytes) -> None:
         raise
 
 
-def sentence(error: OSError, path: Path) -> str:
-    """Say in one line why a file was not written, and what to do."""
+def write_failure(error: OSError, path: Path) -> str:
+    """Return one line that says why a file was not written, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {path.name} was not written; free some space, then resume"
     if error.errno == errno.ENOENT:

@@ -1,4 +1,4 @@
-"""Trained students, loaded from checkpoints."""
+"""Load trained students from checkpoints."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from wcord.settings.loading import load
 
 
 def load_student(path: Path, arm: str) -> nn.Module:
-    """Return the student of an arm as the newest checkpoint of a run has it.
+    """Return the student of an arm from the newest checkpoint of a run.
 
     Args:
         path: the run directory.
         arm: name of the arm.
 
     Returns:
-        The plain module, in evaluation mode, on the CPU.
+        The module, in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: no such arm, no checkpoint yet, or a student that only the caller had.
+        ValueError: no such arm, no checkpoint yet, or the student was a module of the caller.
     """
     experiment = load(path / "settings.yaml")
     if arm not in experiment.arms:
         raise ValueError(f"no arm {arm!r} in {path.name}; it has {', '.join(experiment.arms)}")
     folder = path / "checkpoints"
-    known = checkpoints.steps(folder)
-    if not known:
+    steps = checkpoints.steps(folder)
+    if not steps:
         raise ValueError(f"{path.name} has no checkpoint yet: wait for one, or stop the run")
     text = (path / "settings.yaml").read_text("utf-8")
-    tensors, header = checkpoints.read(folder, known[-1], checkpoints.digest_of(text))
+    tensors, header = checkpoints.read(folder, steps[-1], checkpoints.digest_of(text))
     if header["built"].get("own"):
-        raise ValueError("this student was a module of your own: it is in the Run of `distill`")
+        raise ValueError(
+            "this student was a module of your own: only the Run that distill returns holds it"
+        )
     network = build_student(experiment, header["built"])
     prefix = f"{arm}/student."
     network.load_state_dict(
@@ -47,11 +49,11 @@ def load_student(path: Path, arm: str) -> nn.Module:
 
 
 def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
-    """Return the student that every arm of these settings starts from.
+    """Return the student with the initial weights, from which every arm starts.
 
     Args:
         experiment: the settings.
-        built: the channels, size (height, width) and classes that it is built for.
+        built: the channels, size (height, width) and classes of the student.
     """
     channels, (height, width) = built["channels"], built["size"]
     seed = seed_of(experiment.seed, "student")

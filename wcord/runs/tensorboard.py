@@ -1,4 +1,4 @@
-"""The write-only mirror of a run's values for TensorBoard."""
+"""Write the values of a run a second time, in a file for TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class TensorBoardFile:
-    """An event file, `events.out.tfevents.*`, written in the caller's own thread.
+    """An event file, `events.out.tfevents.*`, written without a thread.
 
     TensorBoard's own writer appends from a thread, whose traceback a user would see when the
-    folder vanishes or the disk is full. Nothing is kept open between two flushes.
+    folder is gone or the disk is full. The file is only open during a flush.
 
     Args:
         folder: the run directory.
@@ -29,16 +29,16 @@ class TensorBoardFile:
         self._pending = [Event(wall_time=moment, file_version="brain.Event:2")]
 
     def add(self, prefix: str, step: int, values: dict[str, float]) -> None:
-        """Take the values of one step, each under the tag `<prefix><name>`."""
+        """Collect the values of one step, each under the tag `<prefix><name>`."""
         scalars = [Summary.Value(tag=prefix + n, simple_value=v) for n, v in values.items()]
         summary = Summary(value=scalars)
         self._pending.append(Event(wall_time=time.time(), step=step, summary=summary))
 
     def flush(self) -> None:
-        """Append what was taken.
+        """Append the collected values.
 
         Raises:
-            OSError: the disk is full or the folder is gone; what was taken is forgotten.
+            OSError: the disk is full or the folder is gone; the collected values are lost.
         """
         pending, self._pending = self._pending, []
         if pending:

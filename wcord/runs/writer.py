@@ -1,4 +1,4 @@
-"""Writing a run directory: one process holds its lock and writes everything but checkpoints."""
+"""Write a run directory: status, metrics and snapshots, by the process that holds the lock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,14 +15,15 @@ from filelock import FileLock, Timeout
 
 from wcord.runs.records import CONTROL, defaults
 from wcord.runs.run import Run
+from wcord.runs.status import Status
 from wcord.runs.storage import (
     StorageError,
     append,
     numbered,
     plain,
     remove_temporary_files,
-    sentence,
     write_bytes,
+    write_failure,
     write_json,
 )
 
@@ -32,14 +34,17 @@ STATUS_EVERY = 0.25  # seconds between two writes of status.json
 
 
 class RunLocked(ValueError):
-    """A living process writes this run already."""
+    """Another process holds the lock of the run."""
 
 
 class RunWriter(Protocol):
-    """What training needs of a run directory. `FileWriter` writes it, `SilentWriter` does not."""
+    """The methods by which training writes a run: to files (`FileWriter`) or not (`SilentWriter`).
+
+    A signal handler sets `end_requested`, which has the effect of a stop in control.json.
+    """
 
     path: Path
-    end_requested: bool  # set by a signal; has the effect of a stop
+    end_requested: bool
 
     def write_status(self, *, now: bool = False, **change: Any) -> None:
         """Write the changed entries of status.json, at most four times a second unless `now`."""
@@ -48,29 +53,29 @@ class RunWriter(Protocol):
         """Return the entries of control.json."""
 
     def open_metrics(self, length: int) -> None:
-        """Append to metrics.jsonl after its first `length` bytes; the rest is cut off."""
+        """Cut metrics.jsonl to its first `length` bytes and open it for appending."""
 
     def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
-        """Take values of one arm ("" for the run's own) at one step."""
+        """Collect values of one arm ("" for the run's own) at one step."""
 
     def flush(self, durable: bool = False) -> int:
-        """Write the recorded values; return the length of metrics.jsonl."""
+        """Write the collected values; return the length of metrics.jsonl."""
 
-    def snapshot(self, step: int, content: bytes, limit: int) -> None:
-        """Write one snapshot, and keep at most `limit`."""
+    def write_snapshot(self, step: int, content: bytes, limit: int) -> None:
+        """Write one snapshot, and keep at most `limit` of all."""
 
     def remove_after(self, step: int) -> None:
-        """Remove snapshots and maps of later steps, which resuming will make again."""
+        """Remove the snapshots and maps of later steps, which a resumed run writes again."""
 
     def close(self) -> None:
         """Close the files and free the lock."""
 
 
 class SilentWriter:
-    """Writes nothing: for the ranks other than the first, which follow the first one's decisions.
+    """Writes nothing: for all ranks but the first, whose decisions the others follow.
 
     Args:
-        run: the run that the first rank writes.
+        run: the run, which the first rank writes.
     """
 
     def __init__(self, run: Run) -> None:
@@ -81,31 +86,31 @@ class SilentWriter:
         """Write nothing."""
 
     def read_control(self) -> dict[str, Any]:
-        """Return the defaults: to go on at full speed."""
+        """Return the defaults, which request nothing."""
         return defaults(CONTROL)
 
     def open_metrics(self, length: int) -> None:
-        """Open nothing."""
+        """Do nothing."""
 
     def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
-        """Drop the values."""
+        """Discard the values."""
 
     def flush(self, durable: bool = False) -> int:
-        """Write nothing; the length is 0."""
+        """Write nothing and return 0."""
         return 0
 
-    def snapshot(self, step: int, content: bytes, limit: int) -> None:
+    def write_snapshot(self, step: int, content: bytes, limit: int) -> None:
         """Write nothing."""
 
     def remove_after(self, step: int) -> None:
         """Remove nothing."""
 
     def close(self) -> None:
-        """Close nothing."""
+        """Do nothing."""
 
 
 class FileWriter:
-    """Holds the lock of a run directory and writes into it.
+    """Writes a run directory and holds its lock until `close`.
 
     Args:
         run: the run, whose directory holds settings.yaml.
@@ -129,20 +134,22 @@ class FileWriter:
             self._lock.release()
             raise StorageError(f"cannot write in {self.path}: {error.strerror}") from error
         remove_temporary_files(self.path)
-        self._pending: list[str] = []
+        self.end_requested = False
+        self._control = run.control
+        self._control_version: tuple[int, int] | None = None
+        self._lines: list[str] = []
         self._metrics: Any = None
         self._length = 0
-        self._mirror: TensorBoardFile | None = None
-        self._control_version: tuple[int, int] | None = None
-        self._control = run.control
-        self.end_requested = False
+        self._tensorboard: TensorBoardFile | None = None
         self._status_written = 0.0
-        before = run.status  # a resumed run begins where it stopped
-        self.status: dict[str, Any] = {
-            "state": "starting", "eta": None, "heartbeat": None, "error": None,
-            "pid": os.getpid(), "host": socket.gethostname(),
-            "step": before.step, "total": before.total, "epoch": before.epoch,
-        }  # fmt: skip
+        before = run.status  # of a resumed run: its progress is kept
+        self._status = Status(
+            step=before.step,
+            total=before.total,
+            epoch=before.epoch,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+        )
 
     # -- status and control ----------------------------------------------------------------
 
@@ -151,16 +158,16 @@ class FileWriter:
 
         A new state or error is always written at once.
         """
-        now = now or any(self.status[k] != change[k] for k in ("state", "error") if k in change)
-        self.status.update(change)
+        before, self._status = self._status, replace(self._status, **change)
+        now |= (before.state, before.error) != (self._status.state, self._status.error)
         moment = time.monotonic()
         if now or moment - self._status_written >= STATUS_EVERY:
             self._status_written = moment
-            self.status["heartbeat"] = time.time()
-            write_json(self.path / "status.json", self.status)
+            self._status = replace(self._status, heartbeat=time.time())
+            write_json(self.path / "status.json", self._status.entries())
 
     def read_control(self) -> dict[str, Any]:
-        """Return the entries of control.json; the file is only read when it has changed."""
+        """Return the entries of control.json, which is only read again when it has changed."""
         try:
             stat = os.stat(self.path / "control.json")
         except OSError:
@@ -173,7 +180,7 @@ class FileWriter:
     # -- metrics ---------------------------------------------------------------------------
 
     def open_metrics(self, length: int) -> None:
-        """Append to metrics.jsonl after its first `length` bytes; the rest is cut off.
+        """Cut metrics.jsonl to its first `length` bytes and open it for appending.
 
         Raises:
             StorageError: the file cannot be written.
@@ -185,62 +192,62 @@ class FileWriter:
             self._length = length
         except OSError as error:
             raise StorageError(f"cannot write metrics.jsonl: {error.strerror}") from error
-        from wcord.runs.tensorboard import TensorBoardFile  # readers do without TensorBoard
+        from wcord.runs.tensorboard import TensorBoardFile  # readers do not need TensorBoard
 
-        self._mirror = TensorBoardFile(self.path)
+        self._tensorboard = TensorBoardFile(self.path)
 
     def record(self, step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
-        """Take values of one arm ("" for the run's own) at one step."""
+        """Collect values of one arm ("" for the run's own) at one step."""
         epoch = round(epoch, 4)
         for name, value in values.items():
             line = {"step": step, "epoch": epoch, "arm": arm, "name": name, "value": value}
-            self._pending.append(json.dumps(plain(line)))
-        if self._mirror is not None:
-            self._mirror.add(f"{arm}/" if arm else "", step, values)
+            self._lines.append(json.dumps(plain(line)))
+        if self._tensorboard is not None:
+            self._tensorboard.add(f"{arm}/" if arm else "", step, values)
 
     def flush(self, durable: bool = False) -> int:
-        """Write the recorded values; return the length of metrics.jsonl.
+        """Write the collected values; return the length of metrics.jsonl.
 
         Args:
-            durable: flush to the disk as well, before a checkpoint names the length.
+            durable: flush to the disk as well, before a checkpoint stores the length.
 
         Raises:
             StorageError: the disk is full or the folder is gone.
         """
         try:
-            if self._pending:
-                content = ("\n".join(self._pending) + "\n").encode()
+            if self._lines:
+                content = ("\n".join(self._lines) + "\n").encode()
                 append(self._metrics, content)
-                self._pending = []
+                self._lines = []
                 self._length += len(content)
             if durable:
                 os.fsync(self._metrics.fileno())
         except OSError as error:
-            raise StorageError(sentence(error, self.path / "metrics.jsonl")) from error
-        self._flush_mirror()
+            raise StorageError(write_failure(error, self.path / "metrics.jsonl")) from error
+        self._flush_tensorboard()
         return self._length
 
-    def _flush_mirror(self) -> None:
+    def _flush_tensorboard(self) -> None:
         try:
-            if self._mirror is not None:
-                self._mirror.flush()
-        except OSError:  # only a mirror: metrics.jsonl is written and holds the truth
-            self._mirror = None
+            if self._tensorboard is not None:
+                self._tensorboard.flush()
+        except OSError:  # the run goes on without it: metrics.jsonl has all values
+            self._tensorboard = None
 
     # -- snapshots -------------------------------------------------------------------------
 
-    def snapshot(self, step: int, content: bytes, limit: int) -> None:
-        """Write one snapshot and thin the others evenly to `limit`, first and last kept."""
+    def write_snapshot(self, step: int, content: bytes, limit: int) -> None:
+        """Write one snapshot and thin all evenly to `limit`; the first and the last stay."""
         folder = self.path / "snapshots"
         write_bytes(folder / f"{step}.safetensors", content)
         steps = self.run.steps
         if len(steps) > limit:
             gaps = [steps[i + 1] - steps[i - 1] for i in range(1, len(steps) - 1)]
-            least = steps[1 + gaps.index(min(gaps))]
-            (folder / f"{least}.safetensors").unlink(missing_ok=True)
+            densest = steps[1 + gaps.index(min(gaps))]
+            (folder / f"{densest}.safetensors").unlink(missing_ok=True)
 
     def remove_after(self, step: int) -> None:
-        """Remove snapshots and maps of later steps, which resuming will make again."""
+        """Remove the snapshots and maps of later steps, which a resumed run writes again."""
         for folder in (self.path / "snapshots", *self.path.glob("maps/*")):
             for later in numbered(folder, ".safetensors"):
                 if later > step:
@@ -252,16 +259,16 @@ class FileWriter:
             with suppress(OSError):
                 if self._metrics is not None:
                     self._metrics.close()
-            self._flush_mirror()
+            self._flush_tensorboard()
         finally:
             self._lock.release()
 
 
 def create(path: Path, settings: str) -> Run:
-    """Make a run directory with its settings.
+    """Create a run directory with its settings (YAML) and return the run.
 
     Raises:
-        ValueError: it exists and is not empty, or cannot be written.
+        ValueError: the directory exists and is not empty, or cannot be written.
     """
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):

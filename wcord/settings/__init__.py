@@ -1,4 +1,4 @@
-"""The settings of an experiment: one validated tree, dotted changes to it, presets and files.
+"""The settings of an experiment: a validated tree, dotted changes, plugins, presets and files.
 
-Nothing is imported here, since `schema` is for readers that do without torch.
+Imports nothing, because readers without torch use `wcord.settings.schema`.
 """

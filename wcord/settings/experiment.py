@@ -1,6 +1,6 @@
-"""The validated tree of settings: what a run is asked to do, complete and on one page.
+"""The settings of an experiment: one validated tree, complete and on one page.
 
-An arm is a student and a weighted sum of terms; every other part says what all arms share.
+An arm is a student and a weighted sum of terms; the arms share all other settings.
 """
 
 from __future__ import annotations
@@ -9,13 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    SerializeAsAny,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from wcord.data import DataSettings
 from wcord.objectives import TERMS
@@ -37,10 +31,11 @@ from wcord.settings.sections import (
 
 
 class Experiment(Settings):
-    """All that a run is asked to do.
+    """All settings of a run.
 
-    `epochs` are the students'; the teacher has its own. `arms` maps a name to terms, each with
-    its settings or a bare weight: {"wcord": {"ce": 1, "gckt": {"weight": 5}, "lckt": 0.5}}.
+    `epochs` counts those of the students; the teacher has `teacher.epochs`. `arms` maps the name
+    of an arm to its terms, each with a table of settings or with its weight alone:
+    {"wcord": {"ce": 1, "gckt": {"weight": 5}, "lckt": 0.5}}.
     """
 
     name: str = "experiment"
@@ -54,17 +49,17 @@ class Experiment(Settings):
     threads: int = Field(0, ge=0, description="CPU threads; 0 chooses by the size of the images")
     precision: Literal["float32", "bfloat16"] = "float32"
     speed: Literal["plain", "compile", "graphs"] = Field(
-        "plain", description="as written, networks by torch.compile, the step as one CUDA graph"
+        "plain", description="eager, networks by torch.compile, or the step as one CUDA graph"
     )
     norms: Literal["per rank", "all ranks"] = Field(
-        "per rank", description="whose rows batch normalisation sees under torchrun"
+        "per rank", description="over which rows batch normalisation averages under torchrun"
     )
     data: DataSettings = DataSettings()
     teacher: TeacherSettings = TeacherSettings()
     student: StudentSettings = StudentSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     pairing: PairingSettings = PairingSettings()
-    plugins: list[str] = Field([], description="modules of your own that add terms to TERMS")
+    plugins: list[str] = Field([], description="modules to import, which add terms to TERMS")
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
     probe: ProbeSettings = ProbeSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
@@ -76,8 +71,8 @@ class Experiment(Settings):
 
     @field_validator("plugins")
     @classmethod
-    def _plugins_are_imported(cls, plugins: list[str]) -> list[str]:
-        import_plugins(plugins)  # before the arms are validated, whose terms they add
+    def _import_plugins(cls, plugins: list[str]) -> list[str]:
+        import_plugins(plugins)  # pydantic validates `arms` later, since it is declared later
         return plugins
 
     @field_validator("schema_version")
@@ -92,20 +87,20 @@ class Experiment(Settings):
 
     @field_validator("linear_probe", mode="before")
     @classmethod
-    def _short_for_sources(cls, asked: Any) -> Any:
-        if asked is None or isinstance(asked, bool):
-            return {"sources": [SAME] if asked else []}
-        return {"sources": asked} if isinstance(asked, list) else asked
+    def _short_for_sources(cls, value: Any) -> Any:
+        if value is None or isinstance(value, bool):
+            return {"sources": [SAME] if value else []}
+        return {"sources": value} if isinstance(value, list) else value
 
     @field_validator("arms", mode="before")
     @classmethod
     def _terms_by_name(cls, arms: Any) -> Any:
         if not isinstance(arms, Mapping):
-            raise ValueError("arms is a table of names, each with its terms")
+            raise ValueError("arms is a table: each name of an arm with its terms")
         return {str(arm): _parse_arm(str(arm), terms) for arm, terms in arms.items()}
 
     @model_validator(mode="after")
-    def _labels_are_there(self) -> Experiment:
+    def _cross_entropy_has_labels(self) -> Experiment:
         for arm, terms in self.arms.items():
             if self.data.labels_per_class == 0 and "ce" in terms:
                 raise ValueError(
@@ -115,7 +110,7 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _terms_fit_the_task(self) -> Experiment:
+    def _terms_on_logits_have_same_labels(self) -> Experiment:
         if self.same_labels:
             return self
         for arm, terms in self.arms.items():
@@ -129,7 +124,7 @@ class Experiment(Settings):
 
     @property
     def same_labels(self) -> bool:
-        """Whether teacher and student answer the same question, so that logits compare."""
+        """Whether teacher and student have the same label set, so that their logits compare."""
         return self.teacher.labels == self.student.labels
 
     def replace(self, changes: Mapping[str, Any]) -> Experiment:
@@ -141,7 +136,8 @@ class Experiment(Settings):
                 of an arm or a term removes it.
 
         Raises:
-            SettingsError: unknown keys (the nearest is named), values out of range, no mapping.
+            SettingsError: an unknown key (the message names the nearest), a value out of range, or
+                changes that are not a table.
         """
         if not isinstance(changes, Mapping) or not all(isinstance(key, str) for key in changes):
             raise SettingsError(f'changes are a table such as {{"epochs": 3}}, not {changes!r:.60}')
@@ -151,14 +147,14 @@ class Experiment(Settings):
         return parse(tree)
 
     def plain(self) -> dict[str, Any]:
-        """Return the settings as plain data, complete."""
+        """Return the complete settings as plain data."""
         tree = self.model_dump(mode="json")
         if not self.plugins:
-            del tree["plugins"]  # settings without plugins keep the digest that names their runs
+            del tree["plugins"]  # keeps the digests of settings from before this setting
         return tree
 
     def yaml(self) -> str:
-        """Return the settings as YAML, complete: `load` reads it back."""
+        """Return the complete settings as YAML, which `wcord.load` reads back."""
         return as_yaml(self.plain())
 
 
@@ -170,19 +166,19 @@ def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
     if not isinstance(terms, Mapping) or not terms:
         raise ValueError(f"arm {arm!r} is a table of terms, such as {{ce: 1, gckt: 5}}")
     parsed: dict[str, TermSettings] = {}
-    for term, asked in terms.items():
+    for term, value in terms.items():
         if term not in TERMS:
             raise ValueError(
-                f"arm {arm!r}: unknown term {term!r}; {nearest(str(term), TERMS)} (a term of "
-                "your own: name its module in the setting plugins)"
+                f"arm {arm!r}: unknown term {term!r}; {nearest(str(term), TERMS)} (for a term of "
+                "your own, name its module in the setting plugins)"
             )
-        asked = plain_value(asked)
-        if isinstance(asked, (int, float)) and not isinstance(asked, bool):
-            asked = {"weight": asked}
+        value = plain_value(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = {"weight": value}
+        model = TERMS[term].Settings
         try:
-            parsed[term] = TERMS[term].Settings.model_validate({} if asked is None else asked)
+            parsed[term] = model.model_validate({} if value is None else value)
         except ValidationError as error:
-            model = TERMS[term].Settings
             raise ValueError(first_error(error, model, f"arms.{arm}.{term}.")) from error
     return parsed
 
@@ -191,7 +187,7 @@ def parse(tree: Mapping[str, Any]) -> Experiment:
     """Return the experiment of a plain tree of settings.
 
     Raises:
-        SettingsError: the first thing that is wrong, in one line.
+        SettingsError: the first error, in one line.
     """
     try:
         return Experiment.model_validate(dict(tree))

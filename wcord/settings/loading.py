@@ -1,4 +1,4 @@
-"""Experiments from presets and settings files."""
+"""Load experiments from presets and settings files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ PRESETS = Path(__file__).parent / "presets"
 
 @cache
 def presets() -> tuple[str, ...]:
-    """Return the names of the presets: the one to begin with, then all that need no download."""
+    """Return the names of the presets; those that need no download come first."""
     names = [path.stem for path in PRESETS.glob("*.yaml")]
-    first = ("digits-compression", "digits-")
-    return tuple(sorted(names, key=lambda name: (*(not name.startswith(f) for f in first), name)))
+    return tuple(sorted(names, key=_preset_order))
+
+
+def _preset_order(name: str) -> tuple[bool, bool, str]:
+    return name != "digits-compression", not name.startswith("digits-"), name
 
 
 def load(source: str | Path) -> Experiment:
-    """Return the experiment of a preset's name or of a settings file (YAML).
+    """Return the experiment of a preset, a settings file (YAML) or a run directory.
 
-    A file may say `extends: PRESET`; its own dotted keys and tables are then changes to it.
+    A file with `extends: PRESET` holds dotted keys and tables that change this preset.
 
     Raises:
-        SettingsError: unknown preset (the nearest is named), unreadable file, wrong settings.
+        SettingsError: an unknown preset (the message names the nearest), a file that cannot be
+            read, or wrong settings.
     """
     path = Path(source)
     if str(source) in presets():

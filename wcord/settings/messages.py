@@ -1,58 +1,63 @@
-"""What is wrong with settings, in one line that says what to do."""
+"""Error messages about settings: one line that names the setting and says what to do."""
 
 from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Iterable
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
 MOST_NAMED = 40  # names that a line can list
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be run, in one line that says what to do."""
+    """Settings that cannot be run; the message is one line that says what to do."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(" ".join(sentence.split()))  # a name in it may hold anything
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # names of a user may hold line breaks
 
 
-def nearest(word: str, known: Any) -> str:
-    """Return "did you mean ...?" for a word that is not known, else the list of what is."""
-    known = [str(name) for name in known]
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+def nearest(word: str, known: Iterable[Any]) -> str:
+    """Return "did you mean ...?" with the known name closest to a word, else the known names."""
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
-    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-    return f"known are {', '.join(known[:MOST_NAMED])}{more}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"known are {', '.join(names[:MOST_NAMED])}{more}"
 
 
 def first_error(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
-    """Say the first error of a validation in one line that names the setting."""
+    """Return the first error of a validation in one line that names the setting.
+
+    Args:
+        error: raised by pydantic.
+        model: the model that was validated.
+        prefix: dotted name of the tree that was validated, with a dot at its end; "" for all.
+    """
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if "constrained" not in str(part)]
-    where = prefix + ".".join(place)
+    path = [str(part) for part in first["loc"] if "constrained" not in str(part)]
+    setting = prefix + ".".join(path)
     if first["type"] == "extra_forbidden":
-        known = _known_fields(model, place[:-1])
-        return f"unknown setting {where!r}; {nearest(place[-1], known)}"
+        known = _field_names(model, path[:-1])
+        return f"unknown setting {setting!r}; {nearest(path[-1], known)}"
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
-        return text if not place or place == ["arms"] else f"{where}: {text}"
+        return text if not path or path == ["arms"] else f"{setting}: {text}"
     if first["type"] == "model_type":
-        return f"{where}: a table of settings is needed, not {first['input']!r:.60}"
+        return f"{setting}: a table of settings is needed, not {first['input']!r:.60}"
     if first["type"] == "too_short":
-        return f"{where}: at least one is needed"
+        return f"{setting}: at least one is needed"
     text = first["msg"][0].lower() + first["msg"][1:]
     got = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
-    return f"{where}: {text}{got}" if where else text
+    return f"{setting}: {text}{got}" if setting else text
 
 
-def _known_fields(model: type[BaseModel], place: list[str]) -> list[str]:
-    for part in place:
+def _field_names(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the names of the settings in the table at a path; [] where it is not a model."""
+    for part in path:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         inner = [annotation]
         if get_origin(annotation) in (Union, types.UnionType):

@@ -1,67 +1,80 @@
-"""Terms of one's own: modules that settings name, imported wherever the settings are read."""
+"""The setting `plugins`: modules that add terms to `wcord.objectives.TERMS`.
+
+Settings that name a module import it wherever they are validated, so that a process that resumes
+a run, or a worker of a sweep, knows the same terms.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from wcord.objectives import TERMS
 from wcord.settings.messages import SettingsError
 
 
 def import_plugins(names: Iterable[str]) -> None:
-    """Import modules that add terms to `wcord.objectives.TERMS`.
+    """Import plugins by their names, such as "my_terms" or "my_package.terms".
 
     Raises:
-        ValueError: a module that cannot be imported, in one line.
+        ValueError: a module that cannot be imported; the message is one line.
     """
     for name in names:
+        root = name.partition(".")[0]
         try:
+            # a folder without __init__.py is refused: settings could name a file inside of runs/
+            if root == "__main__" or (spec := find_spec(root)) is None or spec.origin is None:
+                raise ModuleNotFoundError(f"there is no module {root}")
             importlib.import_module(name)
-        except Exception as error:  # a module of the user's own may raise anything
+        except Exception as error:  # the code of a plugin may raise anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(
-                f"plugins: {name} cannot be imported ({reason}): put {name.split('.')[0]}.py into "
-                "the working directory or its folder into PYTHONPATH"
+                f"{name} cannot be imported ({reason}): put {root}.py into the working directory "
+                "or add its folder to PYTHONPATH"
             ) from error
 
 
 def require_importable(arms: Mapping[str, Iterable[str]], plugins: Iterable[str]) -> None:
-    """Refuse terms that a new process would not know: of a notebook, or of no plugin.
+    """Refuse terms that another process would not know.
 
     Args:
         arms: names of the terms of each arm.
-        plugins: modules that a new process imports.
+        plugins: modules that the other process imports.
 
     Raises:
-        SettingsError: the first such term, with what to do.
+        SettingsError: a term is defined in a notebook, a script or a module that is not a plugin.
     """
-    roots = {name.split(".")[0] for name in ("wcord", *plugins)}
+    roots = {name.partition(".")[0] for name in ("wcord", *plugins)}
     for arm, terms in arms.items():
         for term in terms:
             module = TERMS[term].__module__
-            if module.split(".")[0] not in roots:
+            if module.partition(".")[0] not in roots:
                 where = "this notebook or script" if module == "__main__" else f"module {module}"
                 raise SettingsError(
                     f"arm {arm!r}: the term {term!r} is defined in {where}, which a new process "
-                    "does not import: put it into a module, name that in the setting plugins, or "
-                    "train here with wcord.distill"
+                    "does not import: define it in a module and name that in the setting "
+                    "plugins, or train here with wcord.distill"
                 )
 
 
-def search_path(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the PYTHONPATH with which a new process finds the plugins of plain settings."""
+def plugin_folders(plugins: Iterable[str]) -> list[str]:
+    """Return the folders in which this process finds its plugins."""
     folders = []
-    for name in settings.get("plugins") or []:
-        spec = importlib.util.find_spec(str(name).split(".")[0])
-        places = [spec.origin] if spec and spec.origin else []
-        folders += [str(Path(p).parent) for p in places if Path(p).name != "__init__.py"]
-        folders += [str(Path(p).parent.parent) for p in places if Path(p).name == "__init__.py"]
+    for name in plugins:
+        spec = find_spec(name.partition(".")[0])
+        if spec is not None and spec.has_location and spec.origin:
+            path = Path(spec.origin).absolute()
+            folders.append(str(path.parents[1] if path.name == "__init__.py" else path.parent))
+    return list(dict.fromkeys(folders))
+
+
+def search_path(settings: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return the PYTHONPATH with which a new process finds the plugins of plain settings."""
+    folders = plugin_folders(settings.get("plugins", []))
     if not folders:
         return {}
-    rest = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
-    return {"PYTHONPATH": os.pathsep.join([*dict.fromkeys(folders), *rest])}
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([*folders, before] if before else folders)}

@@ -1,4 +1,4 @@
-"""Settings as files: the schema's version, the rule for names, YAML in and out; without torch."""
+"""Settings files without torch: the schema version, the rule for names, reading, writing YAML."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 SCHEMA_VERSION = 1
-MOST_NODES = 200_000  # of settings with their aliases written out
+MOST_NODES = 200_000  # in a settings file with its YAML aliases expanded
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{,199}")
 
 
 def check_run_name(name: str) -> str:
-    """Return a name that an experiment and its run directory can have.
+    """Return the name of an experiment or a run if a directory can have it.
 
     Raises:
         ValueError: it could lead out of the runs folder.
@@ -27,19 +27,19 @@ def check_run_name(name: str) -> str:
 
 
 def as_yaml(value: Any, **style: Any) -> str:
-    """Return plain data as YAML that reads back the same; `style` is given to PyYAML."""
+    """Return plain data as YAML that reads back the same; `style` goes to PyYAML."""
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
-    if "\x85" in text:  # PyYAML takes it for a line break, and reads a blank
+    if "\x85" in text:  # PyYAML reads this character as a line break unless it is escaped
         return yaml.safe_dump(value, sort_keys=False, **style)
     return text
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return a settings file as plain data: YAML of nothing but tables, lists, texts and numbers.
+    """Return a settings file as plain data: tables, lists, texts and numbers.
 
     Raises:
-        ValueError: it cannot be read, holds no table, or is far too large with its aliases
-            written out.
+        ValueError: the file cannot be read, is not a table, or is far too large when its YAML
+            aliases are expanded.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -53,16 +53,16 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _check_size(tree: Any) -> None:
-    """Walk the tree with its aliases written out, and refuse one that is far too large."""
-    open_nodes, count = [(tree, 0)], 0
-    while open_nodes:
-        node, depth = open_nodes.pop()
+    """Refuse a tree that is far too large when its YAML aliases are expanded."""
+    unvisited, count = [(tree, 0)], 0
+    while unvisited:
+        node, depth = unvisited.pop()
         count += 1
         if count > MOST_NODES or depth > 50:
             raise ValueError("it is nested too deeply or repeats itself too often")
         if isinstance(node, dict):
             if not all(isinstance(key, (str, int, float)) for key in node):
                 raise ValueError("the names of settings must be texts")
-            open_nodes += [(inner, depth + 1) for inner in node.values()]
+            unvisited += [(inner, depth + 1) for inner in node.values()]
         elif isinstance(node, (list, set)):
-            open_nodes += [(inner, depth + 1) for inner in node]
+            unvisited += [(inner, depth + 1) for inner in node]

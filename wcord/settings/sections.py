@@ -1,17 +1,11 @@
-"""The parts of an experiment's settings."""
+"""The tables of settings inside an experiment: optimizer, teacher, student, probe and others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from wcord.data.sources import check_source
 from wcord.models import check_model
@@ -23,14 +17,16 @@ SAME = "same"  # in linear_probe.sources: the run's own data
 
 
 class Settings(BaseModel):
-    """Frozen settings that refuse unknown keys and numbers that are not finite."""
+    """Base of all settings: frozen, without unknown keys, with finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class OptimizerSettings(Settings):
-    """How weights move. `onecycle` warms up over a share `warmup` of all steps; `multistep`
-    multiplies the rate by `gamma` at the epochs of `milestones`.
+    """The optimizer and its learning rate `lr` over the steps.
+
+    With the schedule `onecycle` the rate rises during the share `warmup` of all steps and then
+    falls; `multistep` multiplies it by `gamma` at the epochs in `milestones`.
     """
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
@@ -44,11 +40,11 @@ class OptimizerSettings(Settings):
 
 
 class NetworkSettings(Settings):
-    """A network, what it sees of a sample (`view`) and which labels it is made for.
+    """A network: its model, its input (`view` of a sample) and its label set (`labels`).
 
-    The view's pictures lie in [0, 1] and become (x - mean) / std: `normalise` is "measured" (of
-    the training pictures), "none", or {mean: ..., std: ...} with one number or one a channel.
-    `classifier` names the final layer where it is not found by itself.
+    The images of the view lie in [0, 1] and become (x - mean) / std: `normalise` is "measured"
+    (on the training images), "none", or {mean: ..., std: ...} with one number, or one for each
+    channel. `classifier` names the final layer where the code cannot find it.
     """
 
     model: str
@@ -64,15 +60,15 @@ class NetworkSettings(Settings):
 
     @field_validator("normalise", mode="before")
     @classmethod
-    def _normalise_is_understood(cls, asked: Any) -> Any:
-        if isinstance(asked, Mapping):
+    def _known_normalisation(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
             try:
-                return ChannelStatistics.model_validate(asked)
+                return ChannelStatistics.model_validate(value)
             except ValidationError as error:
                 raise ValueError(first_error(error, ChannelStatistics, "")) from error
-        if asked in ("measured", "none") or isinstance(asked, ChannelStatistics):
-            return asked
-        raise ValueError(f'use "measured", "none" or {{mean: 0.5, std: 0.5}}, not {asked!r:.60}')
+        if value in ("measured", "none") or isinstance(value, ChannelStatistics):
+            return value
+        raise ValueError(f'use "measured", "none" or {{mean: 0.5, std: 0.5}}, not {value!r:.60}')
 
     @field_validator("view")
     @classmethod
@@ -82,11 +78,11 @@ class NetworkSettings(Settings):
 
 
 class TeacherSettings(NetworkSettings):
-    """The large network. It is trained once on all labels and cached by its settings.
+    """The large network. It is trained once on all labels, and then cached by its settings.
 
-    `seed` null follows the run's seed; `weights` names a file to load instead of training (see
-    `wcord.models.weights`); `scale_features` divides its features by their mean norm over the
-    training set.
+    `seed` null is the seed of the run; `weights` names a file that is loaded instead of training
+    (see `wcord.models.weights`); `scale_features` divides the features by their mean norm over
+    the training set.
     """
 
     model: str = "digits-teacher"
@@ -105,21 +101,21 @@ class StudentSettings(NetworkSettings):
 
 
 class PairingSettings(Settings):
-    """Whose answers the students are taught with.
+    """Wrong pairs of teacher and student, to study how terms depend on the pairing.
 
-    A share `broken` of the rows of every batch gets the teacher's features, logits and maps of
-    another row of that batch; each step draws which. Held-out and test samples keep their own.
+    A share `broken` of the rows of every batch gets the teacher's features, logits and feature
+    maps of another row; each step draws these rows. Held-out and test samples stay paired.
     """
 
     broken: float = Field(0.0, ge=0, le=1)
 
 
 class ProbeSettings(Settings):
-    """What is measured for the pictures, and when.
+    """The probe of held-out samples, which writes the snapshots that pictures are drawn from.
 
-    `batch` samples make plan, cost and scores; up to `features` samples make maps; `every`
-    epochs there is a probe; at most `snapshots` are kept, thinned evenly; losses are written
-    `losses` times an epoch at most.
+    A probe runs after every `every` epochs. Its first `batch` samples have a plan, cost and
+    scores; up to `features` samples have features. At most `snapshots` are kept, thinned evenly.
+    Losses are written at most `losses` times per epoch.
     """
 
     batch: int = Field(128, ge=4, le=1024)
@@ -131,11 +127,11 @@ class ProbeSettings(Settings):
 
 
 class LinearProbeSettings(Settings):
-    """Data on which linear probes read the frozen features of teacher and students at the end.
+    """Linear probes of the frozen features of teacher and students, fitted at the end of a run.
 
-    `sources` are written as `data.source` names them, or "same" for the run's own; true is short
-    for ["same"]. At most `train_size` images, class-balanced, fit a probe, `strength` is its
-    inverse regularisation. Results are called linear_probe_accuracy (same) and
+    `sources` are data sets as in `data.source`, or "same" for the data of the run; true is short
+    for ["same"]. A probe is fitted on at most `train_size` class-balanced images, and `strength`
+    is its inverse regularisation. The results are named linear_probe_accuracy (same) and
     linear_probe_accuracy_on_SOURCE.
     """
 

@@ -15,15 +15,15 @@ from wcord.compute.memory_format import to_device
 from wcord.compute.seeds import seed_of
 from wcord.models import Network, Output
 from wcord.objectives import Objective
-from wcord.objectives.term import Batch, Passes, Shapes, TermSettings
+from wcord.objectives.term import Batch, FirstPass, Shapes, TermSettings
 from wcord.settings.sections import OptimizerSettings
-from wcord.training.accelerate import Forward, accelerated
+from wcord.training.accelerate import Forward, faster_forward
 from wcord.training.graph_capture import has_dropout
 from wcord.training.optimizer import build_optimizer, optimizer_state, set_learning_rate
 
 
 class Arm:
-    """One student on its way: network, objective and optimizer.
+    """A student in training: network, objective and optimizer.
 
     Every arm starts from a copy of the same student and draws by (seed, purpose, step) alone,
     so its numbers do not depend on which others run beside it.
@@ -35,7 +35,7 @@ class Arm:
         shapes: sizes of the task.
         optimizer: how weights move.
         seed: the run's seed.
-        device: where it lives.
+        device: where it trains.
     """
 
     def __init__(
@@ -57,27 +57,27 @@ class Arm:
         self.optimizer = build_optimizer(optimizer, self.parameters)
         self.names: tuple[str, ...] = ()  # of the scalars of a step: total, terms, logs
         self.latest = self.sums = torch.zeros(0, device=device)  # (names,)
-        self.summed = torch.zeros((), device=device)  # steps in `sums`
-        self.frozen: str | None = None
+        self.summed = torch.zeros((), device=device)  # number of steps in `sums`
+        self.frozen: str | None = None  # why the arm is not trained any more
         self._forward: Forward | None = None
-        self.host_checks = device.type != "cuda"  # may the host look at every step's loss?
-        self._fault: Tensor | None = None  # (2 + terms,): step, total, losses where it broke
+        self.host_checks = device.type != "cuda"  # whether the host reads every step's loss
+        self._fault: Tensor | None = None  # (2 + terms,): step, total, losses at the fault
         self._pending: tuple[int | Tensor, Tensor, dict[str, Tensor]] | None = None
         self._draws = has_dropout(student)
 
     def _parts(self) -> nn.ModuleDict:
         return nn.ModuleDict({"student": self.student, "objective": self.objective})
 
-    def fill_banks(self, passes: Passes) -> None:
-        """Fill banks and centres by real features before the first step."""
-        self.objective.fill_banks(passes)
+    def fill_banks(self, first_pass: FirstPass) -> None:
+        """Fill banks and centres with real features, before the first step."""
+        self.objective.fill_banks(first_pass)
 
     def accelerate(self, speed: str, images: Tensor, dtype: Any) -> None:
         """Compute the student in a faster way from now on, if there is one (see `accelerate`)."""
-        self._forward = accelerated(self.student.train(), speed, images, dtype == "bfloat16")
+        self._forward = faster_forward(self.student.train(), speed, images, dtype == "bfloat16")
 
     def step(self, batch: Batch, teacher: Output, images: Tensor, rate: float, dtype: Any) -> None:
-        """Take one training step: forward, objective, backward, move, write the banks.
+        """Take one training step: forward, losses, backward, optimizer, banks.
 
         A loss or gradient that is not finite freezes the arm before its weights move.
         """
@@ -107,16 +107,16 @@ class Arm:
             return self.student(images, maps=self.maps)
 
     def backward(self, batch: Batch, teacher: Output, student: Output) -> None:
-        """Compute the losses of the outputs of `forward` and their gradients."""
-        total, losses = self.objective(batch, teacher, ranks.gather(to_float32(student)))
+        """Compute the losses of the outputs of `student_forward`, and their gradients."""
+        total, losses = self.objective(batch, teacher, ranks.gather(student.at_least_float32()))
         self.optimizer.zero_grad(set_to_none=True)
-        if total.requires_grad:  # not where every weight is 0: a control that is never trained
+        if total.requires_grad:  # it does not where every weight is 0
             total.backward()
-        now = batch.step if batch.step_tensor is None else batch.step_tensor
-        self._pending = now, total.detach(), losses
+        step = batch.step if batch.step_tensor is None else batch.step_tensor
+        self._pending = step, total.detach(), losses
 
     def optimizer_step(self, rate: float | Tensor) -> None:
-        """Move the weights by the gradients of `compute_gradients`, and write the banks.
+        """Change the weights by the gradients of `compute_gradients`, and write the banks.
 
         Args:
             rate: the learning rate, a number or a float32 scalar on the device.
@@ -131,48 +131,49 @@ class Arm:
         if self.host_checks:
             if not sound:
                 values = {term: loss.item() for term, loss in losses.items()}
-                self.frozen = self._sentence(int(step), values)
+                self.frozen = self._reason(int(step), values)
                 return
         else:
-            self._remember(step, sound, torch.stack([total, *losses.values()]).detach())
+            self._record_fault(step, sound, torch.stack([total, *losses.values()]).detach())
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.objective.update()
         self._add(scalars)
 
-    def _remember(self, step: int | Tensor, sound: Tensor, losses: Tensor) -> None:
-        """Keep on the device where the arm broke, and let the optimizer stand still from then on.
+    def _record_fault(self, step: int | Tensor, sound: Tensor, losses: Tensor) -> None:
+        """Record on the device the first step that broke, and stop the optimizer from then on.
 
         The host does not wait: fused optimizers read `found_inf` on the device. Banks and
-        statistics of an arm that broke are written until `check` says so.
+        statistics go on until `freeze_if_broken` reads the record.
         """
         if self._fault is None:
             self._fault = torch.full((1 + len(losses),), -1.0, device=losses.device)
-        place = torch.zeros_like(losses[:1]).add_(step)
-        now = torch.cat([place, losses]).to(self._fault.dtype)
-        self._fault.copy_(torch.where((self._fault[0] < 0) & ~sound, now, self._fault))
+        step = torch.zeros_like(losses[:1]).add_(step)
+        record = torch.cat([step, losses]).to(self._fault.dtype)
+        self._fault.copy_(torch.where((self._fault[0] < 0) & ~sound, record, self._fault))
         self.optimizer.found_inf = (self._fault[0] >= 0).float()  # type: ignore[attr-defined]
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
 
     def fault(self) -> str | None:
-        """Return what froze the arm or is about to; the host waits for the device."""
+        """Return why the arm is or will be frozen, else None; the host waits for the device."""
         if self._fault is None or self.frozen:
             return self.frozen
         step, _, *losses = self._fault.tolist()
         if step < 0:
             return None
-        return self._sentence(int(step), dict(zip(self.objective.weights, losses, strict=True)))
+        return self._reason(int(step), dict(zip(self.objective.weights, losses, strict=True)))
 
     def freeze_if_broken(self) -> None:
-        """Freeze the arm where a step since the last check broke; all ranks at the same step."""
+        """Freeze the arm where a step since the last call broke; all ranks at the same step."""
         self.frozen = self.fault()
 
-    def _sentence(self, step: int, losses: dict[str, float]) -> str:
+    def _reason(self, step: int, losses: dict[str, float]) -> str:
+        """Return why the arm froze, in one line: the first loss that broke, else the gradient."""
         broken = [term for term, loss in losses.items() if not math.isfinite(loss)]
-        what = f"{broken[0]} became {losses[broken[0]]:g}" if broken else ""
+        reason = f"{broken[0]} became {losses[broken[0]]:g}" if broken else ""
         if not broken:
-            what = f"the gradient of {' + '.join(losses)} became infinite or NaN"
-        return f"arm {self.name!r} froze at step {step}: {what}"
+            reason = f"the gradient of {' + '.join(losses)} became infinite or NaN"
+        return f"arm {self.name!r} froze at step {step}: {reason}"
 
     @property
     def last(self) -> dict[str, float]:
@@ -180,50 +181,50 @@ class Arm:
         return dict(zip(self.names, self.latest.tolist(), strict=True))
 
     def _add(self, scalars: dict[str, Tensor]) -> None:
+        """Add the scalars of a step to the sums, on the device."""
         names = tuple(scalars)
-        now = torch.stack([value.detach() for value in scalars.values()])
+        values = torch.stack([value.detach() for value in scalars.values()])
         if names != self.names:  # the first step, or a term that logs something new
             before = dict(zip(self.names, self.sums, strict=True))
-            blank = torch.zeros((), device=now.device, dtype=now.dtype)
-            self.sums = torch.stack([before.get(name, blank) for name in names])
+            zero = torch.zeros((), device=values.device, dtype=values.dtype)
+            self.sums = torch.stack([before.get(name, zero) for name in names])
             self.names, self.latest = names, torch.full_like(self.sums, math.nan)
         if self._fault is None:
-            self.sums.add_(now)
+            self.sums.add_(values)
             self.summed.add_(1)
         else:
             sound = self._fault[0] < 0
-            now = torch.where(sound, now, self.latest)
-            self.sums.copy_(torch.where(sound, self.sums + now, self.sums))
+            values = torch.where(sound, values, self.latest)
+            self.sums.copy_(torch.where(sound, self.sums + values, self.sums))
             self.summed.add_(sound)
-        self.latest.copy_(now)
+        self.latest.copy_(values)
 
     def losses(self) -> dict[str, float]:
-        """Return the mean of every scalar since the last call, and begin anew."""
+        """Return the mean of every scalar since the last call, and set the sums to 0."""
         count = self.summed.item()
         if not count:
             return {}
-        order = sorted(range(len(self.names)), key=lambda place: _rank(self.names[place]))
-        means = (self.sums.double() / count).tolist()
+        means = dict(zip(self.names, (self.sums.double() / count).tolist(), strict=True))
         self.sums.zero_()
         self.summed.zero_()
-        return {self.names[place]: means[place] for place in order}
+        return {name: means[name] for name in sorted(means, key=_sort_key)}
 
-    # -- what resuming needs ---------------------------------------------------------------
+    # -- state, for resuming ---------------------------------------------------------------
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that training moves as named tensors."""
+        """Return everything that training changes, as named tensors."""
         state = dict(self._parts().state_dict())
-        for place, entry in self.optimizer.state_dict()["state"].items():
+        for index, entry in self.optimizer.state_dict()["state"].items():
             for key, value in entry.items():
                 if value is not None:
-                    state[f"optimizer/{place}/{key}"] = torch.as_tensor(value)
+                    state[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
         for name, value in zip(self.names, self.sums, strict=True):
             state[f"sums/{name}"] = value
         state["summed"] = self.summed
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned.
+        """Load the tensors that `state` returned.
 
         Raises:
             RuntimeError: the tensors are of another arm.
@@ -233,8 +234,8 @@ class Arm:
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in state.items():
             if key.startswith("optimizer/"):
-                _, place, name = key.split("/")
-                moments.setdefault(int(place), {})[name] = self._laid_out(int(place), value)
+                _, index, name = key.split("/")
+                moments.setdefault(int(index), {})[name] = self._in_layout(int(index), value)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         device = self.parameters[0].device
@@ -242,42 +243,39 @@ class Arm:
         self.names = tuple(sums)
         if sums:
             self.sums = torch.stack(list(sums.values())).to(device)
-            self.latest = torch.full_like(self.sums, math.nan)  # of a step before this process
+            self.latest = torch.full_like(
+                self.sums, math.nan
+            )  # the last step was another process's
         self.summed = state["summed"].to(device, copy=True)
 
-    def _laid_out(self, place: int, value: Tensor) -> Tensor:
-        """Return a moment in the layout of its weight, as fused optimizers want it on CUDA."""
-        weight = self.parameters[place]
-        if value.shape != weight.shape:  # the number of steps
+    def _in_layout(self, index: int, value: Tensor) -> Tensor:
+        """Return a moment in the memory layout of its weight, as fused optimizers need on CUDA."""
+        weight = self.parameters[index]
+        if value.shape != weight.shape:  # it is the number of steps
             return value
         return torch.empty_like(weight, dtype=value.dtype, device=value.device).copy_(value)
 
-    # -- what a replayed step needs --------------------------------------------------------
+    # -- for steps that are replayed as a CUDA graph -----------------------------------------
 
     @property
     def capture_obstacle(self) -> str | None:
-        """Why a step of this arm cannot be replayed without the host; None where it can."""
+        """Why a step of this arm cannot be captured as a CUDA graph; None where it can."""
         if self._draws:
             return f"arm {self.name!r}: its student has dropout, which draws by itself"
-        terms = [why for term in self.objective.each() if (why := term.capture_obstacle)]
-        return f"arm {self.name!r}: {terms[0]}" if terms else None
+        obstacle = self.objective.capture_obstacle
+        return f"arm {self.name!r}: {obstacle}" if obstacle else None
 
     def changed_tensors(self) -> dict[str, Tensor]:
         """Return every tensor that a step changes in place, by name (after the first step)."""
-        moved: dict[str, Tensor] = dict(self._parts().named_parameters("weights"))
-        moved |= dict(self._parts().named_buffers())
-        moved |= optimizer_state(self.optimizer)
-        moved |= {"sums": self.sums, "latest": self.latest, "summed": self.summed}
+        changed: dict[str, Tensor] = dict(self._parts().named_parameters("weights"))
+        changed |= dict(self._parts().named_buffers())
+        changed |= optimizer_state(self.optimizer)
+        changed |= {"sums": self.sums, "latest": self.latest, "summed": self.summed}
         if self._fault is not None:
-            moved["fault"] = self._fault
-        return moved
+            changed["fault"] = self._fault
+        return changed
 
 
-def to_float32(output: Output) -> Output:
-    """Return half-precision outputs in float32, in which losses are computed."""
-    return output if output.features.dtype == torch.float64 else output.float()
-
-
-def _rank(name: str) -> tuple[bool, bool, str]:
-    """Order scalars: the total, the terms, what terms log."""
+def _sort_key(name: str) -> tuple[bool, bool, str]:
+    """Return the place of a scalar: the total first, then the terms, then logs of terms."""
     return name != "total", "." in name, name

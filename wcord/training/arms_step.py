@@ -6,9 +6,9 @@ from torch import Tensor
 
 from wcord.compute import ranks
 from wcord.training.arm import Arm
-from wcord.training.graph_capture import Branches
+from wcord.training.graph_capture import SideStreams
 from wcord.training.optimizer import learning_rate
-from wcord.training.step_graph import Inputs
+from wcord.training.step_graph import StepArguments
 from wcord.training.task import Task
 
 
@@ -16,8 +16,8 @@ class ArmsStep:
     """A training step of every arm: batch, teacher, students, objectives, weights, banks.
 
     Args:
-        task: gives samples and the teacher's answers.
-        arms: those that are frozen stand still.
+        task: gives samples and the teacher's outputs.
+        arms: those that are frozen are left out.
     """
 
     def __init__(self, task: Task, arms: list[Arm]) -> None:
@@ -32,43 +32,43 @@ class ArmsStep:
 
     @property
     def capture_obstacle(self) -> str | None:
-        """Why the step cannot be replayed without the host; None where it can."""
+        """Why the step cannot be captured as a CUDA graph; None where it can."""
         if self.device.type != "cuda":
             return "CUDA graphs need a CUDA device"
         if ranks.size() > 1:
             return "several processes exchange messages in it"
-        return next((why for arm in self.arms if (why := arm.capture_obstacle)), None)
+        return next(filter(None, (arm.capture_obstacle for arm in self.arms)), None)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
         task = self.task
         return learning_rate(task.experiment.optimizer, step, task.total, task.epoch_steps)
 
-    def compute(self, inputs: Inputs) -> None:
-        """Take the step; in a graph teacher and arms run side by side."""
+    def compute(self, arguments: StepArguments) -> None:
+        """Take the step; in a CUDA graph teacher and arms run side by side."""
         task, arms = self.task, [arm for arm in self.arms if not arm.frozen]
-        batch = task.batch(inputs.index, inputs.step, inputs.draws, inputs.step_tensor)
+        batch = task.batch(arguments.index, arguments.step, arguments.draws, arguments.step_tensor)
         split, images = task.student_images(batch)
-        streams = Branches(self.device, 1 + 2 * len(arms))
-        with streams.branch(0):
+        streams = SideStreams(self.device, 1 + 2 * len(arms))
+        with streams.on(0):
             teacher = task.teacher_output(batch, split)
-        for place, arm in enumerate(arms, 1):
-            with streams.branch(-place):
+        for number, arm in enumerate(arms, 1):
+            with streams.on(-number):
                 arm.objective.precompute(batch)
-            with streams.branch(place):
+            with streams.on(number):
                 student = arm.student_forward(batch, images, self.precision)
-                streams.after(0)
-                streams.after(-place)
+                streams.wait_for(0)
+                streams.wait_for(-number)
                 arm.backward(batch, teacher, student)
         streams.join()
         ranks.sum_gradients([(arm.student, arm.objective) for arm in arms])
-        for place, arm in enumerate(arms, 1):
-            with streams.branch(place):
-                arm.optimizer_step(inputs.rate)
+        for number, arm in enumerate(arms, 1):
+            with streams.on(number):
+                arm.optimizer_step(arguments.rate)
         streams.join()
 
     def changed_tensors(self) -> dict[str, Tensor]:
-        """Return all that a step moves, the name of the arm and a slash first."""
+        """Return every tensor that a step changes in place, as ARM/NAME."""
         arms = [arm for arm in self.arms if not arm.frozen]
         return {
             f"{arm.name}/{key}": value

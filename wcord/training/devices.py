@@ -1,4 +1,4 @@
-"""Where a run computes: the device, and how many threads of a CPU."""
+"""The device of a run, and its number of CPU threads."""
 
 from __future__ import annotations
 
@@ -12,48 +12,49 @@ from wcord.compute import ranks
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 
-SMALL = 3 * 16 * 16  # images of at most this many numbers train fastest on one thread
-MOST_THREADS = 16  # of networks as small as these: more of them wait for each other
+SMALL = 3 * 16 * 16  # values of an image that counts as small
+MAX_THREADS = 16  # by default: networks on small images do not gain by more
 
 
-def choose_device(asked: str) -> torch.device:
-    """Return the device asked for; "auto" is CUDA, else MPS, else the CPU.
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is CUDA, else MPS, else the CPU.
+
+    Each rank of a machine has its own CUDA device.
 
     Raises:
         SettingsError: there is no such device here.
     """
-    place = ranks.local_rank()
-    if asked == "cuda" and place is not None:
-        asked = f"cuda:{place}"
-    if asked == "auto":
+    local_rank = ranks.local_rank()
+    cuda = "cuda" if local_rank is None else f"cuda:{local_rank}"
+    if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda" if place is None else f"cuda:{place}")
+            return torch.device(cuda)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(asked)
-        torch.zeros(1, device=device).item()  # such as meta can hold nothing
+        device = torch.device(cuda if name == "cuda" else name)
+        torch.zeros(1, device=device).item()  # fails on a device that holds no numbers, as meta
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SettingsError(f"device {asked!r} cannot be used here: {reason}") from error
+        raise SettingsError(f"device {name!r} cannot be used here: {reason}") from error
     return device
 
 
 def threads_of(experiment: Experiment) -> int:
-    """Return how many CPU threads a run of these settings takes on this machine.
+    """Return the number of CPU threads of a run on this machine.
 
-    As asked, but no more than there are cores; else one for the digits, else torch's own choice,
-    which goes by physical cores and heeds OMP_NUM_THREADS.
+    It is the setting `threads`, at most the number of cores. Without it, it is one for the digits,
+    else torch's default (the physical cores, or OMP_NUM_THREADS), at most `MAX_THREADS`.
     """
     if experiment.threads:
         return min(experiment.threads, os.cpu_count() or 1)
     if experiment.data.source == "digits":
         return 1
-    return min(torch.get_num_threads(), MOST_THREADS)
+    return min(torch.get_num_threads(), MAX_THREADS)
 
 
 @contextmanager
 def chosen_threads(experiment: Experiment) -> Iterator[None]:
-    """Set the number of CPU threads while a run lasts (see `threads_of`)."""
+    """Set the number of CPU threads inside to `threads_of`."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads_of(experiment))
     try:

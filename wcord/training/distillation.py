@@ -40,14 +40,14 @@ def distill(
 ) -> Run:
     """Train every arm of an experiment and return the run, once it has ended.
 
-    What each network is fed is a setting, `teacher.normalise` and `student.normalise`: pictures
+    The settings `teacher.normalise` and `student.normalise` say how images are normalised: those
     in [0, 1] become (x - mean) / std, by default with the mean and deviation of the training
-    pictures ("measured"). A teacher that was trained otherwise wants its own: "none" for
-    [0, 1], or {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} for instance.
+    images ("measured"). A teacher that was trained otherwise needs its own: "none" for [0, 1],
+    or {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} for instance.
 
     Args:
         experiment: settings, or the name of a preset.
-        run_dir: a new directory; without one, a name with the time inside `WCORD_RUNS`.
+        run_dir: a new directory; by default NAME-DATE-TIME inside `WCORD_RUNS`.
         progress: whether to show a bar with the time left.
         teacher: a trained classifier of your own instead of the settings'. A copy is used; it is
             measured before anything trains, with a warning where it is near chance or where
@@ -150,7 +150,7 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
 
 
 def _write_end(training: Training) -> None:
-    """Write the summary of a run that reached its last step, and say how it ended."""
+    """Write the summary of a run that reached its last step, and the state it ended in."""
     prepared, writer = training.prepared, training.writer
     if training.step < training.task.total:
         writer.write_status(now=True, **training.position() | {"eta": None}, state="stopped")
@@ -167,7 +167,7 @@ def _write_end(training: Training) -> None:
 
 @contextmanager
 def _float32_with_gradients() -> Iterator[None]:
-    """Compute in float32 and with gradients, whatever the caller set for other purposes."""
+    """Compute in float32 and with gradients, whatever the defaults of the caller."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:

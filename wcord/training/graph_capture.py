@@ -1,4 +1,4 @@
-"""What a CUDA graph is captured with: inputs at fixed places, and streams side by side."""
+"""Capturing a CUDA graph: the memory of its inputs, the capture itself, and side streams."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 AHEAD = 4  # steps that the host may be ahead of the device
-ALIGNED = 16  # bytes; where a field of a block may begin
+ALIGNMENT = 16  # bytes; the first byte of a tensor in a block is a multiple of this
 
 
 class CaptureError(RuntimeError):
-    """A step that cannot be replayed, and why in one line."""
+    """A step cannot be captured; the message gives the reason in one line."""
 
 
-class Block:
-    """Fixed places on a device for numbers of several types, filled by one copy a step.
+class InputBlock:
+    """The inputs of a CUDA graph: tensors in one block of device memory, filled by one copy a step.
 
     Args:
-        examples: values on the CPU whose types and shapes the fields take.
-        device: where the places are.
+        examples: CPU tensors with the types and shapes of the inputs.
+        device: of the block.
     """
 
     def __init__(self, examples: Mapping[Any, Tensor], device: torch.device) -> None:
@@ -31,53 +31,54 @@ class Block:
         size = 0
         for key, value in examples.items():
             self._fields[key] = size, value
-            size += math.ceil(value.nbytes / ALIGNED) * ALIGNED
+            size += math.ceil(value.nbytes / ALIGNMENT) * ALIGNMENT
+        size = max(size, ALIGNMENT)
         pinned = device.type == "cuda"
-        self._here = torch.zeros(AHEAD, max(size, ALIGNED), dtype=torch.uint8, pin_memory=pinned)
-        self._there = torch.zeros(max(size, ALIGNED), dtype=torch.uint8, device=device)
+        self._host = torch.zeros(AHEAD, size, dtype=torch.uint8, pin_memory=pinned)
+        self._device = torch.zeros(size, dtype=torch.uint8, device=device)
         self._copied = [torch.cuda.Event() for _ in range(AHEAD)] if pinned else []
-        self._filled = 0
-        self.places = self._views(self._there)
-        self._slots = [self._views(memory) for memory in self._here]
+        self._fills = 0
+        self.tensors = self._tensors_in(self._device)
+        self._slots = [self._tensors_in(memory) for memory in self._host]
 
-    def _views(self, memory: Tensor) -> dict[Any, Tensor]:
+    def _tensors_in(self, memory: Tensor) -> dict[Any, Tensor]:
         return {
             key: memory[first : first + value.nbytes].view(value.dtype).view(value.shape)
             for key, (first, value) in self._fields.items()
         }
 
     def fill(self, values: Mapping[Any, Tensor]) -> None:
-        """Send values to their places; the host waits only if it is `AHEAD` steps ahead."""
-        slot = self._filled % AHEAD
-        if self._copied and self._filled >= AHEAD:
+        """Send values to the device; the host waits only if it is `AHEAD` steps ahead."""
+        slot = self._fills % AHEAD
+        if self._copied and self._fills >= AHEAD:
             self._copied[slot].synchronize()
-        for key, place in self._slots[slot].items():
-            place.copy_(values[key])
-        self._there.copy_(self._here[slot], non_blocking=True)
+        for key, tensor in self._slots[slot].items():
+            tensor.copy_(values[key])
+        self._device.copy_(self._host[slot], non_blocking=True)
         if self._copied:
             self._copied[slot].record()
-        self._filled += 1
+        self._fills += 1
 
 
-def captured(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """Capture what a function computes as a CUDA graph; return what replays it."""
+def capture(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """Capture the kernels of a function as a CUDA graph; return the function that replays them."""
     if device.type != "cuda":
         raise CaptureError("CUDA graphs need a CUDA device")
     graph = torch.cuda.CUDAGraph()
-    # other threads (pinning memory, a data loader) may go on calling CUDA meanwhile
+    # other threads (pinned memory, a data loader) may call CUDA meanwhile
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         body()
     return graph.replay
 
 
-class Branches:
-    """Streams that leave the current one and come back, so that a graph runs them side by side.
+class SideStreams:
+    """CUDA streams beside the current one, so that a captured graph runs their work in parallel.
 
-    Outside of a capture everything stays on the current stream.
+    Outside of a capture all work stays on the current stream.
 
     Args:
-        device: where the work is.
-        count: number of branches.
+        device: of the work.
+        count: number of side streams.
     """
 
     def __init__(self, device: torch.device, count: int) -> None:
@@ -87,8 +88,8 @@ class Branches:
             self._streams = [torch.cuda.Stream(device) for _ in range(count)]
 
     @contextmanager
-    def branch(self, number: int) -> Iterator[None]:
-        """Let what is done inside begin when the current stream is where it is now."""
+    def on(self, number: int) -> Iterator[None]:
+        """Put the work inside on a side stream, after all work so far on the main stream."""
         if not self._streams:
             yield
             return
@@ -96,17 +97,17 @@ class Branches:
         with torch.cuda.stream(self._streams[number]):
             yield
 
-    def after(self, number: int) -> None:
-        """Let the branch that is open wait for another one."""
+    def wait_for(self, number: int) -> None:
+        """Let the current stream wait for a side stream."""
         if self._streams:
             torch.cuda.current_stream().wait_stream(self._streams[number])
 
     def join(self) -> None:
-        """Let the main stream wait for every branch."""
+        """Let the main stream wait for every side stream."""
         for stream in self._streams:
             self._main.wait_stream(stream)
 
 
 def has_dropout(network: nn.Module) -> bool:
-    """Return whether a network draws numbers of its own in a training step."""
+    """Return whether a network has dropout, which draws from torch's own generator."""
     return any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in network.modules())

@@ -1,11 +1,12 @@
-"""Transfer of representations: what a linear probe reads from frozen features.
+"""Linear probes: the accuracy of a linear classifier on the frozen features of a network.
 
-A probe is fitted on the run's own data or on another data set, seen through the same view and
-normalised as in training, so that nothing of the network moves.
+A probe is fitted on the run's own data or on another data set. Its images have the view and the
+normalisation of the training, and the network does not change.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,15 +19,41 @@ from wcord.models import Network
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.settings.sections import SAME
-from wcord.training.evaluation import linear_probe, outputs
+from wcord.training.evaluation import outputs
 from wcord.training.network_input import NetworkInput
+
+
+def linear_probe(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, strength: float = 1.0
+) -> float:
+    """Return the test accuracy (per cent) of multinomial logistic regression on frozen features.
+
+    Features are standardised by the training part; scikit-learn's `LogisticRegression` with
+    inverse regularisation `strength`.
+
+    Args:
+        train, test: features (n, d).
+        train_labels, test_labels: (n,) int64.
+        strength: C of scikit-learn; smaller values regularise more.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(train.cpu().numpy(), train_labels.cpu().numpy())
+    return 100.0 * float(model.score(test.cpu().numpy(), test_labels.cpu().numpy()))
 
 
 @dataclass(frozen=True)
 class ProbeData:
-    """One data set to probe on: `name` of the result, samples and labels of both parts.
+    """A data set of a linear probe: training and test samples with the labels to predict.
 
-    `source` and `fingerprints` are those of the data set (see `wcord.runs.provenance`).
+    `name` is the name of the result; `source` and `fingerprints` are those of the data set (see
+    `wcord.runs.provenance`); `strength` is that of `linear_probe`.
     """
 
     name: str
@@ -38,10 +65,11 @@ class ProbeData:
     test_labels: Tensor
     strength: float
 
-    def accuracy(self, network: Network, sight: NetworkInput) -> float:
-        """Return the test accuracy (per cent) of a linear probe on what `network` makes of it."""
+    def accuracy(self, network: Network, network_input: NetworkInput) -> float:
+        """Return the test accuracy (per cent) of a linear probe on the features of a network."""
         train, test = (
-            outputs(network, sight.all_images(part)).features for part in (self.train, self.test)
+            outputs(network, network_input.all_images(part)).features
+            for part in (self.train, self.test)
         )
         return linear_probe(train, self.train_labels, test, self.test_labels, self.strength)
 
@@ -49,40 +77,41 @@ class ProbeData:
 def read_probe_data(
     experiment: Experiment, data: Data, inputs: Sequence[NetworkInput]
 ) -> list[ProbeData]:
-    """Return what the setting `linear_probe` asks for, read and checked before anything trains.
+    """Return the data sets of the setting `linear_probe`, read and checked before any training.
 
-    On the run's own data probes tell the student's labels, for the teacher too; on another data
-    set they tell its own. Training parts are class-balanced and the same for every network.
+    On the run's own data probes predict the student's labels, for the teacher too; on another data
+    set, the labels of that data set. Training parts are class-balanced and the same for every
+    network.
 
     Args:
         experiment: the settings.
         data: the run's own.
-        inputs: what teacher and student see.
+        inputs: of teacher and student.
 
     Raises:
-        ValueError: a data set that cannot be read, lacks what a view needs, or has images of
-            another number of channels.
+        ValueError: a data set that cannot be read, lacks something that a view needs, or has
+            images with another number of channels.
     """
-    asked, found = experiment.linear_probe, []
-    for source in asked.sources:
-        of, name = data, "linear_probe_accuracy"
-        labels: Callable[[Tensor], Tensor] = inputs[1].labels
-        if source != SAME:
-            of, name = _other(experiment, data, inputs, source), f"{name}_on_{source}"
-            labels = torch.clone
-        place = order(of.train.labels, generator(experiment.seed, "linear-probe"))
-        train = of.train.take(place[: asked.train_size].sort().values)
-        answers = [labels(part.labels) for part in (train, of.test)]
-        found.append(
+    settings, probes = experiment.linear_probe, []
+    for source in settings.sources:
+        if source == SAME:
+            probed, name = data, "linear_probe_accuracy"
+            labels: Callable[[Tensor], Tensor] = inputs[1].labels
+        else:
+            probed = _read(experiment, data, inputs, source)
+            name, labels = f"linear_probe_accuracy_on_{source}", torch.clone
+        index = order(probed.train.labels, generator(experiment.seed, "linear-probe"))
+        train, test = probed.train.take(index[: settings.train_size].sort().values), probed.test
+        probes.append(
             ProbeData(
-                name, source, of.fingerprints, train, answers[0], of.test, answers[1],
-                asked.strength,
+                name, source, probed.fingerprints, train, labels(train.labels), test,
+                labels(test.labels), settings.strength,
             )
         )  # fmt: skip
-    return found
+    return probes
 
 
-def _other(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], source: str) -> Data:
+def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], source: str) -> Data:
     """Return another data set at the size of the run's images, on the same device."""
     settings = DataSettings(
         source=source,
@@ -96,8 +125,8 @@ def _other(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], s
             raise SettingsError(
                 f"{source} has images of {other.shape[0]} channels, the run of {data.shape[0]}"
             )
-        for sight in inputs:
-            sight.view.check(other)
+        for network_input in inputs:
+            network_input.view.check(other)
     except ValueError as error:
         raise SettingsError(f"linear_probe.sources: {error}") from error
     return other.to(data.train.images.device)
@@ -105,7 +134,7 @@ def _other(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], s
 
 @torch.no_grad()
 def linear_probes(
-    asked: list[ProbeData], network: Network, sight: NetworkInput
+    probes: Sequence[ProbeData], network: Network, network_input: NetworkInput
 ) -> dict[str, float]:
-    """Return the accuracy (per cent) of every probe of one network, by the name of the result."""
-    return {probing.name: probing.accuracy(network, sight) for probing in asked}
+    """Return the accuracy (per cent) of every probe of a network, by the name of the result."""
+    return {probe.name: probe.accuracy(network, network_input) for probe in probes}

@@ -1,4 +1,4 @@
-"""The loop: one teacher, many arms, the same batches."""
+"""The training loop: one teacher, many arms, the same batches."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from wcord.training.arms_step import ArmsStep
 from wcord.training.prepare import Prepared
 from wcord.training.step_graph import Stepper
 
-PICTURE_EVERY = 0.25  # seconds between pictures of a run that is slowed or paused
-CHECKPOINT_EVERY = 10.0  # seconds at least; a checkpoint only ever falls between two steps
+PROBE_EVERY = 0.25  # seconds between probes of a run that is slowed or paused
+CHECKPOINT_EVERY = 10.0  # seconds at least; a checkpoint is only written between two steps
 CHECKPOINT_COST = 0.2  # seconds in CHECKPOINT_EVERY; one that takes longer is written less often
 
 
 class Training:
-    """A run under way.
+    """The training of all arms of a run.
 
     Args:
         prepared: the task, its arms, the probe, and the step to begin at.
-        writer: holds the run's lock.
+        writer: of the run directory.
         progress: whether to show a bar.
     """
 
@@ -36,130 +36,142 @@ class Training:
         self.arms, self.probe = prepared.arms, prepared.probe
         self.path: Path = writer.path
         self.step = prepared.step
-        self._saved = time.monotonic()
-        self._saving = 0.0  # seconds that the last checkpoint took
-        self._pictured = 0.0
+        self._checkpoint_time = time.monotonic()
+        self._checkpoint_cost = 0.0  # seconds that the last checkpoint took
+        self._probe_time = 0.0
         self._step_time: float | None = None  # seconds, averaged over the last fifty or so
 
     def run(self) -> None:
-        """Train every arm to the end, or until told to stop."""
-        task, settings = self.task, self.experiment
-        bar = tqdm(
-            total=task.total, initial=self.step, desc=settings.name, disable=not self.progress
-        )
-        if self.prepared.fresh:  # a checkpoint of step 0 has counted that look already
-            self.probe_arms(record=True)
-        step = ArmsStep(task, self.arms)
-        take = Stepper(
-            step, settings.speed == "graphs" and step.capture_obstacle is None, task.total
-        )
-        if not take.graphs and self.step < task.total:
-            self.accelerate(step.capture_obstacle)
-        while self.step < task.total and ranks.broadcast_bool(self.wait_for_permission()):
-            began = time.monotonic()
-            take(self.step)
-            self.step += 1
-            bar.update()
-            self.log_due()
-            self.keep_pace(began)
-            took = time.monotonic() - began
-            before = took if self._step_time is None else self._step_time
-            self._step_time = 0.98 * before + 0.02 * took
-        bar.close()
+        """Train every arm to the last step, or until a stop is requested."""
+        total, name = self.task.total, self.experiment.name
+        with tqdm(total=total, initial=self.step, desc=name, disable=not self.progress) as bar:
+            if self.prepared.fresh:  # a checkpoint of step 0 counts its probe already
+                self.probe_arms(record=True)
+            take_step = self._stepper()
+            while self.step < total and ranks.broadcast_bool(self.wait_for_permission()):
+                began = time.monotonic()
+                take_step(self.step)
+                self.step += 1
+                bar.update()
+                self.log_due()
+                self.keep_pace(began)
+                self._average_step_time(time.monotonic() - began)
         for arm in self.arms:
             arm.freeze_if_broken()
-        self.save()
+        self.write_checkpoint()
 
-    def accelerate(self, refusal: str | None) -> None:
-        """Compute each network in the faster way asked for; a whole step could not be captured."""
+    def _stepper(self) -> Stepper:
+        """Return what takes a step: as one CUDA graph, by faster networks, or plainly."""
+        step, speed = ArmsStep(self.task, self.arms), self.experiment.speed
+        stepper = Stepper(
+            step, speed == "graphs" and step.capture_obstacle is None, self.task.total
+        )
+        if not stepper.graphs and self.step < self.task.total:
+            self.accelerate(step.capture_obstacle)
+        return stepper
+
+    def accelerate(self, obstacle: str | None) -> None:
+        """Compute each network by itself in the faster way that the settings name.
+
+        Args:
+            obstacle: why the whole step is no CUDA graph.
+        """
         speed = self.experiment.speed
         if speed == "plain":
             return
         if speed == "graphs" and self.task.labels.device.type == "cuda":
-            print_once(f"the step is not one CUDA graph, its networks may be: {refusal}")
+            print_once(f"the step is not one CUDA graph, its networks may be: {obstacle}")
         self.task.accelerate(speed)
         images = self.task.at(self.step).images
         for arm in self.arms:
             arm.accelerate(speed, images, self.experiment.precision)
 
     def wait_for_permission(self) -> bool:
-        """Do what control.json asks: wait while paused; return whether to take a step."""
+        """Wait while control.json asks for a pause; return whether to take a step (no stop)."""
         control = self.writer.read_control()
-        told = False
+        paused = False
         while not control["stop"]:
-            pause_at = control["pause_at"]
-            if pause_at is None or self.step < pause_at:
+            if not self._must_pause(control):
                 return True
-            if not told:
+            if not paused:
                 self.probe_if_new()
-                told = True
-            self.writer.write_status(state="paused", now=not told, **self.position())
+                paused = True
+            self.writer.write_status(state="paused", **self.position())
             time.sleep(0.02)
             control = self.writer.read_control()
         return False
 
-    def position(self) -> dict[str, Any]:
-        """Return where the run stands, for status.json."""
-        left = self._step_time and self._step_time * (self.task.total - self.step)
-        return {
-            "step": self.step,
-            "total": self.task.total,
-            "epoch": self.step / self.task.epoch_steps,
-            "eta": left,
-        }
+    def _must_pause(self, control: dict[str, Any]) -> bool:
+        return control["pause_at"] is not None and self.step >= control["pause_at"]
+
+    def keep_pace(self, began: float) -> None:
+        """Wait until a step has taken as long as control.json asks for; probe meanwhile.
+
+        Args:
+            began: when the step began, on the monotonic clock.
+        """
+        control = self.writer.read_control()
+        if control["delay"] and time.monotonic() - self._probe_time > PROBE_EVERY:
+            self.probe_if_new()
+        while (left := began + control["delay"] - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+            control = self.writer.read_control()
+            if control["stop"] or self._must_pause(control):
+                return
 
     def log_due(self) -> None:
         """Write what is due after a step: losses, probe, checkpoint, status."""
-        if due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
+        if is_due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
             for arm in self.arms:
                 arm.freeze_if_broken()
                 self.writer.record(self.step, self.epoch, arm.name, arm.losses())
             self.writer.flush()
-        every = self.experiment.probe.every * self.task.epoch_steps
-        if due(self.step, every) or self.step == self.task.total:
+        probe_every = self.experiment.probe.every * self.task.epoch_steps
+        if is_due(self.step, probe_every) or self.step == self.task.total:
             self.probe_arms(record=True)
-        if time.monotonic() - self._saved > checkpoint_interval(self._saving):
-            self.save()
+        if time.monotonic() - self._checkpoint_time > checkpoint_interval(self._checkpoint_cost):
+            self.write_checkpoint()
         self.writer.write_status(state="running", **self.position())
 
     @property
     def epoch(self) -> float:
-        """Epochs done, a fraction inside of one."""
+        """Epochs done, with a fraction."""
         return self.step / self.task.epoch_steps
 
-    def keep_pace(self, began: float) -> None:
-        """Keep the pace that was asked for, and use the time to take a picture."""
-        delay = float(self.writer.read_control()["delay"] or 0)
-        if delay and time.monotonic() - self._pictured > PICTURE_EVERY:
-            self.probe_if_new()
-        while (left := began + delay - time.monotonic()) > 0:
-            time.sleep(min(left, 0.05))
-            control = self.writer.read_control()
-            delay = float(control["delay"] or 0)
-            pause_at = control["pause_at"]
-            if control["stop"] or (pause_at is not None and self.step >= pause_at):
-                return
+    def position(self) -> dict[str, Any]:
+        """Return step, total, epoch and seconds left, for status.json."""
+        left = self._step_time and self._step_time * (self.task.total - self.step)
+        return {"step": self.step, "total": self.task.total, "epoch": self.epoch, "eta": left}
+
+    def _average_step_time(self, seconds: float) -> None:
+        before = seconds if self._step_time is None else self._step_time
+        self._step_time = 0.98 * before + 0.02 * seconds
 
     def probe_if_new(self) -> None:
-        """Take a picture of this step unless there is one; nothing is written to the metrics."""
+        """Write a snapshot of this step unless there is one; metrics are not written."""
         if not (self.path / "snapshots" / f"{self.step}.safetensors").exists():
             self.probe_arms(record=False)
 
     def probe_arms(self, record: bool) -> None:
-        """Probe all arms: pictures for the snapshot, values for the metrics."""
+        """Measure all arms on the probe's samples and write a snapshot (the first rank does).
+
+        Args:
+            record: whether to write the values to the metrics as well.
+        """
         if not self.experiment.probe.enabled or ranks.rank():
             return
-        values, content = self.probe.measure(self.arms, self.step, self.epoch)
-        self.writer.snapshot(self.step, content, self.experiment.probe.snapshots)
-        self._pictured = time.monotonic()
+        values, snapshot = self.probe.measure(self.arms, self.step, self.epoch)
+        self.writer.write_snapshot(self.step, snapshot, self.experiment.probe.snapshots)
+        self._probe_time = time.monotonic()
         if record:
             for arm in self.arms:
-                seen = values[arm.name] | {"test_accuracy": self.prepared.test_accuracy(arm)}
-                kept = {name: value for name, value in seen.items() if name not in arm.names}
-                self.writer.record(self.step, self.epoch, arm.name, kept)
+                measured = values[arm.name] | {"test_accuracy": self.prepared.test_accuracy(arm)}
+                # losses are written by `log_due`, as means over several steps
+                new = {name: value for name, value in measured.items() if name not in arm.names}
+                self.writer.record(self.step, self.epoch, arm.name, new)
             self.writer.flush()
 
-    def save(self) -> None:
+    def write_checkpoint(self) -> None:
         """Write a checkpoint of all arms (the first rank does)."""
         if ranks.rank():
             return
@@ -167,8 +179,8 @@ class Training:
             f"{arm.name}/{key}": value for arm in self.arms for key, value in arm.state().items()
         }
         now = time.monotonic()
-        self.prepared.seconds += now - self._saved
-        self._saved = now
+        self.prepared.seconds += now - self._checkpoint_time
+        self._checkpoint_time = now
         header = {
             "settings": self.prepared.digest,
             "inputs": provenance.digest(self.prepared.inputs),
@@ -178,13 +190,16 @@ class Training:
             "seconds": self.prepared.seconds,
         }
         checkpoints.write(self.path / "checkpoints", self.step, tensors, header)
-        self._saving = time.monotonic() - now
+        self._checkpoint_cost = time.monotonic() - now
 
 
 def checkpoint_interval(cost: float) -> float:
     """Return seconds between two checkpoints: ten, or more where one costs over 0.2 seconds.
 
-        max(1, cost / 0.2) * 10    so that no more than 2 % of the time goes to them
+        max(1, cost / 0.2) * 10    so that no more than 2 % of the time is spent on them
+
+    Args:
+        cost: seconds that the last checkpoint took.
 
     >>> checkpoint_interval(0.1), checkpoint_interval(1.0)
     (10.0, 50.0)
@@ -192,6 +207,10 @@ def checkpoint_interval(cost: float) -> float:
     return CHECKPOINT_EVERY * max(1.0, cost / CHECKPOINT_COST)
 
 
-def due(step: int, every: float) -> bool:
-    """Return whether a multiple of `every` steps falls on this step."""
+def is_due(step: int, every: float) -> bool:
+    """Return whether a multiple of `every` steps falls on this step.
+
+    >>> [step for step in range(1, 8) if is_due(step, 2.5)]
+    [3, 5]
+    """
     return int(step / every) > int((step - 1) / every)

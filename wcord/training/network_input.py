@@ -1,4 +1,4 @@
-"""What one network sees of a sample."""
+"""The input of a network: view, normalisation and label set."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from wcord.views.normalise import mean_and_deviation
 
 
 class NetworkInput:
-    """What one network sees of a sample: a view, then normalisation; and the labels it is for.
+    """The input of one network: a view of the samples, normalised; and its label set.
 
     Args:
         settings: view, normalisation and labels of a network.
-        data: whose training part is measured, where the normalisation is "measured".
-        seed: of what the view draws (noise).
+        data: its training part is measured, where the normalisation is "measured".
+        seed: of the random numbers that a view draws (noise).
 
     Raises:
         ValueError: the data set lacks what the view needs, or the label map or the normalisation
@@ -31,13 +31,13 @@ class NetworkInput:
         self.labels = LabelMap.parse(settings.labels, data.classes)
         self.seed = seed_of(seed, "view")
         device = data.train.images.device
-        normal = mean_and_deviation(settings.normalise, self.view, data, self.seed)
-        self.mean, self.std = (values.to(device) for values in normal)
+        statistics = mean_and_deviation(settings.normalise, self.view, data, self.seed)
+        self.mean, self.std = (values.to(device) for values in statistics)
         channels, height, width = self.images_of(data.train.take(torch.arange(1))).shape[1:]
         self.shape: tuple[int, int, int] = (channels, height, width)
 
     def images_of(self, split: Split) -> Tensor:
-        """Return what the network is given: (n, C, H, W) float32."""
+        """Return the images that the network is given, (n, C, H, W) float32."""
         images = self.view(split, self.seed)
         return normalise(images, self.mean.to(images.device), self.std.to(images.device))
 

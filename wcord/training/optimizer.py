@@ -15,7 +15,7 @@ from wcord.settings.sections import OptimizerSettings
 def build_optimizer(
     settings: OptimizerSettings, parameters: Iterable[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of the settings, in its fused form (one kernel for all weights)."""
+    """Return the optimizer of the settings, fused: one kernel updates all weights."""
     parameters = list(parameters)
     rate, decay = settings.lr, settings.weight_decay
     if settings.name == "sgd":
@@ -35,7 +35,8 @@ def learning_rate(settings: OptimizerSettings, step: int, total: int, epoch_step
     multistep  lr · gamma^(number of milestones, in epochs, that have passed)
 
     Args:
-        step: steps done so far, 0 at the first.
+        settings: schedule and rates.
+        step: number of the step, from 0.
         total: steps of the whole run.
         epoch_steps: steps of an epoch.
     """
@@ -57,18 +58,18 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float | Tensor) -> None:
-    """Let the next step use this learning rate; a scalar on the device where it is captured."""
+    """Set the learning rate of the next step: a scalar on the device in a captured step."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-        if "capturable" in group:  # Adam's; stochastic gradient descent always is
+        if "capturable" in group:  # Adam has this option; SGD can always be captured
             group["capturable"] = isinstance(rate, Tensor)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the tensors that the optimizer moves, as optimizer.PLACE.NAME."""
+    """Return the tensors of the optimizer's state, as optimizer.NUMBER.KIND."""
     return {
-        f"optimizer.{place}.{key}": value
-        for place, entry in enumerate(optimizer.state.values())
-        for key, value in entry.items()
+        f"optimizer.{number}.{kind}": value
+        for number, entry in enumerate(optimizer.state.values())
+        for kind, value in entry.items()
         if isinstance(value, Tensor)
     }

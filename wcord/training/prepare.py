@@ -15,7 +15,7 @@ from wcord.compute import ranks
 from wcord.compute.memory_format import to_device
 from wcord.data import Data
 from wcord.models import Network
-from wcord.models.user_modules import adopted
+from wcord.models.user_modules import wrap_user_module
 from wcord.objectives import TERMS
 from wcord.runs import checkpoints, provenance
 from wcord.runs.students import build_student
@@ -122,14 +122,14 @@ def prepare(
     student, built = _student(context)
     digest = checkpoints.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
     with ranks.first_rank_first():  # the first rank writes the record, the others check theirs
-        provenance.check(writer.path, inputs)
+        provenance.require_same_inputs(writer.path, inputs)
         saved, header = checkpoints.newest(writer.path, digest, provenance.digest(inputs))
         if not ranks.rank():
             labels = {
                 "teacher": context.teacher_input.labels.names,
                 "student": student_input.labels.names,
             }
-            provenance.record(writer.path, data, inputs, overrides.names, labels)
+            provenance.write_record(writer.path, data, inputs, overrides.names, labels)
     writer.open_metrics(header.get("metrics", 0))
     writer.remove_after(header.get("step", 0))
     with ranks.first_rank_first():  # the first rank trains it, the others read its copy in the run
@@ -202,15 +202,14 @@ def _teacher(context: Context, fresh: bool) -> Network:
         writer.write_status(state="training-teacher", step=0, total=total)
         return not writer.read_control()["stop"]
 
-    def record(step: int, epoch: float, arm: str, values: dict[str, float]) -> None:
-        if fresh:
-            writer.record(step, epoch, arm, values)
-
     copy = writer.path / "teacher.safetensors"
     with tqdm(desc="teacher", leave=False, disable=not context.progress) as bar:
-        return teachers.obtain(
-            experiment, context.data, context.teacher_input, context.device, copy, record, on_step
+        teacher, history = teachers.obtain(
+            experiment, context.data, context.teacher_input, copy, on_step
         )
+    for step, epoch, values in history if fresh else ():
+        writer.record(step, epoch, "", values)
+    return teacher
 
 
 def _measured(context: Context, teacher: Network) -> dict[str, float]:
@@ -222,7 +221,7 @@ def _measured(context: Context, teacher: Network) -> dict[str, float]:
         for line in problems:
             warnings.warn(line, TeacherWarning, stacklevel=5)  # who called distill or resume
         if problems and not ranks.rank():
-            provenance.remark(context.writer.path, "teacher", problems)
+            provenance.add_remarks(context.writer.path, "teacher", problems)
     return values
 
 
@@ -258,7 +257,9 @@ def _adopted(context: Context, module: nn.Module, side: str) -> Network:
     if of_teacher:
         settings = context.experiment.teacher
     try:
-        return adopted(module, given.shape, given.labels.classes, side, settings.classifier)
+        return wrap_user_module(
+            module, given.shape, given.labels.classes, side, settings.classifier
+        )
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
@@ -308,7 +309,7 @@ def _arms_at_checkpoint(
 
 def _probe(experiment: Experiment, task: Task, given: NetworkInput) -> Probe:
     held_out = task.data.held_out
-    return Probe.build(
+    return Probe(
         experiment.probe,
         given.all_images(held_out),
         task.teacher_outputs(held_out),

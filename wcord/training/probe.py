@@ -1,7 +1,7 @@
-"""What is measured for the pictures: plan, cost, scores and projected features of each arm.
+"""The probe: measurements of every arm during training, and the snapshot that pictures are made of.
 
-The probe sees held-out samples only: a class-balanced batch for plan, cost and scores, and up
-to a thousand for maps. Labels of the held-out part colour the pictures and reach no training.
+It uses held-out samples only: a class-balanced few for plan, cost and scores, and up to a thousand
+for features. Labels of the held-out part colour the pictures; training does not use them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wcord.compute.seeds import generator
 from wcord.data import order
 from wcord.models import Output
 from wcord.settings.sections import ProbeSettings
-from wcord.training.arm import Arm, to_float32
+from wcord.training.arm import Arm
 from wcord.training.evaluation import (
     accuracy,
     centred,
@@ -37,18 +37,21 @@ from wcord.training.evaluation import (
 from wcord.training.task import StepInputs
 from wcord.transport import certified_bound, cosine_cost, dependency, sinkhorn
 
-DRAWN_TO = 1e-3  # marginal error to which plans are converged before they are drawn
-EPSILON = 0.05  # of the plan of an arm that has no lckt term
-ITERATIONS = 50  # likewise, for the marginal error at the training iterations
-DEPENDENCY = 32  # samples of the exact Wasserstein dependency: 1 ms; 64 take 20 ms on features
+PLAN_TOLERANCE = 1e-3  # marginal error of the plans in snapshots
+EPSILON, ITERATIONS = 0.05, 50  # of the plan of an arm without an lckt term
+EXACT_SAMPLES = 32  # of the exact Wasserstein dependency: 1 ms; 64 take 20 ms on features
 
 
 @dataclass
 class Probe:
-    """The fixed samples that are looked at, with the teacher's view of them computed once.
+    """The samples of the probe, the same in the whole run, with the teacher's output of them.
 
-    Args of `build`: held-out images as the student sees them, the teacher's output of the same
-    samples, labels in the student's label set, the places on which choices are made.
+    Args:
+        settings: numbers of samples.
+        student_images: all held-out images as the student's input.
+        teacher: the teacher's output of all held-out samples.
+        labels: of all held-out samples, in the student's label set.
+        choices: index of the held-out samples whose accuracy is measured.
     """
 
     settings: ProbeSettings
@@ -56,25 +59,12 @@ class Probe:
     teacher: Output
     labels: Tensor
     choices: Tensor
-    index: Tensor
 
     def __post_init__(self) -> None:
-        count = min(self.settings.features, len(self.labels))
-        # every prefix of the order is spread over the classes
-        self.index = self.index[:count]
+        # the samples of snapshots, in an order whose prefixes are class-balanced
+        index = order(self.labels.cpu(), generator(0, "probe"))[: self.settings.features]
+        self.index = index.to(self.labels.device)
         self.neighbours = neighbours(self.teacher.features[self.index])
-
-    @staticmethod
-    def build(
-        settings: ProbeSettings,
-        student_images: Tensor,
-        teacher: Output,
-        labels: Tensor,
-        choices: Tensor,
-    ) -> Probe:
-        """Choose the samples: an order of the held-out part whose prefixes are class-balanced."""
-        index = order(labels.cpu(), generator(0, "probe")).to(labels.device)
-        return Probe(settings, student_images, teacher, labels, choices, index)
 
     @property
     def batch(self) -> int:
@@ -82,7 +72,13 @@ class Probe:
         return min(self.settings.batch, len(self.index))
 
     def measure(self, arms: list[Arm], step: int, epoch: float) -> tuple[dict[str, Any], bytes]:
-        """Return every arm's values and the snapshot file that holds its pictures."""
+        """Return the values of every arm, and the content of the snapshot file.
+
+        Args:
+            arms: to be measured.
+            step: of the snapshot.
+            epoch: of the snapshot.
+        """
         labels = self.labels[self.index]
         arrays: dict[str, np.ndarray] = {
             "labels": labels.cpu().numpy().astype(np.int32),
@@ -91,27 +87,30 @@ class Probe:
         values: dict[str, dict[str, float]] = {}
         fitted: list[str] = []
         for arm in arms:
-            picture = measure_arm(self, arm)
-            values[arm.name] = picture.values | arm.last
-            if picture.fitted:
+            measured = measure_arm(self, arm)
+            values[arm.name] = measured.values | arm.last
+            if measured.fitted:
                 fitted.append(arm.name)
-            for key, array in picture.arrays.items():
+            for key, array in measured.arrays.items():
                 arrays[f"{arm.name}/{key}"] = array
         header = {"step": step, "epoch": epoch, "values": finite(values), "fitted": fitted}
         return values, save(arrays, {"snapshot": json.dumps(header)})
 
 
 def finite(values: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
-    """Return the values with None for what is not finite, as JSON wants it."""
+    """Return the values with None in place of NaN and infinity, which JSON does not have."""
     return {
-        arm: {name: value if np.isfinite(value) else None for name, value in inner.items()}
-        for arm, inner in values.items()
+        arm: {name: value if np.isfinite(value) else None for name, value in scalars.items()}
+        for arm, scalars in values.items()
     }
 
 
 @dataclass
-class Picture:
-    """Arrays of one arm in the types they are stored in, and its scalars."""
+class Measurement:
+    """Arrays of one arm for the snapshot, in the types of the file, and its scalars.
+
+    `fitted`: the arm has no embeddings of equal dimension, so a ridge map gave the student's.
+    """
 
     arrays: dict[str, np.ndarray]
     values: dict[str, float]
@@ -119,7 +118,7 @@ class Picture:
 
 
 @torch.no_grad()
-def measure_arm(probe: Probe, arm: Arm) -> Picture:
+def measure_arm(probe: Probe, arm: Arm) -> Measurement:
     """Measure one arm on the probe's samples."""
     student = outputs(arm.student, probe.student_images)
     values = {
@@ -129,7 +128,7 @@ def measure_arm(probe: Probe, arm: Arm) -> Picture:
     labels = probe.labels[probe.index]
     embedded = arm.objective.embed(h_t, h_s)
     if embedded is not None and embedded[0].shape != embedded[1].shape:
-        embedded = None  # the sides of a joint critic are as long as the features are
+        embedded = None  # a joint critic does not project: dimensions differ as the features' do
     z_t, z_s = embedded if embedded is not None else (h_t, ridge_map(h_s, h_t))
     n = probe.batch
     plan, cost, transport_values = _plan(arm, z_t[:n], z_s[:n], labels[:n])
@@ -144,27 +143,29 @@ def measure_arm(probe: Probe, arm: Arm) -> Picture:
         "prediction": student.logits[probe.index].argmax(1).to(torch.int16),
     }
     numpy = {key: value.contiguous().cpu().numpy() for key, value in arrays.items()}
-    return Picture(numpy, values, embedded is None)
+    return Measurement(numpy, values, embedded is None)
 
 
 def _plan(
     arm: Arm, z_t: Tensor, z_s: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """The entropic plan of the probe batch at the arm's ε, converged, and what it says."""
-    asked = arm.objective.settings.get("lckt")
-    epsilon = getattr(asked, "epsilon", EPSILON)
-    trained = getattr(asked, "iterations", ITERATIONS)
+    """Return the converged entropic plan of the samples at the arm's ε, its cost, and scalars."""
+    lckt = arm.objective.settings.get("lckt")
+    epsilon = getattr(lckt, "epsilon", EPSILON)
+    iterations = getattr(lckt, "iterations", ITERATIONS)
     cost = cosine_cost(z_t, z_s)
-    early = drawn = sinkhorn(cost, epsilon, iterations=trained, validate=False)
-    if float(early.marginal_error) > DRAWN_TO:
-        drawn = sinkhorn(cost, epsilon, iterations=2000, tolerance=DRAWN_TO, validate=False)
-    same, diagonal = class_masses(drawn.plan, labels)
-    return drawn.plan, cost, {
-        "plan_cost": drawn.value.item(),
+    in_training = converged = sinkhorn(cost, epsilon, iterations=iterations, validate=False)
+    if float(in_training.marginal_error) > PLAN_TOLERANCE:
+        converged = sinkhorn(
+            cost, epsilon, iterations=2000, tolerance=PLAN_TOLERANCE, validate=False
+        )
+    same, diagonal = class_masses(converged.plan, labels)
+    return converged.plan, cost, {
+        "plan_cost": converged.value.item(),
         "same_class_mass": same,
         "diagonal_mass": diagonal,
-        "marginal_error": float(drawn.marginal_error),
-        "marginal_error_in_training": float(early.marginal_error),
+        "marginal_error": float(converged.marginal_error),
+        "marginal_error_in_training": float(in_training.marginal_error),
         "epsilon": epsilon,
     }  # fmt: skip
 
@@ -172,34 +173,35 @@ def _plan(
 def _scores(
     arm: Arm, h_t: Tensor, h_s: Tensor, z_t: Tensor, z_s: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """The critic's score of every pair (the cosine where an arm has none), and the gap.
+    """Return the critic's score of every pair (the cosine where an arm has none), and scalars.
 
-    The exact dependency lives on centred unit features, the same ground space for every arm. It
-    is NaN where the student's features are not finite: that arm has broken, the others have not.
+    The exact dependency is that of centred unit features, the same ground space for every arm. It
+    is NaN where an arm's features are not finite, so that the other arms are still measured.
     """
     critic: Any = arm.objective.critic
-    few = slice(DEPENDENCY)
+    few = slice(EXACT_SAMPLES)
     if critic is None:
         t, s = F.normalize(centred(h_t), dim=1), F.normalize(centred(h_s), dim=1)
         scores = F.normalize(z_t, dim=1) @ F.normalize(z_s, dim=1).T
-        sound = bool(s[few].isfinite().all())
-        return scores, {"exact_iw": float(dependency(t[few], s[few])) if sound else math.nan}
+        broken = not bool(s[few].isfinite().all())
+        return scores, {"exact_iw": math.nan if broken else float(dependency(t[few], s[few]))}
     t, s = critic.on_sphere(h_t, critic.teacher_mean), critic.on_sphere(h_s, critic.student_mean)
     scores = critic.scores(h_t, h_s)
     if not (s[few].isfinite().all() and scores[few, few].isfinite().all()):
         return scores, dict.fromkeys(("exact_iw", "certified_iw", "raw_iw", "slope"), math.nan)
-    gap = certified_bound(scores[few, few], t[few], s[few])
+    bound = certified_bound(scores[few, few], t[few], s[few])
     return scores, {
         "exact_iw": float(dependency(t[few], s[few])),
-        "certified_iw": float(gap.bound),
-        "raw_iw": float(gap.raw),
-        "slope": float(gap.slope),
+        "certified_iw": float(bound.bound),
+        "raw_iw": float(bound.raw),
+        "slope": float(bound.slope),
     }
 
 
 def _similarity(
     probe: Probe, z_t: Tensor, z_s: Tensor, h_t: Tensor, h_s: Tensor, labels: Tensor
 ) -> dict[str, float]:
+    """Return how alike the two spaces are: embeddings z for distances, features h for the rest."""
     u_t, u_s = F.normalize(z_t, dim=1), F.normalize(z_s, dim=1)
     spread = within_class_variance(u_t, labels).clamp_min(1e-12)
     return {
@@ -210,35 +212,35 @@ def _similarity(
     }
 
 
-def gradient_norms(arm: Arm, given: StepInputs) -> dict[str, float]:
-    """Return how hard each term pulls at the student's features, and all of them together.
+def gradient_norms(arm: Arm, inputs: StepInputs) -> dict[str, float]:
+    """Return the norm of each term's gradient in the student's features, and of their sum.
 
         ‖∂(w_k L_k) / ∂h_S‖_F,   h_S (n, dim) of one batch, the classifier's gradient included
 
     Args:
-        arm: looked at on a copy, in training mode; nothing of it changes.
-        given: batch, teacher's output and student's images of a training step.
+        arm: copied, so that it does not change; the copy is in training mode.
+        inputs: batch, teacher's output and student's images of a training step.
 
     Returns:
-        By term, and "total"; 0 for a term of weight 0 or without a path to the features.
+        Norms by term, and "total"; 0 for a term of weight 0 or without the student's features.
     """
     student, objective = deepcopy((arm.student, arm.objective))
-    output = to_float32(student.train()(given.images, maps=arm.maps))
-    total, losses = objective(given.batch, given.teacher, output)
-    pulls = {term: objective.weights[term] * loss for term, loss in losses.items()}
+    output = student.train()(inputs.images, maps=arm.maps).at_least_float32()
+    total, losses = objective(inputs.batch, inputs.teacher, output)
+    weighted = {term: objective.weights[term] * loss for term, loss in losses.items()}
     norms = {}
-    for name, pull in (pulls | {"total": total}).items():
+    for name, loss in (weighted | {"total": total}).items():
         gradient = None
-        if pull.requires_grad:
+        if loss.requires_grad:
             (gradient,) = torch.autograd.grad(
-                pull, output.features, retain_graph=True, allow_unused=True
+                loss, output.features, retain_graph=True, allow_unused=True
             )
         norms[name] = 0.0 if gradient is None else gradient.norm().item()
     return norms
 
 
 def ridge_map(source: Tensor, target: Tensor, strength: float = 1e-2) -> Tensor:
-    """Return `source` features mapped linearly onto `target` features, for a picture only.
+    """Return `source` features mapped linearly onto `target` features, for pictures only.
 
         argmin_W ‖(S − mean S) W − (T − mean T)‖² + strength · tr(SᵀS)/d · ‖W‖²
 

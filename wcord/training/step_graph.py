@@ -1,13 +1,13 @@
-"""A whole training step as one CUDA graph: captured once, then replayed with new inputs.
+"""A whole training step as one CUDA graph: captured once, then replayed with new arguments.
 
 At batch 64 a step of one arm is some eight hundred kernels of a few microseconds each, and the host
 needs longer to launch them than a large GPU needs to compute them. A graph launches all of them at
-once. Only its inputs change: which samples, what was drawn, the learning rate, the number of the
-step. They lie in one block of memory on the device, which one copy from pinned memory fills
-(`wcord.training.graph_capture.Block`).
+once. From step to step only its arguments change: the samples, the drawn numbers, the learning rate
+and the number of the step. They lie in one block of device memory, filled by one copy from pinned
+memory (`wcord.training.graph_capture.InputBlock`).
 
-What is replayed is compared with plain steps before it is used, and where the step cannot be
-captured the plain way is taken; one line gives the reason.
+A graph is compared with plain steps before it is used. Where the step cannot be captured, training
+goes on with plain steps, and one line on stderr gives the reason.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from wcord.compute.distributions import Distribution
 from wcord.compute.memory_format import send
-from wcord.compute.seeds import Recipe, forbid_drawing, generator
+from wcord.compute.seeds import forbid_drawing, generator
 from wcord.objectives.term import Draws
 from wcord.training.accelerate import print_once
-from wcord.training.graph_capture import Block, CaptureError, captured
+from wcord.training.graph_capture import CaptureError, InputBlock, capture
 
-COMPARED = 3  # steps that are taken both ways before a graph is used
-# ends of names that are not compared: no step depends on them, or they only count
-SCALARS = ("sums", "latest", "summed", "fault", "losses", ".step")
-# ||replayed - plain|| / ||plain - before||, for every part
+COMPARED_STEPS = 3  # steps that are taken plainly and replayed before a graph is used
+# ends of names of tensors that are not compared: no step depends on them, or they only count
+NOT_COMPARED = ("sums", "latest", "summed", "fault", "losses", ".step")
+# of ||replayed - plain|| / ||plain - before||, for every group of tensors
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.1}
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What differs from one step to the next.
+class StepArguments:
+    """The numbers that differ from one step to the next.
 
-    index (batch,) int64 are the training samples, rate is the learning rate. Where a graph is
-    replayed, rate and clock (the step) are scalars on the device, and draws gives fixed places.
+    index (batch,) int64 are the training samples, rate is the learning rate. In a graph all of them
+    have fixed addresses: rate and step_tensor (the number of the step) are scalars on the device,
+    and draws returns tensors that are filled before each replay.
     """
 
     index: Tensor
@@ -49,7 +51,7 @@ class Inputs:
 
 
 class Step(Protocol):
-    """A training step written so that it can be replayed: `compute` depends on `Inputs` alone."""
+    """A training step that can be replayed: `compute` depends on its arguments alone."""
 
     seed: int
     device: torch.device
@@ -57,11 +59,11 @@ class Step(Protocol):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What a step consists of: where that changes, so must its graph."""
+        """Names of the networks that are trained; where they change, the step is captured again."""
 
     @property
     def capture_obstacle(self) -> str | None:
-        """Why it cannot be replayed without the host; None where it can."""
+        """Why the step cannot be captured as a CUDA graph; None where it can."""
 
     def rows(self, step: int) -> Tensor:
         """Return the samples of a step, (batch,) on the CPU."""
@@ -69,13 +71,13 @@ class Step(Protocol):
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
 
-    def compute(self, inputs: Inputs) -> None:
-        """Take the step: everything that it moves is changed in place."""
+    def compute(self, arguments: StepArguments) -> None:
+        """Take the step; every tensor that it changes is changed in place."""
 
     def changed_tensors(self) -> dict[str, Tensor]:
-        """Return all that a step moves, by name (once a step was taken).
+        """Return every tensor that a step changes, by name (after the first step).
 
-        Names are ARM/weights.NETWORK.…, ARM/optimizer.PLACE.KIND, or those of buffers. All weights
+        Names are ARM/weights.NETWORK.…, ARM/optimizer.NUMBER.KIND, or those of buffers. All weights
         of a network are compared together, all moments of a kind, and each buffer by itself.
         """
 
@@ -84,12 +86,12 @@ class StepGraph:
     """A captured step. Call it with the number of a step to take that step.
 
     Args:
-        step: has taken one step at least, so that all that it moves exists.
-        first: the number of the next step. It and the steps after it are taken plainly, then
-            replayed and compared; afterwards everything stands where it stood before.
+        step: has been taken once at least, so that all tensors that it changes exist.
+        first: the number of the next step. This step and those after it are taken plainly, then
+            replayed and compared; at the end every tensor has its old value again.
 
     Raises:
-        CaptureError: the step asks for the host, or a replay differs from a plain step.
+        CaptureError: the step needs the host, or a replay differs from a plain step.
     """
 
     def __init__(self, step: Step, first: int) -> None:
@@ -103,76 +105,78 @@ class StepGraph:
             _restore(step, before)
 
     def _capture(self, first: int, before: dict[str, Tensor]) -> None:
-        """Take steps plainly, capture one, and refuse it where replays end elsewhere."""
+        """Take plain steps, capture one, and check that replays end where the plain steps did."""
         step = self.step
-        wanted: dict[Any, Tensor] = {}
-        for number in range(first, first + COMPARED):
-            step.compute(self._plain(number, wanted))
-        after = _copies(step)
+        samples: dict[Any, Tensor] = {}
+        for number in range(first, first + COMPARED_STEPS):
+            step.compute(self._plain_arguments(number, samples))
+        plain = _copies(step)
         _restore(step, before)
-        self._block = Block({**self._basic(first), **wanted}, step.device)
-        self._wanted = list(wanted)
-        self._moved = {name: value.data_ptr() for name, value in step.changed_tensors().items()}
-        places = self._block.places
-        inputs = Inputs(
-            places["index"],
+        self._draws = list(samples)
+        self._block = InputBlock({**self._arguments(first), **samples}, step.device)
+        self._addresses = {name: value.data_ptr() for name, value in step.changed_tensors().items()}
+        tensors = self._block.tensors
+        arguments = StepArguments(
+            tensors["index"],
             first,
-            places["rate"],
-            lambda purpose, recipe: _place(places, purpose, recipe),
-            places["step_tensor"],
+            tensors["rate"],
+            lambda purpose, distribution: _sample(tensors, purpose, distribution),
+            tensors["step_tensor"],
         )
         with forbid_drawing():
-            self._replay = captured(lambda: step.compute(inputs), step.device)
-        for number in range(first, first + COMPARED):
+            self._replay = capture(lambda: step.compute(arguments), step.device)
+        for number in range(first, first + COMPARED_STEPS):
             self(number)
-        self._check(before, after, _copies(step))
+        self._check(before, plain, _copies(step))
 
     def __call__(self, number: int) -> None:
         """Take the step of this number."""
-        drawn = {
-            (purpose, recipe): recipe(generator(self.step.seed, purpose, number))
-            for purpose, recipe in self._wanted
+        samples = {
+            (purpose, distribution): distribution(generator(self.step.seed, purpose, number))
+            for purpose, distribution in self._draws
         }
-        self._block.fill({**self._basic(number), **drawn})
+        self._block.fill({**self._arguments(number), **samples})
         self._replay()
 
-    def _basic(self, number: int) -> dict[Any, Tensor]:
+    def _arguments(self, number: int) -> dict[Any, Tensor]:
+        """Return all arguments but the drawn numbers, on the CPU."""
         return {
             "index": self.step.rows(number),
             "rate": torch.tensor(self.step.rate(number), dtype=torch.float32),
             "step_tensor": torch.tensor(number),
         }
 
-    def _plain(self, number: int, wanted: dict[Any, Tensor]) -> Inputs:
-        """Return the inputs of a plain step, whose draws are noted in `wanted`."""
+    def _plain_arguments(self, number: int, samples: dict[Any, Tensor]) -> StepArguments:
+        """Return the arguments of a plain step, whose drawn numbers are written into `samples`."""
         step = self.step
 
-        def draws(purpose: str, recipe: Recipe) -> Tensor:
-            values = recipe(generator(step.seed, purpose, number))
-            wanted[purpose, recipe] = values
+        def draw(purpose: str, distribution: Distribution) -> Tensor:
+            values = distribution(generator(step.seed, purpose, number))
+            samples[purpose, distribution] = values
             return send(values, step.device)
 
-        return Inputs(send(step.rows(number), step.device), number, step.rate(number), draws)
+        return StepArguments(send(step.rows(number), step.device), number, step.rate(number), draw)
 
     def _check(
-        self, before: dict[str, Tensor], after: dict[str, Tensor], moved: dict[str, Tensor]
+        self, before: dict[str, Tensor], plain: dict[str, Tensor], replayed: dict[str, Tensor]
     ) -> None:
-        """Refuse a graph whose steps end elsewhere than plain ones."""
+        """Raise where replayed steps end elsewhere than plain ones."""
         for name, value in self.step.changed_tensors().items():
-            if value.data_ptr() != self._moved.get(name):
+            if value.data_ptr() != self._addresses.get(name):
                 raise CaptureError(f"{name} is replaced in a step and not changed in place")
-        self.gaps = gaps(before, after, moved)
-        part, worst = max(self.gaps.items(), key=lambda item: _large(item[1]))
-        if not worst <= TOLERANCE[self.step.precision]:
+        self.gaps = gaps(before, plain, replayed)
+        group, largest = max(self.gaps.items(), key=lambda item: _nan_last(item[1]))
+        if not largest <= TOLERANCE[self.step.precision]:
             raise CaptureError(
-                f"after {COMPARED} steps {part} is {worst:.3g} of its change away from plain steps"
+                f"after {COMPARED_STEPS} steps {group} is {largest:.3g} of its change away from "
+                "plain steps"
             )
 
 
-def _place(places: Mapping[Any, Tensor], purpose: str, recipe: Recipe) -> Tensor:
-    if (purpose, recipe) not in places:
+def _sample(tensors: Mapping[Any, Tensor], purpose: str, distribution: Distribution) -> Tensor:
+    if (purpose, distribution) not in tensors:
         raise CaptureError(f"the draw {purpose!r} differs from step to step")
-    return places[purpose, recipe]
+    return tensors[purpose, distribution]
 
 
 def _copies(step: Step) -> dict[str, Tensor]:
@@ -181,38 +185,40 @@ def _copies(step: Step) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _restore(step: Step, values: Mapping[str, Tensor]) -> None:
-    for name, place in step.changed_tensors().items():
-        if name not in values or values[name].shape != place.shape:
+    for name, tensor in step.changed_tensors().items():
+        if name not in values or values[name].shape != tensor.shape:
             raise CaptureError(f"{name} has another shape after a step")
-        place.copy_(values[name])
+        tensor.copy_(values[name])
 
 
 def gaps(
-    before: Mapping[str, Tensor], after: Mapping[str, Tensor], moved: Mapping[str, Tensor]
+    before: Mapping[str, Tensor], plain: Mapping[str, Tensor], replayed: Mapping[str, Tensor]
 ) -> dict[str, float]:
-    """Return how far two ends of the same steps are apart, for every part (see `part_of`).
+    """Return how far plain and replayed steps end apart, for every group (see `group_of`).
 
-        ||moved - after|| / ||after - before||   over all tensors of the part, floating point only
+        ||replayed - plain|| / ||plain - before||   over all floating point tensors of the group
 
     Args:
-        before, after, moved: what the steps began with, and what each way made of it.
+        before: values of the tensors before the steps, by name.
+        plain, replayed: their values after plain and after replayed steps.
     """
-    parts: dict[str, list[Tensor]] = {}
-    for name, value in after.items():
-        if value.is_floating_point() and not name.endswith(SCALARS):
-            pairs = (moved[name], value), (value, before[name])
-            parts.setdefault(part_of(name), []).append(torch.stack([_square(*p) for p in pairs]))
-    found: dict[str, float] = {}
-    for part, squares in parts.items():
-        apart, change = torch.stack(squares).sum(0).sqrt().tolist()
-        found[part] = apart / change if change else (0.0 if apart == 0 else math.inf)
-    return found
+    groups: dict[str, list[Tensor]] = {}
+    for name, value in plain.items():
+        if value.is_floating_point() and not name.endswith(NOT_COMPARED):
+            pairs = (replayed[name], value), (value, before[name])
+            squares = torch.stack([_squared_distance(*pair) for pair in pairs])
+            groups.setdefault(group_of(name), []).append(squares)
+    ratios: dict[str, float] = {}
+    for group, squared in groups.items():
+        distance, change = torch.stack(squared).sum(0).sqrt().tolist()
+        ratios[group] = distance / change if change else (0.0 if distance == 0 else math.inf)
+    return ratios
 
 
-def part_of(name: str) -> str:
-    """Return what a tensor is compared with together.
+def group_of(name: str) -> str:
+    """Return the group of tensors with which a tensor is compared.
 
-    >>> part_of("wcord/weights.student.conv1.weight"), part_of("wcord/optimizer.3.exp_avg")
+    >>> group_of("wcord/weights.student.conv1.weight"), group_of("wcord/optimizer.3.exp_avg")
     ('wcord/weights.student', 'wcord/optimizer.exp_avg')
     """
     arm, slash, tail = name.rpartition("/")
@@ -224,51 +230,51 @@ def part_of(name: str) -> str:
     return f"{arm}{slash}{tail}"
 
 
-def _square(a: Tensor, b: Tensor) -> Tensor:
-    """Return ||a - b||^2; what is NaN on both sides (not measured yet) is equal."""
-    unset = a.isnan() & b.isnan()
-    return (a.double() - b.double()).masked_fill(unset, 0).square().sum()
+def _squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return ||a - b||^2; numbers that are NaN on both sides (not measured yet) are equal."""
+    both_nan = a.isnan() & b.isnan()
+    return (a.double() - b.double()).masked_fill(both_nan, 0).square().sum()
 
 
-def _large(value: float) -> float:
+def _nan_last(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
 class Stepper:
-    """Takes steps: plainly at first, then by a graph where `graphs` asks for one.
+    """Takes steps: the first one plainly, the others by a graph where `graphs` is true.
 
-    A graph is made again where the step's `parts` change (an arm froze).
+    The step is captured again where its `parts` change (an arm froze).
 
     Args:
-        step: what a step is.
+        step: the training step.
         graphs: whether to capture it.
-        total: steps of the whole run; none beyond is taken for comparison.
+        total: steps of the whole run; no step beyond is taken for comparison.
     """
 
     def __init__(self, step: Step, graphs: bool, total: int) -> None:
         self.step, self.graphs, self.total = step, graphs, total
         self.graph: StepGraph | None = None
-        self._tried: Any = None
-        self._warm = False
+        self._captured_parts: tuple[str, ...] | None = None  # at the last attempt
+        self._step_taken = False
 
     def __call__(self, number: int) -> None:
         """Take the step of this number."""
-        if self.graphs and self._warm and self._tried != self.step.parts:
+        if self.graphs and self._step_taken and self._captured_parts != self.step.parts:
             self._capture(number)
         if self.graph is not None:
             self.graph(number)
             return
         step = self.step
-        step.compute(Inputs(send(step.rows(number), step.device), number, step.rate(number)))
-        self._warm = True
+        step.compute(StepArguments(send(step.rows(number), step.device), number, step.rate(number)))
+        self._step_taken = True
 
     def _capture(self, number: int) -> None:
         self.graph = None
-        if number + COMPARED > self.total or not self.step.parts:
+        if number + COMPARED_STEPS > self.total or not self.step.parts:
             return
-        self._tried = self.step.parts
+        self._captured_parts = self.step.parts
         try:
             self.graph = StepGraph(self.step, number)
-        except Exception as error:  # whatever a capture may raise: the plain way is there
+        except Exception as error:  # a capture may raise anything; plain steps always work
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            print_once(f"the step is not one CUDA graph, going on plainly: {reason:.300}")
+            print_once(f"plain steps are taken, as the step is not one CUDA graph: {reason:.300}")

@@ -1,7 +1,7 @@
 """A task: one data set, a pair of views and a pair of label sets, and the frozen teacher.
 
 Compression, cross-modal transfer, privileged information and unlike label sets differ in
-nothing but the views and the label sets, so one training loop serves them all.
+nothing but views and label sets, so one training loop serves them all.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ import torch
 from torch import Tensor
 
 from wcord.compute import ranks
+from wcord.compute.distributions import WrongPairs
 from wcord.compute.memory_format import channels_last, send
-from wcord.compute.seeds import WrongPairs, generator
+from wcord.compute.seeds import generator
 from wcord.data import Data, Epochs, Split
 from wcord.models import Network, Output
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, FirstPassBatch, Shapes
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
-from wcord.training.accelerate import Forward, accelerated, cast_weights
+from wcord.training.accelerate import Forward, cast_weights, faster_forward
 from wcord.training.evaluation import outputs
 from wcord.training.network_input import NetworkInput
 
-KEPT_IN_MEMORY = 256 * 2**20  # bytes of prepared images or teacher outputs that are kept
+KEPT_IN_MEMORY = 256 * 2**20  # bytes of student images that may be kept
 
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What every arm is given at one step; of the images, this rank's rows of the batch.
+    """The inputs of every arm at one step; images are this rank's rows of the batch.
 
-    Where no arm has a term that looks at the teacher, its output is that of the images unmoved.
+    Where no term of any arm needs the teacher, its output is that of the images before
+    augmentation.
     """
 
     batch: Batch
@@ -43,14 +45,14 @@ class StepInputs:
 
 
 class Task:
-    """Everything that arms share: samples on the device, both sights, the teacher's answers.
+    """Everything that arms share: samples on the device, inputs of both networks, teacher outputs.
 
     Args:
         experiment: the settings.
         data: divided samples, on the device.
-        teacher_input, student_input: what each network sees.
+        teacher_input, student_input: view, normalisation and labels of each network.
         teacher: the trained network; frozen here.
-        maps: whether an arm asks for the maps of the stages.
+        maps: whether a term compares the feature maps of the stages.
     """
 
     def __init__(
@@ -69,22 +71,22 @@ class Task:
         self.teacher_input, self.student_input = teacher_input, student_input
         self.teacher = teacher.requires_grad_(False).eval()
         self.labels = student_input.labels(data.train.labels)
-        answer = outputs(teacher, teacher_input.all_images(data.train))
+        output = outputs(teacher, teacher_input.all_images(data.train))
         self.scale = 1.0
         if experiment.teacher.scale_features:
-            size = answer.features.norm(dim=1).mean().item()
+            size = output.features.norm(dim=1).mean().item()
             if not size > 0:
                 raise SettingsError(
                     "every feature of the teacher is 0, so there is nothing to learn from it: "
                     "check its weights and teacher.normalise"
                 )
             self.scale = 1 / size
-        self.answer = Output(answer.features * self.scale, answer.logits)
-        predicted = answer.logits.argmax(1)
+        self.cached = Output(output.features * self.scale, output.logits)  # before augmentation
+        predicted = output.logits.argmax(1)
         self.group = predicted
         if experiment.same_labels:
             self.group = torch.where(data.labelled, self.labels, predicted)
-        # in training steps; everything else is asked of the teacher in float32
+        # for training steps; everything else takes the teacher in float32
         self._teacher_in_training = self.teacher
         if experiment.precision == "bfloat16":
             some = torch.arange(min(2, len(data.train)), device=self.labels.device)
@@ -95,22 +97,22 @@ class Task:
             experiment.seed, "order", len(data.train), experiment.batch, experiment.data,
             self.labels.device,
         )  # fmt: skip
-        self.rows, self.still = self._epochs.rows, self._epochs.still
-        wide = len(data.train) * 4 * math.prod(student_input.shape)
-        kept = self.still and wide <= KEPT_IN_MEMORY
-        self._images = student_input.all_images(data.train) if kept else None
+        self.rows, self.unaugmented = self._epochs.rows, self._epochs.unaugmented
+        size_in_bytes = len(data.train) * 4 * math.prod(student_input.shape)
+        keep = self.unaugmented and size_in_bytes <= KEPT_IN_MEMORY
+        self._images = student_input.all_images(data.train) if keep else None
 
     def accelerate(self, speed: str) -> None:
         """Compute the teacher in a faster way from now on, if there is one (see `accelerate`)."""
-        if self.needs_teacher and not self.still and not self.maps:
+        if self.needs_teacher and not self.unaugmented and not self.maps:
             own = ranks.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
             images = channels_last(self.teacher_input.images_of(self.data.train.take(own)))
             half = self.experiment.precision == "bfloat16"
-            self._forward = accelerated(self._teacher_in_training, speed, images, half)
+            self._forward = faster_forward(self._teacher_in_training, speed, images, half)
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of an epoch; a last batch that is not full is dropped."""
+        """Steps of an epoch; an incomplete last batch is left out."""
         return self._epochs.steps
 
     @property
@@ -119,7 +121,7 @@ class Task:
         return self.epoch_steps * self.experiment.epochs
 
     def at(self, step: int) -> StepInputs:
-        """Return batch, teacher output and student images of one step: a pure function of it."""
+        """Return batch, teacher output and student images, a pure function of the step."""
         batch = self.batch(send(self.rows(step), self.labels.device), step)
         split, images = self.student_images(batch)
         return StepInputs(batch, self.teacher_output(batch, split), images)
@@ -131,43 +133,40 @@ class Task:
         draws: Draws | None = None,
         step_tensor: Tensor | None = None,
     ) -> Batch:
-        """Return what is known of the samples `index` (batch,) of one step."""
+        """Return the batch of one step: the training samples `index` (batch,)."""
         return Batch(
             index, self.labels[index], self.data.labelled[index], self.group[index], step,
             self.experiment.seed, draws, step_tensor,
         )  # fmt: skip
 
     def student_images(self, batch: Batch) -> tuple[Split | None, Tensor]:
-        """Return this rank's samples as both networks see them, and the student's images.
+        """Return this rank's augmented samples for the teacher, and the student's images.
 
-        The samples are None where the teacher need not look at them again.
+        The samples are None where the teacher's cached output serves.
         """
-        own = ranks.own_rows(batch.index)  # all of them, unless there are other ranks
+        own = ranks.own_rows(batch.index)  # all rows, unless there are other ranks
         if self._images is not None and not self.maps:
             return None, channels_last(self._images[own])
         split = self._epochs.moved(self.data.train.take(own), own)
         images = channels_last(self.student_input.images_of(split))
-        return (split if self.needs_teacher and (self.maps or not self.still) else None), images
+        teacher_takes_split = self.needs_teacher and (self.maps or not self.unaugmented)
+        return (split if teacher_takes_split else None), images
 
     def teacher_output(self, batch: Batch, split: Split | None) -> Output:
-        """Return what the teacher says of a batch, wrong pairs included.
+        """Return the teacher's output of a batch, with wrong pairs where the settings ask for them.
 
         Args:
             batch: the whole batch.
-            split: this rank's samples as `images_of` returned them.
+            split: this rank's samples as `student_images` returned them.
         """
-        answer = (
-            self._cached_output(batch.index)
-            if split is None
-            else ranks.gather(self._teacher_forward(split))
-        )
+        if split is None:
+            output = self.cached.take(batch.index)
+        else:
+            output = ranks.gather(self._teacher_forward(split))
         broken = self.experiment.pairing.broken
         if not broken:
-            return answer
-        return answer.take(batch.draw("pairing", WrongPairs(len(batch.index), broken)))
-
-    def _cached_output(self, index: Tensor) -> Output:
-        return Output(self.answer.features[index], self.answer.logits[index])
+            return output
+        return output.take(batch.draw("pairing", WrongPairs(len(batch.index), broken)))
 
     @torch.no_grad()
     def _teacher_forward(self, split: Split) -> Output:
@@ -175,16 +174,16 @@ class Task:
         half = self.experiment.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             if self._forward is not None:
-                answer = self._forward(images)
+                output = self._forward(images)
             else:
-                answer = self._teacher_in_training(images, maps=self.maps)
-        answer = answer.float()
-        return Output(answer.features * self.scale, answer.logits, answer.maps)
+                output = self._teacher_in_training(images, maps=self.maps)
+        output = output.at_least_float32()
+        return Output(output.features * self.scale, output.logits, output.maps)
 
     def teacher_outputs(self, split: Split) -> Output:
         """Return the teacher's output of a whole split."""
-        answer = outputs(self.teacher, self.teacher_input.all_images(split))
-        return Output(answer.features * self.scale, answer.logits)
+        output = outputs(self.teacher, self.teacher_input.all_images(split))
+        return Output(output.features * self.scale, output.logits)
 
     def shapes(self, student: Network) -> Shapes:
         """Return the sizes that terms are built from."""
@@ -201,21 +200,19 @@ class Task:
         )
 
     def first_pass(self, student: Network) -> Any:
-        """Return the pass that fills banks: real features of teacher and first student."""
+        """Return the pass that fills banks: features of the teacher and of the first student."""
         images = self._images
         if images is None:
             images = self.student_input.all_images(self.data.train)
         first = outputs(student, images)
-        index = paired = torch.arange(len(self.data.train), device=self.labels.device)
-        if broken := self.experiment.pairing.broken:  # a bank holds what training shows it
-            draw = generator(self.experiment.seed, "pairing-bank")
-            paired = WrongPairs(len(index), broken)(draw).to(index.device)
+        index = partner = torch.arange(len(self.data.train), device=self.labels.device)
+        if broken := self.experiment.pairing.broken:  # banks hold wrong pairs as batches do
+            stream = generator(self.experiment.seed, "pairing-bank")
+            partner = WrongPairs(len(index), broken)(stream).to(index.device)
 
-        def again() -> Iterable[FirstPassBatch]:
+        def batches() -> Iterable[FirstPassBatch]:
             for part in index.split(4096):
-                seen = Output(first.features[part], first.logits[part])
-                yield FirstPassBatch(
-                    part, self.group[part], self._cached_output(paired[part]), seen
-                )
+                teacher = self.cached.take(partner[part])
+                yield FirstPassBatch(part, self.group[part], teacher, first.take(part))
 
-        return again
+        return batches

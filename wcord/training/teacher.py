@@ -1,4 +1,4 @@
-"""The teacher: trained once on all labels, cached by the hash of all that made it."""
+"""The teacher: trained once on all labels, and cached by the hash of its settings and samples."""
 
 from __future__ import annotations
 
@@ -31,111 +31,118 @@ from wcord.training.optimizer import (
     optimizer_state,
     set_learning_rate,
 )
-from wcord.training.step_graph import Inputs, Stepper
+from wcord.training.step_graph import StepArguments, Stepper
 
-Record = Callable[[int, float, str, dict[str, float]], None]
-Progress = Callable[[int, int], bool]  # (step, total) -> go on?
+History = list[tuple[int, float, dict[str, float]]]  # (step, epoch, values) of every epoch
+Progress = Callable[[int, int], bool]  # (step, total) -> whether to continue
 
 
 class Interrupted(Exception):
-    """The run was told to stop while the teacher was trained."""
+    """A stop was requested while the teacher was trained."""
 
 
 def obtain(
     experiment: Experiment,
     data: Data,
-    sight: NetworkInput,
-    device: torch.device,
+    teacher_input: NetworkInput,
     copy: Path,
-    record: Record,
-    progress: Progress,
-) -> Network:
-    """Return the teacher: the run's own copy, else the cached one, else a newly trained one.
+    progress: Progress = lambda step, total: True,
+) -> tuple[Network, History]:
+    """Return the teacher and the history of its training.
+
+    It is read from `teacher.weights`, else from the run's copy, else from the cache of all runs,
+    and trained where there is none of them.
 
     Args:
         experiment: the settings.
-        data: on the device; the teacher sees all labels of the training part.
-        sight: what it sees.
-        copy: where the run keeps its teacher.
-        record: takes the values of its training, which a cached teacher tells again.
-        progress: told of every step.
+        data: on the device; all labels of the training part are used.
+        teacher_input: view, normalisation and labels of the teacher.
+        copy: file of the run's copy, written where it is missing.
+        progress: called after every training step; returns whether to continue.
+
+    Returns:
+        The network on the device of the data, and its training losses; no losses where
+        `teacher.weights` is set.
 
     Raises:
         SettingsError: `teacher.weights` does not fit the model.
-        Interrupted: `progress` said no.
+        Interrupted: `progress` returned False.
     """
-    seed = experiment.seed if experiment.teacher.seed is None else experiment.teacher.seed
-    asked = experiment.teacher
-    channels, height, width = sight.shape
-    size, classes = (height, width), sight.labels.classes
-    module = build(asked.model, channels, size, classes, seed_of(seed, "teacher"))
-    network = to_device(Network(module, sight.shape, asked.classifier), device)
-    if asked.weights is not None:
+    settings = experiment.teacher
+    seed = experiment.seed if settings.seed is None else settings.seed
+    channels, height, width = teacher_input.shape
+    classes = teacher_input.labels.classes
+    module = build(settings.model, channels, (height, width), classes, seed_of(seed, "teacher"))
+    network = Network(module, teacher_input.shape, settings.classifier)
+    network = to_device(network, data.train.images.device)
+    if settings.weights is not None:
         try:
-            load_weights(network, locate(asked.weights))
+            load_weights(network, locate(settings.weights))
         except ValueError as error:
             raise SettingsError(f"teacher.weights: {error}") from error
-        return network
+        return network, []
+
+    def trained() -> bytes:
+        step = TeacherStep(experiment, data, teacher_input, network, seed)
+        history = train(step, progress)
+        state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        return save(state, {"history": json.dumps(history)})
+
     if not copy.exists():
-        content = _cached(experiment, data, sight, network, seed, progress)
-        write_bytes(copy, content)
+        write_bytes(copy, _cached(_digest(experiment, data, seed), trained))
     content = copy.read_bytes()
     network.load_state_dict(load(content))
+    return network, _history(content)
+
+
+def _history(content: bytes) -> History:
+    """Return the history in the header of a safetensors file, which `load` does not return."""
     length = int.from_bytes(content[:8], "little")
-    history = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["history"])
-    for step, epoch, values in history:
-        record(step, epoch, "", values)
-    return network
+    header = json.loads(content[8 : 8 + length])
+    history = json.loads(header["__metadata__"]["history"])
+    return [(step, epoch, values) for step, epoch, values in history]
 
 
-def _cached(
-    experiment: Experiment,
-    data: Data,
-    sight: NetworkInput,
-    network: Network,
-    seed: int,
-    progress: Progress,
-) -> bytes:
-    """Return the cache's file of this teacher; train it first where there is none."""
+def _cached(digest: str, trained: Callable[[], bytes]) -> bytes:
+    """Return the content of a teacher's file in the cache; `trained` makes it where it is missing.
+
+    Other processes that need the same teacher wait for its lock meanwhile.
+    """
     folder = runs_folder() / ".teachers"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_digest(experiment, data, seed)}.safetensors"
-    with FileLock(folder / f"{path.stem}.lock"):
+    path = folder / f"{digest}.safetensors"
+    with FileLock(folder / f"{digest}.lock"):
         if not path.exists():
-            history = train(experiment, data, sight, network, seed, progress)
-            state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-            write_bytes(path, save(state, {"history": json.dumps(history)}), durable=True)
+            write_bytes(path, trained(), durable=True)
         return path.read_bytes()
 
 
 def _digest(experiment: Experiment, data: Data, seed: int) -> str:
-    """Hash what makes a teacher: its settings, its seed, and the very samples it sees."""
-    unread = {"scale_features", "seed", "classifier"}  # by the training of a teacher
-    asked = experiment.teacher.model_dump(mode="json", exclude=unread)
-    asked |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
-    asked |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})
-    digest = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=12)
+    """Return the hash of all that a teacher depends on: its settings, seed, images and labels."""
+    unused = {"scale_features", "seed", "classifier"}  # by the training of a teacher
+    settings = experiment.teacher.model_dump(mode="json", exclude=unused)
+    settings |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
+    settings |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12)
     for values in (data.train.images, data.train.labels, *data.train.extras.values()):
         digest.update(values.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def train(
-    experiment: Experiment,
-    data: Data,
-    sight: NetworkInput,
-    network: Network,
-    seed: int,
-    progress: Progress,
-) -> list[tuple[int, float, dict[str, float]]]:
-    """Train the teacher by cross-entropy on every label, in place; return what was measured."""
-    step = TeacherStep(experiment, data, sight, network, seed)
+def train(step: TeacherStep, progress: Progress) -> History:
+    """Train the network of a step by cross-entropy on every label; return the loss of each epoch.
+
+    Raises:
+        Interrupted: `progress` returned False.
+    """
+    experiment = step.experiment
     total = experiment.teacher.epochs * step.epoch_steps
-    take = Stepper(step, experiment.speed == "graphs" and step.capture_obstacle is None, total)
-    history = []
-    network.train()
+    graphs = experiment.speed == "graphs" and step.capture_obstacle is None
+    take_step = Stepper(step, graphs, total)
+    history: History = []
+    step.network.train()
     for number in range(1, total + 1):
-        take(number - 1)
+        take_step(number - 1)
         if number % step.epoch_steps == 0:
             values = {"teacher_loss": step.losses.mean().item()}
             history.append((number, float(number // step.epoch_steps), values))
@@ -145,64 +152,77 @@ def train(
 
 
 class TeacherStep:
-    """A training step of the teacher: crop and flip, forward, cross-entropy, weights.
+    """A training step of the teacher: crop and flip, forward, cross-entropy, backward, optimizer.
 
-    Args as `train`'s.
+    Args:
+        experiment: the settings.
+        data: on the device.
+        teacher_input: view, normalisation and labels of the teacher.
+        network: the teacher, on the device; trained in place.
+        seed: of the order of the samples.
     """
 
     def __init__(
-        self, experiment: Experiment, data: Data, sight: NetworkInput, network: Network, seed: int
+        self,
+        experiment: Experiment,
+        data: Data,
+        teacher_input: NetworkInput,
+        network: Network,
+        seed: int,
     ) -> None:
-        self.experiment, self.data, self.sight = experiment, data, sight
+        self.experiment, self.data, self.teacher_input = experiment, data, teacher_input
         self.network, self.seed, self.precision = network, seed, experiment.precision
         self.parts = ("teacher",)
-        self.labels = sight.labels(data.train.labels)
+        self.labels = teacher_input.labels(data.train.labels)
         self.device = self.labels.device
         self._epochs = Epochs(
             seed, "teacher-order", len(data.train), experiment.batch, experiment.data, self.device
         )
         self.rows, self.epoch_steps = self._epochs.rows, self._epochs.steps
         self.optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
-        self.images = sight.all_images(data.train) if self._epochs.still else None
+        # of all samples, where they are not augmented
+        self._images = teacher_input.all_images(data.train) if self._epochs.unaugmented else None
         self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of an epoch's steps
 
     @property
     def capture_obstacle(self) -> str | None:
-        """Why the step cannot be replayed without the host; None where it can."""
+        """Why the step cannot be captured as a CUDA graph; None where it can."""
         if self.device.type != "cuda":
             return "CUDA graphs need a CUDA device"
         return "the teacher has dropout" if has_dropout(self.network) else None
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
-        asked = self.experiment.teacher
-        total = asked.epochs * self.epoch_steps
-        return learning_rate(asked.optimizer, step, total, self.epoch_steps)
+        settings = self.experiment.teacher
+        total = settings.epochs * self.epoch_steps
+        return learning_rate(settings.optimizer, step, total, self.epoch_steps)
 
-    def compute(self, inputs: Inputs) -> None:
+    def compute(self, arguments: StepArguments) -> None:
         """Take the step."""
-        images = channels_last(self._see(inputs.index))
+        index = arguments.index
+        images = channels_last(self._images_of(index))
         half = self.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             logits = self.network(images).logits
-        loss = F.cross_entropy(logits.float(), self.labels[inputs.index])
+        loss = F.cross_entropy(logits.float(), self.labels[index])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        set_learning_rate(self.optimizer, inputs.rate)
+        set_learning_rate(self.optimizer, arguments.rate)
         self.optimizer.step()
-        if inputs.step_tensor is None:
-            self.losses[inputs.step % self.epoch_steps] = loss.detach()
+        if arguments.step_tensor is None:
+            self.losses[arguments.step % self.epoch_steps] = loss.detach()
         else:
-            place = inputs.step_tensor.remainder(self.epoch_steps)
-            self.losses.index_copy_(0, place[None], loss.detach()[None])
+            position = arguments.step_tensor.remainder(self.epoch_steps)
+            self.losses.index_copy_(0, position[None], loss.detach()[None])
 
-    def _see(self, index: Tensor) -> Tensor:
-        if self.images is not None:
-            return self.images[index]
-        return self.sight.images_of(self._epochs.moved(self.data.train.take(index), index))
+    def _images_of(self, index: Tensor) -> Tensor:
+        if self._images is not None:
+            return self._images[index]
+        split = self._epochs.moved(self.data.train.take(index), index)
+        return self.teacher_input.images_of(split)
 
     def changed_tensors(self) -> dict[str, Tensor]:
-        """Return all that a step moves."""
-        moved: dict[str, Tensor] = dict(self.network.named_parameters("weights.teacher"))
-        moved |= dict(self.network.named_buffers("teacher"))
-        return moved | optimizer_state(self.optimizer) | {"losses": self.losses}
+        """Return every tensor that a step changes in place, by name."""
+        changed: dict[str, Tensor] = dict(self.network.named_parameters("weights.teacher"))
+        changed |= dict(self.network.named_buffers("teacher"))
+        return changed | optimizer_state(self.optimizer) | {"losses": self.losses}

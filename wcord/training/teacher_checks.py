@@ -1,4 +1,4 @@
-"""What is measured of a teacher before anything trains."""
+"""Checks of the teacher before the students are trained: its accuracy, and what may be wrong."""
 
 from __future__ import annotations
 
@@ -6,71 +6,70 @@ import math
 
 import torch
 
-from wcord.data import Data
+from wcord.data import Data, Split
 from wcord.models import Network
 from wcord.settings.experiment import Experiment
 from wcord.training.evaluation import accuracy, outputs
 from wcord.training.network_input import NetworkInput
-from wcord.views.normalise import usual
+from wcord.views.normalise import common_normalisations
 
 
 class TeacherWarning(UserWarning):
-    """Something speaks against a teacher that was trained elsewhere."""
+    """A teacher that was trained elsewhere does not seem to fit the data or its normalisation."""
 
 
-def measure(network: Network, data: Data, sight: NetworkInput) -> dict[str, float]:
+def measure(network: Network, data: Data, teacher_input: NetworkInput) -> dict[str, float]:
     """Return the teacher's accuracy (per cent) on the test part and on the part for choices."""
-    test = outputs(network, sight.all_images(data.test))
-    kept = data.held_out.take(data.choices)
-    held_out = outputs(network, sight.all_images(kept))
+
+    def measured(split: Split) -> float:
+        output = outputs(network, teacher_input.all_images(split))
+        return accuracy(output.logits, teacher_input.labels(split.labels))
+
     return {
-        "teacher_test_accuracy": accuracy(test.logits, sight.labels(data.test.labels)),
-        "teacher_held_out_accuracy": accuracy(held_out.logits, sight.labels(kept.labels)),
+        "teacher_test_accuracy": measured(data.test),
+        "teacher_held_out_accuracy": measured(data.held_out.take(data.choices)),
     }
 
 
 def teacher_problems(
-    network: Network, data: Data, experiment: Experiment, sight: NetworkInput
+    network: Network, data: Data, experiment: Experiment, teacher_input: NetworkInput
 ) -> list[str]:
-    """Return what speaks against a teacher that was trained elsewhere, in a sentence each.
+    """Return the problems of a teacher that was trained elsewhere, a sentence each.
 
-    It is near chance where its accuracy on the held-out part is within two standard errors of
-    the share of the largest class, and less than half of what that share leaves is gained. It is
-    fed in another way than it was trained where one of the usual ways
-    (`wcord.views.normalise.usual`) gives an accuracy two standard errors higher.
+    1. It is near chance: its accuracy on the held-out part is at most c + 2 s(c), and at most
+       (1 + c) / 2, where c is the share of the largest class.
+    2. Its images are not normalised as in its training: with one of `common_normalisations` its
+       accuracy is higher by two standard errors.
 
-        standard error of p on n samples = sqrt(p (1 - p) / n)
+        s(p) = sqrt(p (1 - p) / n), the standard error of a share p of n samples
     """
-    labels = sight.labels(data.held_out.labels)
-    n, setting = len(labels), experiment.teacher.normalise
+    labels = teacher_input.labels(data.held_out.labels)
+    n, settings = len(labels), experiment.teacher
 
-    def share(asked: NetworkInput) -> float:
-        return accuracy(outputs(network, asked.all_images(data.held_out)).logits, labels) / 100
+    def share_right(network_input: NetworkInput) -> float:
+        images = network_input.all_images(data.held_out)
+        return accuracy(outputs(network, images).logits, labels) / 100
 
     def error(p: float) -> float:
         return math.sqrt(p * (1 - p) / n)
 
-    now, found = share(sight), []
+    share, problems = share_right(teacher_input), []
     chance = int(torch.bincount(labels).max()) / n
-    if now <= min(chance + 2 * error(chance), (1 + chance) / 2) < 1:
-        found.append(
-            f"the teacher is near chance: {100 * now:.1f} % of the {n} held-out samples, where the "
-            f"largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
+    if share <= min(chance + 2 * error(chance), (1 + chance) / 2) < 1:
+        problems.append(
+            f"the teacher is near chance: {100 * share:.1f} % of the {n} held-out samples, where "
+            f"the largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
         )
-    ways = {
-        text: share(
-            NetworkInput(
-                experiment.teacher.model_copy(update={"normalise": way}), data, experiment.seed
-            )
+    others = {}
+    for text, normalise in common_normalisations(teacher_input.shape[0]).items():
+        if normalise != settings.normalise:
+            changed = settings.model_copy(update={"normalise": normalise})
+            others[text] = share_right(NetworkInput(changed, data, experiment.seed))
+    best = max(others, key=lambda text: others[text])
+    if others[best] - share > 2 * math.hypot(error(share), error(others[best])):
+        problems.append(
+            f"the teacher has {100 * share:.1f} % of the held-out samples right as its images are "
+            f"normalised, and {100 * others[best]:.1f} % with teacher.normalise set to {best}: "
+            "set that, if it was trained so"
         )
-        for text, way in usual(sight.shape[0]).items()
-        if way != setting
-    }
-    best = max(ways, key=lambda text: ways[text])
-    if ways[best] - now > 2 * math.hypot(error(now), error(ways[best])):
-        found.append(
-            f"the teacher has {100 * now:.1f} % of the held-out samples as it is fed, and "
-            f"{100 * ways[best]:.1f} % with teacher.normalise set to {best}: set that, if it was "
-            "trained so"
-        )
-    return found
+    return problems

@@ -1,11 +1,23 @@
-"""Optimal transport: plans between two sets of points (primal form), and what bounds their cost.
+"""Optimal transport: plans between two sets of points, and the dual form that bounds their cost.
 
-`entropic_solvers` and `exact_solver` return a `Transport`, a plan with the evidence for it. `dual`
-has the linear programmes of the dual form and the certificate of a critic's bound, `point_clouds`
-critics of two clouds of points. The solvers' hot path is `scaling`, on CUDA `fused_sinkhorn`.
+costs               cosine and Euclidean costs of every two points
+entropic_solvers    `sinkhorn`, `sinkhorn_divergence`, `ipot`
+exact_solver        `exact`, POT's network simplex
+plan                `Transport`, the result of every solver, and its gradient
+scaling             the updates of Sinkhorn and IPOT; `fused_sinkhorn` in one launch on CUDA
+dual                `kantorovich`, `dependency`, and the bound that a critic certifies
+cloud_critic        critics of two point clouds, one for each constraint; `example_clouds`
+validation          checks of arguments
 """
 
-from wcord.transport.costs import cosine_cost, squared_euclidean_cost
+from wcord.transport.cloud_critic import (
+    CONSTRAINTS,
+    CloudCritic,
+    CriticFit,
+    GroupSort,
+    fit_critic,
+)
+from wcord.transport.costs import cosine_cost, euclidean, squared_euclidean_cost
 from wcord.transport.dual import (
     Certificate,
     Dependency,
@@ -14,21 +26,12 @@ from wcord.transport.dual import (
     certified_bound,
     certify,
     dependency,
-    euclidean,
     kantorovich,
 )
 from wcord.transport.entropic_solvers import Divergence, ipot, sinkhorn, sinkhorn_divergence
 from wcord.transport.exact_solver import exact
+from wcord.transport.example_clouds import CLOUDS, clouds
 from wcord.transport.plan import Transport
-from wcord.transport.point_clouds import (
-    CLOUDS,
-    CONSTRAINTS,
-    CloudCritic,
-    CriticFit,
-    GroupSort,
-    clouds,
-    fit_critic,
-)
 
 __all__ = [
     "CLOUDS",

@@ -1,13 +1,12 @@
-"""The cost of moving one point to another, for every two points."""
+"""Costs of transport: the distance of every point of x to every point of y."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.transport.validation import (
-    require_points,
-)
+from wcord.transport.validation import require_points
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -16,7 +15,7 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
         C_ij = 1 - <x_i, y_j> / (|x_i| |y_j|)   in [0, 2]
 
     Args:
-        x: points (..., n, d); a zero vector has cosine 0 with everything.
+        x: points (..., n, d); the cosine with a zero vector is 0.
         y: points (..., m, d).
 
     Returns:
@@ -28,15 +27,15 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     """
     require_points(x, y)
     similarity = F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).mT  # (..., n, m)
-    return (1 - similarity).clamp(0, 2)  # rounding may leave [0, 2]; the true slope there is 0
+    return (1 - similarity).clamp(0, 2)  # against rounding; at 0 and 2 the true slope is 0
 
 
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
-    """Return the squared Euclidean distance of every two points.
+    """Return the squared Euclidean distance between every two points.
 
         C_ij = |x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 <x_i, y_j>
 
-    Both clouds are centred on y's mean first, so that distances survive a common offset.
+    The mean of y is subtracted from both clouds first, so that a common offset costs no digits.
 
     Args:
         x: points (..., n, d).
@@ -53,3 +52,22 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     x, y = x - centre, y - centre
     squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
     return (squares - 2 * (x @ y.mT)).clamp_min(0)
+
+
+def euclidean(x: Tensor, y: Tensor) -> Tensor:
+    """Return the Euclidean distance between every two points, exactly 0 for equal points.
+
+        d_ij = |x_i - y_j|,   from differences and not from products
+
+    Args:
+        x: points (..., n, d).
+        y: points (..., m, d).
+
+    Returns:
+        distances (..., n, m), in units of the points, float64 on the CPU, without gradient.
+
+    >>> euclidean(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+    tensor([[5.]], dtype=torch.float64)
+    """
+    x, y = x.detach().double().cpu(), y.detach().double().cpu()
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,11 +1,10 @@
-"""The primal form: couplings of two sets of points, and what it costs to move one to the other.
+"""Entropic optimal transport: Sinkhorn, its debiased divergence, and IPOT.
 
-    OT(C)   = min   <P, C>                over P >= 0 with P 1 = a, P^T 1 = b        `exact`
-    OT_e(C) = min   <P, C> - e H(P)       over the same P, H(P) = -sum P log P       `sinkhorn`
+    OT_e(C) = min over P >= 0 of <P, C> - e H(P),   P 1 = a,  P^T 1 = b,   H(P) = -sum P log P
 
-`sinkhorn` is what local transfer (LCKT) trains with, `ipot` reaches a small e by proximal steps,
-`exact` is the network simplex of POT. All three take one cost matrix or any batch of them and
-return a `Transport`, the plan together with the evidence for it.
+Local transfer (LCKT) trains with `sinkhorn`; `ipot` reaches a small e by proximal steps;
+`sinkhorn_divergence` subtracts the bias of OT_e. They solve one cost matrix or any batch of them
+with the updates of `scaling`, and return the plan with the evidence for it (`Transport`).
 """
 
 from __future__ import annotations
@@ -17,30 +16,16 @@ import torch
 from torch import Tensor
 
 from wcord.transport.costs import cosine_cost
-from wcord.transport.plan import Transport, masses_of, require_problem, transport_of
+from wcord.transport.plan import Transport, masses_of, transport_of
 from wcord.transport.scaling import Scaled, log_form, proximal_steps, solve
 from wcord.transport.validation import (
-    check_numbers,
+    check_entries,
     require_count,
     require_positive,
+    require_problem,
 )
 
-MOST_UPDATES = 20_000  # of the last projection of IPOT
-
-
-class Divergence(NamedTuple):
-    """A Sinkhorn divergence (...) and the three problems that it is made of."""
-
-    value: Tensor
-    cross: Transport
-    source: Transport
-    target: Transport
-
-
-# ------------------------------------------------------------------------------------- costs
-
-
-# --------------------------------------------------------------------------------- Sinkhorn
+MAX_UPDATES = 20_000  # in the last projection of IPOT
 
 
 def sinkhorn(
@@ -66,21 +51,20 @@ def sinkhorn(
         epsilon: e > 0, in units of cost.
         source: a (n,) or (..., n), masses that sum to 1; 1/n where None. Zeros are allowed.
         target: b (m,) or (..., m), likewise.
-        iterations: how many times rows and columns are updated; with a tolerance, at most. What a
-            tolerance takes can grow much faster than 1 / e as e falls.
-        tolerance: None makes exactly `iterations`; otherwise stop when the L1 error of the rows
-            is at most this in every problem of the batch, looked at every ten iterations at
-            most (which makes the host wait for the device).
+        iterations: updates of rows and columns; at most so many with a tolerance. The number
+            that a tolerance needs can grow much faster than 1 / e as e falls.
+        tolerance: None makes exactly `iterations` updates. A number stops them once the L1 error
+            of the rows is at most this in every problem of the batch. The error is checked after
+            every ten updates or fewer, and each check makes the host wait for the device.
         gradient: "envelope" or "unrolled", see below.
-        validate: look at the numbers (NaN, masses) before starting. False saves the wait for
-            the device; use it in training loops.
+        validate: check the entries (NaN, masses) first. False saves the wait for the device; use
+            it in training loops.
 
     Returns:
-        `Transport`. Its potentials belong to -e H as written above, without the further -1 that
-        some authors put into H: `objective` = <a, f> + <b, g>, the dual value, which is at
-        convergence <P, C> - e H(P) and before that a lower bound of it. (With H - 1 subtract e
-        from it. For e KL(P | a b^T), which `ot.solve(...).value` of POT has by default, the
-        potentials are f - e log a and g - e log b.)
+        `Transport`. `objective` = <a, f> + <b, g> is the dual value: a lower bound of the minimum
+        of <P, C> - e H(P), and equal to it at convergence. Other conventions: some authors put
+        a further -1 into H; subtract e from `objective` then. POT's `ot.solve(...).value` has
+        e KL(P | a b^T) by default; its potentials are f - e log a and g - e log b.
 
     Raises:
         ValueError: epsilon or tolerance not positive, iterations not a whole number of at least
@@ -89,23 +73,23 @@ def sinkhorn(
             that are negative or do not sum to 1, epsilon below what the number format resolves.
 
     Differentiation:
-        "envelope": the plan is the gradient of `objective` with respect to the cost, exactly at
-        convergence (Danskin). Backward through `objective` or through `value` gives the plan;
-        this is the training signal, and costs one product. It is *not* the gradient of
-        `value` = <P, C>, in which P moves too: that one is 23-49 % away at e = 0.05 (cosine
-        0.92-0.94). "unrolled" is the true gradient of what was computed, through all
-        iterations: of `value`, of `objective`, of the plan and the potentials, and with respect
-        to the masses. It takes memory for 2 * iterations matrices.
+        "envelope": backward through `objective` or `value` gives the plan, which is the gradient
+        of `objective` with respect to the cost, exactly at convergence (Danskin). It costs one
+        product and is the training signal. It is *not* the gradient of `value` = <P, C>, in
+        which P depends on C too: that one is 23-49 % away at e = 0.05 (cosine 0.92-0.94).
+        "unrolled": the true gradient through all iterations, of `value`, `objective`, plan and
+        potentials, with respect to the cost and the masses. It takes memory for
+        2 * iterations matrices.
 
     Numbers:
         Kernel form: P = diag(u) K diag(v) with the potentials absorbed into K. Updates do not
-        expand the sup norm, |log u'' - log u'| <= |log u' - log u|, so the first step after an
+        expand the sup norm, |log u'' - log u'| <= |log u' - log u|, so the first change after an
         absorption bounds those that follow it, and K is rebuilt before a scaling can leave the
-        range of the number format. On a CPU that step is read; on other devices, where reading
+        range of the number format. On a CPU that change is read. On other devices, where reading
         would make the host wait, the schedule is fixed by the bound for uniform masses,
-        log max(n, m) a step, and other masses take the log domain. On CUDA in float32, up to
-        256 x 256 and without a tolerance, one Triton program makes all updates of a problem,
-        each of which absorbs its own step: masses of any kind take one launch.
+        log max(n, m) an update, and other masses are solved in the log domain. On CUDA in
+        float32, up to 256 x 256 and without a tolerance, one Triton program makes all updates of
+        a problem and absorbs each of them: one launch for masses of any kind.
 
     Source: Cuturi (2013), "Sinkhorn distances"; Schmitzer (2019), "Stabilized sparse scaling
     algorithms", for the absorption; Peyré and Cuturi (2019), "Computational optimal transport",
@@ -122,15 +106,23 @@ def sinkhorn(
     if tolerance is not None:
         require_positive("tolerance", tolerance, "positive, or None for all iterations")
     if validate:
-        check_numbers(cost, epsilon, source, target)
+        check_entries(cost, epsilon, source, target)
     a, b = masses_of(cost, source, target)
     if gradient == "unrolled":
-        return transport_of(
-            cost, a, b, log_form(cost, epsilon, a, b, iterations, tolerance), tolerance
-        )
-    uniform = source is None and target is None
-    scaled = solve(cost.detach(), epsilon, a, b, iterations, tolerance, uniform)
+        scaled = log_form(cost, epsilon, a, b, iterations, tolerance)
+    else:
+        uniform = source is None and target is None
+        scaled = solve(cost.detach(), epsilon, a, b, iterations, tolerance, uniform)
     return transport_of(cost, a, b, scaled, tolerance)
+
+
+class Divergence(NamedTuple):
+    """A Sinkhorn divergence (...) and the three problems that it consists of."""
+
+    value: Tensor
+    cross: Transport
+    source: Transport
+    target: Transport
 
 
 def sinkhorn_divergence(
@@ -148,14 +140,14 @@ def sinkhorn_divergence(
 
         S_e(x, y) = OT_e(x, y) - 1/2 OT_e(x, x) - 1/2 OT_e(y, y)
 
-    It is 0 at x = y, where OT_e alone is not smallest: entropic transport shrinks what it moves.
-    The entropies of the masses cancel, so it is the same for -e H and for e KL(P | a b^T).
+    It is 0 at x = y. OT_e alone is not smallest there: a cloud that follows its gradient shrinks.
+    The entropies of the masses cancel, so that -e H and e KL(P | a b^T) give the same value.
 
     Args:
         x: points (..., n, d).
-        y: points (..., m, d); detach it where it is the fixed (teacher's) side.
+        y: points (..., m, d); detach it if it is the fixed (teacher's) side.
         epsilon: e > 0, in units of the cost.
-        cost: function of two clouds that returns (..., n, m).
+        cost: function of two clouds that returns a cost (..., n, m).
         iterations, tolerance, gradient, validate: as in `sinkhorn`.
 
     Returns:
@@ -164,8 +156,8 @@ def sinkhorn_divergence(
     Raises:
         ValueError: as `sinkhorn`.
 
-    Differentiation: as `sinkhorn`'s `objective`; with "envelope", exact at convergence. Points
-    enter the cost of x with itself twice, and both ways count.
+    Differentiation: as `sinkhorn`'s `objective`; with "envelope", exact at convergence. The
+    gradient of OT_e(x, x) has two parts, because x is source and target of it.
 
     Source: Feydy et al. (2019), "Interpolating between optimal transport and MMD using Sinkhorn
     divergences", equation 3.
@@ -189,9 +181,6 @@ def sinkhorn_divergence(
     return Divergence(value, cross, source, target)
 
 
-# ----------------------------------------------------------------------------- IPOT and exact
-
-
 def ipot(
     cost: Tensor,
     beta: float,
@@ -202,7 +191,7 @@ def ipot(
     inner: int | None = None,
     validate: bool = True,
 ) -> Transport:
-    """Solve optimal transport by T proximal steps, each an entropic problem around the last plan.
+    """Solve optimal transport by T proximal steps, each penalised by KL to the last plan.
 
         P_{t+1} = argmin <P, C> + beta KL(P | P_t)  over couplings P of a and b,   P_0 = 1 1^T
 
@@ -218,10 +207,10 @@ def ipot(
         beta: > 0, in units of cost; compare solvers at equal beta / iterations.
         source, target: masses, as in `sinkhorn`.
         iterations: T, the number of proximal steps.
-        inner: projections of rows and columns in each step (L in the paper, which takes 1). None
-            gives the plan of converged steps: after T steps with one projection each, it solves
-            Sinkhorn at e = beta / T from the potentials reached, to a row error of 1e-14 in
-            float64 and 1e-6 in float32 or for 20,000 updates, and waits for the device.
+        inner: projections of rows and columns in each step (L in the paper, which uses 1). None
+            gives the plan of converged steps: after T steps with one projection each, Sinkhorn
+            at e = beta / T continues from their potentials to a row error of 1e-14 in float64 or
+            1e-6 in float32, or for 20,000 updates. Its checks wait for the device.
         validate: as in `sinkhorn`.
 
     Returns:
@@ -249,20 +238,17 @@ def ipot(
         require_count("inner", inner)
     epsilon = beta / iterations
     if validate:
-        check_numbers(cost, epsilon, source, target)
+        check_entries(cost, epsilon, source, target)
     a, b = masses_of(cost, source, target)
     with torch.no_grad():
         scaled = proximal_steps(cost.detach(), beta, a, b, iterations, inner or 1)
     if inner is not None:
         return transport_of(cost, a, b, scaled, None)
-    # go on from there: the same problem, with what has been reached taken off the cost
+    # continue from these potentials: taken off the cost, they leave the same problem
     f, g = (potential.nan_to_num(neginf=0) for potential in (scaled.f, scaled.g))
     rest = cost.detach() - f[..., :, None] - g[..., None, :]
     tolerance = 1e-14 if cost.dtype == torch.float64 else 1e-6
     uniform = source is None and target is None
-    last = solve(rest, epsilon, a, b, MOST_UPDATES, tolerance, uniform)
+    last = solve(rest, epsilon, a, b, MAX_UPDATES, tolerance, uniform)
     scaled = Scaled(last.plan, f + last.f, g + last.g, iterations + last.iterations)
     return transport_of(cost, a, b, scaled, tolerance)
-
-
-# -------------------------------------------------------------------- gradients and evidence

@@ -1,8 +1,8 @@
-"""Sinkhorn as one launch on a CUDA device: one Triton program for each transport problem.
+"""Sinkhorn in one launch on a CUDA device: one Triton program for each transport problem.
 
-At the sizes of a mini-batch the arithmetic of Sinkhorn takes a GPU less time than the launches
-of its kernels, about five for each update. Here a program keeps its problem in registers, makes
-all updates and writes plan and potentials, so that a batch of any shape is one launch.
+At the sizes of a mini-batch a GPU spends less time on the arithmetic of Sinkhorn than on the
+launches of its kernels, about five for each update. Here a program keeps its problem in
+registers, makes all updates and writes plan and potentials: a batch of any shape is one launch.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch import Tensor
 try:
     import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
     import triton.language as tl  # type: ignore[import-not-found,import-untyped,unused-ignore]
-except ImportError:  # there is no Triton for Windows and macOS: `fits` is False there
+except ImportError:  # Windows and macOS have no Triton: `fits` returns False there
     triton = None
 
 Solved = tuple[Tensor, Tensor, Tensor]  # plan, f, g
-LARGEST = 256  # rows or columns: 1024 threads, the most a program can have, hold 64 entries each
-SMALLEST = 16  # a smaller problem is padded to this
+LARGEST = 256  # rows or columns: 64 entries for each of 1024 threads, the most of a program
+SMALLEST = 16  # rows or columns that a smaller problem is padded to
 ENTRIES = 1024  # entries of the padded cost for each warp of 32 threads
 
 
 def fits(cost: Tensor, tolerance: float | None) -> bool:
     """Return whether `fused_form` can solve this: C (..., n, m) in float32 on CUDA, n, m <= 256.
 
-    A tolerance needs the host between updates and is refused. The first call for a device tries
-    the kernel there, because Triton needs a recent GPU and a C compiler on the machine.
+    False with a tolerance, which needs the host between updates. The first call for a device runs
+    the kernel once on it, because Triton needs a recent GPU and a C compiler on the machine.
     """
     return (
         cost.is_cuda
@@ -46,10 +46,10 @@ def _runs_on(device: torch.device) -> bool:
     """Return whether Triton can compile and launch the kernel on this device."""
     if triton is None or torch.version.hip is not None:
         return False
-    one = torch.ones(1, 1, device=device)
+    cost = torch.ones(1, 1, device=device)
     try:
-        fused_form(one, 1.0, one[0], one[0], 1)
-    except Exception as error:  # whatever it is, the unfused schemes still work
+        fused_form(cost, 1.0, cost[0], cost[0], 1)
+    except Exception as error:  # whatever it is, the forms in `scaling` still work
         warnings.warn(f"fused Sinkhorn is off, Triton failed on {device}: {error}", stacklevel=2)
         return False
     return True
@@ -62,8 +62,8 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
         g_j <- g_j - log sum_i a_i exp(f_i + g_j - C_ij / e)
         P_ij = a_i b_j exp(f_i + g_j - C_ij / e)
 
-    f and g are in units of e here, without the logarithms of the masses. Every update absorbs its
-    scaling into them. C is reduced first: D_ij = C_ij - r_i - c_j >= 0 has a 0 in every row and
+    f and g are in units of e here, without the logarithms of the masses, and absorb the scaling of
+    every update. C is reduced first: D_ij = C_ij - r_i - c_j >= 0 has a 0 in every row and
     column with mass. The sums then stay in the range of float32, so no maximum is subtracted:
 
         1 <= sum_j exp(-(c_j + D_ij) / e) <= m        the first update of rows, from g = 0
@@ -71,20 +71,20 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
 
     The second bound follows term by term for the first update of columns and the second of rows;
     the others are shorter, because updates do not expand the sup norm. It is 11 for uniform masses
-    at 256 x 256 and 75 for masses of 1e-30, and float32 reaches to 87. Smaller masses are safe
-    too: the sums are clamped, and an update that was cut short is continued by the next.
+    at 256 x 256 and 75 for masses of 1e-30, and the limit of float32 is 87. Smaller masses are safe
+    too: the sums are clamped, and the next update continues one that was clamped.
 
     Args:
         cost: C (..., n, m), float32, n, m <= 256, on CUDA (on a CPU in Triton's interpreter).
         epsilon: e, in units of cost.
-        a, b: masses (..., n) and (..., m); zeros are allowed, and C is not read there.
+        a, b: masses (..., n) and (..., m); where a mass is 0, C is not read.
         iterations: updates of rows and columns, at least 1.
 
     Returns:
-        P (..., n, m), and f (..., n), g (..., m) in units of cost as `scaling.Scaled` has
-        them, equal to those of the other schemes to rounding. The host does not wait for the
-        device, and the call can be captured in a CUDA graph once it has run with these n and m.
-        NaN in C gives NaN. Not differentiable.
+        P (..., n, m), and f (..., n), g (..., m) in units of cost as in `scaling.Scaled`, equal
+        to those of the forms in `scaling` to rounding. The host does not wait for the device. A
+        CUDA graph can capture the call once it has run with these n and m. NaN in C gives NaN.
+        Not differentiable.
     """
     *batch, n, m = cost.shape
     count = math.prod(batch)
@@ -105,7 +105,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
 
 
 def _padded(size: int) -> int:
-    """Return the power of two that holds this many rows or columns."""
+    """Return the least power of two, from 16 on, that is not below this size."""
     return max(SMALLEST, 1 << (size - 1).bit_length())
 
 
@@ -123,33 +123,33 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=["iterations"])
     def _sinkhorn(  # type: ignore[no-untyped-def]
-        cost_at,
-        a_at,
-        b_at,
-        plan_at,
-        f_at,
-        g_at,
+        cost_ptr,
+        a_ptr,
+        b_ptr,
+        plan_ptr,
+        f_ptr,
+        g_ptr,
         epsilon,
         iterations,
         n,
         m,
-        a_problem,
-        a_step,
-        b_problem,
-        b_step,
+        a_problem_stride,
+        a_stride,
+        b_problem_stride,
+        b_stride,
         ROWS: tl.constexpr,
         COLUMNS: tl.constexpr,
     ):
-        """Solve the problem whose number is the program's. `at` is an address, `step` a stride."""
+        """Solve the problem with the number of this program."""
         problem = tl.program_id(0).to(tl.int64)
-        i, j = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
-        a = tl.load(a_at + problem * a_problem + i * a_step, mask=i < n, other=0.0)  # (ROWS,)
-        b = tl.load(b_at + problem * b_problem + j * b_step, mask=j < m, other=0.0)  # (COLUMNS,)
+        i, j = tl.arange(0, ROWS), tl.arange(0, COLUMNS)  # (ROWS,), (COLUMNS,)
+        a = tl.load(a_ptr + problem * a_problem_stride + i * a_stride, mask=i < n, other=0.0)
+        b = tl.load(b_ptr + problem * b_problem_stride + j * b_stride, mask=j < m, other=0.0)
         log_a = tl.where(a == 0, float("-inf"), tl.log(a))
         log_b = tl.where(b == 0, float("-inf"), tl.log(b))
         entry = i[:, None] * m + j[None, :]  # (ROWS, COLUMNS)
         live = (a != 0)[:, None] & (b != 0)[None, :]  # the rest, and the padding, is exp(-inf)
-        cost = tl.load(cost_at + problem * n * m + entry, mask=live, other=float("inf"))
+        cost = tl.load(cost_ptr + problem * n * m + entry, mask=live, other=float("inf"))
 
         least_f = tl.min(cost, axis=1)
         least_f = tl.where(least_f == float("inf"), 0.0, least_f)
@@ -162,20 +162,20 @@ if triton is not None:
         # f and g are held in units of e, without log a and log b; g = 0 before the reduction
         f = -_log(tl.sum(tl.exp(log_kernel + (least_g * rate)[None, :]), axis=1))
         g = tl.zeros_like(least_g)
-        left = iterations - 1
-        while left > 0:  # the interpreter of some versions cannot count up to an argument
+        remaining = iterations - 1
+        while remaining > 0:  # in some versions, the interpreter has no range up to an argument
             total = tl.sum(tl.exp((f + log_a)[:, None] + g[None, :] + log_kernel), axis=0)
             g = g - _log(total)
             total = tl.sum(tl.exp(f[:, None] + (g + log_b)[None, :] + log_kernel), axis=1)
             f = f - _log(total)
-            left = left - 1
+            remaining = remaining - 1
         plan = tl.exp((f + log_a)[:, None] + g[None, :] + log_kernel)
         total = tl.sum(plan, axis=0)
         g = g - _log(total)
         total = tl.where(total == 0, 1.0, total)
-        plan = plan * (b / total)[None, :]  # columns are met to rounding
+        plan = plan * (b / total)[None, :]  # the columns sum to b, to rounding
 
         inside = (i < n)[:, None] & (j < m)[None, :]
-        tl.store(plan_at + problem * n * m + entry, plan, mask=inside)
-        tl.store(f_at + problem * n + i, epsilon * (f + log_a) + least_f, mask=i < n)
-        tl.store(g_at + problem * m + j, epsilon * (g + log_b) + least_g, mask=j < m)
+        tl.store(plan_ptr + problem * n * m + entry, plan, mask=inside)
+        tl.store(f_ptr + problem * n + i, epsilon * (f + log_a) + least_f, mask=i < n)
+        tl.store(g_ptr + problem * m + j, epsilon * (g + log_b) + least_g, mask=j < m)

@@ -1,4 +1,4 @@
-"""A transport plan with the evidence for it, and the gradient that it hands back."""
+"""`Transport`, the result of every solver: a plan, the evidence for it, and its gradient."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from wcord.transport.scaling import Scaled
-from wcord.transport.validation import (
-    require_choice,
-    require_cost,
-    require_masses,
-)
 
-DRAWN = 1e-3  # the row error up to which a plan counts as converged where no tolerance is given
+DEFAULT_TOLERANCE = 1e-3  # row error up to which a plan counts as converged
 
 
 @dataclass(frozen=True)
@@ -24,17 +19,17 @@ class Transport:
     """A transport plan and the evidence for it. Leading dimensions ... are those of the cost.
 
     Attributes:
-        plan: P (..., n, m), mass moved from source i to target j; never carries a gradient of
-            its own under `gradient="envelope"`.
+        plan: P (..., n, m), mass moved from source i to target j; a constant for autograd
+            under `gradient="envelope"`.
         value: <P, C> (...), in units of cost.
-        objective: the regularised problem's value (...), in units of cost; equal to
-            <a, f> + <b, g>. For `exact`, the same as `value`.
+        objective: value of the regularised problem (...), in units of cost, computed as
+            <a, f> + <b, g>. For `exact`, equal to `value`.
         potentials: (f, g), shapes (..., n) and (..., m), in units of cost, -inf where the mass
             is 0. Defined up to (f + c, g - c).
-        iterations: passes over rows and columns that were made (0 for `exact`).
+        iterations: updates of rows and columns that were made (0 for `exact`).
         marginal_error: sum_i |(P 1)_i - a_i| (...), the L1 error of the rows; the columns are
             met to rounding because they are updated last.
-        converged: boolean (...): the row error is within the tolerance asked for, else 1e-3.
+        converged: boolean (...): the row error is at most the tolerance, 1e-3 without one.
     """
 
     plan: Tensor
@@ -61,20 +56,23 @@ class _Envelope(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
         (plan,) = ctx.saved_tensors
-        given = [gradient for gradient in gradients if gradient is not None]
-        if not given:
+        weights = [gradient for gradient in gradients if gradient is not None]
+        if not weights:
             return None, None, None, None
-        weight = given[0] if len(given) == 1 else given[0] + given[1]
+        weight = weights[0] if len(weights) == 1 else weights[0] + weights[1]
         return plan * weight[..., None, None], None, None, None
 
 
 def transport_of(
     cost: Tensor, a: Tensor, b: Tensor, scaled: Scaled, tolerance: float | None
 ) -> Transport:
-    """Return the result with its evidence; the envelope gradient where the plan carries none."""
+    """Return a solver's result with its evidence.
+
+    `value` and `objective` get the envelope gradient, unless the plan is differentiable.
+    """
     plan, f, g, iterations = scaled
     error = (plan.detach().sum(-1) - a.detach()).abs().sum(-1)
-    converged = error <= (DRAWN if tolerance is None else tolerance)
+    converged = error <= (DEFAULT_TOLERANCE if tolerance is None else tolerance)
     objective = _expectation(a, f) + _expectation(b, g)
     if plan.requires_grad or not cost.requires_grad:
         value = (plan * cost).sum((-2, -1))
@@ -86,27 +84,13 @@ def transport_of(
 
 
 def _expectation(mass: Tensor, potential: Tensor) -> Tensor:
-    """<mass, potential> over the last dimension, where 0 * -inf is 0."""
+    """Return <mass, potential> over the last dimension, where 0 * -inf is 0."""
     return (mass * potential.masked_fill(mass == 0, 0)).sum(-1)
 
 
 def masses_of(cost: Tensor, source: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return a (..., n) and b (..., m) in the cost's dtype, on its device."""
+    """Return a (..., n) and b (..., m) in the cost's dtype and on its device, uniform if None."""
     *batch, n, m = cost.shape
     a = cost.new_full((n,), 1 / n) if source is None else source.to(cost)
     b = cost.new_full((m,), 1 / m) if target is None else target.to(cost)
     return a.expand(*batch, n), b.expand(*batch, m)
-
-
-def require_problem(
-    cost: Tensor, source: Tensor | None, target: Tensor | None, gradient: str = "envelope"
-) -> None:
-    """Refuse what can be refused without reading the device."""
-    require_cost(cost)
-    require_choice("gradient", gradient, ("envelope", "unrolled"))
-    *batch, n, m = cost.shape
-    for name, mass, size in (("source", source, n), ("target", target, m)):
-        if mass is not None:
-            require_masses(name, mass, (*batch, size))
-            if mass.requires_grad and gradient == "envelope":
-                raise ValueError(f"{name} is a constant under gradient='envelope': detach it")

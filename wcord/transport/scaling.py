@@ -1,6 +1,6 @@
-"""The schemes behind Sinkhorn: products with a stabilised kernel, and log-sum-exp.
+"""The updates of Sinkhorn and IPOT: products with a stabilised kernel, or log-sum-exp.
 
-All return the same numbers to rounding. The kernel form is the hot path: two matrix-vector
+Both forms return the same numbers to rounding. The kernel form is the hot path: two matrix-vector
 products and two divisions an update, in buffers allocated once. The log domain is for the rest:
 gradients through the iterations, masses so small that a single update could overflow, and
 masses that cannot be read without making the host wait for the device. On CUDA, problems of up
@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 # In kernel form log-scalings stay within +-LIMIT: exp(2 LIMIT) is finite, and kernel entries that
-# underflow are worth at most exp(2 LIMIT) * 1e-45 = 1e-10 of their row in float32.
+# underflow have at most exp(2 LIMIT) * 1e-45 = 1e-10 of the mass of their row in float32.
 LIMIT = {torch.float32: 40.0, torch.float64: 300.0}
-# Below this mass one update could leave the range (|log u| <= log(n / mass) after an absorption).
+# Below this mass one update could exceed LIMIT (|log u| <= log(n / mass) after an absorption).
 SMALLEST_MASS = {torch.float32: 1e-9, torch.float64: 1e-60}
-LOOKS = 10  # updates between two looks at the error where a tolerance is given
+CHECK_EVERY = 10  # updates between two checks of the error, with a tolerance
 
 
 class Scaled(NamedTuple):
-    """Where a scheme stopped.
+    """The result of the updates.
 
-    plan (..., n, m); f (..., n) and g (..., m) in units of cost, plan = exp((f + g - C) / e),
-    -inf without mass; the number of updates of rows and columns.
+    plan (..., n, m); potentials f (..., n) and g (..., m) in units of cost, with
+    plan = exp((f + g - C) / e), -inf where the mass is 0; iterations, updates of rows and columns.
     """
 
     plan: Tensor
@@ -48,9 +48,9 @@ def solve(
 ) -> Scaled:
     """Run Sinkhorn in one launch, in kernel form or in the log domain, without gradients.
 
-    One launch where `fused_sinkhorn.fits`, whatever the masses. Elsewhere kernel form where
-    it is safe: uniform masses always are; others are read, on a CPU only, and must be 0 or large
-    enough. The log domain takes the rest.
+    One launch if `fused_sinkhorn.fits`, for any masses. Otherwise kernel form where it is safe:
+    for uniform masses on any device, and on a CPU for masses that are 0 or large enough (only
+    there can they be read without a wait). The log domain for the rest.
 
     Args as `log_form`'s, and whether a and b are uniform.
     """
@@ -76,8 +76,8 @@ def log_form(
 
         log u = log a - logsumexp_j(log v_j - C_ij / e),   f = e log u,   and likewise v, g
 
-    The least entry of each row is taken off C first and added to f afterwards, so that a constant
-    in the cost takes no digits from the sums.
+    The least entry of each row is subtracted from C first and added to f afterwards: a large
+    constant in C then rounds no digits of the sums away.
 
     Args:
         cost: C (..., n, m).
@@ -93,7 +93,7 @@ def log_form(
         log_u = log_a - torch.logsumexp(log_kernel + log_v[..., None, :], -1)
         log_v = log_b - torch.logsumexp(log_kernel + log_u[..., :, None], -2)
         done += 1
-        if tolerance is not None and (done % LOOKS == 0 or done == iterations):
+        if tolerance is not None and (done % CHECK_EVERY == 0 or done == iterations):
             rows = (log_u + torch.logsumexp(log_kernel + log_v[..., None, :], -1)).exp()
             if (rows.detach() - a).abs().sum(-1).max() <= tolerance:
                 break
@@ -102,12 +102,12 @@ def log_form(
 
 
 def _least_of_rows(cost: Tensor, b: Tensor) -> Tensor:
-    """Return the least entry (..., n, 1) of each row, columns without mass aside; a constant."""
+    """Return the least entry (..., n, 1) of each row among columns with mass, without gradient."""
     return cost.detach().masked_fill((b == 0)[..., None, :], math.inf).amin(-1, keepdim=True)
 
 
 def _columns(log_kernel: Tensor, log_u: Tensor, b: Tensor) -> Tensor:
-    """Return diag(u) K diag(v) with v such that the columns sum to b, to rounding."""
+    """Return diag(u) K diag(v), with the v for which the columns sum to b to rounding."""
     return torch.softmax(log_kernel + log_u[..., :, None], -2) * b[..., None, :]
 
 
@@ -122,16 +122,16 @@ def proximal_steps(
     q is carried from step to step, as in the paper. Args as `log_form`'s; the potentials belong
     to e = beta / steps.
     """
-    least = _least_of_rows(cost, b)  # a constant in the cost would take digits from the sums
+    least = _least_of_rows(cost, b)  # subtracted as in `log_form`
     log_a, log_b, reduced = a.log(), b.log(), cost - least
     log_v = torch.zeros_like(log_b).masked_fill(b == 0, -math.inf)
     log_q = torch.zeros_like(log_b)
     for t in range(1, steps + 1):
-        log_kernel, before = reduced * (-t / beta), log_v
+        log_kernel, last_log_v = reduced * (-t / beta), log_v
         for _ in range(inner):
-            log_u = log_a - torch.logsumexp(log_kernel + (before + log_q)[..., None, :], -1)
+            log_u = log_a - torch.logsumexp(log_kernel + (last_log_v + log_q)[..., None, :], -1)
             log_v = log_b - torch.logsumexp(log_kernel + log_u[..., :, None], -2)
-            log_q = (log_v - before).masked_fill(b == 0, 0)
+            log_q = (log_v - last_log_v).masked_fill(b == 0, 0)
     plan = _columns(log_kernel, log_u, b)
     epsilon = beta / steps
     return Scaled(plan, epsilon * log_u + least.squeeze(-1), epsilon * log_v, steps * inner)
@@ -146,34 +146,34 @@ def kernel_form(
     tolerance: float | None,
     zeros: bool,
 ) -> Scaled:
-    """Run Sinkhorn on scalings, in buffers allocated once, absorbed before they can overflow.
+    """Run Sinkhorn on scalings in buffers allocated once; absorb them before they can overflow.
 
         P = diag(u) K diag(v),  u = a / K v,  v = b / K^T u,  K = exp((f + g - C) / e)
 
-    f and g take up e log u and e log v whenever `_window` says so (they are held in units of e
-    here). C is reduced first, so that K starts with a 1 in every row and column; the updates are
-    those from g = 0 all the same.
+    To absorb is to add e log u to f and e log v to g and to rebuild K, after the number of updates
+    that `_window` returns. (f and g are in units of e here.) C is reduced first, so that K starts
+    with a 1 in every row and column. v starts at the value that makes the updates those from g = 0.
 
-    Args as `log_form`'s, and whether there may be zeros among the masses. Not differentiable.
+    Args as `log_form`'s, and whether masses may be 0. Not differentiable.
     """
     batch, (n, m) = cost.shape[:-2], cost.shape[-2:]
     lead = (batch.numel(),) if batch.numel() > 1 else ()
-    column, row = (*lead, n, 1), (*lead, 1, m)  # how scalings meet the kernel
+    column, row = (*lead, n, 1), (*lead, 1, m)  # shapes of u and v beside the kernel
     a, b = (a.reshape(column), b.reshape(row)) if lead else (a.reshape(n), b.reshape(m))
     cost = cost.reshape(*lead, n, m)
-    dead = (a.view(column) == 0) | (b.view(row) == 0) if zeros else None
-    log_kernel, least_f, least_g = _reduce(cost, dead)
+    massless = (a.view(column) == 0) | (b.view(row) == 0) if zeros else None
+    log_kernel, least_f, least_g = _reduce(cost, massless)
     log_kernel.div_(-epsilon)
     f, g = torch.zeros_like(a), torch.zeros_like(b)
     kernel, u, v = torch.empty_like(log_kernel), torch.empty_like(f), torch.empty_like(g)
     update_rows, update_columns = _updates(kernel, u, v, a, b)
-    start = (least_g / -epsilon).exp_().view_as(b)  # what g = 0 is after reducing
+    start = (least_g / -epsilon).exp_().view_as(b)  # v for g = 0, after the reduction
     done = 0
     while done < iterations:
         torch.add(log_kernel, f.view(column), out=kernel).add_(g.view(row)).exp_()
         v.copy_(start)
-        if dead is not None:
-            kernel.masked_fill_(dead, 1)  # any number: these scalings are 0 / sum = 0
+        if massless is not None:
+            kernel.masked_fill_(massless, 1)  # any positive number: these scalings are 0 / sum = 0
             v.mul_(b > 0)
         update_rows()
         update_columns()
@@ -210,8 +210,8 @@ def _updates(
 
         return update_rows, update_columns
 
-    # Batched products go through one elementwise pass: faster than bmm on a CPU from 32 x 32 up,
-    # and never on tensor cores, whose TF32 is too coarse for marginals.
+    # Batches use elementwise products and sums: faster than bmm on a CPU from 32 x 32 on, and never
+    # on tensor cores, where TF32 is too coarse for the marginals.
     work = torch.empty_like(kernel)
 
     def update_rows_of_batch() -> None:
@@ -223,14 +223,14 @@ def _updates(
     return update_rows_of_batch, update_columns_of_batch
 
 
-def _reduce(cost: Tensor, dead: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return C - r - c >= 0 with a 0 in every row and column that has mass, r and c."""
-    if dead is None:
+def _reduce(cost: Tensor, massless: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return C - r - c >= 0, with a 0 in every row and column that has mass; then r and c."""
+    if massless is None:
         rows = cost.amin(-1, keepdim=True)
         cost = cost - rows
         columns = cost.amin(-2, keepdim=True)
     else:
-        cost = cost.masked_fill(dead, math.inf)
+        cost = cost.masked_fill(massless, math.inf)
         rows = cost.amin(-1, keepdim=True).nan_to_num_(posinf=0.0)
         cost = cost - rows
         columns = cost.amin(-2, keepdim=True).nan_to_num_(posinf=0.0)
@@ -247,18 +247,18 @@ def _row_error(kernel: Tensor, u: Tensor, v: Tensor, a: Tensor) -> float:
 def _window(u: Tensor, v: Tensor, size: int, tolerance: float | None) -> int:
     """Return how many updates after an absorption keep |log u| and |log v| within LIMIT.
 
-    An update is non-expansive in the sup norm of the logarithms, so none that follows is longer
-    than the first. On a CPU the first is read. Elsewhere masses are uniform and it is at most
-    log max(n, m): rows of a plan whose columns are met hold between a_i min(b) and 1. (The very
-    first update, from g = 0, is absorbed at once.)
+    Updates are non-expansive in the sup norm of the logarithms, so that no later update changes
+    them by more than the first. On a CPU the first change is read. On other devices masses are
+    uniform and it is at most log max(n, m): a row of a plan with exact column sums has a mass
+    between a_i min(b) and 1. (The first update of all, from g = 0, is absorbed at once.)
     """
     limit = LIMIT[u.dtype]
     if u.device.type == "cpu":
         logs = torch.cat((u.flatten(), v.flatten())).log_().abs_()
-        step = float(logs.masked_fill_(logs.isinf(), 0).max())
-        if math.isnan(step):  # so is the cost, and the plan: that is for the caller to see
+        change = float(logs.masked_fill_(logs.isinf(), 0).max())
+        if math.isnan(change):  # the cost holds NaN, and the plan will show it to the caller
             return 1
-        updates = limit / max(step, 1e-3)
+        updates = limit / max(change, 1e-3)
     else:
         updates = limit / math.log(max(2, size))
-    return max(1, min(int(updates), LOOKS if tolerance is not None else 10**9))
+    return max(1, min(int(updates), CHECK_EVERY if tolerance is not None else 10**9))

@@ -1,7 +1,7 @@
-"""Checks of arguments: what has no answer is refused in one line that says what to pass.
+"""Checks of arguments: a problem without an answer is a `ValueError` of one line.
 
-The `require_` functions look at types and shapes, which costs microseconds and never makes the
-host wait for a device; `check_numbers` reads the entries.
+The `require_` functions check types and shapes: microseconds, without a wait for the device.
+`check_entries` reads the entries of tensors, for which the host waits.
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ MASS_ERROR = 1e-5  # how far from 1 a sum of masses may be
 
 
 def require_count(name: str, value: int) -> None:
-    """Refuse what is no whole number of at least 1."""
+    """Refuse everything but whole numbers of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be at least 1, and a whole number, got {_shown(value)}")
+        raise ValueError(f"{name} must be at least 1, and a whole number, got {_described(value)}")
 
 
-def require_positive(name: str, value: float, otherwise: str = "a positive number") -> None:
-    """Refuse what is no finite number above 0."""
+def require_positive(name: str, value: float, wanted: str = "a positive number") -> None:
+    """Refuse everything but finite numbers above 0."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be {otherwise}, got {_shown(value)}")
+        raise ValueError(f"{name} must be {wanted}, got {_described(value)}")
 
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse what is not one of a few words."""
+    """Refuse everything but one of a few words."""
     if not isinstance(value, str) or value not in choices:
         words = " or ".join(map(repr, choices))
-        raise ValueError(f"{name} must be {words}, got {_shown(value)}")
+        raise ValueError(f"{name} must be {words}, got {_described(value)}")
 
 
-def require_floats(name: str, value: Tensor, shape: str, least: int) -> None:
-    """Refuse what is no floating-point tensor with `least` dimensions, or an empty one."""
+def require_floats(name: str, value: Tensor, shape: str, dimensions: int) -> None:
+    """Refuse everything but float tensors with entries and at least so many dimensions."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        raise ValueError(f"{name} must be a float tensor, got {_shown(value)}: pass a torch tensor")
-    if value.ndim < least or 0 in value.shape:
+        raise ValueError(
+            f"{name} must be a float tensor, got {_described(value)}: pass a torch tensor"
+        )
+    if value.ndim < dimensions or 0 in value.shape:
         raise ValueError(f"{name} must be {shape}, not empty, got shape {tuple(value.shape)}")
 
 
 def require_cost(cost: Tensor) -> None:
-    """Refuse what is no cost matrix (..., n, m) in float32 or float64."""
+    """Refuse everything but costs (..., n, m) in float32 or float64."""
     if not isinstance(cost, Tensor) or cost.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"cost must be a float32 or float64 tensor, got {_shown(cost)}: convert it first"
+            f"cost must be a float32 or float64 tensor, got {_described(cost)}: convert it first"
         )
     require_floats("cost", cost, "(..., n, m)", 2)
 
@@ -66,7 +68,7 @@ def require_points(x: Tensor, y: Tensor) -> None:
 
 
 def require_potential(potential: Tensor, cost: Tensor) -> None:
-    """Refuse a potential that has not one number for each row of the cost."""
+    """Refuse a potential without exactly one number for each row of the cost."""
     require_cost(cost)
     require_floats("potential", potential, "(..., n)", 1)
     n, batch = cost.shape[-2], cost.shape[:-2]
@@ -77,28 +79,42 @@ def require_potential(potential: Tensor, cost: Tensor) -> None:
         )
 
 
-def require_masses(name: str, mass: Tensor, whole: tuple[int, ...]) -> None:
-    """Refuse masses that are neither (n,) nor broadcast to the whole (..., n)."""
-    size = whole[-1]
+def require_masses(name: str, mass: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse masses that are neither (n,) nor broadcast to the shape (..., n)."""
+    size = shape[-1]
     require_floats(name, mass, f"({size},)", 0)
-    if mass.shape[-1:] != (size,) or _broadcast(mass.shape, whole) != whole:
+    if mass.shape[-1:] != (size,) or _broadcast(mass.shape, shape) != shape:
         raise ValueError(
-            f"{name} must have shape ({size},) or {whole} to fit the cost, got {tuple(mass.shape)}"
+            f"{name} must have shape ({size},) or {shape} to fit the cost, got {tuple(mass.shape)}"
         )
 
 
-def check_numbers(
+def require_problem(
+    cost: Tensor, source: Tensor | None, target: Tensor | None, gradient: str = "envelope"
+) -> None:
+    """Refuse a transport problem whose parts have wrong types or shapes."""
+    require_cost(cost)
+    require_choice("gradient", gradient, ("envelope", "unrolled"))
+    *batch, n, m = cost.shape
+    for name, mass, size in (("source", source, n), ("target", target, m)):
+        if mass is not None:
+            require_masses(name, mass, (*batch, size))
+            if mass.requires_grad and gradient == "envelope":
+                raise ValueError(f"{name} is a constant under gradient='envelope': detach it")
+
+
+def check_entries(
     cost: Tensor, epsilon: float, source: Tensor | None, target: Tensor | None
 ) -> None:
-    """Refuse costs and masses that have no answer; waits for the device."""
-    largest = float(cost.detach().abs().amax())  # NaN where there is one
+    """Refuse costs, masses and an epsilon that have no answer; waits for the device."""
+    largest = float(cost.detach().abs().amax())  # NaN if any entry is NaN
     if not math.isfinite(largest):
-        raise ValueError("cost holds NaN or infinite entries: mend the features it comes from")
-    finest = 4 * torch.finfo(cost.dtype).eps * largest
-    if epsilon < finest:
+        raise ValueError("cost holds NaN or infinite entries: check the features it comes from")
+    smallest = 4 * torch.finfo(cost.dtype).eps * largest
+    if epsilon < smallest:
         raise ValueError(
             f"epsilon {epsilon:g} is below what {cost.dtype} resolves for costs up to "
-            f"{largest:g}: use at least {finest:.1g}, or exact()"
+            f"{largest:g}: use at least {smallest:.1g}, or exact()"
         )
     for name, mass in (("source", source), ("target", target)):
         if mass is not None:
@@ -114,16 +130,16 @@ def _check_masses(name: str, mass: Tensor) -> None:
         raise ValueError(f"{name} must sum to 1, got {worst:g}: divide it by its sum")
 
 
-def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape that both broadcast to, None where there is none."""
+def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape that both broadcast to, None if there is none."""
     try:
-        return tuple(torch.broadcast_shapes(one, other))
+        return tuple(torch.broadcast_shapes(first, second))
     except RuntimeError:
         return None
 
 
-def _shown(value: object) -> str:
-    """Return a value in a few characters of one line: tensors, arrays and lists by their type."""
+def _described(value: object) -> str:
+    """Return a value in a few characters of one line; of tensors, arrays and lists the type."""
     if isinstance(value, Tensor):
         return f"a tensor of {value.dtype}"
     if isinstance(value, (Number, str)) or value is None:

@@ -1,6 +1,6 @@
-"""What of a sample a network sees: views and their steps, and how pictures are normalised."""
+"""Views: which part of a sample a network sees, and how its images are normalised."""
 
-from wcord.views.steps import VIEWS, Step
+from wcord.views.steps import VIEWS, Transform
 from wcord.views.transforms import (
     add_noise,
     chrominance,
@@ -14,7 +14,7 @@ from wcord.views.view import View, statistics
 
 __all__ = [
     "VIEWS",
-    "Step",
+    "Transform",
     "View",
     "add_noise",
     "chrominance",

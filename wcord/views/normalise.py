@@ -1,4 +1,4 @@
-"""What a network is fed: pictures in [0, 1], standardised a channel by some mean and deviation."""
+"""Normalisation of the images of a network: mean and standard deviation of each channel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class ChannelStatistics(BaseModel):
-    """Mean and standard deviation of each channel of pictures in [0, 1]; one number: of all."""
+    """Mean and standard deviation of images in [0, 1], one number a channel or one for all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,48 +32,49 @@ class ChannelStatistics(BaseModel):
 Normalisation = Literal["measured", "none"] | ChannelStatistics
 
 IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-# of gray pictures: the means over ImageNet's channels
+# of gray images: the means over ImageNet's channels
 IMAGENET_GRAY = ChannelStatistics(mean=(0.449,), std=(0.226,))
-CENTRED = ChannelStatistics(mean=(0.5,), std=(0.5,))  # pictures in [-1, 1]
-GRAY_LEVELS = ChannelStatistics(mean=(0.0,), std=(0.0039216,))  # pictures in 0 ... 255
+CENTRED = ChannelStatistics(mean=(0.5,), std=(0.5,))  # images in [-1, 1]
+GRAY_LEVELS = ChannelStatistics(mean=(0.0,), std=(0.0039216,))  # images in 0 ... 255
 
 
 def mean_and_deviation(
-    asked: Normalisation, view: View, data: Data, seed: int
+    setting: Normalisation, view: View, data: Data, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the m and s (C,) float32 by which a network's pictures become (x - m) / s.
+    """Return m and s (C,) float32; the normalised images of a network are (x - m) / s.
 
     Args:
-        asked: "measured" (of the view's training pictures), "none" (m = 0, s = 1), or given ones.
-        view: what the network sees of a sample; C is its number of channels.
-        data: whose training part is measured.
-        seed: of what the view draws.
+        setting: "measured" (m and s of the training images in this view), "none" (m = 0, s = 1), or
+            the numbers.
+        view: of the network; C is its number of channels.
+        data: its training part is measured.
+        seed: of the random draws of the view.
 
     Raises:
-        ValueError: statistics of another number of channels.
+        ValueError: the setting is for another number of channels.
     """
-    if asked == "measured":
+    if setting == "measured":
         return statistics(view, data, seed)
     channels = view.shape(*data.shape)[0]
-    if asked == "none":
+    if setting == "none":
         return torch.zeros(channels), torch.ones(channels)
-    given = []
+    both = []
     for name in ("mean", "std"):
-        values = torch.tensor(getattr(asked, name))
+        values = torch.tensor(getattr(setting, name))
         if len(values) not in (1, channels):
             raise ValueError(
                 f"normalise.{name} holds {len(values)} numbers, but the network sees {channels} "
                 "channel(s): give one number, or one a channel"
             )
-        given.append(values.expand(channels).clone())
-    return given[0], given[1]
+        both.append(values.expand(channels).clone())
+    return both[0], both[1]
 
 
-def usual(channels: int) -> dict[str, Normalisation]:
-    """Return the ways in which networks are usually fed, as written in Python and in YAML."""
-    found: dict[str, Normalisation] = {"measured": "measured", "none": "none"}
+def common_normalisations(channels: int) -> dict[str, Normalisation]:
+    """Return the common normalisations of images, by their text in Python and YAML."""
+    named: dict[str, Normalisation] = {"measured": "measured", "none": "none"}
     imagenet = {3: [IMAGENET], 1: [IMAGENET_GRAY]}.get(channels, [])
-    return found | {
-        json.dumps({"mean": [*way.mean], "std": [*way.std]}): way
-        for way in (CENTRED, GRAY_LEVELS, *imagenet)
+    return named | {
+        json.dumps({"mean": [*statistics.mean], "std": [*statistics.std]}): statistics
+        for statistics in (CENTRED, GRAY_LEVELS, *imagenet)
     }

@@ -1,4 +1,4 @@
-"""The steps of a view: the settings of each, what it needs of a data set, and its registry."""
+"""The transforms that views are made of: settings, requirements, and their registry `VIEWS`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from wcord.data import Split
 from wcord.views.transforms import add_noise, chrominance, crop, downsample, edges, luminance
 
 
-class Step(BaseModel):
-    """One step of a view and its settings.
+class Transform(BaseModel):
+    """One transform of a view, with its settings as fields.
 
-    `needs` names what a sample must bring, `first` a step that does not look at the picture,
-    `moves` one after which boxes no longer fit.
+    `needs` is "colour" or the extra ("boxes", "depth") that samples must have. `first` marks a
+    transform that replaces the image, so that none may precede it. `moves` marks a transform after
+    which boxes do not fit the image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -25,19 +26,19 @@ class Step(BaseModel):
     moves: ClassVar[bool] = False
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
-        """Return what becomes of a shape; ValueError where the step cannot take it."""
+        """Return the shape of the output; ValueError if the input shape does not fit."""
         return channels, height, width
 
     def __call__(self, images: Tensor, split: Split, seed: int) -> Tensor:
-        """Return the pictures (n, C', H', W') that this step makes of (n, C, H, W)."""
+        """Transform images (n, C, H, W) in [0, 1] of `split` to (n, C', H', W')."""
         return images
 
 
-class Identity(Step):
-    """The picture as it is."""
+class Identity(Transform):
+    """The image without a change."""
 
 
-class Luminance(Step):
+class Luminance(Transform):
     """Lightness only (`luminance`)."""
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
@@ -49,7 +50,7 @@ class Luminance(Step):
         return luminance(images)
 
 
-class Chrominance(Step):
+class Chrominance(Transform):
     """Colour without lightness (`chrominance`)."""
 
     needs = "colour"
@@ -63,7 +64,7 @@ class Chrominance(Step):
         return chrominance(images)
 
 
-class Downsample(Step):
+class Downsample(Transform):
     """Fewer pixels (`downsample`)."""
 
     moves = True
@@ -83,8 +84,8 @@ class Downsample(Step):
         return downsample(images, self.factor, self.resize)
 
 
-class Noise(Step):
-    """Gaussian noise that belongs to the sample (`add_noise`)."""
+class Noise(Transform):
+    """Gaussian noise, always the same for a sample (`add_noise`)."""
 
     sigma: float = Field(default=0.5, ge=0)
 
@@ -92,8 +93,8 @@ class Noise(Step):
         return add_noise(images, split.ids, self.sigma, seed_of(seed, "noise"))
 
 
-class Crop(Step):
-    """The object's box, stretched to the size of the picture (`crop`)."""
+class Crop(Transform):
+    """The box of the object, stretched to the size of the image (`crop`)."""
 
     needs = "boxes"
     moves = True
@@ -102,8 +103,8 @@ class Crop(Step):
         return crop(images, split.extras["boxes"])
 
 
-class Depth(Step):
-    """Distance instead of the picture."""
+class Depth(Transform):
+    """The depth map instead of the image."""
 
     needs = "depth"
     first = True
@@ -115,7 +116,7 @@ class Depth(Step):
         return split.extras["depth"].float() / 255
 
 
-class Edges(Step):
+class Edges(Transform):
     """Outlines (`edges`)."""
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
@@ -125,8 +126,8 @@ class Edges(Step):
         return edges(images)
 
 
-class _Half(Step):
-    """One half of the picture; a middle line belongs to neither."""
+class _Half(Transform):
+    """One half of the image; the middle line of an odd size belongs to neither half."""
 
     moves = True
     axis: ClassVar[int]
@@ -164,7 +165,7 @@ class Bottom(_Half):
     axis, end = 2, True
 
 
-VIEWS: dict[str, type[Step]] = {
+VIEWS: dict[str, type[Transform]] = {
     "identity": Identity,
     "luminance": Luminance,
     "chrominance": Chrominance,

@@ -1,4 +1,4 @@
-"""Pure functions from pictures to pictures, and the noise that belongs to a sample."""
+"""Pure functions from images to images, and noise that is always the same for a sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # linear sRGB to CIE XYZ with white D65 (IEC 61966-2-1); each row is divided by the white point.
-# Plain numbers, not a tensor: nothing has to be copied to a device in a training step.
+# Plain numbers instead of a tensor, so that no training step copies them to the device.
 TO_XYZ = (
     (0.4124564 / 0.95047, 0.3575761 / 0.95047, 0.1804375 / 0.95047),
     (0.2126729, 0.7151522, 0.0721750),
@@ -34,7 +34,7 @@ def _lab_curve(images: Tensor) -> Tensor:
 def luminance(images: Tensor) -> Tensor:
     """Return L*/100 of CIE Lab: (n, 3 or 1, H, W) sRGB in [0, 1] -> (n, 1, H, W) in [0, 1].
 
-    L* = 116 f(Y/Yn) − 16, f the cube root with its linear foot (CIE 15:2004)
+    L* = 116 f(Y/Yn) − 16, where f is the cube root, linear near 0 (CIE 15:2004)
     """
     return 1.16 * _lab_curve(images)[:, 1:2] - 0.16
 
@@ -42,7 +42,7 @@ def luminance(images: Tensor) -> Tensor:
 def chrominance(images: Tensor) -> Tensor:
     """Return a* and b* of CIE Lab: (n, 3, H, W) sRGB in [0, 1] -> (n, 2, H, W) about [0, 1].
 
-    a* = 500 (f(X/Xn) − f(Y/Yn)), b* = 200 (f(Y/Yn) − f(Z/Zn)); given as (a* + 128)/255 and
+    a* = 500 (f(X/Xn) − f(Y/Yn)), b* = 200 (f(Y/Yn) − f(Z/Zn)); returned are (a* + 128)/255 and
     (b* + 128)/255
     """
     x, y, z = _lab_curve(images).unbind(1)
@@ -58,22 +58,22 @@ def downsample(images: Tensor, factor: int, resize: bool = False) -> Tensor:
 
 
 def gaussian(ids: Tensor, count: int, key: int) -> Tensor:
-    """Return standard normal numbers that belong to samples, whatever batch they come in.
+    """Return standard normal numbers that depend on the sample and not on its batch.
 
     Number k of sample i is √(−2 ln u) cos(2π v), where the halves of a 64-bit hash of
     (key, i, k) give u and v: the finaliser of SplitMix64 (Steele, Lea and Flood 2014) applied
     to a counter, then Box and Muller.
 
     Args:
-        ids: (n,) int64 in 0 ... 2^31 − 1, the samples.
-        count: numbers a sample.
+        ids: (n,) int64 in 0 ... 2^31 − 1, of the samples.
+        count: how many numbers for each sample.
         key: 63-bit seed.
 
     Returns:
         (n, count) float32, on the device of `ids`.
     """
-    place = torch.arange(count, device=ids.device)
-    bits = ((ids[:, None] << 32) + place) * _signed(0x9E3779B97F4A7C15) + key
+    number = torch.arange(count, device=ids.device)
+    bits = ((ids[:, None] << 32) + number) * _signed(0x9E3779B97F4A7C15) + key
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ _shifted(bits, shift)) * _signed(factor)
     bits = bits ^ _shifted(bits, 31)
@@ -93,23 +93,23 @@ def _shifted(bits: Tensor, places: int) -> Tensor:
 
 
 def add_noise(images: Tensor, ids: Tensor, sigma: float, key: int) -> Tensor:
-    """Add N(0, sigma²) to every pixel; a sample always gets the same noise. Nothing is clipped."""
+    """Add N(0, sigma²) to every pixel, the same for a sample in every batch; no clipping."""
     return images + sigma * gaussian(ids, images[0].numel(), key).view_as(images)
 
 
 def crop(images: Tensor, boxes: Tensor) -> Tensor:
-    """Cut out each sample's box and stretch it to the size of the picture (bilinear).
+    """Cut out the box of each sample and stretch it to the size of the image (bilinear).
 
     out[y, x] = image at (top + (y + ½)/H · height of box, left + (x + ½)/W · width of box)
 
     Args:
         images: (n, C, H, W).
-        boxes: (n, 4) left, top, right, bottom in pixels; taken to be at least one pixel wide.
+        boxes: (n, 4) left, top, right, bottom in pixels; smaller sides count as one pixel.
     """
     height, width = images.shape[2:]
 
     def positions(low: Tensor, high: Tensor, size: int) -> Tensor:
-        """Return where (n, size) pixels are read on one axis, −1 ... 1 from end to end."""
+        """Return the source positions (n, size) on one axis, −1 ... 1 from end to end."""
         low = low.clamp_max(size - 1)
         steps = (torch.arange(size, device=boxes.device) + 0.5) / size
         return 2 * (low[:, None] + steps * (high - low).clamp_min(1)[:, None]) / size - 1
@@ -123,7 +123,7 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def edges(images: Tensor) -> Tensor:
-    """Return the length of the Sobel gradient of the gray picture, divided by 4: (n, 1, H, W).
+    """Return the length of the Sobel gradient of the gray image, divided by 4: (n, 1, H, W).
 
     Three channels are weighted as in Rec. 601 (0.299, 0.587, 0.114), others equally; the border
     is repeated.

@@ -1,9 +1,9 @@
-"""What of a sample a network sees: small named functions from a batch to pictures.
+"""A view: the transforms between a sample and the images that a network sees.
 
-A view is a list of steps in the settings, applied from left to right: ["luminance"], or
-[{"downsample": {"factor": 2}}, {"noise": {"sigma": 0.5}}]. Steps work on pictures in [0, 1] and
-may look at what else is known of a sample (depth, boxes). A new view is one function, one class
-of settings and one line in `VIEWS`.
+In the settings it is a list of transforms, applied from left to right: ["luminance"], or
+[{"downsample": {"factor": 2}}, {"noise": {"sigma": 0.5}}]. Transforms take images in [0, 1] and may
+use the extras of a sample (depth, boxes). A new transform is one function in
+`wcord.views.transforms`, and one class and one line of `VIEWS` in `wcord.views.steps`.
 """
 
 from __future__ import annotations
@@ -18,132 +18,109 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from wcord.data import Data, Split
-from wcord.views.steps import VIEWS, Identity, Step
-from wcord.views.transforms import (
-    add_noise,
-    chrominance,
-    crop,
-    downsample,
-    edges,
-    gaussian,
-    luminance,
-)
+from wcord.views.steps import VIEWS, Identity, Transform
 
-__all__ = [
-    "VIEWS",
-    "Step",
-    "View",
-    "add_noise",
-    "chrominance",
-    "crop",
-    "downsample",
-    "edges",
-    "gaussian",
-    "luminance",
-    "statistics",
-]
-
-SEEN = 10_000  # training samples that mean and deviation of a view are taken from
+MEASURED = 10_000  # at most, training samples of which mean and deviation are measured
 
 
 @dataclass(frozen=True)
 class View:
-    """Steps, applied from left to right: view(split, seed) -> pictures (n, C, H, W).
+    """Transforms, applied from left to right: view(split, seed) -> images (n, C, H, W).
 
     >>> View.parse(["luminance", {"downsample": {"factor": 4}}]).shape(3, 32, 32)
     (1, 8, 8)
     """
 
-    steps: tuple[Step, ...]
+    transforms: tuple[Transform, ...]
 
     @staticmethod
     def parse(settings: Sequence[str | Mapping[str, Any]]) -> View:
-        """Read a list of steps: a bare name, or one name with its settings.
+        """Read a list of transforms, each a name or {name: settings}.
 
         Raises:
-            ValueError: an unknown view (the nearest is named), an unknown or wrong setting, or
-                an order that means nothing.
+            ValueError: an unknown view (the nearest is named), an unknown or wrong setting, or an
+                order that makes no sense.
         """
         if isinstance(settings, str | Mapping):
             settings = [settings]
-        steps = tuple(_step(entry) for entry in settings)
-        names = [_name(step) for step in steps]
-        for place, step in enumerate(steps):
-            before = [name for name in names[:place] if name != "identity"]
-            if step.first and before:
+        transforms = tuple(_transform(entry) for entry in settings)
+        names = [_name(transform) for transform in transforms]
+        for index, transform in enumerate(transforms):
+            before = [name for name in names[:index] if name != "identity"]
+            if transform.first and before:
                 raise ValueError(
-                    f"the view {names[place]} does not look at what {before[-1]} made: put it first"
+                    f"the view {names[index]} does not use the image of {before[-1]}: put it first"
                 )
-            if step.needs == "boxes" and any(s.moves for s in steps[:place]):
+            if transform.needs == "boxes" and any(t.moves for t in transforms[:index]):
                 raise ValueError(
-                    f"the view {names[place]} needs boxes that fit the picture: put it before "
-                    "steps that cut or shrink it"
+                    f"the view {names[index]} needs boxes that fit the image: put it before views "
+                    "that cut or shrink it"
                 )
-        return View(steps)
+        return View(transforms)
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
-        """Return the shape of what the view makes of pictures of a shape.
+        """Return the shape of the view of an image.
 
         Raises:
-            ValueError: a step cannot take what it would be given.
+            ValueError: a transform does not fit the shape.
         """
-        for step in self.steps:
-            channels, height, width = step.shape(channels, height, width)
+        for transform in self.transforms:
+            channels, height, width = transform.shape(channels, height, width)
         if height < 1 or width < 1:
             raise ValueError("the view leaves no pixels")
         return channels, height, width
 
     def check(self, data: Data) -> None:
-        """Refuse a data set that lacks what the view needs, before anything trains.
+        """Check that a data set has all that the view needs.
 
         Raises:
-            ValueError: no boxes, no depth, gray pictures where colour is needed, or a size that
-                a step cannot divide.
+            ValueError: no boxes, no depth, gray images although colour is needed, or a size that a
+                transform cannot divide.
         """
         parts = (data.train, data.held_out, data.test)
-        for step in self.steps:
-            name = _name(step)
-            if step.needs in ("boxes", "depth"):
-                if any(step.needs not in part.extras for part in parts):
+        for transform in self.transforms:
+            name, needs = _name(transform), transform.needs
+            if needs in ("boxes", "depth"):
+                if any(needs not in part.extras for part in parts):
                     raise ValueError(
-                        f"the view {name} needs {step.needs}, which {data.name} does not have"
+                        f"the view {name} needs {needs}, which {data.name} does not have"
                     )
-            elif step.needs == "colour":
+            elif needs == "colour":
                 if data.shape[0] != 3:
                     raise ValueError(f"the view {name} needs colour, but {data.name} is gray")
                 gray = sum(int(p.extras["gray"].sum()) for p in parts if "gray" in p.extras)
                 if gray:
                     raise ValueError(
-                        f"the view {name} needs colour, but {gray} pictures of {data.name} are "
+                        f"the view {name} needs colour, but {gray} images of {data.name} are "
                         "gray: set data.drop_gray to true"
                     )
         self.shape(*data.shape)
 
     def __call__(self, split: Split, seed: int) -> Tensor:
-        """Return what the view makes of samples.
+        """Return the images of samples in this view.
 
         Args:
             split: n samples, augmented or not.
-            seed: keys what a step draws; a sample's draws do not depend on its batch.
+            seed: of the draws of transforms; the draws of a sample do not depend on its batch.
 
         Returns:
-            (n, C, H, W): uint8 as stored where nothing is changed, else float32, about [0, 1].
+            (n, C, H, W): the stored uint8 if nothing changes, else float32, about [0, 1].
         """
-        if all(isinstance(step, Identity) for step in self.steps):
+        if all(isinstance(transform, Identity) for transform in self.transforms):
             return split.images
         images = split.images.float() / 255
-        for step in self.steps:
-            images = step(images, split, seed)
+        for transform in self.transforms:
+            images = transform(images, split, seed)
         return images
 
 
 def statistics(view: View, data: Data, seed: int) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation (C,) float32 of each channel of the view.
+    """Return mean and standard deviation (C,) float32 of each channel of a view.
 
-    Of the training part only, not augmented, at most 10,000 samples evenly spread over it. A
+    They are measured on at most 10,000 training samples, evenly spread and not augmented. A
     constant channel gets the deviation 1/255.
     """
-    count = min(SEEN, len(data.train))
+    count = min(MEASURED, len(data.train))
     index = torch.linspace(0, len(data.train) - 1, count, dtype=torch.float64).long()
     index = index.to(data.train.images.device)
     total = square = torch.zeros((), dtype=torch.float64)
@@ -159,12 +136,12 @@ def statistics(view: View, data: Data, seed: int) -> tuple[Tensor, Tensor]:
     return mean.float(), std.float()
 
 
-def _name(step: Step) -> str:
-    return next(name for name, kind in VIEWS.items() if type(step) is kind)
+def _name(transform: Transform) -> str:
+    return next(name for name, kind in VIEWS.items() if type(transform) is kind)
 
 
-def _step(entry: Any) -> Step:
-    """Return one step from a name or from one name with its settings."""
+def _transform(entry: Any) -> Transform:
+    """Return the transform of a name or of {name: settings}."""
     name: Any = entry
     settings: Any = None
     if isinstance(entry, Mapping) and len(entry) == 1:
@@ -180,8 +157,8 @@ def _step(entry: Any) -> Step:
     try:
         return VIEWS[name](**(settings or {}))
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(["view", name, *map(str, fault["loc"])])
+        first = error.errors()[0]
+        key = ".".join(["view", name, *map(str, first["loc"])])
         known = ", ".join(VIEWS[name].model_fields) or "none"
-        hint = f" (settings: {known})" if fault["type"] == "extra_forbidden" else ""
-        raise ValueError(f"{place}: {fault['msg']}{hint}") from error
+        hint = f" (settings: {known})" if first["type"] == "extra_forbidden" else ""
+        raise ValueError(f"{key}: {first['msg']}{hint}") from error

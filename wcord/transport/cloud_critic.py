@@ -2,7 +2,7 @@
 
     W1(x, y) = sup over 1-Lipschitz g of E_x[g] - E_y[g]
 
-For the playground and the second notebook; training uses the critics of `wcord.critic`.
+The lab's playground and the second notebook compare them; training uses `wcord.critic`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from wcord.compute.seeds import generator, seed_of
 from wcord.critic import NonExpansive, group_sort
-from wcord.transport.dual import Certificate, certify, euclidean
+from wcord.transport.costs import euclidean
+from wcord.transport.dual import Certificate, certify
 from wcord.transport.validation import require_count, require_floats, require_positive
 
 CONSTRAINTS = (
@@ -27,12 +28,12 @@ CONSTRAINTS = (
     "spectral_groupsort",
     "orthogonal",
 )
-CLIP = 0.15  # largest weight under "clipping"
+CLIP = 0.15  # largest absolute weight under "clipping"
 PENALTY = 10.0  # factor of (|slope| - 1)^2 under "gradient_penalty"
 
 
 class GroupSort(nn.Module):
-    """Sort the units of each group: 1-Lipschitz, and gradients keep their norm (ReLU's do not).
+    """Sort the units of each group: 1-Lipschitz, and unlike ReLU it keeps the norm of gradients.
 
         y = sort of (x_1 ... x_k) within each group
 
@@ -62,7 +63,7 @@ class GroupSort(nn.Module):
 
 
 class SpectralLinear(nn.Module):
-    """x -> W x / ||W||_2 + c, the norm by power iteration in training and exactly otherwise.
+    """x -> W x / ||W||_2 + c, with the norm by power iteration in training, exact otherwise.
 
     Source: Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
     """
@@ -88,8 +89,8 @@ class SpectralLinear(nn.Module):
         return F.linear(x, self.weight / norm, self.bias)
 
 
-class _Ball(nn.Linear):
-    """x -> <w, x> with |w| <= 1: the best linear critic points from one mean to the other."""
+class _UnitBallLinear(nn.Linear):
+    """x -> <w, x> with |w| <= 1: the best w points from one mean to the other."""
 
     def __init__(self, columns: int) -> None:
         super().__init__(columns, 1, bias=False)
@@ -97,21 +98,21 @@ class _Ball(nn.Linear):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Bring w back into the ball."""
+        """Scale w to norm 1 if it is longer."""
         self.weight.div_(self.weight.norm().clamp_min(1))
 
 
 def _optimizer(constraint: str, network: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """Adam, but for the ball: there a plain step along the means' difference is the way."""
+    """Return Adam; for the linear critic SGD, whose steps follow the difference of the means."""
     if constraint == "linear":
         return torch.optim.SGD(network.parameters(), 100 * rate)
     return torch.optim.Adam(network.parameters(), rate, betas=(0.5, 0.9))
 
 
 def _network(constraint: str, dim: int, width: int) -> nn.Module:
-    """Return a critic of points (n, dim): two hidden layers, but for the linear one."""
+    """Return a critic of points (n, dim): <w, x> if linear, else a network with 2 hidden layers."""
     if constraint == "linear":
-        return _Ball(dim)
+        return _UnitBallLinear(dim)
     layer: Callable[[int, int], nn.Module] = nn.Linear
     if constraint in ("spectral_relu", "spectral_groupsort"):
         layer = SpectralLinear
@@ -133,12 +134,11 @@ def _biased_non_expansive(columns: int, rows: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class CriticFit:
-    """Where a critic of two clouds stands after `steps` steps.
+    """The evaluation of a critic of two clouds after `steps` steps.
 
-    scores_x (n,) and scores_y (m,): g at the points. raw: E_x[g] - E_y[g], the
-    Kantorovich-Rubinstein value as read off the critic; slope: its largest slope between a point
-    of x and one of y; bound: max(raw, 0) / slope, which never exceeds the exact W1. history: one
-    (step, Certificate) for every look.
+    scores_x (n,) and scores_y (m,): g at the points. raw: E_x[g] - E_y[g], the critic's estimate
+    of W1; slope: its largest slope between a point of x and one of y; bound: max(raw, 0) / slope,
+    never above the exact W1. history: (step, Certificate) of every evaluation so far.
     """
 
     steps: int
@@ -151,27 +151,27 @@ class CriticFit:
 
 
 class CloudCritic:
-    """A small critic of two clouds, trained as many steps at a time as one likes.
+    """A small critic of two clouds, trained by any number of steps at a time.
 
         maximise over g   E_x[g] - E_y[g]       g kept 1-Lipschitz by `constraint`
 
-    - "linear": <w, x>, |w| <= 1. Sees the difference of the means only.
+    - "linear": <w, x>, |w| <= 1. Depends on the difference of the means only.
     - "clipping": ReLU network, weights within +-0.15: some Lipschitz bound, but not 1.
-    - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: near 1, above
-      and below; it may start downhill (raw < 0) and take hundreds of steps to turn.
-    - "spectral_relu": ReLU network, ||W||_2 = 1: at most 1, mostly far less.
+    - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: slopes near 1,
+      above and below; raw may be negative for the first hundreds of steps.
+    - "spectral_relu": ReLU network, ||W||_2 = 1: slopes at most 1, mostly far less.
     - "spectral_groupsort": the same with sorted pairs, which keep gradient norms.
     - "orthogonal": sorted pairs, all singular values of W pushed to 1 (`NonExpansive`).
 
-    In float64, full batch; a pure function of clouds, constraint, seed and steps, however
-    the steps are divided into calls.
+    In float64 on all points. The result depends on clouds, constraint, seed and number of steps
+    only, not on how the steps are divided into calls.
 
     Args:
         x, y: clouds (n, d) and (m, d).
         constraint: one of `CONSTRAINTS`.
-        seed: of weights and of the penalty's draws.
+        seed: seed of the weights and of the random points of the penalty.
         width: hidden units.
-        rate: learning rate of Adam.
+        rate: learning rate of Adam; the linear critic uses 100 times it.
 
     Raises:
         ValueError: clouds that do not fit together or hold NaN, an unknown constraint.
@@ -220,7 +220,7 @@ class CloudCritic:
         self._distances = euclidean(self.x, self.y).numpy()
 
     def step(self, count: int = 1) -> CloudCritic:
-        """Make `count` steps and return the critic itself."""
+        """Train for `count` steps and return the critic itself."""
         require_count("count", count)
         self.network.train()
         for _ in range(count):
@@ -242,30 +242,32 @@ class CloudCritic:
             return self.network(points.double().cpu()).squeeze(-1)
 
     def fit(self) -> CriticFit:
-        """Look at the critic as it stands, and remember the look in `history`."""
+        """Evaluate the critic and add the result to `history`."""
         scores = self.scores(self._points)
-        at_x, at_y = scores[: len(self.x)], scores[len(self.x) :]
-        found = certify(at_x.numpy(), at_y.numpy(), self._distances)
+        scores_x, scores_y = scores[: len(self.x)], scores[len(self.x) :]
+        proof = certify(scores_x.numpy(), scores_y.numpy(), self._distances)
         if not self.history or self.history[-1][0] != self.steps:
-            self.history.append((self.steps, found))
+            self.history.append((self.steps, proof))
+        history = tuple(self.history)
         return CriticFit(
-            self.steps, at_x, at_y, found.raw, found.slope, found.bound, tuple(self.history)
+            self.steps, scores_x, scores_y, proof.raw, proof.slope, proof.bound, history
         )
 
     def _penalty(self) -> Tensor:
-        """E (|grad g| - 1)^2 at random points between the clouds."""
+        """Return E (|grad g| - 1)^2 at random points between the clouds."""
         draw = generator(self.seed, "cloud-penalty", self.steps)
         count = max(len(self.x), len(self.y))
-        here = self.x[torch.randint(len(self.x), (count,), generator=draw)]
-        there = self.y[torch.randint(len(self.y), (count,), generator=draw)]
+        x = self.x[torch.randint(len(self.x), (count,), generator=draw)]
+        y = self.y[torch.randint(len(self.y), (count,), generator=draw)]
         share = torch.rand(count, 1, generator=draw, dtype=torch.float64)
-        between = torch.lerp(here, there, share).requires_grad_(True)
+        between = torch.lerp(x, y, share).requires_grad_(True)
         (gradient,) = torch.autograd.grad(self.network(between).sum(), between, create_graph=True)
         return (gradient.norm(dim=1) - 1).square().mean()
 
     @torch.no_grad()
     def _project(self) -> None:
-        if isinstance(self.network, _Ball):
+        """Project the weights onto the set that "linear" or "clipping" allows."""
+        if isinstance(self.network, _UnitBallLinear):
             self.network.project()
         elif self.constraint == "clipping":
             for weight in self.network.parameters():
@@ -284,15 +286,15 @@ def fit_critic(
     width: int = 64,
     rate: float = 3e-3,
 ) -> CriticFit:
-    """Train a `CloudCritic` and return where it ends.
+    """Train a `CloudCritic` and return its last evaluation.
 
         raw = E_x[g] - E_y[g]  over g that `constraint` allows,   bound = max(raw, 0) / slope <= W1
 
     Args:
         x, y, constraint, seed, width, rate: as in `CloudCritic`.
-        steps: how many steps.
-        every: steps between two looks, which make up the history.
-        callback: called with the `CriticFit` of every look.
+        steps: number of training steps.
+        every: steps between two evaluations.
+        callback: called with the `CriticFit` of every evaluation.
 
     Returns:
         `CriticFit` after the last step.
@@ -308,56 +310,3 @@ def fit_critic(
         if callback is not None:
             callback(fit)
     return fit
-
-
-# ----------------------------------------------------------------------------------- clouds
-
-
-def _shift(count: int, draw: torch.Generator, dim: int) -> tuple[Tensor, Tensor]:
-    offset = torch.eye(dim)[0] * 2
-    return _normal(count, dim, draw), _normal(count, dim, draw) + offset
-
-
-def _rings(count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    def ring(radius: float) -> Tensor:
-        angle = 2 * torch.pi * torch.rand(count, generator=draw)
-        return radius * torch.stack((angle.cos(), angle.sin()), 1) + 0.1 * _normal(count, 2, draw)
-
-    return ring(1.0), ring(2.0)
-
-
-def _modes(count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    def at(heights: tuple[float, ...], place: float) -> Tensor:
-        centres = torch.tensor([[place, height] for height in heights])
-        chosen = centres[torch.arange(count) % len(heights)]  # modes of equal weight
-        return chosen + 0.1 * _normal(count, 2, draw)
-
-    return at((-1.4, -0.6, 0.6, 1.4), -1.0), at((-1.0, 1.0), 1.0)
-
-
-def _normal(count: int, dim: int, draw: torch.Generator) -> Tensor:
-    return torch.randn(count, dim, generator=draw)
-
-
-CLOUDS: dict[str, Callable[[int, torch.Generator], tuple[Tensor, Tensor]]] = {
-    "1-D shift": lambda count, draw: _shift(count, draw, 1),
-    "2-D shift": lambda count, draw: _shift(count, draw, 2),
-    "ring → larger ring": _rings,
-    "4 modes → 2": _modes,
-    "16-D, same distribution": lambda count, draw: (
-        _normal(count, 16, draw),
-        _normal(count, 16, draw),
-    ),
-}
-
-
-def clouds(name: str, count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return two clouds (count, d) to try critics on: one of `CLOUDS`.
-
-    Raises:
-        ValueError: an unknown name, fewer than one point.
-    """
-    if name not in CLOUDS:
-        raise ValueError(f"clouds must be one of {', '.join(CLOUDS)}; not {name!r}")
-    require_count("count", count)
-    return CLOUDS[name](count, generator(seed, "clouds"))
