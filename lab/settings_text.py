@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from wcord.settings.schema import as_yaml
+from wcord.settings.settings_file import as_yaml
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment

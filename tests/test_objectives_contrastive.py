@@ -20,7 +20,7 @@ from wcord.critic import DotCritic
 from wcord.models import Output
 from wcord.objectives import TERMS
 from wcord.objectives.contrastive import Contrastive
-from wcord.objectives.dual_forms import Scores, difference, infonce, nce, wasserstein
+from wcord.objectives.critic_losses import Scores, difference, infonce, nce, wasserstein
 from wcord.objectives.negatives import NegativeSampler, NegativeSet
 from wcord.objectives.normalising_constant import Normaliser
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes

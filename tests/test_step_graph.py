@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_speed import FREE, networks, settings_of
+from test_accelerate import FREE, networks, settings_of
 from torch import Tensor, nn
 
 import wcord

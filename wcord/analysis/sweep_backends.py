@@ -12,6 +12,7 @@ from typing import Any
 from wcord.analysis.sweep_cells import Cell
 from wcord.analysis.sweep_runs import CurrentInputs, run_or_resume
 from wcord.data import data_root
+from wcord.errors import first_line
 from wcord.runs import runs_folder
 from wcord.settings.experiment import parse
 from wcord.settings.messages import SettingsError
@@ -32,7 +33,7 @@ def run_cell(settings: str, path: str, inputs: CurrentInputs | None = None) -> O
     try:
         run = run_or_resume(parse(json.loads(settings)), Path(path), False, inputs)
     except (ValueError, RuntimeError, OSError) as error:
-        return {"run": path, "summary": None, "error": _first_line(error)}
+        return {"run": path, "summary": None, "error": first_line(error)}
     status = run.status
     stopped = "stopped" if status.state == "stopped" else None
     return {"run": path, "summary": run.summary, "error": status.error or stopped}
@@ -95,7 +96,7 @@ def run_on_ray(cells: Sequence[Cell], folder: Path, progress: bool) -> list[Outc
             outcome = ray.get(job)
         except ray.exceptions.RayError as error:  # a worker died: the next sweep resumes its run
             path = str(folder / cell.name)
-            outcome = {"run": path, "summary": None, "error": _first_line(error)}
+            outcome = {"run": path, "summary": None, "error": first_line(error)}
         outcomes[indices[job]] = outcome
         if progress:
             _print_progress(len(outcomes), len(cells), cell, outcome)
@@ -114,7 +115,7 @@ def _connected_ray() -> Any:
         try:
             ray.init(include_dashboard=False, log_to_driver=False)
         except Exception as error:  # Ray has no narrower exception for its timeout
-            raise RuntimeError(f"no Ray cluster comes up here: {_first_line(error)}") from error
+            raise RuntimeError(f"no Ray cluster comes up here: {first_line(error)}") from error
     return ray
 
 
@@ -125,10 +126,6 @@ def _run_in_worker(
     os.environ.update(environment)
     sys.path += [folder for folder in folders if folder not in sys.path]
     return run_cell(settings, path)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0]
 
 
 def _print_progress(done: int, count: int, cell: Cell, outcome: Outcome) -> None:

@@ -19,10 +19,10 @@ from wcord.data.arrays import from_arrays
 from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
 from wcord.data.contents import Contents, first_images
 from wcord.data.dataset import Data
-from wcord.data.epochs import Epochs
 from wcord.data.labels import LabelMap
 from wcord.data.loading import load, load_arrays
 from wcord.data.paths import data_root
+from wcord.data.sampler import Sampler
 from wcord.data.settings import DataSettings
 from wcord.data.sources import SOURCES
 from wcord.data.split import Split, channel_statistics, labelled_part, order
@@ -32,8 +32,8 @@ __all__ = [
     "Contents",
     "Data",
     "DataSettings",
-    "Epochs",
     "LabelMap",
+    "Sampler",
     "Split",
     "augment",
     "augment_split",

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from wcord.data.contents import Notes
-from wcord.data.conversion import samples, to_numpy
 from wcord.data.image_files import check_levels, scaling, to_8_bit, white_level
 from wcord.data.raw import Raw, part_of
 from wcord.data.scene_labels import room_labels
 from wcord.data.split import Split
+from wcord.data.to_numpy import samples, to_numpy
 
 ALIASES = {"x": "images", "y": "labels"}
 KINDS = ("images", "labels", "boxes", "depth", "gray", "segments")

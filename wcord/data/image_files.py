@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
+from wcord.errors import first_line
+
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's modes of more than 8 bits
 DEPTHS = (8, 10, 12, 14, 16)  # bits of a gray level
 ORIENTATION, PHOTOMETRIC = 274, 262  # tags of EXIF and TIFF
@@ -179,7 +181,7 @@ def _reason(error: Exception, path: Path) -> str:
         return "not an image that Pillow can read"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = first_line(error)
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be opened: {error.strerror.lower()}"
     return f"damaged, or a format that Pillow does not decode: {text}"

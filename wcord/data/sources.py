@@ -19,6 +19,7 @@ from wcord.data.folder import read_folder
 from wcord.data.paths import data_root, locate
 from wcord.data.raw import Raw
 from wcord.data.split import Split, order
+from wcord.errors import first_line
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def cifar(name: str, options: ReadOptions) -> Raw:
         else:
             parts = [dataset(root, train=train) for train in (True, False)]
     except (RuntimeError, OSError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise ValueError(f"{name} cannot be read from {root}: {advice} ({reason})") from error
     train, test = (
         Split(
@@ -89,7 +90,7 @@ def npz(path: str, options: ReadOptions) -> Raw:
         with archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "pickle" in reason:  # numpy takes every unknown file for a pickle
             reason = "it is no such file, or holds Python objects"
         raise ValueError(f"{file} cannot be read as an .npz file of plain arrays: {reason}") from (

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from wcord.errors import first_line
+
 Layers = TypeVar("Layers", bound=nn.Module)
 SHARED = type | FunctionType | BuiltinFunctionType | ModuleType  # all copies use the same object
 
@@ -32,7 +34,7 @@ def copy_module(module: Layers) -> Layers:
     try:
         return deepcopy(module, memo_without_graphs(module))
     except Exception as error:  # attributes of a user's module may raise any error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"{type(module).__name__} cannot be copied: {reason}") from error
 
 

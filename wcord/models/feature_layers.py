@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from wcord.errors import first_line
 from wcord.models.deepcopy import copy_module
 from wcord.models.logits import logits_of
 
@@ -107,7 +108,7 @@ def _trace(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
             output = copy(noise.to(like.device, like.dtype))
     except Exception as error:  # a user's module may raise any error
         size, dtype = "×".join(map(str, shape)), str(like.dtype).removeprefix("torch.")
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(
             f"{kind} cannot take images of {size} (channels×height×width; tried with two {dtype} "
             f"images): {reason}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from wcord.errors import first_line
 from wcord.models.deepcopy import copy_module
 from wcord.models.feature_layers import Shape
 from wcord.models.network import Network, unwrapped
@@ -84,7 +85,7 @@ def _run(network: Network, shape: Shape, training: bool) -> Output:
         if first.dtype != torch.float32:
             reason = f"its weights are {first.dtype}, so give module.float()"
         else:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
         mode = "training" if training else "evaluation"
         size = "×".join(map(str, shape))
         raise ValueError(

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from wcord.errors import first_line
 from wcord.models.network import unwrapped
 
 # keys of a checkpoint that may hold the state dict
@@ -50,7 +51,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         module.load_state_dict(state)
     except Exception as error:  # a module may have its own way to load
-        raise ValueError(f"{path} does not fit {type(module).__name__}: {_line(error)}") from error
+        raise ValueError(
+            f"{path} does not fit {type(module).__name__}: {first_line(error)}"
+        ) from error
 
 
 def fingerprint(path: Path) -> str:
@@ -144,7 +147,7 @@ def _unpacked(path: Path, unpack: Callable[[BinaryIO], Any]) -> Any:
                 "because it could run code: save the tensors only, by "
                 "torch.save(module.state_dict(), path)"
             ) from error
-        raise ValueError(f"{path} is damaged or cut off: {_line(error)}") from error
+        raise ValueError(f"{path} is damaged or cut off: {first_line(error)}") from error
 
 
 def _state(content: Any) -> dict[str, Any] | None:
@@ -187,7 +190,3 @@ def _listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

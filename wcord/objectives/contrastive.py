@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wcord.bank import FeatureBank
 from wcord.critic import Critic, DotCritic
 from wcord.models.output import Output
-from wcord.objectives.dual_forms import FORMS, Scores, difference
+from wcord.objectives.critic_losses import FORMS, Scores, difference
 from wcord.objectives.negatives import NegativeSampler, NegativeSet
 from wcord.objectives.normalising_constant import Normaliser
 from wcord.objectives.term import Batch, FirstPass, Shapes, Term

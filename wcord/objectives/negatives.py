@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.compute.distributions import Integers
-from wcord.objectives.dual_forms import Scores
+from wcord.objectives.critic_losses import Scores
 from wcord.objectives.term import Batch
 
 BITS = 40  # uniform numbers in [0, 1) are integers over 2^40: exact on every device

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wcord.objectives.dual_forms import Scores
+from wcord.objectives.critic_losses import Scores
 
 
 class Normaliser(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wcord.objectives.attention import AT
+from wcord.objectives.attention_transfer import AT
 from wcord.objectives.crd import CRD
 from wcord.objectives.cross_entropy import CrossEntropy
 from wcord.objectives.dist import DIST

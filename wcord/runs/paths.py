@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from wcord.settings.schema import check_run_name
+from wcord.settings.settings_file import check_run_name
 
 
 def runs_folder() -> Path:

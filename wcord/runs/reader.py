@@ -17,7 +17,7 @@ from wcord.runs.records import CONTROL, read_record
 from wcord.runs.snapshot import Snapshot
 from wcord.runs.status import Status, read_status
 from wcord.runs.storage import numbered, read_json
-from wcord.settings.schema import read_settings
+from wcord.settings.settings_file import read_settings
 
 if TYPE_CHECKING:
     from torch import nn

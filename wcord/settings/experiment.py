@@ -17,7 +17,6 @@ from wcord.objectives.term import TermSettings
 from wcord.settings.changes import plain_value, set_dotted
 from wcord.settings.messages import SettingsError, first_error, nearest
 from wcord.settings.plugins import import_plugins
-from wcord.settings.schema import SCHEMA_VERSION, as_yaml, check_run_name
 from wcord.settings.sections import (
     SAME,
     LinearProbeSettings,
@@ -28,6 +27,7 @@ from wcord.settings.sections import (
     StudentSettings,
     TeacherSettings,
 )
+from wcord.settings.settings_file import SCHEMA_VERSION, as_yaml, check_run_name
 
 
 class Experiment(Settings):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wcord.settings.experiment import Experiment, parse
 from wcord.settings.messages import SettingsError, nearest
-from wcord.settings.schema import read_settings
+from wcord.settings.settings_file import read_settings
 
 PRESETS = Path(__file__).parent / "presets"
 

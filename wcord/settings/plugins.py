@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from wcord.errors import first_line
 from wcord.objectives import TERMS
 from wcord.settings.messages import SettingsError
 
@@ -30,7 +31,7 @@ def import_plugins(names: Iterable[str]) -> None:
                 raise ModuleNotFoundError(f"there is no module {root}")
             importlib.import_module(name)
         except Exception as error:  # the code of a plugin may raise anything
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ValueError(
                 f"{name} cannot be imported ({reason}): put {root}.py into the working directory "
                 "or add its folder to PYTHONPATH"
@@ -71,9 +72,9 @@ def plugin_folders(plugins: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def search_path(settings: Mapping[str, list[str]]) -> dict[str, str]:
-    """Return the PYTHONPATH with which a new process finds the plugins of plain settings."""
-    folders = plugin_folders(settings.get("plugins", []))
+def search_path(plugins: Iterable[str]) -> dict[str, str]:
+    """Return the PYTHONPATH with which a new process finds the plugins; {} without any."""
+    folders = plugin_folders(plugins)
     if not folders:
         return {}
     before = os.environ.get("PYTHONPATH")

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wcord.errors import first_line
 from wcord.models import Network, Output
 
 Forward = Callable[[Tensor], Output]
@@ -58,7 +59,7 @@ def faster_forward(
         else:
             forward = _capture(network, images, half)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         print_once(f"speed {speed!r} is not available here, plain steps are taken: {reason:.200}")
         forward = None
     network.load_state_dict(state)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from wcord.compute import ranks
+from wcord.errors import first_line
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 
@@ -34,7 +35,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(cuda if name == "cuda" else name)
         torch.zeros(1, device=device).item()  # fails on a device that holds no numbers, as meta
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise SettingsError(f"device {name!r} cannot be used here: {reason}") from error
     return device
 

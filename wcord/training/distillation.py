@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from wcord.compute import ranks
+from wcord.errors import first_line
 from wcord.runs import Run, is_locked
 from wcord.runs.paths import new_run_path
 from wcord.runs.storage import StorageError, write_json
@@ -140,7 +141,7 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
     except (Interrupted, ranks.FirstRankEnded):
         writer.write_status(now=True, state="stopped")
     except BaseException as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        line = first_line(error)
         with suppress(StorageError):
             writer.write_status(now=True, state="failed", error=line)
         raise

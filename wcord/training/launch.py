@@ -40,7 +40,12 @@ def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None 
 
 
 def relaunch(run: Run) -> Run:
-    """Start a detached process that goes on with a run (see `wcord.resume`); return at once."""
+    """Start a detached process that goes on with a run (see `wcord.resume`); return at once.
+
+    Raises:
+        ValueError: settings that cannot be read, or a plugin that cannot be imported.
+    """
+    plugins = run.settings.plugins  # refuses settings that the new process could not read
     run.clear_requests()
     _write_starting(run, os.getpid())
     with open(run.path / "log.txt", "ab") as log:
@@ -50,7 +55,7 @@ def relaunch(run: Run) -> Run:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | search_path(run.plain_settings),
+            env=os.environ | search_path(plugins),
         )
     if run.status.pid == os.getpid():  # else the new process has written its own status already
         _write_starting(run, process.pid)
@@ -68,6 +73,4 @@ def _write_starting(run: Run, pid: int) -> None:
         host=socket.gethostname(),
         heartbeat=time.time(),
     )
-    entries = dataclasses.asdict(status)
-    del entries["alive"]
-    write_json(run.path / "status.json", entries)
+    write_json(run.path / "status.json", status.entries())

@@ -135,7 +135,7 @@ class Training:
 
     @property
     def epoch(self) -> float:
-        """Epochs done, with a fraction."""
+        """Sampler done, with a fraction."""
         return self.step / self.task.epoch_steps
 
     def position(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from wcord.compute.distributions import Distribution
 from wcord.compute.memory_format import send
 from wcord.compute.seeds import forbid_drawing, generator
+from wcord.errors import first_line
 from wcord.objectives.term import Draws
 from wcord.training.accelerate import print_once
 from wcord.training.graph_capture import CaptureError, InputBlock, capture
@@ -276,5 +277,5 @@ class Stepper:
         try:
             self.graph = StepGraph(self.step, number)
         except Exception as error:  # a capture may raise anything; plain steps always work
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             print_once(f"plain steps are taken, as the step is not one CUDA graph: {reason:.300}")

@@ -18,7 +18,7 @@ from wcord.compute import ranks
 from wcord.compute.distributions import WrongPairs
 from wcord.compute.memory_format import channels_last, send
 from wcord.compute.seeds import generator
-from wcord.data import Data, Epochs, Split
+from wcord.data import Data, Sampler, Split
 from wcord.models import Network, Output
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, FirstPassBatch, Shapes
@@ -93,11 +93,11 @@ class Task:
             images = channels_last(teacher_input.images_of(data.train.take(some)))
             self._teacher_in_training = cast_weights(self.teacher, images)
         self._forward: Forward | None = None
-        self._epochs = Epochs(
+        self._sampler = Sampler(
             experiment.seed, "order", len(data.train), experiment.batch, experiment.data,
             self.labels.device,
         )  # fmt: skip
-        self.rows, self.unaugmented = self._epochs.rows, self._epochs.unaugmented
+        self.rows, self.unaugmented = self._sampler.rows, self._sampler.unaugmented
         size_in_bytes = len(data.train) * 4 * math.prod(student_input.shape)
         keep = self.unaugmented and size_in_bytes <= KEPT_IN_MEMORY
         self._images = student_input.all_images(data.train) if keep else None
@@ -113,7 +113,7 @@ class Task:
     @property
     def epoch_steps(self) -> int:
         """Steps of an epoch; an incomplete last batch is left out."""
-        return self._epochs.steps
+        return self._sampler.steps
 
     @property
     def total(self) -> int:
@@ -147,7 +147,7 @@ class Task:
         own = ranks.own_rows(batch.index)  # all rows, unless there are other ranks
         if self._images is not None and not self.maps:
             return None, channels_last(self._images[own])
-        split = self._epochs.moved(self.data.train.take(own), own)
+        split = self._sampler.augmented(self.data.train.take(own), own)
         images = channels_last(self.student_input.images_of(split))
         teacher_takes_split = self.needs_teacher and (self.maps or not self.unaugmented)
         return (split if teacher_takes_split else None), images

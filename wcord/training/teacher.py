@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 from wcord.compute.memory_format import channels_last, to_device
 from wcord.compute.seeds import seed_of
-from wcord.data import Data, Epochs
+from wcord.data import Data, Sampler
 from wcord.data.paths import locate
 from wcord.models import Network, build
 from wcord.models.weights import load_weights
 from wcord.runs import runs_folder
-from wcord.runs.storage import write_bytes
+from wcord.runs.storage import safetensors_metadata, write_bytes
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.training.graph_capture import has_dropout
@@ -92,15 +92,8 @@ def obtain(
         write_bytes(copy, _cached(_digest(experiment, data, seed), trained))
     content = copy.read_bytes()
     network.load_state_dict(load(content))
-    return network, _history(content)
-
-
-def _history(content: bytes) -> History:
-    """Return the history in the header of a safetensors file, which `load` does not return."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    history = json.loads(header["__metadata__"]["history"])
-    return [(step, epoch, values) for step, epoch, values in history]
+    history = json.loads(safetensors_metadata(content)["history"])
+    return network, [(step, epoch, values) for step, epoch, values in history]
 
 
 def _cached(digest: str, trained: Callable[[], bytes]) -> bytes:
@@ -175,13 +168,13 @@ class TeacherStep:
         self.parts = ("teacher",)
         self.labels = teacher_input.labels(data.train.labels)
         self.device = self.labels.device
-        self._epochs = Epochs(
+        self._sampler = Sampler(
             seed, "teacher-order", len(data.train), experiment.batch, experiment.data, self.device
         )
-        self.rows, self.epoch_steps = self._epochs.rows, self._epochs.steps
+        self.rows, self.epoch_steps = self._sampler.rows, self._sampler.steps
         self.optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
         # of all samples, where they are not augmented
-        self._images = teacher_input.all_images(data.train) if self._epochs.unaugmented else None
+        self._images = teacher_input.all_images(data.train) if self._sampler.unaugmented else None
         self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of an epoch's steps
 
     @property
@@ -218,7 +211,7 @@ class TeacherStep:
     def _images_of(self, index: Tensor) -> Tensor:
         if self._images is not None:
             return self._images[index]
-        split = self._epochs.moved(self.data.train.take(index), index)
+        split = self._sampler.augmented(self.data.train.take(index), index)
         return self.teacher_input.images_of(split)
 
     def changed_tensors(self) -> dict[str, Tensor]:

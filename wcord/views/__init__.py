@@ -1,7 +1,6 @@
 """Views: which part of a sample a network sees, and how its images are normalised."""
 
-from wcord.views.steps import VIEWS, Transform
-from wcord.views.transforms import (
+from wcord.views.functional import (
     add_noise,
     chrominance,
     crop,
@@ -10,6 +9,7 @@ from wcord.views.transforms import (
     gaussian,
     luminance,
 )
+from wcord.views.transforms import VIEWS, Transform
 from wcord.views.view import View, statistics
 
 __all__ = [

@@ -3,7 +3,7 @@
 In the settings it is a list of transforms, applied from left to right: ["luminance"], or
 [{"downsample": {"factor": 2}}, {"noise": {"sigma": 0.5}}]. Transforms take images in [0, 1] and may
 use the extras of a sample (depth, boxes). A new transform is one function in
-`wcord.views.transforms`, and one class and one line of `VIEWS` in `wcord.views.steps`.
+`wcord.views.functional`, and one class and one line of `VIEWS` in `wcord.views.transforms`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from wcord.data import Data, Split
-from wcord.views.steps import VIEWS, Identity, Transform
+from wcord.views.transforms import VIEWS, Identity, Transform
 
 MEASURED = 10_000  # at most, training samples of which mean and deviation are measured
 

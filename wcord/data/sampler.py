@@ -12,7 +12,7 @@ from wcord.data.settings import DataSettings
 from wcord.data.split import Split
 
 
-class Epochs:
+class Sampler:
     """The order of the samples in every epoch, and their crops and flips.
 
     An incomplete last batch is dropped. The draws of each epoch are copied to the same device
@@ -51,7 +51,7 @@ class Epochs:
             self._draw(epoch)
         return self._order[index * self.batch : (index + 1) * self.batch]
 
-    def moved(self, split: Split, index: Tensor) -> Split:
+    def augmented(self, split: Split, index: Tensor) -> Split:
         """Return samples with the crops and flips of this epoch.
 
         Args:

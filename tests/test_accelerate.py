@@ -75,7 +75,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         )
         patch.setattr("wcord.objectives.term.send", send)
         patch.setattr("wcord.training.task.send", send)
-        patch.setattr("wcord.data.epochs.send", send)
+        patch.setattr("wcord.data.sampler.send", send)
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         channels = torch.zeros(1), torch.ones(1)
         patch.setattr(network_input, "mean_and_deviation", lambda *_: channels)
