@@ -63,7 +63,7 @@ def read(experiment: Experiment) -> tuple[dict[str, Any], bytes]:
         ValueError: the data cannot be read, in one line.
     """
     from wcord.data import load
-    from wcord.runs.provenance import image_row
+    from wcord.runs.data_provenance import image_row
 
     data = load(experiment.data, experiment.seed, experiment.student.labels)
     return data.contents.plain(), image_row(data)

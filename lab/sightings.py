@@ -33,8 +33,8 @@ def read(run: Run, snapshot: Snapshot) -> Sightings:
     """
     import torch
 
-    from wcord.runs import provenance
-    from wcord.training.network_input import NetworkInput
+    from wcord.runs import data_provenance
+    from wcord.training.inputs import NetworkInput
     from wcord.training.prepare import read_data
 
     experiment, record = run.settings, run.data or {}
@@ -45,7 +45,7 @@ def read(run: Run, snapshot: Snapshot) -> Sightings:
     then = {
         name: value for name, value in record.get("inputs", {}).items() if name in data.fingerprints
     }
-    if record and provenance.differences(then, data.fingerprints):
+    if record and data_provenance.differences(then, data.fingerprints):
         raise ValueError(f"the data are not those that {run.name} was made from")
     index = torch.from_numpy(snapshot.index)
     if int(index.max()) >= len(data.held_out):

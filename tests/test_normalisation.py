@@ -21,7 +21,7 @@ from torch.nn import functional as F
 import wcord
 from wcord.data import load_arrays
 from wcord.settings.sections import NetworkSettings
-from wcord.training.network_input import NetworkInput
+from wcord.training.inputs import NetworkInput
 from wcord.training.teacher_checks import TeacherWarning
 
 NUMBER = st.floats(-2, 2)

@@ -20,7 +20,7 @@ from torch.nn.utils import parametrizations, prune
 
 import wcord
 from wcord.models import Network, build
-from wcord.models.deepcopy import copy_module
+from wcord.models.copy_module import copy_module
 from wcord.models.user_modules import wrap_user_module
 from wcord.training.evaluation import outputs
 

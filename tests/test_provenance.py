@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 import wcord
 from wcord.analysis.report import report
+from wcord.analysis.sweep_runs import current_inputs
 from wcord.data import load_arrays
-from wcord.runs import provenance
+from wcord.runs import data_provenance
 from wcord.runs.writer import FileWriter, create
-from wcord.training.inputs import current_inputs
 from wcord.training.loop import Training
 from wcord.training.prepare import Overrides, prepare
 
@@ -106,7 +106,7 @@ def test_a_checkpoint_knows_its_data_without_the_record(
     file: Path, short: wcord.Experiment, tmp_path: Path
 ) -> None:
     run = begun(short, tmp_path / "runs" / "r")
-    (run.path / provenance.RECORD).unlink()
+    (run.path / data_provenance.RECORD).unlink()
     np.savez(file, **(squares() | {"labels_train": squares()["labels_train"][::-1]}))
     with pytest.raises(ValueError, match="made from other data"):
         wcord.resume(run.path, progress=False)
@@ -121,11 +121,11 @@ def test_a_teachers_weight_file_and_probed_data_belong_to_the_run(
     np.savez(other, **squares(20))  # type: ignore[arg-type]
     experiment = short.replace({"teacher.weights": str(weights), "linear_probe": [f"npz:{other}"]})
     before = current_inputs(experiment)
-    assert provenance.differences(before, current_inputs(experiment)) == []
+    assert data_provenance.differences(before, current_inputs(experiment)) == []
     save_file({k: v + 0.01 for k, v in load_file(weights).items()}, weights)
-    assert provenance.differences(before, current_inputs(experiment)) == ["teacher.weights"]
+    assert data_provenance.differences(before, current_inputs(experiment)) == ["teacher.weights"]
     np.savez(other, **squares(10))  # type: ignore[arg-type]
-    found = provenance.differences(before, current_inputs(experiment))
+    found = data_provenance.differences(before, current_inputs(experiment))
     assert found[0] == "teacher.weights" and all(str(other) in name for name in found[1:])
     assert any("48 of 1×8×8 then, 24 of 1×8×8 now" in name for name in found)
     weights.unlink()
@@ -190,7 +190,7 @@ def test_a_refused_resume_changes_nothing_that_resuming_needs(
     """Also without the record, which must not be written again from the wrong data."""
     run = begun(short, tmp_path / "runs" / "r")
     before, first = run.status, file.read_bytes()
-    (run.path / provenance.RECORD).unlink()
+    (run.path / data_provenance.RECORD).unlink()
     np.savez(file, **(squares() | {"labels_train": squares()["labels_train"][::-1]}))
     for _ in range(2):
         with pytest.raises(ValueError, match="made from other data"):
@@ -205,7 +205,7 @@ def test_objects_in_memory_are_known_without_the_record(
 ) -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.Linear(8, 3))
     run = wcord.distill(short, tmp_path / "runs" / "r", progress=False, teacher=module)
-    for name in ("summary.json", provenance.RECORD):
+    for name in ("summary.json", data_provenance.RECORD):
         (run.path / name).unlink()
     with pytest.raises(ValueError, match="made from other data"):
         wcord.resume(run.path, progress=False)
@@ -237,7 +237,7 @@ def test_a_sweep_knows_its_data_without_the_records(
         return table["test_accuracy"].tolist(), [r.path for r in wcord.list_runs(tmp_path / "s")]
 
     first, (path,) = go()
-    (path / provenance.RECORD).unlink()
+    (path / data_provenance.RECORD).unlink()
     heartbeat = wcord.Run(path).status["heartbeat"]
     content = file.read_bytes()
     shuffled = np.random.default_rng(1).permutation(squares()["labels_train"])

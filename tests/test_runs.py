@@ -197,7 +197,7 @@ def test_a_run_that_ends_while_it_is_read_is_not_interrupted(
         writer.close()
         return is_locked(path)
 
-    monkeypatch.setattr("wcord.runs.status.is_locked", end)
+    monkeypatch.setattr("wcord.runs.read_status.is_locked", end)
     assert run.status.phase == "finished"
 
 

@@ -15,19 +15,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_accelerate import FREE, networks, settings_of
+from test_faster_networks import FREE, networks, settings_of
 from torch import Tensor, nn
 
 import wcord
 from wcord.compute.distributions import Permutation, WrongPairs
 from wcord.compute.memory_format import to_device
 from wcord.compute.seeds import forbid_drawing, generator
-from wcord.training import accelerate, loop, step_graph
+from wcord.training import faster_networks, loop, step_graph
 from wcord.training import teacher as teachers
 from wcord.training.arms_step import ArmsStep
-from wcord.training.graph_capture import AHEAD, CaptureError, InputBlock
-from wcord.training.inputs import network_inputs, read_data
-from wcord.training.network_input import NetworkInput
+from wcord.training.cuda_graph import AHEAD, CaptureError, InputBlock
+from wcord.training.inputs import NetworkInput, network_inputs, read_data
 from wcord.training.prepare import build_arms, needs_maps
 from wcord.training.step_graph import StepArguments, StepGraph, Stepper, gaps
 from wcord.training.task import Task
@@ -117,7 +116,7 @@ def test_a_run_by_graphs_has_the_results_of_plain_steps(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the setting `speed: graphs`, teacher included."""
-    accelerate.print_once.cache_clear()
+    faster_networks.print_once.cache_clear()
     monkeypatch.setattr(loop, "ArmsStep", Anywhere)
     monkeypatch.setattr(teachers, "TeacherStep", TeacherAnywhere)
     changes = {"epochs": 2, "teacher.epochs": 2, "probe.features": 64, "probe.batch": 16}
@@ -273,7 +272,7 @@ def test_a_run_by_graphs_resumes_to_the_same_results(
 
 def test_plain_steps_and_one_line_without_cuda(capsys: pytest.CaptureFixture[str]) -> None:
     """The numbers are those of plain steps."""
-    accelerate.print_once.cache_clear()
+    faster_networks.print_once.cache_clear()
     experiment = settings_of({"ce": {}})
     step, plain = step_of(experiment), step_of(experiment)
     take = Stepper(step, True, 100)
@@ -511,7 +510,7 @@ def test_training_continues_after_a_failed_capture(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A term reads the device during the capture: one line, and plain steps."""
-    accelerate.print_once.cache_clear()
+    faster_networks.print_once.cache_clear()
     step = on_cuda(settings_of({"ce": {}, "gckt": {}}))
     term: Any = step.arms[0].objective.terms["gckt"]
     original = term.update

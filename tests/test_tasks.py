@@ -26,8 +26,8 @@ from wcord.objectives.term import Batch, Shapes
 from wcord.settings.experiment import Experiment
 from wcord.training import teacher as teachers
 from wcord.training.evaluation import outputs
+from wcord.training.inputs import NetworkInput
 from wcord.training.linear_probe import read_probe_data
-from wcord.training.network_input import NetworkInput
 from wcord.training.prepare import build_arms
 from wcord.training.task import Task
 from wcord.views import View

@@ -15,9 +15,8 @@ from wcord.settings.experiment import Experiment
 from wcord.settings.sections import NetworkSettings
 from wcord.training.arm import Arm
 from wcord.training.devices import SMALL, choose_device, chosen_threads
-from wcord.training.inputs import network_inputs, read_data
+from wcord.training.inputs import NetworkInput, network_inputs, read_data
 from wcord.training.linear_probe import read_probe_data
-from wcord.training.network_input import NetworkInput
 from wcord.training.optimizer import build_optimizer
 from wcord.training.prepare import build_arms, needs_maps
 from wcord.training.task import Task

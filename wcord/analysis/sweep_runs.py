@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from wcord.runs import Run, checkpoints, is_locked, provenance
+from wcord.runs import Run, checkpoints, data_provenance, is_locked
 from wcord.settings.experiment import Experiment
 from wcord.training.distillation import distill, resume
-from wcord.training.inputs import current_inputs
+from wcord.training.inputs import network_inputs, read_data
+from wcord.training.linear_probe import probed_fingerprints, read_probe_data
 
 
 class CurrentInputs:
@@ -29,7 +30,7 @@ class CurrentInputs:
         """
         key = repr((experiment.data, experiment.teacher.weights, experiment.linear_probe))
         if key not in self._digests:
-            self._digests[key] = provenance.digest(current_inputs(experiment))
+            self._digests[key] = data_provenance.digest(current_inputs(experiment))
         return self._digests[key]
 
 
@@ -74,9 +75,9 @@ def run_or_resume(
 
 def _made_from(folder: Path) -> str | None:
     """Return the digest of a run's inputs, from data.json or else from its newest checkpoint."""
-    inputs = provenance.read_inputs(folder)
+    inputs = data_provenance.read_inputs(folder)
     if inputs is not None:
-        return provenance.digest(inputs)
+        return data_provenance.digest(inputs)
     steps = checkpoints.steps(folder / "checkpoints")
     return checkpoints.header(folder / "checkpoints", steps[-1]).get("inputs") if steps else None
 
@@ -95,3 +96,10 @@ def _set_aside(folder: Path, digest: str) -> None:
 def _aside(folder: Path, digest: str) -> Path:
     """Return the path of a run of this cell that was made from the inputs with this digest."""
     return folder.with_name(f"{folder.name}-other-data-{digest[:8]}")
+
+
+def current_inputs(experiment: Experiment) -> dict[str, str]:
+    """Return what a run of these settings would read now (see `wcord.runs.data_provenance`)."""
+    data = read_data(experiment)
+    probe_data = read_probe_data(experiment, data, network_inputs(experiment, data))
+    return data_provenance.inputs_of(experiment, data, probed_fingerprints(probe_data))

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from wcord.data.arrays import from_arrays
 from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
-from wcord.data.contents import Contents, first_images
 from wcord.data.dataset import Data
+from wcord.data.dataset_contents import Contents, first_images
 from wcord.data.labels import LabelMap
 from wcord.data.loading import load, load_arrays
 from wcord.data.paths import data_root

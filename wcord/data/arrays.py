@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.data.contents import Notes
+from wcord.data.dataset_contents import Notes
 from wcord.data.image_files import check_levels, scaling, to_8_bit, white_level
 from wcord.data.raw import Raw, part_of
 from wcord.data.scene_labels import room_labels

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from wcord.data.contents import Contents
+from wcord.data.dataset_contents import Contents
 from wcord.data.split import Split
 
 

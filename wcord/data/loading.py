@@ -10,8 +10,8 @@ from torch import Tensor
 
 from wcord.compute.seeds import generator
 from wcord.data.arrays import from_arrays
-from wcord.data.contents import Contents
 from wcord.data.dataset import Data
+from wcord.data.dataset_contents import Contents
 from wcord.data.fingerprint import fingerprints
 from wcord.data.labels import LabelMap
 from wcord.data.raw import Raw

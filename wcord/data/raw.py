@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from wcord.compute.seeds import generator
-from wcord.data.contents import Notes
+from wcord.data.dataset_contents import Notes
 from wcord.data.split import Split, order
 
 # spellings of the parts of a data set in names of folders and arrays

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.errors import first_line
-from wcord.models.deepcopy import copy_module
+from wcord.models.copy_module import copy_module
 from wcord.models.logits import logits_of
 
 Shape = tuple[int, int, int]

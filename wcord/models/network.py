@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from wcord.models.deepcopy import memo_without_graphs
+from wcord.models.copy_module import memo_without_graphs
 from wcord.models.feature_layers import (
     Shape,
     find_feature_layers,

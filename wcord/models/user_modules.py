@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from wcord.errors import first_line
-from wcord.models.deepcopy import copy_module
+from wcord.models.copy_module import copy_module
 from wcord.models.feature_layers import Shape
 from wcord.models.network import Network, unwrapped
 from wcord.models.output import Output

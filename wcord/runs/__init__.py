@@ -6,11 +6,11 @@ Reading (`reader`) and steering (`run`) need neither a living writer nor torch; 
 
 from wcord.runs.lock import is_locked
 from wcord.runs.paths import run_path, runs_folder
+from wcord.runs.read_status import SILENT_AFTER, Status
 from wcord.runs.reader import RunReader
 from wcord.runs.records import ACTIVE, ENDED
 from wcord.runs.run import Run, find_run, list_runs
 from wcord.runs.snapshot import ArmSnapshot, Snapshot
-from wcord.runs.status import SILENT_AFTER, Status
 
 __all__ = [
     "ACTIVE",

@@ -65,7 +65,7 @@ def read(
         folder: the folder of the checkpoints.
         step: the step of the checkpoint.
         settings: digest of the run's settings, which the header must contain.
-        inputs: digest of the run's inputs (see `wcord.runs.provenance`), which the header must
+        inputs: digest of the run's inputs (see `wcord.runs.data_provenance`), which the header must
             contain; None accepts any.
 
     Raises:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from wcord.runs.metrics import read_metrics
 from wcord.runs.paths import existing_run_path
+from wcord.runs.read_metrics import read_metrics
+from wcord.runs.read_status import Status, read_status
 from wcord.runs.records import CONTROL, read_record
 from wcord.runs.snapshot import Snapshot
-from wcord.runs.status import Status, read_status
 from wcord.runs.storage import numbered, read_json
 from wcord.settings.settings_file import read_settings
 
@@ -90,7 +90,7 @@ class RunReader:
         name: of the data set. classes: a list of {name, train, held_out, test}. labels: the class
         names of the label sets of "teacher" and "student". passed_over: a list of {file, why},
         cut after the first thousand of passed_over_count. remarks: a list of {about, remark}.
-        inputs, fingerprint: see `wcord.runs.provenance`. own: which of teacher, student and data
+        inputs, fingerprint: see `data_provenance`. own: which of teacher, student and data
         were objects of the caller.
         """
         content = read_json(self.path / "data.json")
@@ -127,14 +127,14 @@ class RunReader:
         """Return the trained student of an arm: a module in evaluation mode, images to logits.
 
         Its images must have the student's view and normalisation
-        (`wcord.training.network_input.NetworkInput`). The Run that `distill` returns holds the
+        (`wcord.training.inputs.NetworkInput`). The Run that `distill` returns holds the
         trained modules themselves; any other Run loads the newest checkpoint, on the CPU. For
         features use `wcord.models.Network(module)`.
 
         Raises:
             ValueError: no such arm, no checkpoint yet.
         """
-        from wcord.runs.students import load_student
+        from wcord.runs.trained_students import load_student
 
         return self.students[arm] if arm in self.students else load_student(self.path, arm)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from wcord.runs.lock import is_locked
 from wcord.runs.paths import run_path, runs_folder
+from wcord.runs.read_status import Status
 from wcord.runs.reader import RunReader
 from wcord.runs.records import ENDED
-from wcord.runs.status import Status
 from wcord.runs.storage import write_bytes, write_json
 
 

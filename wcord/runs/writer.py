@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from wcord.runs.read_status import Status
 from wcord.runs.records import CONTROL, defaults
 from wcord.runs.run import Run
-from wcord.runs.status import Status
 from wcord.runs.storage import (
     StorageError,
     append,

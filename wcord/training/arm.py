@@ -17,8 +17,8 @@ from wcord.models import Network, Output
 from wcord.objectives import Objective
 from wcord.objectives.term import Batch, FirstPass, Shapes, TermSettings
 from wcord.settings.sections import OptimizerSettings
-from wcord.training.accelerate import Forward, faster_forward
-from wcord.training.graph_capture import has_dropout
+from wcord.training.cuda_graph import has_dropout
+from wcord.training.faster_networks import Forward, faster_forward
 from wcord.training.optimizer import build_optimizer, optimizer_state, set_learning_rate
 
 
@@ -73,7 +73,7 @@ class Arm:
         self.objective.fill_banks(first_pass)
 
     def accelerate(self, speed: str, images: Tensor, dtype: Any) -> None:
-        """Compute the student in a faster way from now on, if there is one (see `accelerate`)."""
+        """Compute the student in a faster way from now on, if there is one (`faster_networks`)."""
         self._forward = faster_forward(self.student.train(), speed, images, dtype == "bfloat16")
 
     def step(self, batch: Batch, teacher: Output, images: Tensor, rate: float, dtype: Any) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from wcord.compute import ranks
 from wcord.training.arm import Arm
-from wcord.training.graph_capture import SideStreams
+from wcord.training.cuda_graph import SideStreams
 from wcord.training.optimizer import learning_rate
 from wcord.training.step_graph import StepArguments
 from wcord.training.task import Task

@@ -1,17 +1,19 @@
-"""What a run reads: its samples, and what each network is given of them."""
+"""The inputs of a run: its samples, and what each network is given of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wcord.data import Data, load, load_arrays
-from wcord.runs import provenance
+import torch
+from torch import Tensor
+
+from wcord.compute.seeds import seed_of
+from wcord.data import Data, LabelMap, Split, load, load_arrays, normalise
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
-from wcord.settings.sections import SAME
-from wcord.training.linear_probe import ProbeData, read_probe_data
-from wcord.training.network_input import NetworkInput
+from wcord.settings.sections import NetworkSettings
+from wcord.views import View
+from wcord.views.normalise import mean_and_deviation
 
 
 def read_data(experiment: Experiment, arrays: Any = None) -> Data:
@@ -32,6 +34,41 @@ def read_data(experiment: Experiment, arrays: Any = None) -> Data:
     return data
 
 
+class NetworkInput:
+    """The input of one network: a view of the samples, normalised; and its label set.
+
+    Args:
+        settings: view, normalisation and labels of a network.
+        data: its training part is measured, where the normalisation is "measured".
+        seed: of the random numbers that a view draws (noise).
+
+    Raises:
+        ValueError: the data set lacks what the view needs, or the label map or the normalisation
+            does not fit.
+    """
+
+    def __init__(self, settings: NetworkSettings, data: Data, seed: int) -> None:
+        self.view = View.parse(settings.view)
+        self.view.check(data)
+        self.labels = LabelMap.parse(settings.labels, data.classes)
+        self.seed = seed_of(seed, "view")
+        device = data.train.images.device
+        statistics = mean_and_deviation(settings.normalise, self.view, data, self.seed)
+        self.mean, self.std = (values.to(device) for values in statistics)
+        channels, height, width = self.images_of(data.train.take(torch.arange(1))).shape[1:]
+        self.shape: tuple[int, int, int] = (channels, height, width)
+
+    def images_of(self, split: Split) -> Tensor:
+        """Return the images that the network is given, (n, C, H, W) float32."""
+        images = self.view(split, self.seed)
+        return normalise(images, self.mean.to(images.device), self.std.to(images.device))
+
+    def all_images(self, split: Split, chunk: int = 2048) -> Tensor:
+        """Return `images_of` of many samples, in chunks."""
+        index = torch.arange(len(split), device=split.images.device)
+        return torch.cat([self.images_of(split.take(part)) for part in index.split(chunk)])
+
+
 def network_inputs(experiment: Experiment, data: Data) -> tuple[NetworkInput, NetworkInput]:
     """Return what the teacher and what the student is given of a sample.
 
@@ -45,15 +82,3 @@ def network_inputs(experiment: Experiment, data: Data) -> tuple[NetworkInput, Ne
         except ValueError as error:
             raise SettingsError(f"{side}: {error}") from error
     return inputs[0], inputs[1]
-
-
-def probed_fingerprints(probe_data: Sequence[ProbeData]) -> Mapping[str, Mapping[str, str]]:
-    """Return the fingerprints of the data sets of linear probes that are not the run's own."""
-    return {probe.source: probe.fingerprints for probe in probe_data if probe.source != SAME}
-
-
-def current_inputs(experiment: Experiment) -> dict[str, str]:
-    """Return what a run of these settings would read now (see `wcord.runs.provenance`)."""
-    data = read_data(experiment)
-    probe_data = read_probe_data(experiment, data, network_inputs(experiment, data))
-    return provenance.inputs_of(experiment, data, probed_fingerprints(probe_data))

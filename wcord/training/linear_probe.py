@@ -20,7 +20,7 @@ from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.settings.sections import SAME
 from wcord.training.evaluation import outputs
-from wcord.training.network_input import NetworkInput
+from wcord.training.inputs import NetworkInput
 
 
 def linear_probe(
@@ -53,7 +53,7 @@ class ProbeData:
     """A data set of a linear probe: training and test samples with the labels to predict.
 
     `name` is the name of the result; `source` and `fingerprints` are those of the data set (see
-    `wcord.runs.provenance`); `strength` is that of `linear_probe`.
+    `wcord.runs.data_provenance`); `strength` is that of `linear_probe`.
     """
 
     name: str
@@ -138,3 +138,8 @@ def linear_probes(
 ) -> dict[str, float]:
     """Return the accuracy (per cent) of every probe of a network, by the name of the result."""
     return {probe.name: probe.accuracy(network, network_input) for probe in probes}
+
+
+def probed_fingerprints(probe_data: Sequence[ProbeData]) -> dict[str, dict[str, str]]:
+    """Return the fingerprints of the data sets of linear probes that are not the run's own."""
+    return {probe.source: probe.fingerprints for probe in probe_data if probe.source != SAME}

@@ -9,10 +9,10 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from wcord.compute import ranks
-from wcord.runs import checkpoints, provenance
+from wcord.runs import checkpoints, data_provenance
 from wcord.runs.writer import RunWriter
-from wcord.training.accelerate import print_once
 from wcord.training.arms_step import ArmsStep
+from wcord.training.faster_networks import print_once
 from wcord.training.prepare import Prepared
 from wcord.training.step_graph import Stepper
 
@@ -183,7 +183,7 @@ class Training:
         self._checkpoint_time = now
         header = {
             "settings": self.prepared.digest,
-            "inputs": provenance.digest(self.prepared.inputs),
+            "inputs": data_provenance.digest(self.prepared.inputs),
             "metrics": self.writer.flush(durable=True),
             "frozen": {arm.name: fault for arm in self.arms if (fault := arm.fault())},
             "built": self.prepared.built,

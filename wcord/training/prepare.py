@@ -17,8 +17,8 @@ from wcord.data import Data
 from wcord.models import Network
 from wcord.models.user_modules import wrap_user_module
 from wcord.objectives import TERMS
-from wcord.runs import checkpoints, provenance
-from wcord.runs.students import build_student
+from wcord.runs import checkpoints, data_provenance
+from wcord.runs.trained_students import build_student
 from wcord.runs.writer import RunWriter
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
@@ -26,9 +26,8 @@ from wcord.settings.sections import NetworkSettings
 from wcord.training import teacher as teachers
 from wcord.training.arm import Arm
 from wcord.training.evaluation import accuracy, outputs
-from wcord.training.inputs import network_inputs, probed_fingerprints, read_data
-from wcord.training.linear_probe import ProbeData, read_probe_data
-from wcord.training.network_input import NetworkInput
+from wcord.training.inputs import NetworkInput, network_inputs, read_data
+from wcord.training.linear_probe import ProbeData, probed_fingerprints, read_probe_data
 from wcord.training.probe import Probe
 from wcord.training.task import Task
 from wcord.training.teacher_checks import TeacherWarning, measure, teacher_problems
@@ -69,8 +68,8 @@ class Prepared:
     """All that a run needs to take its next step.
 
     `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the
-    settings and `inputs` of the data and files that they name (see `wcord.runs.provenance`); both
-    are written into checkpoints. `built` are the sizes that the student was built for.
+    settings and `inputs` of the data and files that they name (see `data_provenance`); both are
+    written into checkpoints. `built` are the sizes that the student was built for.
     """
 
     experiment: Experiment
@@ -116,20 +115,20 @@ def prepare(
     context = _context(experiment, writer, device, overrides, progress)
     data, student_input = context.data, context.student_input
     probe_data = read_probe_data(experiment, data, (context.teacher_input, student_input))
-    inputs = provenance.inputs_of(
+    inputs = data_provenance.inputs_of(
         experiment, data, probed_fingerprints(probe_data), overrides.names
     )
     student, built = _student(context)
     digest = checkpoints.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
     with ranks.first_rank_first():  # the first rank writes the record, the others check theirs
-        provenance.require_same_inputs(writer.path, inputs)
-        saved, header = checkpoints.newest(writer.path, digest, provenance.digest(inputs))
+        data_provenance.require_same_inputs(writer.path, inputs)
+        saved, header = checkpoints.newest(writer.path, digest, data_provenance.digest(inputs))
         if not ranks.rank():
             labels = {
                 "teacher": context.teacher_input.labels.names,
                 "student": student_input.labels.names,
             }
-            provenance.write_record(writer.path, data, inputs, overrides.names, labels)
+            data_provenance.write_record(writer.path, data, inputs, overrides.names, labels)
     writer.open_metrics(header.get("metrics", 0))
     writer.remove_after(header.get("step", 0))
     with ranks.first_rank_first():  # the first rank trains it, the others read its copy in the run
@@ -221,7 +220,7 @@ def _measured(context: Context, teacher: Network) -> dict[str, float]:
         for line in problems:
             warnings.warn(line, TeacherWarning, stacklevel=5)  # who called distill or resume
         if problems and not ranks.rank():
-            provenance.add_remarks(context.writer.path, "teacher", problems)
+            data_provenance.add_remarks(context.writer.path, "teacher", problems)
     return values
 
 

@@ -4,7 +4,7 @@ At batch 64 a step of one arm is some eight hundred kernels of a few microsecond
 needs longer to launch them than a large GPU needs to compute them. A graph launches all of them at
 once. From step to step only its arguments change: the samples, the drawn numbers, the learning rate
 and the number of the step. They lie in one block of device memory, filled by one copy from pinned
-memory (`wcord.training.graph_capture.InputBlock`).
+memory (`wcord.training.cuda_graph.InputBlock`).
 
 A graph is compared with plain steps before it is used. Where the step cannot be captured, training
 goes on with plain steps, and one line on stderr gives the reason.
@@ -25,8 +25,8 @@ from wcord.compute.memory_format import send
 from wcord.compute.seeds import forbid_drawing, generator
 from wcord.errors import first_line
 from wcord.objectives.term import Draws
-from wcord.training.accelerate import print_once
-from wcord.training.graph_capture import CaptureError, InputBlock, capture
+from wcord.training.cuda_graph import CaptureError, InputBlock, capture
+from wcord.training.faster_networks import print_once
 
 COMPARED_STEPS = 3  # steps that are taken plainly and replayed before a graph is used
 # ends of names of tensors that are not compared: no step depends on them, or they only count

@@ -24,9 +24,9 @@ from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, FirstPassBatch, Shapes
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
-from wcord.training.accelerate import Forward, cast_weights, faster_forward
 from wcord.training.evaluation import outputs
-from wcord.training.network_input import NetworkInput
+from wcord.training.faster_networks import Forward, cast_weights, faster_forward
+from wcord.training.inputs import NetworkInput
 
 KEPT_IN_MEMORY = 256 * 2**20  # bytes of student images that may be kept
 
@@ -103,7 +103,7 @@ class Task:
         self._images = student_input.all_images(data.train) if keep else None
 
     def accelerate(self, speed: str) -> None:
-        """Compute the teacher in a faster way from now on, if there is one (see `accelerate`)."""
+        """Compute the teacher in a faster way from now on, if there is one (`faster_networks`)."""
         if self.needs_teacher and not self.unaugmented and not self.maps:
             own = ranks.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
             images = channels_last(self.teacher_input.images_of(self.data.train.take(own)))

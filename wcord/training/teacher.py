@@ -23,8 +23,8 @@ from wcord.runs import runs_folder
 from wcord.runs.storage import safetensors_metadata, write_bytes
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
-from wcord.training.graph_capture import has_dropout
-from wcord.training.network_input import NetworkInput
+from wcord.training.cuda_graph import has_dropout
+from wcord.training.inputs import NetworkInput
 from wcord.training.optimizer import (
     build_optimizer,
     learning_rate,

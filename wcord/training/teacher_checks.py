@@ -10,7 +10,7 @@ from wcord.data import Data, Split
 from wcord.models import Network
 from wcord.settings.experiment import Experiment
 from wcord.training.evaluation import accuracy, outputs
-from wcord.training.network_input import NetworkInput
+from wcord.training.inputs import NetworkInput
 from wcord.views.normalise import common_normalisations
 
 

@@ -22,11 +22,11 @@ from wcord.compute.distributions import Distribution
 from wcord.compute.seeds import forbid_drawing
 from wcord.models import Network, build
 from wcord.objectives import TERMS
-from wcord.training import accelerate, network_input
+from wcord.training import faster_networks, inputs
 from wcord.training import task as tasks
-from wcord.training.accelerate import cast_weights, faster_forward
 from wcord.training.arm import Arm
 from wcord.training.arms_step import ArmsStep
+from wcord.training.faster_networks import cast_weights, faster_forward
 from wcord.training.inputs import network_inputs, read_data
 from wcord.training.prepare import needs_maps
 from wcord.training.step_graph import StepArguments
@@ -78,7 +78,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr("wcord.data.sampler.send", send)
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         channels = torch.zeros(1), torch.ones(1)
-        patch.setattr(network_input, "mean_and_deviation", lambda *_: channels)
+        patch.setattr(inputs, "mean_and_deviation", lambda *_: channels)
         yield
 
 
@@ -161,7 +161,7 @@ def test_without_cuda_steps_are_plain_and_the_reason_is_printed(
 ) -> None:
     _, student = networks(settings_of({"ce": {}}))
     before = deepcopy(student.state_dict())
-    accelerate.print_once.cache_clear()
+    faster_networks.print_once.cache_clear()
     for _ in range(2):
         assert faster_forward(student.train(), "graphs", torch.rand(4, 1, 8, 8), False) is None
     printed = capsys.readouterr().err
