@@ -14,9 +14,9 @@ from benchmarks.steps import Bench
 from wcord.compute.memory_format import to_device
 from wcord.compute.seeds import seed_of
 from wcord.models import Network, build
-from wcord.runs.students import build_student
+from wcord.runs.trained_students import build_student
 from wcord.training.arms_step import ArmsStep
-from wcord.training.network_input import NetworkInput
+from wcord.training.inputs import NetworkInput
 from wcord.training.prepare import build_arms, read_data
 from wcord.training.step_graph import Stepper
 from wcord.training.task import Task

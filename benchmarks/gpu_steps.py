@@ -21,6 +21,7 @@ from benchmarks.gpu_problem import GCKT, WCORD, Action, Problem, Size, Way
 from benchmarks.gpu_profile import profile_step, synchronize
 from benchmarks.interleaved import time_interleaved
 from benchmarks.table import ARMS
+from wcord.errors import first_line
 from wcord.training.step_graph import Stepper
 from wcord.training.teacher import TeacherStep
 
@@ -76,11 +77,6 @@ def measure(
             yield name, {"failed": f"{type(error).__name__}: {first_line(error):.300}"}
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type where there is none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def build_ways(
