@@ -28,19 +28,19 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready ## ratios against the published form and against POT, in one process each
+bench: .venv/ready ## time and memory against the published form and POT
 	$(OFFLINE) $(BIN)/python -m benchmarks
 
-gpu: .venv/ready ## right, fast, the short recipe, DATA=file.npz; SMALL=1 only tries the command
+gpu: .venv/ready ## correctness, speed, short recipe: DATA=file.npz; SMALL=1 tries the command
 	$(BIN)/python -m benchmarks.gpu $(if $(SMALL),--small) $(if $(DATA),--data $(DATA))
 
-gpu-table: .venv/ready ## nine arms over 240 epochs, DATA=file.npz; SMALL=1 only tries the command
+gpu-table: .venv/ready ## nine arms over 240 epochs: DATA=file.npz; SMALL=1 tries the command
 	$(BIN)/python -m benchmarks.table $(if $(SMALL),--small) $(if $(DATA),--data $(DATA))
 
-results: .venv/ready ## run every study of results/ again (hours on two cores)
+results: .venv/ready ## run every study of results/ (hours on two cores)
 	$(OFFLINE) $(BIN)/python -m studies all
 
-notebooks: .venv/ready ## run every notebook again, in place
+notebooks: .venv/ready ## run every notebook, in place
 	$(OFFLINE) $(BIN)/python -m lab.notebooks
 
 lock: .venv/uv ## renew requirements.lock from pyproject.toml
