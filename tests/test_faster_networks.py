@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import wcord
-from wcord.compute.distributions import Distribution
+from wcord.compute.random_draws import Distribution
 from wcord.compute.seeds import forbid_drawing
 from wcord.models import Network, build
 from wcord.objectives import TERMS

@@ -19,8 +19,8 @@ from test_faster_networks import FREE, networks, settings_of
 from torch import Tensor, nn
 
 import wcord
-from wcord.compute.distributions import Permutation, WrongPairs
 from wcord.compute.memory_format import to_device
+from wcord.compute.random_draws import Permutation, WrongPairs
 from wcord.compute.seeds import forbid_drawing, generator
 from wcord.training import faster_networks, loop, step_graph
 from wcord.training import teacher as teachers

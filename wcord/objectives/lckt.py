@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wcord import transport
 from wcord.compute import ranks
-from wcord.compute.distributions import Permutation
+from wcord.compute.random_draws import Permutation
 from wcord.models.output import Output
 from wcord.objectives.term import Batch, Shapes, Term, TermSettings
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wcord.compute.distributions import Integers
+from wcord.compute.random_draws import Integers
 from wcord.objectives.critic_losses import Scores
 from wcord.objectives.term import Batch
 

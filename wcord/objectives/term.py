@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from wcord.compute.distributions import Distribution
 from wcord.compute.memory_format import send
+from wcord.compute.random_draws import Distribution
 from wcord.compute.seeds import generator
 from wcord.models.output import Output
 
@@ -65,7 +65,7 @@ class Batch:
 
         Args:
             purpose: of the draw, such as "gckt-negatives".
-            distribution: such as `wcord.compute.distributions.Integers(high, count)`.
+            distribution: such as `wcord.compute.random_draws.Integers(high, count)`.
         """
         if self.draws is not None:
             return self.draws(purpose, distribution)

@@ -20,8 +20,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from wcord.compute.distributions import Distribution
 from wcord.compute.memory_format import send
+from wcord.compute.random_draws import Distribution
 from wcord.compute.seeds import forbid_drawing, generator
 from wcord.errors import first_line
 from wcord.objectives.term import Draws

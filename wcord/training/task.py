@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from wcord.compute import ranks
-from wcord.compute.distributions import WrongPairs
 from wcord.compute.memory_format import channels_last, send
+from wcord.compute.random_draws import WrongPairs
 from wcord.compute.seeds import generator
 from wcord.data import Data, Sampler, Split
 from wcord.models import Network, Output
