@@ -98,8 +98,8 @@ def test_a_broken_directory_is_a_row_that_says_what_is_wrong(
 
 def test_a_badly_named_directory_is_told_and_never_deleted(folder: Path) -> None:
     path = write_run(folder / "two words", epochs=1)
-    assert "no run name" in by_name(registry.rows())["two words"].trouble
-    with pytest.raises(ValueError, match="no run name"):
+    assert "cannot name a run" in by_name(registry.rows())["two words"].trouble
+    with pytest.raises(ValueError, match="cannot name a run"):
         registry.delete("two words")
     assert path.exists()
 

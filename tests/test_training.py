@@ -469,7 +469,10 @@ OWN: list[tuple[dict[str, Any], str]] = [
     ({"teacher": nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 7))}, "10 classes"),
     ({"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()}, "float32 images"),
     ({"student": nn.Sequential(nn.Flatten(), nn.Linear(3, 10))}, "float32 images"),
-    ({"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False)}, "can move"),
+    (
+        {"student": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False)},
+        "none can be trained",
+    ),
     ({"student": "a name"}, "torch.nn.Module is needed"),
 ]
 

@@ -12,9 +12,9 @@ class FeatureBank(nn.Module):
 
         b[i] <- m b[i] + (1 - m) z_i        (then scaled to unit length if `normalise`)
 
-    Take positives from it as well: beside a fresh positive, a critic could separate the negatives
-    by their age. Fill it with real embeddings before the first step, and write to it only after
-    the optimizer's step (autograd needs the old values in backward).
+    Take positives from the bank too: with fresh positives, a critic could recognise the negatives
+    by their age. Fill the bank with real embeddings before the first step, and write to it only
+    after the optimizer's step (autograd needs the old values in backward).
 
     Args:
         size: number of training samples N.
@@ -44,7 +44,7 @@ class FeatureBank(nn.Module):
         return self.embeddings.shape[0]
 
     def rows(self, index: Tensor | None = None) -> Tensor:
-        """Return a copy (n, dim) of the rows of samples `index` (n,), or all rows uncopied."""
+        """Return a copy (n, dim) of the rows of samples `index` (n,); None: all, uncopied."""
         return self.embeddings if index is None else self.embeddings.index_select(0, index)
 
     def mean_of_others(self, index: Tensor, drawn: Tensor | None = None) -> Tensor:
@@ -52,14 +52,14 @@ class FeatureBank(nn.Module):
 
         Args:
             index: samples (n,).
-            drawn: rows (M,) to average instead of all rows, with repeats.
+            drawn: rows (M,) to average instead of all rows; a row may occur several times.
 
         Returns:
             means (n, dim); 0 for a sample without other rows.
         """
         if drawn is None:
             return (self.embeddings.sum(0) - self.rows(index)) / max(len(self) - 1, 1)
-        repeats = (drawn == index[:, None]).sum(1, keepdim=True)  # (n, 1), of the sample's own row
+        repeats = (drawn == index[:, None]).sum(1, keepdim=True)  # (n, 1), draws of its own row
         others = self.rows(drawn).sum(0) - repeats * self.rows(index)
         return others / (len(drawn) - repeats).clamp_min(1)
 
@@ -70,7 +70,7 @@ class FeatureBank(nn.Module):
 
     @torch.no_grad()
     def write(self, index: Tensor, embeddings: Tensor) -> None:
-        """Mix embeddings (n, dim) into the rows of samples `index` (n,), each sample once."""
+        """Mix embeddings (n, dim) into the rows of samples `index` (n,), which must all differ."""
         new = embeddings.to(self.embeddings.dtype)
         self.embeddings.index_copy_(
             0, index, self._scaled(torch.lerp(new, self.rows(index), self.momentum))

@@ -1,7 +1,7 @@
 """The command line: presets, train, resume, runs, sweep, report, doctor.
 
 Dotted options go to `Experiment.replace`, so that command line, page and notebook share one
-validator and its messages. Exit code 2 is a mistake of the user, 1 a failure.
+validator and its messages. Exit code 2 means a mistake of the user, 1 any other failure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options, rest = _parser().parse_known_args(arguments)
     if "" not in sys.path:
-        sys.path.append("")  # the working directory, where plugins may lie
+        sys.path.append("")  # the working directory, which may hold plugins
     try:
         if rest and not getattr(options, "dotted", False):
             raise ValueError(f"unknown option {rest[0]!r}; see wcord {options.command} --help")
@@ -45,7 +45,7 @@ def _print_error(error: object, code: int) -> int:
 
 
 def dotted(rest: Sequence[str]) -> dict[str, Any]:
-    """Return the changes of settings in options; their values are YAML.
+    """Parse options such as --epochs 3 into changes of settings; values are read as YAML.
 
     >>> dotted(["--arms.wcord.gckt.weight", "1.5", "--student.view=[luminance]"])
     {'arms.wcord.gckt.weight': 1.5, 'student.view': ['luminance']}
@@ -63,9 +63,8 @@ def dotted(rest: Sequence[str]) -> dict[str, Any]:
             text = words.pop(0)
         try:
             value = yaml.safe_load(text)
-            is_text = isinstance(value, dict) and not text.lstrip().startswith(
-                "{"
-            )  # such as "npz:"
+            # "npz:" is a table in YAML, but a user means a text
+            is_text = isinstance(value, dict) and not text.lstrip().startswith("{")
             changes[name] = text if is_text else value
         except yaml.YAMLError as error:
             raise ValueError(f"--{name}: {text!r} is not YAML") from error
@@ -80,11 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Command, text: str, **more: Any) -> argparse.ArgumentParser:
+    def add(
+        name: str, run: Command, text: str, epilog: str | None = None, **defaults: Any
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(
-            name, help=text, description=text, allow_abbrev=False, epilog=more.pop("epilog", None)
+            name, help=text, description=text, allow_abbrev=False, epilog=epilog
         )
-        command.set_defaults(run=run, **more)
+        command.set_defaults(run=run, **defaults)
         return command
 
     add("presets", _presets, "list the presets with their titles")
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_sweep_options(sweep)
     _add_report_options(sweep)
-    report = add("report", _report, "compare the arms of finished runs (one run a seed)")
+    report = add("report", _report, "compare the arms of finished runs (one run per seed)")
     report.add_argument("run_dirs", nargs="+", metavar="RUN")
     _add_report_options(report)
     add("doctor", _doctor, "check packages, device and folders of this machine")
@@ -121,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sweep_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("preset", help="name of a preset, or a .yaml file")
-    command.add_argument("--seeds", default="3", help="their number (10) or a list (20,21,22)")
+    command.add_argument(
+        "--seeds", default="3", help="number of seeds (10) or a list of them (20,21,22)"
+    )
     command.add_argument(
         "--over", action="append", default=[], metavar="SETTING=VALUES", help="a,b,c or a YAML list"
     )
@@ -255,7 +258,7 @@ def _sweep(options: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 
 def seeds_of(text: str) -> int | list[int]:
-    """Return the number of seeds, or a list of them.
+    """Parse the option --seeds: the number of seeds, or a list of seeds.
 
     >>> seeds_of("10"), seeds_of("20,21")
     (10, [20, 21])
@@ -270,7 +273,7 @@ def seeds_of(text: str) -> int | list[int]:
 
 
 def values_of(text: str) -> tuple[str, list[Any]]:
-    """Return a setting and its values in the option --over.
+    """Parse the option --over into a setting and its values.
 
     >>> values_of("arms.wcord.lckt.plan=sinkhorn,identity")
     ('arms.wcord.lckt.plan', ['sinkhorn', 'identity'])
@@ -292,6 +295,6 @@ def values_of(text: str) -> tuple[str, list[Any]]:
 def _doctor(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.analysis.doctor import examine
 
-    lines, sound = examine()
+    lines, passed = examine()
     print("\n".join(lines))
-    return 0 if sound else 1
+    return 0 if passed else 1

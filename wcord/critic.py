@@ -20,14 +20,14 @@ SMALLEST_NORM = 1e-6  # shorter features are divided by this instead of their no
 
 
 def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
-    """Return the matrix moved towards its nearest semi-orthogonal one, with norm at most 1.
+    """Return the matrix moved towards its nearest semi-orthogonal matrix, with norm at most 1.
 
         X0 = V / b,   b = ||(V'V)^8||_F^(1/16) >= ||V||_2
         X <- X (3/2 I - 1/2 X'X)      `iterations` times
 
     Every iteration maps a singular value x in [0, 1] to 3x/2 - x^3/2, again in [0, 1] and nearer
-    to 1: the bound holds for any V and any number of iterations. It uses matrix products only, so
-    it runs on every device without a wait for the host.
+    to 1: the bound holds for any V and any number of iterations. Only matrix products are used, so
+    no device makes the host wait.
 
     Measured on the nuclear-norm problem of `DotCritic` (teacher 256, student 128, dim 128,
     Adam 3e-3, one thread), it reaches 98.6 % of the optimum after 100 steps, at 3 ms a step.
@@ -39,7 +39,7 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
         iterations: number of iterations.
 
     Returns:
-        (rows, columns) with spectral norm at most 1 (to rounding).
+        (rows, columns) with spectral norm at most 1 (up to rounding).
 
     Differentiation: through the iterations, with b held constant. For a gradient G this leaves out
     -<G, V> db/b, which vanishes as W becomes semi-orthogonal, because an iteration has slope 0
@@ -52,7 +52,7 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T  # (long, short)
     with torch.no_grad():
         # 1e-5 leaves room for the rounding of the products
-        bound = (_norm_at_most(tall) * (1 + 1e-5)).clamp_min(torch.finfo(tall.dtype).tiny)
+        bound = (_norm_bound(tall) * (1 + 1e-5)).clamp_min(torch.finfo(tall.dtype).tiny)
     tall = tall / bound
     identity = torch.eye(tall.shape[1], dtype=tall.dtype, device=tall.device)
     for _ in range(iterations):
@@ -60,8 +60,8 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
     return tall if matrix.shape[0] >= matrix.shape[1] else tall.T
 
 
-def _norm_at_most(tall: Tensor) -> Tensor:
-    """Return ||(V'V)^8||_F^(1/16): at least ||V||_2, at most columns^(1/32) times it."""
+def _norm_bound(tall: Tensor) -> Tensor:
+    """Return ||(V'V)^8||_F^(1/16), between ||V||_2 and columns^(1/32) ||V||_2."""
     tiny = torch.finfo(tall.dtype).tiny
     largest = tall.abs().amax().clamp_min(tiny)
     gram = (tall / largest).T @ (tall / largest)  # (short, short)
@@ -98,7 +98,7 @@ class NonExpansive(nn.Module):
     def precompute(self) -> None:
         """Compute the W of the next forward pass now, while other work runs."""
         self._precomputed = self.weight
-        self._memory = self._precomputed.detach()  # not freed: another stream may still read it
+        self._memory = self._precomputed.detach()  # not freed: another stream may read it
 
     def forward(self, x: Tensor) -> Tensor:
         """Return W x + b for x of shape (..., columns)."""
@@ -108,11 +108,11 @@ class NonExpansive(nn.Module):
 
 
 class Critic(nn.Module):
-    """The base of all critics: running means that centre the features, and the scores.
+    """The base class of all critics, with running means that centre the features.
 
     The means are buffers: zero at first, set by `observe(..., momentum=1)` on real features,
-    moved by `observe` after each training step. Scores never change them, so a critic is a
-    fixed function between two steps.
+    moved by `observe` after each training step. Computing scores does not change them, so a critic
+    is a fixed function between two steps.
     """
 
     teacher_mean: Tensor
@@ -132,8 +132,8 @@ class Critic(nn.Module):
         Args:
             teacher: raw teacher features (n, teacher_dim).
             student: raw student features (n, student_dim).
-            momentum: weight of the batch; 1 replaces the mean. 0.1 averages about ten steps: few
-                enough to follow a student's features, and 600 samples for a steady mean.
+            momentum: weight of the batch; 1 replaces the mean. 0.1 averages about ten steps, or 600
+                samples: enough for a steady mean, few enough to follow the student's features.
         """
         self.teacher_mean.lerp_(teacher.mean(0).to(self.teacher_mean.dtype), momentum)
         self.student_mean.lerp_(student.mean(0).to(self.student_mean.dtype), momentum)
@@ -170,7 +170,7 @@ class Critic(nn.Module):
         return self.pair(self.embed_teacher(teacher), self.embed_student(student))
 
     def lipschitz_bound(self, space: Literal["features", "sphere"] = "features") -> float:
-        """Return a slope that g never exceeds, `inf` if there is none.
+        """Return an upper bound of the slope of g, `inf` if there is none.
 
         Args:
             space: "features", raw features, or "sphere", centred unit features; both with
@@ -194,10 +194,10 @@ class DotCritic(Critic):
         after:   g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau,   u(x) = x / ||x||
 
     "before" is 1/tau-Lipschitz in d on the sphere; nothing is normalised after the projection.
-    Its E_joint[g] - E_product[g] depends only on the cross-covariance C of t and s, and is at best
-    the sum of the `dim` largest singular values of C, over tau (Ky Fan; the nuclear norm once
-    `dim` reaches the rank). "after" is the critic of CRD: a common scale of W and b cancels, so
-    that a constraint on the norm of W has no effect, and no finite Lipschitz bound exists.
+    Its E_joint[g] - E_product[g] depends only on the cross-covariance C of t and s, and is at most
+    1/tau times the sum of the `dim` largest singular values of C (Ky Fan; this is the nuclear norm
+    if `dim` is at least the rank). "after" is the critic of CRD: a common scale of W and b cancels,
+    so that a constraint on the norm of W has no effect, and no finite Lipschitz bound exists.
 
     Args:
         teacher_dim: length of teacher features.
@@ -234,7 +234,7 @@ class DotCritic(Critic):
         self.project_student: nn.Module = project(student_dim, dim)
 
     def precompute(self) -> None:
-        """Compute W_T and W_S, each for one embedding."""
+        """Compute W_T and W_S for the next embedding of each side."""
         for project in (self.project_teacher, self.project_student):
             if isinstance(project, NonExpansive):
                 project.precompute()
@@ -262,7 +262,7 @@ class DotCritic(Critic):
     def _bound(self, space: str) -> float:
         if self.normalise == "before" and space == "sphere":
             return 1 / self.temperature
-        return math.inf  # dividing by a norm that may be near 0 has no bounded slope
+        return math.inf  # division by a norm near 0 has no bounded slope
 
 
 def group_sort(x: Tensor) -> Tensor:
@@ -276,12 +276,13 @@ def group_sort(x: Tensor) -> Tensor:
 
 
 class JointCritic(Critic):
-    """A network on the concatenated pair, 1-Lipschitz in the pair and so in d, without scale.
+    """A network on the concatenated pair, 1-Lipschitz in the pair and so in d, without temperature.
 
         g(t, s) = w . sort(W_L ... sort(W_1 [t, s] + b_1) ... + b_L),   ||w||, ||W_l||_2 <= 1
 
-    It approximates any 1-Lipschitz function, while the dot critic is bilinear. But each pair costs
-    a pass through the network, with n m width numbers in memory: use few shared negatives.
+    It approximates any 1-Lipschitz function, while the dot critic is bilinear. But every pair needs
+    a pass through the network, and n x m pairs need n m width numbers in memory: use few shared
+    negatives.
 
     Args:
         teacher_dim: length of teacher features.

@@ -12,11 +12,11 @@ from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "pot", "streamlit", "umap-learn", "jupyterlab", "ipywidgets")
 OPTIONAL = ("ray",)
-LOW_SPACE = 2**30  # free bytes below which a folder is refused
+LOW_SPACE = 2**30  # a folder with fewer free bytes fails the check
 
 
 def examine() -> tuple[list[str], bool]:
-    """Return one line for each check ("ok", "no", or "--" for an extra) and whether all passed."""
+    """Return one line for each check ("ok", "no", or "--" if optional) and whether all passed."""
     import torch
 
     from wcord.data import data_root

@@ -24,7 +24,7 @@ from wcord.training.task import Task
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of teacher and students at full speed, bytes on disk, and the conditions."""
+    """Seconds of teacher and students at full speed, bytes on disk, device and steps."""
 
     teacher_seconds: float
     student_seconds: float
@@ -59,9 +59,9 @@ def duration(seconds: float) -> str:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """Time a few steps of teacher and arms on a part of the data, and scale up the times.
+    """Time a few steps of teacher and arms on a part of the data, and multiply by the step count.
 
-    Nothing is written. The data are read, so settings that cannot be run are refused.
+    Nothing is written. The data are read, so settings that cannot run raise an error.
 
     Args:
         experiment: the settings.
@@ -74,7 +74,7 @@ def estimate(experiment: Experiment) -> Estimate:
         data = read_data(experiment)
         part = _part(data, experiment.batch).to(device)
         inputs = network_inputs(experiment, part)
-        read_probe_data(experiment, part, inputs)  # refuses data sets that cannot be read
+        read_probe_data(experiment, part, inputs)  # raises if a data set cannot be read
         teacher, student = (
             _network(settings, network_input).to(device)
             for settings, network_input in zip(

@@ -20,7 +20,7 @@ class Report:
     """A table of arms over seeds: `frame` as numbers, `to_markdown` and `to_csv` as text.
 
     Attributes:
-        frame: one row an arm: mean and std over its n seeds, and the attributes of `Paired` for
+        frame: one row per arm: mean and std over its n seeds, and the attributes of `Paired` for
             the comparison with the arm `against`.
         against: the arm that the others are compared with.
         seeds: the number of seeds in the table.
@@ -75,7 +75,7 @@ class Report:
 
     @property
     def conditions(self) -> str:
-        """How verdicts and intervals were computed, in one line; "" without any."""
+        """How verdicts and intervals were computed, in one line; "" if there are none."""
         tested = int((self.frame["pairs"].drop(self.against) > 1).sum())
         if self.frame["p"].isna().all():
             return ""
@@ -89,11 +89,11 @@ class Report:
 
 
 def tabulate(values: pd.DataFrame, against: Hashable | None, metric: str) -> Report:
-    """Return the report of a table with one row a seed and one column an arm.
+    """Return the report of a table with one row per seed and one column per arm.
 
     Args:
         values: as in `wcord.analysis.statistics.compare`.
-        against: arm that the others are compared with; None is the first.
+        against: arm that the others are compared with; None: the first arm.
         metric: the name of the values, for the head of the table.
 
     Raises:
@@ -131,17 +131,17 @@ def _check_same_experiment(runs: Sequence[Run]) -> None:
             )
 
 
-def _different_settings(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Return the names of settings that differ; of arms, only those that both runs have count."""
-    both = one["arms"].keys() & other["arms"].keys()
-    for settings in (one, other):
-        settings["arms"] = {arm: settings["arms"][arm] for arm in both}
-    names = one.keys() & other.keys() - MAY_DIFFER
-    return sorted(name for name in names if one[name] != other[name])
+def _different_settings(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the names of settings that differ; only arms that both runs have are compared."""
+    common_arms = first["arms"].keys() & other["arms"].keys()
+    for settings in (first, other):
+        settings["arms"] = {arm: settings["arms"][arm] for arm in common_arms}
+    names = first.keys() & other.keys() - MAY_DIFFER
+    return sorted(name for name in names if first[name] != other[name])
 
 
 def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
-    """Return one row a run (indexed by its seed) and one column an arm, from the summaries.
+    """Return one row per run (indexed by its seed) and one column per arm, from the summaries.
 
     Warns of runs whose settings differ in more than the seed.
 
@@ -176,8 +176,10 @@ def report(
 
     Args:
         runs: one run of each seed.
-        against: arm that the others are compared with; None is "crd", or the first without it.
-        metric: test_accuracy, held_out_accuracy, linear_probe_accuracy or another of the summaries.
+        against: arm that the others are compared with; None: "crd", or the first arm
+            if there is no "crd".
+        metric: test_accuracy, held_out_accuracy, linear_probe_accuracy or another value of the
+            summaries.
 
     Raises:
         ValueError: as in `results` and `compare`.

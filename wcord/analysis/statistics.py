@@ -1,4 +1,4 @@
-"""Paired comparisons over seeds: intervals, and verdicts corrected for their number."""
+"""Paired comparisons over seeds: intervals and verdicts, corrected for multiple tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUNDING = 2 * float(np.finfo(np.float32).eps)  # relative spread that rounding 
 
 @dataclass(frozen=True)
 class Paired:
-    """One arm against another, over the seeds that both have.
+    """One arm compared with a reference arm, over the seeds that both have.
 
     Attributes:
         pairs: the number of these seeds.
@@ -43,7 +43,7 @@ class Paired:
 def compare(
     values: pd.DataFrame, against: Hashable, level: float = LEVEL
 ) -> dict[Hashable, Paired]:
-    """Compare every arm with one, paired by seed: a verdict and an interval for each of m arms.
+    """Compare every arm with a reference arm, paired by seed: m verdicts and m intervals.
 
         d = a − b,   t = mean d / (s_d / √n),   p of Student's t with n − 1 degrees of freedom
         verdict    better or worse where Holm's adjusted p ≤ α = 1 − level, see `holm`
@@ -59,8 +59,8 @@ def compare(
     rounding has neither p nor interval, but it counts in m, because m must not depend on outcomes.
 
     Args:
-        values: one row a seed, one column an arm; a comparison leaves out seeds without a value.
-        against: the column that the others are compared with, by its label or its text.
+        values: one row per seed, one column per arm; comparisons leave out seeds without a value.
+        against: column of the reference arm, given by its label or by the text of its label.
         level: confidence of all intervals together, between 0 and 1.
 
     Returns:
@@ -104,8 +104,10 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
 
         p̃_(r) = max_{i ≤ r} min(1, (m − i + 1) p_(i)),   p_(1) ≤ … ≤ p_(m)
 
-    To reject where p̃ ≤ α is to test p_(1) at α/m, p_(2) at α/(m − 1) and so on, and to stop at
-    the first that fails. Source: S. Holm, Scandinavian Journal of Statistics 6 (1979).
+    Rejecting where p̃ ≤ α is the same as testing p_(1) at α/m, p_(2) at α/(m − 1) and so on, until
+    the first test that does not reject.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979).
 
     Args:
         p: (m,) p values of single tests, in any order.
@@ -115,9 +117,9 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
     """
     single = np.asarray(p, dtype=float)
     order = np.argsort(single)
-    steps = np.minimum(1, single[order] * np.arange(len(single), 0, -1))
+    scaled = np.minimum(1, single[order] * np.arange(len(single), 0, -1))
     adjusted = np.empty_like(single)
-    adjusted[order] = np.maximum.accumulate(steps)
+    adjusted[order] = np.maximum.accumulate(scaled)
     return adjusted
 
 
@@ -131,8 +133,8 @@ def _paired_t(pair: NDArray[np.float64], alpha: float) -> Paired:
     if n == 1:
         return Paired(n, difference, verdict="one seed, cannot be judged")
     rounding = ROUNDING * np.abs(pair).max()
-    varied = pair.std(axis=0, ddof=1).min() > rounding
-    r = float(np.corrcoef(arm, reference)[0, 1]) if varied else np.nan
+    both_vary = pair.std(axis=0, ddof=1).min() > rounding
+    r = float(np.corrcoef(arm, reference)[0, 1]) if both_vary else np.nan
     if (arm - reference).std(ddof=1) <= rounding:
         return Paired(n, difference, 0.0, correlation=r, verdict="no spread, cannot be judged")
     test = stats.ttest_rel(arm, reference)
@@ -154,13 +156,15 @@ def values_by_name(values: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
         ValueError: as in `compare`.
     """
     if not isinstance(values, pd.DataFrame) or isinstance(values.columns, pd.MultiIndex):
-        raise ValueError("a table is needed: a DataFrame with one row a seed and one column an arm")
+        raise ValueError(
+            "a table is needed: a DataFrame with one row per seed and one column per arm"
+        )
     if values.columns.empty or values.index.empty:
         raise ValueError("there is nothing to compare: the table has no arm or no seed")
     for labels, kind in ((values.columns, "arm"), (values.index, "seed")):
         if labels.has_duplicates:
-            twice = labels[labels.duplicated()][0]
-            raise ValueError(f"the {kind} {twice} is in the table twice: leave one out")
+            duplicate = labels[labels.duplicated()][0]
+            raise ValueError(f"the {kind} {duplicate} is in the table twice: leave one out")
     numbers: dict[Hashable, NDArray[np.float64]] = {}
     for arm, column in values.items():
         try:

@@ -26,20 +26,20 @@ def sweep(
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Run every combination of settings for every seed and return one row an arm, cell and seed.
+    """Run every combination of settings for every seed; return one row per arm, cell and seed.
 
     Variants of an arm train side by side in one run, with one teacher and the same batches. Each
     combination of other settings is a run. The same call continues a killed sweep: finished runs
-    in `folder` are not run again and interrupted runs are resumed. A run that was made from other
-    data than there are now is kept under another name, and its cell runs again. A run that fails
-    is reported (column `error`) and does not end the sweep; a run that is stopped ends it
-    (KeyboardInterrupt). The seed determines the student, batches, label subset and teacher,
-    unless `data.subset_seed` or `teacher.seed` is set.
+    in `folder` are not run again and interrupted runs are resumed. If the data have changed since a
+    run was made, that run is renamed and its cell runs again. A run that fails is reported (column
+    `error`) and does not end the sweep; a run that is stopped ends it (KeyboardInterrupt). The seed
+    determines the student, batches, label subset and teacher, unless `data.subset_seed` or
+    `teacher.seed` is set.
 
     Args:
         experiment: the settings to vary, or the name of a preset.
         over: dotted setting -> its values, such as {"arms.wcord.lckt.epsilon": [0.02, 0.05]}.
-        seeds: their number (0, 1, ...), or a list of them.
+        seeds: number of seeds (0, 1, ...), or a list of seeds.
         backend: "local", or "ray" (extra `wcord[ray]`): each run is a task of a Ray cluster.
         folder: the folder of the runs; by default named after the experiment and the grid.
         progress: whether to print a line when a run ends.
@@ -79,14 +79,14 @@ def _rows(cell: Cell, outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _as_text(value: Any) -> str:
-    """Return a value as in settings; in a table 1 may have become 1.0, and null nan."""
+    """Return a value as written in settings; a table may hold 1.0 for 1 and nan for null."""
     if isinstance(value, float):
         return f"{value:g}" if value == value else "null"
     return str(value)
 
 
 def column_name(arm: str, values: Mapping[Any, Any], over: Mapping[str, Sequence[Any]]) -> str:
-    """Return the name of an arm with the values that were varied in it.
+    """Return the name of an arm, followed by the values that were varied in it.
 
     >>> over = {"arms.wcord.lckt.epsilon": [0.1, 0.2]}
     >>> column_name("wcord", {"arms.wcord.lckt.epsilon": 0.1}, over)
@@ -117,7 +117,7 @@ def column_names(experiment: Experiment, over: Mapping[str, Sequence[Any]]) -> l
 def by_seed(
     table: pd.DataFrame, over: Mapping[str, Sequence[Any]], metric: str = "test_accuracy"
 ) -> pd.DataFrame:
-    """Return one row a seed and one column a varied arm (see `column_name`), for `tabulate`.
+    """Return one row per seed and one column per varied arm (see `column_name`), for `tabulate`.
 
     Args:
         table: from `sweep`; rows with an error are left out.
@@ -128,13 +128,13 @@ def by_seed(
         RuntimeError: every run failed.
         SettingsError: no run has `metric`.
     """
-    sound = table[table["error"].isna()]
-    if sound.empty:
+    succeeded = table[table["error"].isna()]
+    if succeeded.empty:
         raise RuntimeError(f"every run of the sweep failed: {table['error'].iloc[0]}")
-    if metric not in sound:
-        known = ", ".join(str(c) for c in sound if "accuracy" in str(c))
+    if metric not in succeeded:
+        known = ", ".join(str(c) for c in succeeded if "accuracy" in str(c))
         raise SettingsError(f"no run has {metric!r}; there are {known}")
-    names = [column_name(str(row["arm"]), row.to_dict(), over) for _, row in sound.iterrows()]
-    once = sound.assign(column=names).drop_duplicates(["seed", "column"])
-    spread = once.pivot(index="seed", columns="column", values=metric)
-    return spread[list(dict.fromkeys(names))].rename_axis(columns=None)
+    names = [column_name(str(row["arm"]), row.to_dict(), over) for _, row in succeeded.iterrows()]
+    unique = succeeded.assign(column=names).drop_duplicates(["seed", "column"])
+    wide = unique.pivot(index="seed", columns="column", values=metric)
+    return wide[list(dict.fromkeys(names))].rename_axis(columns=None)

@@ -23,12 +23,12 @@ Outcome = dict[str, Any]  # of a cell: the path of its run, its summary or None,
 
 
 def run_cell(settings: str, path: str, inputs: CurrentInputs | None = None) -> Outcome:
-    """Run or resume one cell to its end; an error is returned, not raised.
+    """Run or resume one cell until it ends; an error is returned, not raised.
 
     Args:
         settings: of the experiment, as JSON.
         path: of the run directory.
-        inputs: shared by the cells of a sweep.
+        inputs: digests of the inputs, shared by the cells of a sweep.
     """
     try:
         run = run_or_resume(parse(json.loads(settings)), Path(path), False, inputs)
@@ -115,7 +115,7 @@ def _connected_ray() -> Any:
         try:
             ray.init(include_dashboard=False, log_to_driver=False)
         except Exception as error:  # Ray has no narrower exception for its timeout
-            raise RuntimeError(f"no Ray cluster comes up here: {first_line(error)}") from error
+            raise RuntimeError(f"no Ray cluster starts here: {first_line(error)}") from error
     return ray
 
 

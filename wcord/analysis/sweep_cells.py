@@ -14,7 +14,7 @@ from wcord.settings.messages import SettingsError
 MOST_SEEDS = 10_000
 
 Values = dict[str, Any]  # dotted setting -> its value in one cell or arm
-Variants = dict[str, tuple[str, Values]]  # arm of a cell -> arm it is a variant of, its values
+Variants = dict[str, tuple[str, Values]]  # arm of a cell -> (original arm, its varied values)
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ def make_cells(
             raise SettingsError(f"{setting}: a sweep needs a list of values, not {values!r}")
     if "seed" in over:
         raise SettingsError("seed: a sweep takes its seeds from `seeds`, and varies other settings")
-    listed = _seeds(seeds)
-    of_runs = {key: list(v) for key, v in over.items() if not key.startswith("arms.")}
-    of_arms = {key: list(v) for key, v in over.items() if key.startswith("arms.")}
+    seed_list = _seeds(seeds)
+    run_grid = {key: list(v) for key, v in over.items() if not key.startswith("arms.")}
+    arm_grid = {key: list(v) for key, v in over.items() if key.startswith("arms.")}
     cells = []
-    for varied in combinations(of_runs):
+    for varied in combinations(run_grid):
         changed = experiment.replace(varied)
-        arms, variants = _variants(changed, of_arms)
-        for seed in listed:
+        arms, variants = _variants(changed, arm_grid)
+        for seed in seed_list:
             settings = changed.replace({"seed": seed, "arms": arms})
             cells.append(Cell(settings, varied, variants))
     return cells
@@ -87,16 +87,16 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Values]:
 def _variants(
     experiment: Experiment, grid: Mapping[str, Sequence[Any]]
 ) -> tuple[dict[str, Any], Variants]:
-    """Return a table of arms, in which each combination of an arm's values is an arm."""
+    """Return the settings of all variants: one arm for each combination of an arm's values."""
     for key in grid:
         if not any(key.startswith(f"arms.{arm}.") for arm in experiment.arms):
-            experiment.replace({key: grid[key][0]})  # its message names the nearest setting
+            experiment.replace({key: grid[key][0]})  # raises for an unknown setting
             raise SettingsError(f"{key}: there is no such arm to vary")
     arms: dict[str, Any] = {}
     variants: Variants = {}
     for arm in experiment.arms:
-        of_arm = {key: grid[key] for key in grid if key.startswith(f"arms.{arm}.")}
-        for values in combinations(of_arm):
+        arm_grid = {key: grid[key] for key in grid if key.startswith(f"arms.{arm}.")}
+        for values in combinations(arm_grid):
             label = ", ".join(f"{key.split('.', 2)[2]}={value}" for key, value in values.items())
             name = f"{arm} {label}" if label else arm
             arms[name] = experiment.replace(values).plain()["arms"][arm]

@@ -1,7 +1,7 @@
-"""The run of one cell of a sweep: begun, resumed, or returned as it is.
+"""Start or resume the run of one cell of a sweep, or return the finished run.
 
-A finished run only counts if it was made from the data that there are now. A run made from other
-data is renamed (`_set_aside`), and is found again if its data come back.
+A finished run is returned only if its data have not changed since. Otherwise the run is renamed
+(`_set_aside`), and gets its old name again if the old data come back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wcord.training.linear_probe import probed_fingerprints, read_probe_data
 
 
 class CurrentInputs:
-    """The inputs that runs would read now; each is read once for all cells of a sweep."""
+    """Digests of the inputs that a run would read now, each computed once per sweep."""
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
@@ -26,7 +26,7 @@ class CurrentInputs:
         """Return the digest of the inputs of a run with these settings.
 
         Raises:
-            ValueError: they cannot be read.
+            ValueError: the inputs cannot be read.
         """
         key = repr((experiment.data, experiment.teacher.weights, experiment.linear_probe))
         if key not in self._digests:
@@ -37,25 +37,25 @@ class CurrentInputs:
 def run_or_resume(
     experiment: Experiment, folder: Path, progress: bool = True, inputs: CurrentInputs | None = None
 ) -> Run:
-    """Return the finished run in a folder; without one, resume or begin it first.
+    """Return the finished run in a folder; resume or start it first if it is not finished.
 
-    A run that was made from other data than there are now is set aside under another name. If the
-    data cannot be read any more, a finished run is returned with a message on stderr.
+    If the data have changed since the run was made, the run is renamed. If the data cannot be read
+    any more, a finished run is returned with a message on stderr.
 
     Args:
         experiment: its settings.
         folder: its directory.
         progress: whether to show a bar.
-        inputs: shared by the cells of a sweep.
+        inputs: digests of the inputs, shared by the cells of a sweep.
 
     Raises:
-        ValueError: as in `distill` and `resume`, or a process writes the run to be set aside.
+        ValueError: as in `distill` and `resume`, or a process writes the run to be renamed.
     """
     inputs = inputs or CurrentInputs()
     made_from = _made_from(folder)
     if made_from is not None:
         try:
-            now = inputs.digest(experiment)
+            current = inputs.digest(experiment)
         except ValueError as error:
             if not (folder / "summary.json").is_file():
                 raise
@@ -63,10 +63,10 @@ def run_or_resume(
                 f"{folder.name} is finished; its data could not be read: {error}", file=sys.stderr
             )
         else:
-            if made_from != now:
+            if made_from != current:
                 _set_aside(folder, made_from)
-                if _aside(folder, now).exists():  # made from the data that have come back
-                    _aside(folder, now).rename(folder)
+                if _aside(folder, current).exists():  # an older run of the current data
+                    _aside(folder, current).rename(folder)
     if not (folder / "settings.yaml").is_file():
         return distill(experiment, folder, progress=progress)
     run = Run(folder)
@@ -86,7 +86,7 @@ def _set_aside(folder: Path, digest: str) -> None:
     """Rename the run of a cell that was made from the inputs with this digest."""
     if is_locked(folder):
         raise ValueError(
-            f"{folder.name} is being written, from other data than there are now: stop it first"
+            f"{folder.name} is being written, from data that have changed since: stop it first"
         )
     aside = _aside(folder, digest)
     folder.rename(aside)
@@ -94,12 +94,12 @@ def _set_aside(folder: Path, digest: str) -> None:
 
 
 def _aside(folder: Path, digest: str) -> Path:
-    """Return the path of a run of this cell that was made from the inputs with this digest."""
+    """Return the path to which a run made from the inputs with this digest is renamed."""
     return folder.with_name(f"{folder.name}-other-data-{digest[:8]}")
 
 
 def current_inputs(experiment: Experiment) -> dict[str, str]:
-    """Return what a run of these settings would read now (see `wcord.runs.data_provenance`)."""
+    """Return the inputs that a run with these settings would read (see `data_provenance`)."""
     data = read_data(experiment)
     probe_data = read_probe_data(experiment, data, network_inputs(experiment, data))
     return data_provenance.inputs_of(experiment, data, probed_fingerprints(probe_data))

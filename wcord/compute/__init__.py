@@ -1,1 +1,1 @@
-"""What every other room builds on: seeds and draws, ranks of torchrun, memory formats."""
+"""The base of all other packages: seeds and draws, ranks of torchrun, memory formats."""

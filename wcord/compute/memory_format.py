@@ -1,4 +1,4 @@
-"""Memory formats that are fast on a device, and copies to it that do not block the host."""
+"""Fast memory formats for a device, and copies to the device that do not block the host."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Return images with their channels last in memory on CUDA: convolutions are fastest so."""
+    """Return images; on CUDA with channels last in memory, which makes convolutions faster."""
     if images.device.type == "cuda" and images.dim() == 4:
         return images.contiguous(memory_format=torch.channels_last)
     return images
 
 
 def to_device(network: Module, device: torch.device) -> Module:
-    """Move a network to a device; on CUDA its kernels have their channels last in memory."""
+    """Move a network to a device; on CUDA its weights have channels last in memory."""
     if device.type == "cuda":
         return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device)
@@ -33,9 +33,9 @@ def send(values: Tensor, device: torch.device) -> Tensor:
 
 
 def copy_into(targets: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Copy values into tensors that exist already and return these; without any, the values.
+    """Copy values into targets and return the targets; without targets return the values.
 
-    The addresses stay the same, as a replayed CUDA graph needs.
+    The targets keep their addresses, as a replayed CUDA graph needs.
     """
     for target, value in zip(targets, values, strict=bool(targets)):
         target.copy_(value)

@@ -1,7 +1,7 @@
 """Distributions that a training step draws from, by `Batch.draw(purpose, distribution)`.
 
-A distribution is hashable and equal to another with the same parameters: a step that is replayed
-as a CUDA graph finds its draws by (purpose, distribution).
+Distributions are hashable, and equal if their parameters are equal, because a step that is
+replayed as a CUDA graph looks up its draws by (purpose, distribution).
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Permutation:
 
 @dataclass(frozen=True)
 class WrongPairs:
-    """A partner for every row, for a share `broken` of rows the wrong one: (size,) int64.
+    """A partner for every row; a share `broken` of the rows gets a wrong partner: (size,) int64.
 
-    round(broken * size) rows are drawn at random and exchange their partners in a circle, so that
-    none of them keeps its own. Where this gives one row, two are drawn (if there are two), because
-    a single row has nobody to exchange with.
+    round(broken * size) rows are drawn at random. Each of them gets the partner of the one drawn
+    before it (the first gets that of the last), so none keeps its own. If the number is 1, two rows
+    are drawn where size allows, because a single row would keep its partner.
     """
 
     size: int

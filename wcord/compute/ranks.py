@@ -2,15 +2,15 @@
 
 Every rank holds all arms and all banks, and computes the networks on its own rows of the batch.
 Features, logits and feature maps are gathered, so every rank evaluates the whole objective on the
-whole batch, with the same negatives, the same plan and the same banks afterwards. The gradient is
+whole batch, with the same negatives and plan, and has the same banks afterwards. The gradient is
 
     dL/dtheta_S = sum over ranks r of  (dL/dh_r) (dh_r/dtheta_S)
 
 L is the same function on every rank. So the backward pass of `gather` returns a rank's own rows of
 dL/dh, and the student's gradients are *added* over ranks: a mean would divide a term of the whole
-batch by the number of ranks. Parameters of terms (critics, projections) have the gradient of the
-whole batch on every rank already. Theirs are averaged, which removes differences of rounding
-between unlike machines.
+batch by the number of ranks. For parameters of terms (critics, projections) every rank already has
+the gradient of the whole batch. These gradients are averaged, which removes differences of rounding
+between different machines.
 
 The seed of a draw depends on sample and step, never on the rank. Rank 0 alone writes the run
 directory, and every rank must be able to read it (one machine, or a shared folder).
@@ -32,11 +32,11 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from wcord.models.output import Output
 
-TIMEOUT = timedelta(days=7)  # others wait while the first trains a teacher, or while paused
+TIMEOUT = timedelta(days=7)  # ranks wait while the first trains a teacher, or in a pause
 
 
 class FirstRankEnded(Exception):
-    """The first rank has ended, so this one ends too."""
+    """The first rank has ended, so this rank ends too."""
 
 
 def size() -> int:
@@ -45,7 +45,7 @@ def size() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the number of this process, counted from 0."""
     return dist.get_rank() if size() > 1 else 0
 
 
@@ -82,10 +82,10 @@ def broadcast_bool(value: bool) -> bool:
 
 @contextmanager
 def first_rank_first() -> Iterator[None]:
-    """Run the body on the first rank, then on the others: it writes a file that they read.
+    """Run the body on the first rank, then on the others, which read files of the first.
 
     Raises:
-        FirstRankEnded: on the others, where the first failed.
+        FirstRankEnded: on the other ranks, if the first failed.
     """
     if rank() > 0:
         if not broadcast_bool(True):
@@ -101,11 +101,11 @@ def first_rank_first() -> Iterator[None]:
 
 
 def broadcast_text(action: Callable[[], str]) -> str:
-    """Return the text that an action gives on the first rank, on every rank.
+    """Run an action on the first rank and return its text on every rank.
 
     Raises:
         Exception: on the first rank, the exception of the action.
-        FirstRankEnded: on the others, where the first failed.
+        FirstRankEnded: on the other ranks, if the first failed.
     """
     if size() == 1:
         return action()
@@ -122,13 +122,13 @@ def broadcast_text(action: Callable[[], str]) -> str:
 
 
 def own_rows(batch: Tensor) -> Tensor:
-    """Return this rank's rows of a batch (n, ...): n / size of them, one after the other."""
+    """Return this rank's rows of a batch (n, ...): n / size consecutive rows."""
     count = len(batch) // size()
     return batch[rank() * count : (rank() + 1) * count]
 
 
 class _Gather(torch.autograd.Function):
-    """All ranks' rows, one rank after the other; backward returns a rank's own rows."""
+    """The rows of all ranks, in the order of ranks; backward returns a rank's own rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -146,13 +146,14 @@ class _Gather(torch.autograd.Function):
 def gather(output: Output) -> Output:
     """Return the output of the whole batch (n, ...), gathered from every rank's (n / size, ...).
 
-    Differentiation: backward gives the derivative of the whole batch's loss in this rank's rows.
+    Differentiation: backward gives the derivative of the loss of the whole batch with respect to
+    this rank's rows.
     The student's gradients must then be added over ranks (`sum_gradients`).
     """
     if size() == 1:
         return output
-    wide = torch.cat([output.features, output.logits], 1)  # one message, not two
-    features, logits = _Gather.apply(wide).split(
+    joined = torch.cat([output.features, output.logits], 1)  # one message, not two
+    features, logits = _Gather.apply(joined).split(
         [output.features.shape[1], output.logits.shape[1]], 1
     )
     maps = tuple(_Gather.apply(stage) for stage in output.maps)
@@ -200,9 +201,9 @@ class _Sum(torch.autograd.Function):
 
 
 class SynchronisedNorm(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the whole batch, all ranks' rows together.
+    """Batch normalisation with the statistics of the whole batch: the rows of all ranks.
 
-    torch's SyncBatchNorm runs on GPUs only; this layer runs wherever `torch.distributed` does.
+    torch's SyncBatchNorm runs on GPUs only; this layer also runs on CPUs.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -210,9 +211,9 @@ class SynchronisedNorm(nn.BatchNorm2d):
         if not self.training or size() == 1:
             return super().forward(x)
         count = x.numel() // x.shape[1] * size()
-        wide = x if x.dtype == torch.float64 else x.float()
-        mean = _Sum.apply(wide.sum((0, 2, 3))) / count  # (C,)
-        centred = wide - mean[:, None, None]
+        values = x if x.dtype == torch.float64 else x.float()
+        mean = _Sum.apply(values.sum((0, 2, 3))) / count  # (C,)
+        centred = values - mean[:, None, None]
         variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count  # (C,)
         if self.track_running_stats:
             self._update_running(mean.detach(), variance.detach() * count / max(count - 1, 1))
@@ -233,7 +234,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
 
 
 def synchronise_norms(module: nn.Module) -> nn.Module:
-    """Let every 2-d batch normalisation of a module use all ranks' rows; names of weights stay."""
+    """Make each BatchNorm2d of a module use the rows of all ranks; weights keep their names."""
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SynchronisedNorm

@@ -1,8 +1,7 @@
 """Randomness as a pure function: the seed of every draw is a hash of its purpose and position.
 
-No two draws share a stream. So the numbers of an arm do not depend on the arms beside it, a
-resumed run needs no saved generator states, and a sweep gives the same results on one machine
-and on many.
+Each draw has its own seed. So the results of an arm do not depend on the other arms, a resumed
+run needs no saved generator states, and a sweep gives the same results on one machine and on many.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def seed_of(seed: int, purpose: str, *position: int) -> int:
         seed: the run's seed.
         purpose: of the draw ("order", "augment", "gckt-negatives", ...), never the name or the
             position of an arm.
-        position: epoch or step, where the draw repeats.
+        position: epoch or step, for a draw that is repeated.
 
     >>> seed_of(0, "order", 3) == seed_of(0, "order", 3) != seed_of(0, "order", 4)
     True
@@ -39,7 +38,7 @@ _forbidden: ContextVar[bool] = ContextVar("_forbidden", default=False)
 
 @contextmanager
 def forbid_drawing() -> Iterator[None]:
-    """Forbid `generator` inside: a replayed CUDA graph would repeat the numbers of its capture."""
+    """Forbid `generator` in the block: a CUDA graph would replay the numbers of its capture."""
     token = _forbidden.set(True)
     try:
         yield
@@ -54,5 +53,5 @@ def generator(seed: int, purpose: str, *position: int) -> torch.Generator:
         RuntimeError: inside `forbid_drawing`.
     """
     if _forbidden.get():
-        raise RuntimeError(f"{purpose!r} is drawn by a generator: take it from Batch.draw")
+        raise RuntimeError(f"{purpose!r} is drawn by a generator: use Batch.draw instead")
     return torch.Generator().manual_seed(seed_of(seed, purpose, *position))

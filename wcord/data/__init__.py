@@ -1,7 +1,7 @@
-"""Data sets as integer arrays on the device, divided once.
+"""Data sets as uint8 arrays on the device, divided into training, held-out and test parts.
 
 `load` reads a source and divides it. The test part is fixed and only used for reported results. A
-part of the training images is held out for choices, unless the source has a held-out part.
+part of the training images is held out to choose settings, unless the source has a held-out part.
 `Data.labelled` marks the training samples whose labels may be used. `Data.contents` counts the
 samples of each class and lists the files that were not read.
 

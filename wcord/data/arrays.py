@@ -1,4 +1,4 @@
-"""Data sets from a user's arrays: names and checks; labels from segments if there are none."""
+"""Data sets from a user's arrays: names and checks; missing labels are made from segments."""
 
 from __future__ import annotations
 
@@ -53,25 +53,29 @@ def from_arrays(arrays: Any, name: str = "the arrays") -> Raw:
     """
     values, class_names, unused = _long_names(arrays, name)
     suffixes = _suffixes(values, [*values, *unused], name)
-    for key in (f"{kind}_{s}" for kind in ("boxes", "depth", "gray") for s in suffixes.values()):
+    for key in (
+        f"{kind}_{suffix}" for kind in ("boxes", "depth", "gray") for suffix in suffixes.values()
+    ):
         extra = values.get(key, np.zeros(1))
         if extra.dtype.kind not in "biuf" or not np.isfinite(extra).all():
             raise ValueError(f"{name}: {key} must hold finite numbers")
-    labels, classes, kept = _labels(values, suffixes, class_names, name)
-    images, remarks = _images({s: values[f"images_{s}"] for s in suffixes.values()}, name)
+    labels, classes, masks = _labels(values, suffixes, class_names, name)
+    images, remarks = _images(
+        {suffix: values[f"images_{suffix}"] for suffix in suffixes.values()}, name
+    )
     scale = _box_scale(values, images)
     parts = {
-        part: _split(values, s, images[s], labels[part], scale, kept.get(part), name)
-        for part, s in suffixes.items()
+        part: _split(values, suffix, images[suffix], labels[part], scale, masks.get(part), name)
+        for part, suffix in suffixes.items()
     }
     for part, split in parts.items():
         if split.images.shape[1:] != parts["train"].images.shape[1:]:
             raise ValueError(
                 f"{name}: images_train and images_{suffixes[part]} differ in size or channels"
             )
-    alone = [key for key in values if key.partition("_")[2] not in suffixes.values()]
+    without_images = [key for key in values if key.partition("_")[2] not in suffixes.values()]
     passed_over = [(key, "an unknown name") for key in unused]
-    passed_over += [(key, "no images of this part") for key in alone]
+    passed_over += [(key, "no images of this part") for key in without_images]
     return Raw.of(classes, parts, tuple(passed_over), remarks)
 
 
@@ -98,8 +102,8 @@ def _long_names(
         else:
             unused.append(str(key))
             continue
-        if twice := values.keys() & new.keys():
-            raise ValueError(f"{name} holds {min(twice)} twice")
+        if duplicates := values.keys() & new.keys():
+            raise ValueError(f"{name} holds {min(duplicates)} twice")
         values |= new
     classes = [_class_names(value, f"{name}: {key}") for key, value in class_names.items()]
     if any(other != classes[0] for other in classes[1:]):
@@ -111,10 +115,10 @@ def _long_names(
 def _class_names(value: Any, name: str) -> list[str]:
     names = to_numpy(value, name)
     if names.ndim != 1:
-        raise ValueError(f"{name} must be one name a class, of shape (K,)")
+        raise ValueError(f"{name} must be one name per class, of shape (K,)")
     texts = [str(n) for n in names]
-    if twice := {text for text in texts if texts.count(text) > 1}:
-        raise ValueError(f"{name} holds {min(twice)!r} twice")
+    if duplicates := {text for text in texts if texts.count(text) > 1}:
+        raise ValueError(f"{name} holds {min(duplicates)!r} twice")
     return texts
 
 
@@ -142,18 +146,20 @@ def _labels(
     class_names: list[str] | None,
     name: str,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, np.ndarray]]:
-    """Return labels of each part, class names and, if labels come from segments, a mask of each."""
+    """Return labels, class names and, if labels come from segments, masks of the samples used."""
     if f"labels_{suffixes['train']}" in values:
-        for s in suffixes.values():
-            if f"labels_{s}" not in values:
-                raise ValueError(f"{name} holds images_{s} but no labels_{s}")
+        for suffix in suffixes.values():
+            if f"labels_{suffix}" not in values:
+                raise ValueError(f"{name} holds images_{suffix} but no labels_{suffix}")
         labels = {
-            part: _checked_labels(values[f"labels_{s}"], f"{name}: labels_{s}")
-            for part, s in suffixes.items()
+            part: _checked_labels(values[f"labels_{suffix}"], f"{name}: labels_{suffix}")
+            for part, suffix in suffixes.items()
         }
         return *_numbered(labels, suffixes, class_names, name), {}
-    if class_names is not None and all(f"segments_{s}" in values for s in suffixes.values()):
-        segments = {part: values[f"segments_{s}"] for part, s in suffixes.items()}
+    if class_names is not None and all(
+        f"segments_{suffix}" in values for suffix in suffixes.values()
+    ):
+        segments = {part: values[f"segments_{suffix}"] for part, suffix in suffixes.items()}
         return room_labels(segments, class_names)
     raise ValueError(f"{name} holds no array labels_train (or y_train)")
 
@@ -210,19 +216,19 @@ def _checked_labels(values: np.ndarray, name: str) -> np.ndarray:
 def _images(arrays: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, Tensor], Notes]:
     """Return the images of each suffix as (n, C, H, W) uint8, and remarks on their scaling."""
     highest = {}  # of integers that may have more than 8 bits
-    for s, values in arrays.items():
+    for suffix, values in arrays.items():
         if values.dtype.kind not in "biuf":
-            raise ValueError(f"{name}: images_{s} must be numbers, not {values.dtype}")
+            raise ValueError(f"{name}: images_{suffix} must be numbers, not {values.dtype}")
         if values.dtype.kind in "iuf" and values.dtype != np.uint8:
-            highest[s] = check_levels(values, f"{name}: images_{s}")
+            highest[suffix] = check_levels(values, f"{name}: images_{suffix}")
     white = white_level(max(highest.values(), default=0))
     images = {}
-    for s, values in arrays.items():
+    for suffix, values in arrays.items():
         if values.dtype.kind == "b":
             values = values.astype(np.uint8) * 255
         elif values.dtype != np.uint8:
             values = to_8_bit(values, 1 if values.dtype.kind == "f" else white)
-        images[s] = _channels_first(values, f"{name}: images_{s}")
+        images[suffix] = _channels_first(values, f"{name}: images_{suffix}")
     if white == 255:
         return images, ()
     return images, (("images of more than 8 bits", scaling(max(highest.values()))),)
@@ -233,8 +239,8 @@ def _channels_first(values: np.ndarray, name: str) -> Tensor:
         values = values[..., None]
     last, first = (values.ndim == 4 and values.shape[axis] in (1, 3) for axis in (3, 1))
     if not last and not first:
-        four = values.ndim == 4 and 4 in (values.shape[1], values.shape[3])
-        hint = ": composite RGBA on a background first" if four else ""
+        four_channels = values.ndim == 4 and 4 in (values.shape[1], values.shape[3])
+        hint = ": composite RGBA on a background first" if four_channels else ""
         raise ValueError(
             f"{name} must be (n, H, W), (n, H, W, C) or (n, C, H, W) with C = 1 or 3, not "
             f"{values.shape}{hint}"
@@ -251,8 +257,8 @@ def _channels_first(values: np.ndarray, name: str) -> Tensor:
 def _box_scale(values: Mapping[str, np.ndarray], images: Mapping[str, Tensor]) -> float:
     """Return 1/k, if boxes are in pixels of images k times as large as `images`."""
     factor = 1.0
-    for s, part in images.items():
-        boxes = values.get(f"boxes_{s}")
+    for suffix, part in images.items():
+        boxes = values.get(f"boxes_{suffix}")
         if boxes is not None and boxes.size and boxes.shape[1:] == (4,):
             height, width = part.shape[2:]
             factor = max(factor, boxes[:, 2].max() / width, boxes[:, 3].max() / height)
@@ -265,10 +271,10 @@ def _split(
     images: Tensor,
     labels: np.ndarray,
     box_scale: float,
-    kept: np.ndarray | None,
+    mask: np.ndarray | None,
     name: str,
 ) -> Split:
-    """Return the samples of one part with their extras; with `kept`, those that it marks."""
+    """Return the samples of one part with their extras; with `mask`, only the marked samples."""
     n, _, height, width = images.shape
     if n == 0:
         raise ValueError(f"{name}: images_{suffix} is empty")
@@ -292,4 +298,4 @@ def _split(
         raise ValueError(f"{name}: {len(labels)} labels for {n} images in the {suffix} part")
     extras["gray"] = extras.get("gray", torch.zeros(n, dtype=torch.bool)).bool()
     split = Split(images, torch.from_numpy(labels), extras)
-    return split if kept is None else split.take(torch.from_numpy(kept))
+    return split if mask is None else split.take(torch.from_numpy(mask))

@@ -1,7 +1,7 @@
 """Random crop, flip and normalisation on the device, for a whole batch at once.
 
-Random numbers belong to a sample and an epoch, not to a batch, a rank or an arm: `draws` makes them
-for the whole training set, a batch takes its rows.
+Random numbers depend on the sample and the epoch, not on the batch, the rank or the arm: `draws`
+returns them for the whole training set, and each batch takes its rows.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:
         offsets (n, 2) int64, vertical and horizontal, uniform on 0 ... 2·padding (no shift at
         `padding`); flips (n,) bool, true with probability one half.
     """
-    stream = generator(seed, "augment", epoch)
-    offsets = torch.randint(0, 2 * padding + 1, (n, 2), generator=stream)
-    flips = torch.randint(0, 2, (n,), generator=stream).bool()
+    rng = generator(seed, "augment", epoch)
+    offsets = torch.randint(0, 2 * padding + 1, (n, 2), generator=rng)
+    flips = torch.randint(0, 2, (n,), generator=rng).bool()
     return offsets, flips
 
 
 def _source(position: Tensor, size: int, border: str) -> tuple[Tensor, Tensor]:
-    """Return the index in the unpadded image of each position, and whether it lies inside."""
+    """Return the index of each position in the unpadded image, and whether that is inside."""
     inside = (position >= 0) & (position < size)
     if border == "reflect":
         position = (size - 1) - ((size - 1) - position.abs()).abs()
@@ -43,7 +43,7 @@ def _source(position: Tensor, size: int, border: str) -> tuple[Tensor, Tensor]:
 def augment(
     images: Tensor, offsets: Tensor, flips: Tensor, padding: int, border: str = "zeros"
 ) -> Tensor:
-    """Pad, crop to the old size at the offset of each sample, and mirror the flipped samples.
+    """Pad each image, crop it to its old size at its offset, and mirror it if it is flipped.
 
     out[i, c, y, x] = padded[i, c, y + offsets[i, 0], x' + offsets[i, 1]], where
     x' = W − 1 − x for flipped samples and x otherwise
@@ -85,12 +85,12 @@ def move_boxes(
     moved_left = torch.where(flips, width - right, left)
     moved_right = torch.where(flips, width - left, right)
     # the image is moved first, then flipped
-    across = torch.where(flips, -shift[:, 1], shift[:, 1])
+    horizontal = torch.where(flips, -shift[:, 1], shift[:, 1])
     return torch.stack(
         [
-            (moved_left + across).clamp(0, width),
+            (moved_left + horizontal).clamp(0, width),
             (boxes[:, 1] + shift[:, 0]).clamp(0, height),
-            (moved_right + across).clamp(0, width),
+            (moved_right + horizontal).clamp(0, width),
             (boxes[:, 3] + shift[:, 0]).clamp(0, height),
         ],
         dim=1,
@@ -100,7 +100,7 @@ def move_boxes(
 def augment_split(
     batch: Split, offsets: Tensor, flips: Tensor, padding: int, border: str = "zeros"
 ) -> Split:
-    """Apply `augment` to images and extras, so that all views of a sample stay aligned."""
+    """Apply `augment` to images and extras, so that they stay aligned."""
     extras = dict(batch.extras)
     if "depth" in extras:
         extras["depth"] = augment(extras["depth"], offsets, flips, padding, border)

@@ -13,13 +13,13 @@ from wcord.data.split import Split
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a task: `train` to train, `held_out` for choices, `test` for reports only.
+    """The samples of a task: `train` to train, `held_out` to choose settings, `test` to report.
 
     `labelled` (n_train,) bool marks the samples whose labels cross-entropy may use. `choices` (m,)
-    int64 are indices into `held_out`: a class-balanced part no larger than the labelled one (all
-    of `held_out` if no label is used), on which choices compare accuracies. `mean` and `std` (C,)
-    float32 are of the training images in [0, 1]. `fingerprints` identify the data set (see
-    `wcord.data.fingerprint`).
+    int64 are the indices of those samples of `held_out` on which settings are chosen: they are
+    class-balanced and not more than the labelled samples (all if no label is used). `mean` and
+    `std` (C,) float32 are of the training images in [0, 1]. `fingerprints` identify the data set
+    (see `wcord.data.fingerprint`).
     """
 
     name: str

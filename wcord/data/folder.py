@@ -21,24 +21,23 @@ def read_folder(folder: Path, height: int, width: int) -> Raw:
 
     Names of parts may have any case and spelling; val, valid, validation and dev are the held-out
     part. Every file is opened, whatever its suffix; hidden files and files that Pillow cannot read
-    are passed over, with the reason. Images are turned upright (EXIF), composited on white if they
-    are transparent, converted to RGB and resized (bilinear, antialiased) to height × width.
+    are passed over, and the reason is noted. Images are turned upright (EXIF), composited on white
+    if they are transparent, converted to RGB and resized (bilinear, antialiased) to height × width.
     Floating-point gray levels lie in [0, 1]; integers of more than 8 bits are scaled by one factor
-    for the whole folder (see `white_level`). Of several pages the first is read.
+    for the whole folder (see `white_level`). Of a file with several pages, the first is read.
 
     Raises:
         ValueError: the folders are ambiguous, there is one class only, a part has a class that
-            train lacks, a class has no readable image, or a file has gray levels whose white is
-            unknown.
+            train lacks, a class has no readable image, or the gray level of white is unknown.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: data.source folder:PATH needs one")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of Pillow do not name the file
+        warnings.simplefilter("ignore")  # Pillow's warnings do not name the file
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             return _Reader(folder, height, width).read()
-        except OSError as error:  # of a folder: files that cannot be opened are passed over
+        except OSError as error:  # from a folder: files that cannot be opened are passed over
             raise ValueError(f"{error.filename} cannot be opened: {error.strerror}") from error
 
 
@@ -50,7 +49,8 @@ class _Reader:
         layout = find_parts(folder)
         self.parts = layout.parts
         self.passed_over, self.remarks = list(layout.passed_over), list(layout.remarks)
-        self.deep: list[tuple[np.ndarray, np.ndarray]] = []  # target array, gray levels
+        # images of more than 8 bits: target array, gray levels
+        self.deep: list[tuple[np.ndarray, np.ndarray]] = []
         self.highest = 0  # of the levels in `deep`
         self.cut: tuple[int, str] = (0, "")  # highest level of 16-bit colours, and its file
 

@@ -1,4 +1,4 @@
-"""Find out whether the folders of an image folder are parts or classes; refuse ambiguous ones."""
+"""Find out whether the folders in an image folder are parts or classes; refuse ambiguous cases."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXPECTED = (
 
 
 class PartFolders(NamedTuple):
-    """The folder of each part: "train", perhaps "held_out" and "test". It holds class folders."""
+    """The folder of each part: "train", perhaps "held_out" and "test". Each holds class folders."""
 
     parts: dict[str, Path]
     passed_over: Notes = ()
@@ -27,7 +27,7 @@ class PartFolders(NamedTuple):
 
 
 def hidden(path: Path) -> bool:
-    """Return whether a file or folder is hidden or made by a system: .DS_Store, __MACOSX ..."""
+    """Return whether a path is hidden or made by the operating system: .DS_Store, __MACOSX ..."""
     return path.name.startswith(".") or path.name.lower() in SYSTEM
 
 
@@ -67,7 +67,7 @@ def find_parts(folder: Path) -> PartFolders:
     `part_of`).
 
     Raises:
-        ValueError: the folders may be either; the message lists them and the expected layout.
+        ValueError: the folders may be parts or classes; the message lists them and the layout.
     """
     inside = folders(folder)
     named = {path: part for path in inside if (part := part_of(path.name)) is not None}
@@ -102,8 +102,8 @@ def _nested_folders(folder: Path) -> Notes:
     """Remark on class folders that hold folders, whose images belong to the class too.
 
     Raises:
-        ValueError: class folders hold parts, or folders of the same names: these may be the
-            classes.
+        ValueError: class folders hold parts, or folders of the same names, which may be the
+            classes themselves.
     """
     inside = {path: folders(path) for path in folders(folder)}
     for path, below in inside.items():
@@ -119,10 +119,10 @@ def _nested_folders(folder: Path) -> Notes:
                 "of that folder one folder up"
             )
     deeper = [p.name for path, below in inside.items() if not _holds_files(path) for p in below]
-    twice = sorted(name for name, count in Counter(deeper).items() if count > 1)
-    if len(twice) > 1:
+    repeated = sorted(name for name, count in Counter(deeper).items() if count > 1)
+    if len(repeated) > 1:
         raise ValueError(
-            f"{folder} holds {_listed(list(inside))}, with the folders {_listed(twice)} in more "
+            f"{folder} holds {_listed(list(inside))}, with the folders {_listed(repeated)} in more "
             f"than one of them, so that either may be the classes; {EXPECTED}"
         )
     return tuple(

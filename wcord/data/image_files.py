@@ -1,4 +1,4 @@
-"""Read one image file as an array: upright, on white if transparent, gray levels kept."""
+"""Read one image file as an array: upright, on white if transparent, with all gray levels."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class UnreadableImage(Exception):
 class Decoded(NamedTuple):
     """An image at its final size.
 
-    `pixels` is (H, W) or (H, W, 3) uint8, or (H, W) float32 gray levels that are still to be scaled
-    by the white of the whole data set (see `white_level`). `highest` is the highest level,
-    0 ... 65535, of an image with more than 8 bits, else 0. `pages` is the number of pages in the
-    file; the first is read.
+    `pixels` is (H, W) or (H, W, 3) uint8, or (H, W) float32 gray levels that must still be
+    scaled by the white level of the whole data set (see `white_level`). `highest` is the highest
+    level, 0 ... 65535, of an image with more than 8 bits, else 0. `pages` is the number of pages in
+    the file; the first is read.
     """
 
     pixels: np.ndarray
@@ -71,7 +71,7 @@ def decode(path: Path, height: int, width: int) -> Decoded:
 
     Raises:
         UnreadableImage: the file is no image, damaged, too large, or cannot be opened.
-        ValueError: gray levels whose white is unknown; the message names the file.
+        ValueError: the gray level of white is unknown; the message names the file.
     """
     if not path.is_file():
         raise UnreadableImage("not a regular file, or a broken link")
@@ -81,14 +81,15 @@ def decode(path: Path, height: int, width: int) -> Decoded:
             inverted = isinstance(file, TiffImagePlugin.TiffImageFile) and (
                 file.tag_v2.get(PHOTOMETRIC) == 0
             )
-            cut = _highest_of_16_bit_colours(file)
+            highest_colour = _highest_of_16_bit_colours(file)
             image = flattened(file)
     except UnreadableImage:
         raise
     except Exception as error:  # damaged files may raise any error
         raise UnreadableImage(_reason(error, path)) from error
     if image.mode not in DEEP:
-        return Decoded(np.asarray(image.resize((width, height), Resampling.BILINEAR)), cut, pages)
+        pixels = np.asarray(image.resize((width, height), Resampling.BILINEAR))
+        return Decoded(pixels, highest_colour, pages)
     levels = np.asarray(image)
     if inverted and levels.dtype.itemsize == 2:
         levels = 65535 - levels  # Pillow inverts such images only if they have 8 bits
@@ -124,8 +125,8 @@ def flattened(image: Image.Image) -> Image.Image:
             raise UnreadableImage("16-bit gray levels of which one is transparent")
         return image
     if transparent:
-        page = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
+        background = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 

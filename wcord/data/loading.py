@@ -29,8 +29,8 @@ def load(settings: DataSettings, seed: int, labels: object = None) -> Data:
         settings: the source, and the sizes of its parts.
         seed: of the run; draws the held-out, training and labelled parts unless
             `settings.subset_seed` is set. The test part never depends on it.
-        labels: label set of the student (see `LabelMap.parse`), whose classes
-            `labels_per_class` counts. None: the classes of the data set.
+        labels: label set of the student (see `LabelMap.parse`); `labels_per_class` counts samples
+            of its classes. None: the classes of the data set.
 
     Raises:
         ValueError: one line with the name of the file or setting.
@@ -50,13 +50,13 @@ def load_arrays(
 def _divided(
     raw: Raw, settings: DataSettings, seed: int, share: float, labels: object, name: str
 ) -> Data:
-    """Return the parts of a data set after resizing, division and choice of labelled samples.
+    """Resize and divide a data set, and choose the labelled samples.
 
     Args:
         raw: the samples as read.
         settings: sizes of the parts.
         seed: of the run.
-        share: of the training part that is held out, if `settings.held_out` is None.
+        share: share of the training part that is held out, if `settings.held_out` is None.
         labels: as in `load`.
         name: of the data set.
     """
@@ -69,7 +69,7 @@ def _divided(
     labelled = labelled_part(
         label_map(train.labels), settings.labels_per_class, generator(seed, "labelled")
     )
-    count = int(labelled.sum()) or len(held_out)  # without labels there are no choices to make
+    count = int(labelled.sum()) or len(held_out)  # all held-out samples if no label is used
     choices = order(label_map(held_out.labels), generator(seed, "choices"))[:count]
     mean, std = channel_statistics(train.images)
     as_read = {"training": raw.train, "held-out": raw.held_out, "test": raw.test}
@@ -141,8 +141,8 @@ def _prepared(split: Split, settings: DataSettings) -> Split:
     """Mark images without colour, drop them with `drop_gray`, and resize."""
     extras = dict(split.extras)
     if split.images.shape[1] == 3:
-        equal = (split.images[:, :1] == split.images[:, 1:]).flatten(1).all(1)
-        extras["gray"] = equal | extras.get("gray", torch.zeros_like(equal))
+        is_gray = (split.images[:, :1] == split.images[:, 1:]).flatten(1).all(1)
+        extras["gray"] = is_gray | extras.get("gray", torch.zeros_like(is_gray))
     else:
         extras.pop("gray", None)
     split = Split(split.images, split.labels, extras, split.ids)

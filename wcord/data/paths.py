@@ -12,7 +12,7 @@ def data_root() -> Path:
 
 
 def locate(path: str) -> Path:
-    """Return a path as it is if it exists, else inside the folder of data sets.
+    """Return the path if it exists, else the same path inside the folder of data sets.
 
     Raises:
         ValueError: neither exists.

@@ -25,8 +25,8 @@ SPELLINGS = {
 class Raw(NamedTuple):
     """The samples of a source as read.
 
-    `held_out` is the held-out part of the source; None if it has none, then a part of `train` will
-    be held out.
+    `held_out` is the held-out part of the source. If it is None, a part of `train` is held out
+    later.
     """
 
     classes: tuple[str, ...]
@@ -74,7 +74,7 @@ def part_of(name: str) -> str | None:
     """
     word = re.sub(r"[^a-z]", "", name.lower())
     word = re.sub(r"(set|data|split|images|pictures)$", "", word)
-    return next((part for part, spelled in SPELLINGS.items() if word in spelled), None)
+    return next((part for part, spellings in SPELLINGS.items() if word in spellings), None)
 
 
 def _numbered(split: Split, start: int) -> Split:

@@ -15,14 +15,14 @@ from wcord.data.split import Split
 class Sampler:
     """The order of the samples in every epoch, and their crops and flips.
 
-    An incomplete last batch is dropped. The draws of each epoch are copied to the same device
-    memory, because a replayed CUDA graph reads fixed addresses.
+    An incomplete last batch is dropped. The random numbers of every epoch are copied to the same
+    device memory, because a replayed CUDA graph reads fixed addresses.
 
     Args:
         seed: of all draws.
         purpose: of the order, "order" or "teacher-order"; part of its seed.
         samples: N, the size of the training part.
-        batch: samples of a step.
+        batch: number of samples per step.
         settings: augmentation, padding and border.
         device: of the images.
     """
@@ -38,14 +38,14 @@ class Sampler:
     ) -> None:
         self.seed, self.purpose, self.samples, self.batch = seed, purpose, samples, batch
         self.settings, self.device = settings, device
-        self.steps = samples // batch  # of an epoch
+        self.steps = samples // batch  # per epoch
         self.unaugmented = settings.augment == "none"
         self._epoch = -1
         self._order = torch.empty(0)  # (N,), on the CPU
         self._moves: tuple[Tensor, ...] = ()  # offsets (N, 2) and flips (N,), on the device
 
     def rows(self, step: int) -> Tensor:
-        """Return the samples of a step, (batch,) int64 on the CPU; draws its epoch if needed."""
+        """Return the samples of a step, (batch,) int64 on the CPU, from the order of its epoch."""
         epoch, index = divmod(step, self.steps)
         if epoch != self._epoch:
             self._draw(epoch)
@@ -65,8 +65,8 @@ class Sampler:
 
     def _draw(self, epoch: int) -> None:
         self._epoch = epoch
-        stream = generator(self.seed, self.purpose, epoch)
-        self._order = torch.randperm(self.samples, generator=stream)
+        rng = generator(self.seed, self.purpose, epoch)
+        self._order = torch.randperm(self.samples, generator=rng)
         if not self.unaugmented:
             moves = draws(self.seed, epoch, self.samples, self.settings.padding)
             self._moves = copy_into(self._moves, [send(m, self.device) for m in moves])

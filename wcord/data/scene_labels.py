@@ -15,8 +15,8 @@ def room_labels(
 
     label = the object class with the most pixels, among those object classes that are the largest
     in at least `fewest` training images; walls, floors, ceilings and "other" segments are not
-    objects. Images without any of these classes are not kept. These labels are defined here only:
-    no published accuracy compares with theirs.
+    objects. Images without any of these classes are left out. These labels are defined here only,
+    so accuracies cannot be compared with published ones.
 
     Args:
         segments: for "train" and perhaps "test", (n, H, W) uint8 indices into `names`.
@@ -24,7 +24,8 @@ def room_labels(
         fewest: smallest number of training images of a class.
 
     Returns:
-        for each part: labels (n,) int64; the class names; for each part: kept images (n,) bool.
+        labels (n,) int64 of each part; the class names; a mask (n,) bool of the images used, of
+        each part.
     """
     counts = {
         part: np.stack([np.bincount(s.ravel(), minlength=256)[: len(names)] for s in images])

@@ -44,7 +44,7 @@ def digits(name: str, options: ReadOptions) -> Raw:
     bunch = load_digits()
     images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))[:, None]
     labels = torch.from_numpy(bunch.target.astype(np.int64))
-    # every prefix of `order` keeps the shares of the classes, so both halves have them
+    # every prefix of `order` keeps the shares of the classes, and so do both halves
     index = order(labels, generator(0, "digits-test"), keep_shares=True)
     test, train = index[:899].sort().values, index[899:].sort().values
     classes = tuple(str(digit) for digit in range(10))
@@ -91,7 +91,7 @@ def npz(path: str, options: ReadOptions) -> Raw:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = first_line(error)
-        if "pickle" in reason:  # numpy takes every unknown file for a pickle
+        if "pickle" in reason:  # numpy treats every unknown file as a pickle
             reason = "it is no such file, or holds Python objects"
         raise ValueError(f"{file} cannot be read as an .npz file of plain arrays: {reason}") from (
             error

@@ -15,8 +15,8 @@ class Split:
 
     Known extras: "depth" (n, 1, H, W) uint8, "boxes" (n, 4) float32 in pixels of the images (left,
     top, right, bottom), "gray" (n,) bool, true for images without colour. `ids` (n,) int64 number
-    the samples within their source, test samples after the training samples, so that the draws of
-    a sample (noise) are the same in every subset.
+    the samples within their source, test samples after the training samples, so that the noise of a
+    sample is the same in every subset.
     """
 
     images: Tensor
@@ -61,8 +61,8 @@ def order(labels: Tensor, generator: torch.Generator, *, keep_shares: bool = Fal
 
     Args:
         labels: (n,) int64.
-        generator: on the CPU, for the draws.
-        keep_shares: which key is used.
+        generator: of the random numbers, on the CPU.
+        keep_shares: whether each prefix keeps the share of each class.
 
     Returns:
         (n,) int64, a permutation.
@@ -71,11 +71,11 @@ def order(labels: Tensor, generator: torch.Generator, *, keep_shares: bool = Fal
     by_class = shuffled[torch.argsort(labels.cpu()[shuffled], stable=True)]
     sizes = torch.bincount(labels.cpu())
     starts = sizes.cumsum(0) - sizes
-    rank = torch.empty(len(labels), dtype=torch.float64)
-    rank[by_class] = (torch.arange(len(labels)) - starts[labels.cpu()[by_class]]).double()
+    key = torch.empty(len(labels), dtype=torch.float64)
+    key[by_class] = (torch.arange(len(labels)) - starts[labels.cpu()[by_class]]).double()
     if keep_shares:
-        rank = (rank + 0.5) / sizes[labels.cpu()]
-    return shuffled[torch.argsort(rank[shuffled], stable=True)]
+        key = (key + 0.5) / sizes[labels.cpu()]
+    return shuffled[torch.argsort(key[shuffled], stable=True)]
 
 
 def labelled_part(labels: Tensor, per_class: int | None, generator: torch.Generator) -> Tensor:

@@ -31,7 +31,7 @@ def samples(value: Any, name: str) -> Samples:
     A data set is read once, sample by sample, so its transforms must not be random.
 
     Raises:
-        ValueError: it is neither; the message names what to give.
+        ValueError: the value is neither; the message names the accepted forms.
     """
     pair = value.tensors if isinstance(value, TensorDataset) else value
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
@@ -63,10 +63,10 @@ def samples(value: Any, name: str) -> Samples:
 
 
 def to_numpy(value: Any, name: str) -> np.ndarray:
-    """Return an array-like as numpy, also a tensor with a graph or on a GPU; bytes become text.
+    """Return any array-like as a numpy array; tensors may be on a GPU, and bytes become text.
 
     Raises:
-        ValueError: entries of different shapes or kinds, or missing ones; the message has `name`.
+        ValueError: entries of different shapes or kinds, or missing entries.
     """
     if isinstance(value, Tensor):
         value = value.detach().to_dense().cpu()

@@ -39,7 +39,7 @@ def copy_module(module: Layers) -> Layers:
 
 
 def memo_without_graphs(root: Any) -> dict[int, Any]:
-    """Return a memo for `deepcopy`: a copy without graph of each tensor with one below `root`."""
+    """Return a memo for `deepcopy`: each tensor with a graph below `root`, copied without it."""
     memo: dict[int, Any] = {}
     seen, stack = {id(root)}, [root]
     while stack:

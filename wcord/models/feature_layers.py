@@ -22,7 +22,7 @@ class FeatureLayers(NamedTuple):
 
     Args:
         classifier: name of the final layer; features are its input.
-        shares: by mode (True: training), the share of each call of the classifier in the logits.
+        shares: for each mode (True: training), the share of each classifier call in the logits.
         feature_dim, classes: widths of features and logits.
         stages: name of each layer that ends a stage, with the (channels, height, width) of its
             output.
@@ -68,7 +68,7 @@ def find_feature_layers(
     name = _classifier(calls, logits, kind) if classifier is None else _named(module, classifier)
     features, shares = _features(calls, logits, name, kind)
     modes = {False: shares}
-    with suppress(ValueError):  # in training mode, a teacher may need more inputs than images
+    with suppress(ValueError):  # in training mode, a module may need more inputs than images
         modes[True] = _features(*_trace(copy.train(), shape), name, kind)[1]
     end = max(index for index, call in enumerate(calls) if call.name == name)
     stages = _stages(calls, end, shape)
@@ -97,17 +97,17 @@ def _trace(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
     handles = [
         layer.register_forward_hook(_recorder(name, calls), with_kwargs=True)
         for name, layer in copy.named_modules()
-        if name and not isinstance(layer, torch.jit.ScriptModule)  # it takes no hooks
+        if name and not isinstance(layer, torch.jit.ScriptModule)  # which takes no hooks
     ]
     tensors = chain(copy.parameters(), copy.buffers())
-    like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    reference = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
     noise = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
-    devices = [like.device] if like.device.type == "cuda" else []
+    devices = [reference.device] if reference.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices), torch.no_grad():
-            output = copy(noise.to(like.device, like.dtype))
+            output = copy(noise.to(reference.device, reference.dtype))
     except Exception as error:  # a user's module may raise any error
-        size, dtype = "×".join(map(str, shape)), str(like.dtype).removeprefix("torch.")
+        size, dtype = "×".join(map(str, shape)), str(reference.dtype).removeprefix("torch.")
         reason = first_line(error)
         raise ValueError(
             f"{kind} cannot take images of {size} (channels×height×width; tried with two {dtype} "
@@ -155,10 +155,10 @@ def _classifier(calls: list[Call], logits: Tensor, kind: str) -> str:
 def _features(
     calls: list[Call], logits: Tensor, name: str, kind: str
 ) -> tuple[Tensor, tuple[float, ...]]:
-    """Return the input of the classifier at its last call, and the share of each of its calls.
+    """Return the input of the classifier in its last call, and the share of each of its calls.
 
     Raises:
-        ValueError: it is not called, or its input does not have one row an image.
+        ValueError: the classifier is not called, or its input does not have one row per image.
     """
     own_calls = [call for call in calls if call.name == name]
     if not own_calls:
@@ -169,7 +169,7 @@ def _features(
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
                 f"the layer {name!r} of {kind} takes {got} for a batch of {len(logits)}, which is "
-                "not one row an image: name another final layer by classifier="
+                "not one row per image: name another final layer by classifier="
             )
     return features, _shares(own_calls, logits)
 
@@ -214,8 +214,8 @@ def _halved(call: Call) -> tuple[int, int] | None:
 def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, Shape]:
     """Return the last layer at each spatial size, in order, with the shape of its output.
 
-    Not counted: pooling layers and layers of a block before it halves the feature maps (both
-    belong to the next stage), layers called more than once, outputs of a single position, and
+    Not counted: pooling layers, and layers of a block that come before it halves the feature maps
+    (both belong to the next stage); layers called more than once; outputs of a single position;
     sizes that grow (channels-last arrays inside some networks).
     """
     counts = Counter(call.name for call in calls)

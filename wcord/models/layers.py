@@ -30,7 +30,7 @@ class GlobalMean(nn.Module):
 
 
 def initialise_fan_out(network: nn.Module, linear: float | None = None) -> None:
-    """Draw convolutions from N(0, 2/(k²·outputs)), as the CIFAR networks of the literature do.
+    """Draw weights of convolutions from N(0, 2/(k²·outputs)), as is usual for CIFAR networks.
 
     Args:
         network: its layers are initialised in place.

@@ -19,7 +19,7 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """1 × 1 to `expansion` times the width, 3 × 3 by channel, 1 × 1 back without activation."""
+    """1 × 1 to `expansion` times the width, depthwise 3 × 3, 1 × 1 back without activation."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()

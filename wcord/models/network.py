@@ -64,15 +64,15 @@ class Network(nn.Module):
 
         features = Σᵢ cᵢ hᵢ / Σᵢ |cᵢ|,   logits = Σᵢ cᵢ classifier(hᵢ)
 
-    with cᵢ measured on the noise in each mode, and equal cᵢ if the logits are no such sum: features
-    are averaged as logits are. Feature maps are the last output at each spatial size before the
-    classifier, shallow to deep, of layers that are called once.
+    so that features are averaged as logits are. cᵢ is measured on the noise in each mode; if the
+    logits are no such sum, all cᵢ are equal. Feature maps are the last output at each spatial size
+    before the classifier, shallow to deep, of layers that are called once.
 
-    The module gets hooks that read; its code, weights, statistics and modes do not change. Layers
-    that were frozen before it was wrapped stay frozen under `train`: layers in evaluation mode
-    while the module is in training mode, and normalisation layers whose weights do not require a
-    gradient. `state_dict` has the module's own names, without a prefix. A deep copy is possible at
-    any time and holds no graph.
+    The module gets hooks that only read; its code, weights, statistics and modes do not change.
+    Layers that were frozen before the module was wrapped stay frozen under `train`: layers in
+    evaluation mode while the module is in training mode, and normalisation layers whose weights do
+    not require a gradient. `state_dict` has the module's own names, without a prefix. A deep copy
+    is possible at any time and holds no graph.
 
     Args:
         module: takes (n, C, H, W) and returns logits (n, classes), or a tuple that begins with
@@ -86,7 +86,7 @@ class Network(nn.Module):
 
     Raises:
         ValueError: the module does not take images of this shape, no final layer is found, or (in
-            `forward`) that layer is called a different number of times than on the noise.
+            `forward`) the final layer is called a different number of times than on the noise.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> 
         name: in `MODELS`, or small:WIDTHS-FEATURES, or torchvision:NAME.
         channels, size: of the images; size is (height, width) in pixels.
         classes: number of logits.
-        seed: of the initial weights; callers give teacher and student different ones.
+        seed: of the initial weights; callers give teacher and student different seeds.
 
     Raises:
         ValueError: unknown name, or the network cannot be built for such images.

@@ -26,7 +26,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """relu(x + 1×1 · 3×3 · 1×1 (x)), four times as wide at its ends."""
+    """relu(x + conv1×1(conv3×3(conv1×1(x)))), with an output four times as wide as its middle."""
 
     expansion = 4
 

@@ -21,9 +21,9 @@ def shuffle(maps: Tensor, groups: int) -> Tensor:
 
 
 class GroupedBlock(nn.Module):
-    """V1's bottleneck: grouped 1 × 1, shuffle, 3 × 3 by channel, grouped 1 × 1.
+    """V1's bottleneck: grouped 1 × 1, shuffle, depthwise 3 × 3, grouped 1 × 1.
 
-    With stride 2 the averaged input is appended as further channels, else the input is added.
+    With stride 2 the pooled input is appended as channels; with stride 1 the input is added.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
@@ -116,7 +116,7 @@ def shufflenet_v1(channels: int, classes: int) -> ShuffleNet:
 
 
 def shufflenet_v2(channels: int, classes: int) -> ShuffleNet:
-    """Return ShuffleNet V2 (1×): widths 116, 232, 464, 3, 7, 3 units after each halving, 1,024."""
+    """Return ShuffleNet V2 (1×): widths 116, 232, 464, then 1,024; 3, 7, 3 units after halving."""
     stages: list[nn.Module] = []
     inputs = STEM
     for width, count in ((116, 3), (232, 7), (464, 3)):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class SmallNet(nn.Module):
     """3 × 3 convolutions with batch norm, ReLU and max pooling, then one hidden layer.
 
-    Feature maps are halved between convolutions (sides of at least 4 pixels) and pooled to about
-    2 × 2 at the end, so images of any size fit. For 8 × 8 gray digits, widths (32, 64) and 64
+    Feature maps are halved between convolutions (if a side has at least 4 pixels) and pooled to
+    about 2 × 2 at the end, so images of any size fit. For 8 × 8 gray digits, widths (32, 64) and 64
     features make 36,010 parameters, widths (4, 8) and 16 features 1,046.
 
     Args:

@@ -14,11 +14,11 @@ WIDTHS = (64, 128, 256, 512, 512)
 class VGG(nn.Module):
     """Five stages of `repeat` 3 × 3 convolutions, pooled in between, then mean and classifier.
 
-    A pooling layer precedes each of the stages 2 to 5 as long as the feature maps have more than 4
-    pixels a side: three for 32 × 32 images and four for 64 × 64, as in the CRD benchmark.
+    A pooling layer precedes each of the stages 2 to 5 as long as the feature maps are larger than
+    4 × 4: three layers for 32 × 32 images and four for 64 × 64, as in the CRD benchmark.
 
     Args:
-        repeat: convolutions a stage; 1 is VGG-8, 2 is VGG-13 (fully connected layers counted).
+        repeat: convolutions per stage; 1 is VGG-8, 2 is VGG-13 (fully connected layers counted).
     """
 
     def __init__(self, repeat: int, channels: int, size: tuple[int, int], classes: int) -> None:

@@ -28,7 +28,7 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # first bytes of files of torch.save, new 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a file's weights into a network, all of them or none.
 
-    The state dict is the content of the file or lies in it under one of `KEYS`; prefixes such as
+    The state dict is the whole file or its entry under one of `KEYS`; prefixes such as
     `module.` are removed if more names fit without them. Files of torch.save are read with
     weights_only=True, so no code in them runs. `num_batches_tracked` may be missing.
 
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> Any:
-    """Return the content of a file, whose format its first bytes tell."""
+    """Return the content of a file; its first bytes give the format."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name the weight file in it")
     try:
@@ -163,12 +163,12 @@ def _state(content: Any) -> dict[str, Any] | None:
 
 
 def _without_prefix(state: dict[str, Any], expected: Collection[str]) -> dict[str, Any]:
-    """Return the state without those common prefixes without which the most names fit."""
+    """Return the state after removing the common prefixes, if more names then fit."""
     candidates = [state]
     while shared := [p for p in PREFIXES if all(key.startswith(p) for key in candidates[-1])]:
         last = candidates[-1]
         candidates.append({key.removeprefix(shared[0]): value for key, value in last.items()})
-    return max(candidates, key=lambda names: len(names.keys() & set(expected)))
+    return max(candidates, key=lambda candidate: len(candidate.keys() & set(expected)))
 
 
 def _mismatches(state: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from wcord.models.layers import GlobalMean, initialise_fan_out
 class WideBlock(nn.Module):
     """x + conv(relu(bn(conv(relu(bn(x)))))): norm and activation before each convolution.
 
-    Where the width changes, the shortcut is a 1 × 1 convolution of the activated input.
+    Where the width changes, the shortcut is a 1 × 1 convolution of the input after norm and ReLU.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

@@ -1,4 +1,4 @@
-"""The loss terms, one file a family: `TERMS` lists them by name, `Objective` is their weighted sum.
+"""The loss terms, one file per family: `TERMS` by name, `Objective` for their weighted sum.
 
 `term.Term` is the base class of a term; `registry` is the place to add one.
 """

@@ -29,13 +29,13 @@ class AT(Term):
     reduced by average pooling. The 1/2 is the paper's; the authors' code and RepDistiller leave it
     out, so that their weight of 1000 is 2000 here.
 
-    Stages are the last maps at each size. On the CIFAR networks these are RepDistiller's (WRN's
-    before the last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last
+    A stage is the last map of each size. On the CIFAR networks these are RepDistiller's stages (of
+    WRN before the last normalisation and ReLU, of MobileNetV2 and ShuffleNetV2 before the last
     convolution), with two exceptions: VGG's first stage and a ShuffleNet's first convolution are
-    used too, and only the last of VGG's two stages of 4 x 4.
+    added, and of VGG's two stages of 4 x 4 only the last is used.
 
     Source: Zagoruyko and Komodakis (2017), "Paying more attention to attention", eq. 2, with beta
-    of 10^3 over the number of elements of the attention map and the batch.
+    of 10^3 divided by the number of elements of the attention map and the batch.
     """
 
     Settings = ATSettings

@@ -1,4 +1,4 @@
-"""The base class of gckt and crd: critic, banks and negatives, and the loss of two directions."""
+"""The base class of gckt and crd: critic, banks, negatives, and the loss in both directions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wcord.objectives.negatives import NegativeSampler, NegativeSet
 from wcord.objectives.normalising_constant import Normaliser
 from wcord.objectives.term import Batch, FirstPass, Shapes, Term
 
-SIDES = ("student", "teacher")  # the side of the anchors, whose embeddings are fresh
+SIDES = ("student", "teacher")  # of the anchors, whose embeddings are those of this step
 
 
 class MeanNegatives(NamedTuple):
@@ -26,12 +26,12 @@ class MeanNegatives(NamedTuple):
 
 
 class Contrastive(Term):
-    """Train a critic to distinguish pairs of one sample from pairs of two, in two directions.
+    """Train a critic to distinguish pairs of one sample from pairs of two samples.
 
         L = L(student anchors, teacher bank) + L(teacher anchors, student bank)
 
     Each direction trains the side of its anchors. Positives and negatives both come from the bank
-    of the other side: otherwise the critic could tell them apart by their age alone.
+    of the other side: otherwise the critic could distinguish them by their age alone.
 
     Args:
         settings: needs `bank_momentum`.
@@ -46,7 +46,7 @@ class Contrastive(Term):
         normalise_bank: keep bank rows at unit length.
         temperature: divides the scores of a critic that has no temperature itself.
         summed: add negatives up instead of averaging (`wasserstein`).
-        has_bound: whether the form's bound of mutual information holds, so that it is logged.
+        has_bound: whether the form's bound of mutual information holds; it is then logged.
     """
 
     critic: Critic
@@ -75,26 +75,26 @@ class Contrastive(Term):
         self.negatives = negatives
         self.normalisers = nn.ModuleDict({side: Normaliser(normaliser) for side in SIDES})
         teacher_dim, student_dim = embedding_dims
-        rule = (settings.bank_momentum, normalise_bank)
-        self.teacher_bank = FeatureBank(shapes.samples, teacher_dim, *rule)
-        self.student_bank = FeatureBank(shapes.samples, student_dim, *rule)
+        bank_options = (settings.bank_momentum, normalise_bank)
+        self.teacher_bank = FeatureBank(shapes.samples, teacher_dim, *bank_options)
+        self.student_bank = FeatureBank(shapes.samples, student_dim, *bank_options)
         self._last: tuple[Tensor, ...] | None = None  # index, embeddings, features, for `update`
         self._precomputed: NegativeSet | MeanNegatives | None = None
 
     @torch.no_grad()
     def fill_banks(self, first_pass: FirstPass) -> None:
-        """Centre the critic at the mean features, then fill the banks with embeddings."""
-        teacher = torch.zeros_like(self.critic.teacher_mean)
-        student, count = torch.zeros_like(self.critic.student_mean), 0
+        """Set the critic's means to those of all features, then fill the banks with embeddings."""
+        teacher_sum = torch.zeros_like(self.critic.teacher_mean)
+        student_sum, count = torch.zeros_like(self.critic.student_mean), 0
         indices, groups = [], []
         for batch in first_pass():
-            teacher = teacher + batch.teacher.features.sum(0)
-            student = student + batch.student.features.sum(0)
+            teacher_sum = teacher_sum + batch.teacher.features.sum(0)
+            student_sum = student_sum + batch.student.features.sum(0)
             count += len(batch.index)
             indices.append(batch.index)
             groups.append(batch.group)
         self.negatives.set_groups(torch.cat(indices), torch.cat(groups))
-        self.critic.observe((teacher / count)[None], (student / count)[None], momentum=1)
+        self.critic.observe((teacher_sum / count)[None], (student_sum / count)[None], momentum=1)
         for batch in first_pass():
             z_t, z_s = self.embed(batch.teacher.features, batch.student.features)
             self.teacher_bank.fill(batch.index, z_t)
@@ -110,7 +110,7 @@ class Contrastive(Term):
         self._precomputed = self._draw_negatives(batch)
 
     def _draw_negatives(self, batch: Batch) -> NegativeSet | MeanNegatives:
-        """Return the negatives of a batch, or only their means where these are enough."""
+        """Return the negatives of a batch, or only their means if `mean_suffices`."""
         purpose = f"{self.name}-negatives"
         if not self.mean_suffices:
             return self.negatives.draw(batch, purpose)
@@ -122,7 +122,7 @@ class Contrastive(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         z_t, z_s = self.embed(teacher.features, student.features)
-        if z_t.shape == z_s.shape:  # those of a joint critic may differ: lckt then uses its own
+        if z_t.shape == z_s.shape:  # otherwise lckt uses its own projections
             shared["embeddings"] = (z_t, z_s)
         last = (batch.index, z_t, z_s, teacher.features, student.features)
         self._last = tuple(values.detach() for values in last)
@@ -159,12 +159,12 @@ class Contrastive(Term):
 
     @property
     def mean_suffices(self) -> bool:
-        """Whether the mean negative is enough: E_product of a bilinear g, shared negatives."""
+        """Whether the mean of the negatives is enough: a mean of a bilinear g, shared negatives."""
         linear = isinstance(self.critic, DotCritic) and self.form == "wasserstein"
         return linear and self.negatives.kind == "any" and not self.summed
 
     def update(self) -> None:
-        """Write the banks, the critic's centres and the normalisers, after the optimizer's step."""
+        """Write the banks, the critic's means and the normalisers, after the optimizer's step."""
         if self._last is None:
             return
         self._precomputed = None

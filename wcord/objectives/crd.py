@@ -34,8 +34,8 @@ class CRD(Contrastive):
     This is `gckt` with the form `nce`, the dot critic with `normalise` "after", and c = Z / N: the
     same function, given the same negatives and normaliser.
 
-    Differences from the published code: the bank starts from real embeddings and not from noise,
-    it is written after the optimizer's step, M is at most the number of samples, no eps of 1e-7
+    Differences from the published code: the bank starts from real embeddings and not from noise
+    and is written after the optimizer's step, M is at most the number of samples, no eps of 1e-7
     is needed, and negatives are drawn as `NegativeSampler` does (there for each anchor
     independently and without replacement).
 

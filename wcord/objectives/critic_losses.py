@@ -63,13 +63,13 @@ def difference(scores: Scores) -> Tensor:
 
 
 def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
-    """Return minus the Kantorovich-Rubinstein value.
+    """Return minus the Kantorovich-Rubinstein value as the loss.
 
         L = -(E_joint[g] - E_product[g]) / K,   K the Lipschitz constant of g
 
     in units of the ground distance d (0 to 4), so that temperature does not change it. With
     `summed` the negatives are added and not averaged: E_joint - M E_product. This is not the dual
-    of a distance, because it changes with g + const; it is offered because the paper may print it.
+    of a distance, because it changes with g + const. It exists because the paper may use this sum.
 
     The bound is 2 (value / D)^2, with D = 4 the diameter. It holds where g is K-Lipschitz: the
     value is at most I_W, and I >= 2 (I_W / D)^2 (transport-entropy), both in expectation. For two
@@ -84,13 +84,13 @@ def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: 
 
 
 def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
-    """Return noise-contrastive estimation with the normaliser c.
+    """Return the loss of noise-contrastive estimation with the normaliser c.
 
         q = e^g / (e^g + M c),   L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
 
     The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L. It is often
-    negative. For the best critic it is I - E_joint log(1 + r/M) - E_product M log(1 + r/M), with r
-    the density ratio, and tends to I - 1 as M grows.
+    negative. For the optimal critic it equals I - E_joint log(1 + r/M) - E_product M log(1 + r/M),
+    with r the density ratio, and tends to I - 1 as M grows.
 
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation".
     """
@@ -106,7 +106,7 @@ def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) ->
 
 
 def infonce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
-    """Return InfoNCE with the positive inside the mean.
+    """Return the loss of InfoNCE, with the positive inside the mean.
 
         L = -mean over anchors of  g+ - log mean of e^g over the M + 1 scores
 
@@ -116,8 +116,8 @@ def infonce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool
     Source: van den Oord, Li and Vinyals (2018), "Representation learning with contrastive
     predictive coding", eq. 4; Poole et al. (2019), "On variational bounds of mutual information".
     """
-    scores_all = torch.cat([scores.positive[:, None], scores.masked(-math.inf)], 1)  # (n, 1 + k)
-    log_mean = scores_all.logsumexp(1) - (scores.count + 1).log()  # (n,)
+    all_scores = torch.cat([scores.positive[:, None], scores.masked(-math.inf)], 1)  # (n, 1 + k)
+    log_mean = all_scores.logsumexp(1) - (scores.count + 1).log()  # (n,)
     loss = -(scores.positive - log_mean).mean()
     return Form(loss, -loss.detach())
 

@@ -1,4 +1,4 @@
-"""Cross-entropy on the labels that the student may see."""
+"""Cross-entropy on the labels that the student may use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CrossEntropy(Term):
         L = 1/|A| sum over i in A of -log softmax(logits_i)[y_i],   A = labelled samples
 
     In a batch without labels L is exactly 0, with zero gradient. Samples outside A may have any
-    label, even one that is no class of the student.
+    label, also a label outside the student's classes.
     """
 
     Settings = CrossEntropySettings

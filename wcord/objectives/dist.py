@@ -22,7 +22,7 @@ class DISTSettings(TermSettings):
 
 
 class DIST(Term):
-    """Pearson's correlation of predictions in place of their divergence.
+    """One minus Pearson's correlation of predictions, instead of their divergence.
 
         L = T^2 (beta mean over rows of (1 - r(Y_T[i, :], Y_S[i, :]))
                  + gamma mean over columns of (1 - r(Y_T[:, c], Y_S[:, c])))
@@ -43,7 +43,7 @@ class DIST(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         temperature = self.settings.temperature
-        y_t, y_s = ((o.logits / temperature).softmax(1) for o in (teacher, student))
+        y_t, y_s = ((output.logits / temperature).softmax(1) for output in (teacher, student))
         inter = 1 - correlation(y_t, y_s).mean()
         intra = 1 - correlation(y_t.T, y_s.T).mean()
         return temperature**2 * (self.settings.inter * inter + self.settings.intra * intra)

@@ -30,10 +30,10 @@ class DKD(Term):
 
         L = T^2 (alpha KL(b_T | b_S) + beta KL(q_T | q_S)),   mean over samples
 
-    b = (p_t, 1 - p_t) are the probabilities of the target class t and of all others, q those of
-    the other classes given that it is not t, all from softmax(logits / T). The target is the label
-    where it may be used, else the teacher's prediction. In the released code, and not here, the
-    weight rises linearly over the first 20 epochs.
+    b = (p_t, 1 - p_t) are the probabilities of the target class t and of all others. q are those
+    of the other classes, given that the class is not t. All are from softmax(logits / T). The
+    target is the label if it may be used, else the teacher's prediction. In the released code, and
+    not here, the weight rises linearly over the first 20 epochs.
 
     Source: Zhao et al. (2022), "Decoupled knowledge distillation" (TCKD and NCKD), and the
     released code (mdistiller) for the settings.
@@ -47,8 +47,9 @@ class DKD(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         temperature = self.settings.temperature
-        parts = [split_target(o.logits / temperature, batch.group) for o in (teacher, student)]
-        (binary_t, others_t), (binary_s, others_s) = parts
+        (binary_t, others_t), (binary_s, others_s) = (
+            split_target(output.logits / temperature, batch.group) for output in (teacher, student)
+        )
         target = F.kl_div(binary_s, binary_t, reduction="batchmean", log_target=True)
         others = F.kl_div(others_s, others_t, reduction="batchmean", log_target=True)
         return temperature**2 * (self.settings.target * target + self.settings.others * others)
@@ -62,6 +63,6 @@ def without_target(x: Tensor, target: Tensor) -> Tensor:
 
 def split_target(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return log b (n, 2) and log q (n, classes - 1) of the softmax of logits (n, classes)."""
-    own, others = logits.gather(1, target[:, None]), without_target(logits, target)
-    binary = torch.cat([own, others.logsumexp(1, keepdim=True)], 1)  # (n, 2)
+    target_logit, others = logits.gather(1, target[:, None]), without_target(logits, target)
+    binary = torch.cat([target_logit, others.logsumexp(1, keepdim=True)], 1)  # (n, 2)
     return binary.log_softmax(1), others.log_softmax(1)

@@ -11,7 +11,7 @@ from wcord.objectives.contrastive import Contrastive
 from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Shapes, TermSettings
 
-MOST_JOINT = 256  # negatives of a joint critic, which keeps `width` numbers for every pair
+MOST_JOINT = 256  # negatives of a joint critic, which stores `width` numbers for every pair
 
 
 class GCKTSettings(TermSettings):
@@ -69,7 +69,7 @@ class GCKT(Contrastive):
         nce:          L = -log q+ - sum over M of log(1 - q-),   q = e^g / (e^g + M c)
         infonce:      L = -(g+ - log mean of e^g over the M + 1 scores)
 
-    each a mean over anchors, summed over the two directions: student anchors train the student's
+    Each is a mean over anchors, summed over both directions: student anchors train the student's
     side, teacher anchors the teacher's projection. g is `DotCritic`, or `JointCritic` over tau.
 
     With `normalise` "before", g is (1/tau)-Lipschitz on pairs of unit features. So `wasserstein`
@@ -80,8 +80,8 @@ class GCKT(Contrastive):
     Logged: `difference` = E_joint[g] - E_product[g] in units of g (times tau: in units of d);
     `normaliser_student` and `normaliser_teacher` (c, of `nce`); `bound`, an estimate from batch
     and bank of the form's lower bound of mutual information, in nats. `bound` is absent for
-    `wasserstein` with "after". With `other_class` it bounds nothing, because the negatives are
-    not drawn from the product.
+    `wasserstein` with "after". With `other_class`, `bound` is not a valid bound, because the
+    negatives are not drawn from the product.
 
     Source: Chen et al. (2021), "Wasserstein contrastive representation distillation" (which form
     and weight it uses is unconfirmed); Ozair et al. (2019), "Wasserstein dependency measure for

@@ -25,7 +25,7 @@ class Hint(Term):
         L = 1/(n D) sum over i of ||W h_S,i + b - h_T,i / r||^2,   r^2 = mean ||h_T||^2 / D
 
     D is the length of teacher features and r the root mean square of their entries over the
-    training set. So targets are of order 1, and one weight suits every teacher.
+    training set. So targets are of order 1, and the same weight suits every teacher.
 
     Source: Romero et al. (2015), "FitNets: hints for thin deep nets", eq. 3, with a linear
     regressor, the features before the classifier, and the mean in place of half the sum. The

@@ -29,10 +29,10 @@ class ITRD(Term):
     c_v is (1 - 1/n) times the correlation over the batch between channel v of the teacher and of
     the linearly embedded student; the factor keeps the logarithm finite. G is the Gram matrix of
     unit features over its trace, G_ST the elementwise product of both Gram matrices over its
-    trace. For G, the student's features are embedded only where their length differs from the
+    trace. G_S uses the student's features, embedded only if their length differs from the
     teacher's. ||G||_F^2 = 2^(-S_2), with S_2 Rényi's entropy of order 2 in bits. All this is as in
-    the authors' code, except that a channel that is constant in the batch gives NaN there, and
-    c_v = 0 here.
+    the authors' code, with one exception: a channel that is constant in the batch gives NaN
+    there, and c_v = 0 here.
 
     Source: Miles, Lopez-Rodriguez and Mikolajczyk (2022), "Information theoretic representation
     distillation", and the authors' code (distiller_zoo/IT.py).
@@ -58,7 +58,7 @@ class ITRD(Term):
 
 
 def _standard(z: Tensor) -> Tensor:
-    """Return z with mean 0 and unbiased variance 1 in every channel; a constant one becomes 0."""
+    """Return z with mean 0 and unbiased variance 1 in every channel, 0 if it is constant."""
     centred = z - z.mean(0)
     return centred / (centred.square().sum(0) / max(len(z) - 1, 1) + 1e-12).sqrt()
 

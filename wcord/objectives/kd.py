@@ -13,7 +13,7 @@ from wcord.objectives.term import Batch, Term, TermSettings
 
 
 class KDSettings(TermSettings):
-    """Settings of `kd`; the defaults are RepDistiller's, beside cross-entropy of weight 0.1."""
+    """Settings of `kd`; the defaults are RepDistiller's, with cross-entropy of weight 0.1."""
 
     weight: float = Field(0.9, ge=0, description="factor of this term in the total")
     temperature: float = Field(4.0, gt=0, description="T, softens both sides")

@@ -75,10 +75,11 @@ class LCKT(Term):
     Sinkhorn divergence. Its minimum is 0, at student = teacher. The minimum of OT is elsewhere:
     training on OT shrinks the student's classes.
 
-    Embeddings: with `share`, those of `gckt`, else of `crd`, where the arm has one of them.
-    Otherwise own projections: z_S = W_S h_S + b_S, and z_T = h_T (teacher side "fixed"; W_S starts
-    as the identity where dimensions agree) or z_T = W_T h_T + b_T ("trained"). Alone, the term does
-    not depend on which samples are paired, and with both sides trained it collapses.
+    Embeddings: with `share`, those of `gckt`, else of `crd`, if the arm has one of these terms.
+    Otherwise the term has its own projections: z_S = W_S h_S + b_S, and z_T = h_T (teacher side
+    "fixed"; W_S starts as the identity if features have equal length) or z_T = W_T h_T + b_T
+    ("trained"). Used alone, the term does not depend on which samples are paired, and if both
+    sides are trained, they collapse.
 
     Differentiation: with "envelope", P is held fixed. This is the gradient of the objective OT, so
     that training minimises OT, while L = <P, C> is returned and logged. "unrolled" goes through
@@ -105,7 +106,7 @@ class LCKT(Term):
             nn.init.zeros_(self.project_student.bias)
 
     def embed(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-        """Return own projections of both sides, (n, dim) each."""
+        """Return the term's own projections of both sides, (n, dim) each."""
         return self.project_teacher(teacher), self.project_student(student)
 
     def forward(
@@ -130,8 +131,8 @@ class LCKT(Term):
             self.logs["marginal_error"] = solved.marginal_error.detach()
             if not self.settings.debias:
                 return solved.value
-            own_t, own_s = (self._solve(cost(z, z)).objective for z in (z_t, z_s))
-            return solved.objective - (own_t + own_s) / 2
+            within_t, within_s = (self._solve(cost(z, z)).objective for z in (z_t, z_s))
+            return solved.objective - (within_t + within_s) / 2
         return PLANS[self.settings.plan](cost(z_t, z_s), batch)
 
     @property

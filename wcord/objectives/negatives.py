@@ -19,7 +19,7 @@ class NegativeSet(NamedTuple):
     """The negatives of n anchors among the N rows of a bank.
 
     columns (k,): the rows that are compared with all anchors; None for all N. rows (n, M): the
-    rows of each anchor; None where they are the columns. allowed (n, k): which of the columns
+    rows of each anchor; None if `columns` are its rows. allowed (n, k): which of the columns
     count for an anchor; None for all.
     """
 
@@ -45,18 +45,19 @@ class NegativeSampler(nn.Module):
     """Draws negatives by the groups of the training samples.
 
     "any": every other sample (the product of the marginals). "other_class": the samples of other
-    groups. `count` None takes all of them; otherwise that many are drawn with replacement. For
+    groups. With `count` None all of them are used, otherwise `count` of them, with replacement. For
     "any" the whole batch shares one set, in which an anchor's own sample does not count. For
     "other_class" each anchor has its own set: the batch shares M random numbers, and each anchor
-    shifts them by a random offset. So each set is an independent uniform sample, but the sets
-    of two anchors depend on each other.
+    shifts them by a random offset. So the draws within a set are independent and uniform, but
+    the sets of two anchors depend on each other.
 
     Args:
         size: number of training samples N.
         groups: number of groups.
         kind: "any" or "other_class".
         count: M, or None for all.
-        shared: one set for the whole batch for "other_class" too; own class does not count.
+        shared: use one set for the whole batch with "other_class" too; in it, the samples of an
+            anchor's class do not count.
     """
 
     group: Tensor
@@ -72,8 +73,9 @@ class NegativeSampler(nn.Module):
         self.count = None if count is None or count >= size - 1 else count
         self.register_buffer("group", torch.zeros(size, dtype=torch.long))
         self.register_buffer("order", torch.arange(size))  # samples sorted by group
-        self.register_buffer("start", torch.zeros(groups, dtype=torch.long))  # of each in `order`
-        self.register_buffer("members", torch.zeros(groups, dtype=torch.long))  # size of each
+        # of each group: position of its first sample in `order`, and number of samples
+        self.register_buffer("start", torch.zeros(groups, dtype=torch.long))
+        self.register_buffer("members", torch.zeros(groups, dtype=torch.long))
 
     def set_groups(self, index: Tensor, group: Tensor) -> None:
         """Set the groups (n,) of all training samples `index` (n,).
@@ -122,8 +124,8 @@ class NegativeSampler(nn.Module):
                 each anchor.
         """
         uniform, offset = numbers[: -len(index)], numbers[-len(index) :]
-        own = self.group[index]  # (n,)
-        others = len(self.group) - self.members[own]  # (n,)
+        group = self.group[index]  # (n,)
+        others = len(self.group) - self.members[group]  # (n,), samples of other groups
         position = ((uniform + offset[:, None]) & ((1 << BITS) - 1)) * others[:, None] >> BITS
-        position += self.members[own][:, None] * (position >= self.start[own][:, None])
+        position += self.members[group][:, None] * (position >= self.start[group][:, None])
         return self.order[position]

@@ -1,7 +1,7 @@
 """The normaliser c = E_product[e^g] of the form `nce`; each direction has one.
 
-Without it the loss pushes all scores down, those of positives too: at a temperature of 0.07 the
-mean q of random negatives is 0.5 for independent directions in 64 dimensions, and was 0.7 for
+Without c, the loss lowers all scores, those of positives too: at a temperature of 0.07 the mean
+q of random negatives is 0.5 for independent directions in 64 dimensions, and was 0.7 for
 trained features.
 """
 
@@ -21,7 +21,7 @@ class Normaliser(nn.Module):
         moving_average:  c <- 0.9 c + 0.1 mean e^g over the batch's negatives
         first_batch:     c = mean e^g over the first batch's positives and negatives, then fixed
 
-    The published code of CRD does the second; its Z is N c. `forward` returns the value to use,
+    The published code of CRD uses `first_batch`; its Z is N c. `forward` returns the value to use,
     and `update` stores it, after the optimizer's step.
 
     Args:
@@ -45,11 +45,11 @@ class Normaliser(nn.Module):
         if self.kind == "first_batch":
             log_sum = torch.logaddexp(log_sum, scores.positive.logsumexp(0))
             count = count + len(scores.positive)
-        batch, later = log_sum - count.log(), self.log_c
+        batch_log_c, next_log_c = log_sum - count.log(), self.log_c
         if self.kind == "moving_average":
-            old, new = math.log(self.momentum), math.log(1 - self.momentum)
-            later = torch.logaddexp(self.log_c + old, batch + new)
-        self._next = torch.where(self.log_c.isnan(), batch, later)
+            old_weight, new_weight = math.log(self.momentum), math.log(1 - self.momentum)
+            next_log_c = torch.logaddexp(self.log_c + old_weight, batch_log_c + new_weight)
+        self._next = torch.where(self.log_c.isnan(), batch_log_c, next_log_c)
         return self._next
 
     def update(self) -> None:

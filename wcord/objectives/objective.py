@@ -74,7 +74,7 @@ class Objective(nn.Module):
         return total, losses
 
     def precompute(self, batch: Batch) -> None:
-        """Compute the parts of all losses that need no output (see `Term.precompute`)."""
+        """Compute the parts of all losses that need no network output (see `Term.precompute`)."""
         with torch.autocast(batch.index.device.type, enabled=False):
             for term in self:
                 term.precompute(batch)

@@ -17,7 +17,7 @@ from wcord.objectives.term import Term
 from wcord.objectives.vid import VID
 from wcord.objectives.wkd import WKDFeature, WKDLogit
 
-# in the order of evaluation: lckt uses the embeddings of gckt, else crd, which come before it
+# in the order of evaluation: gckt and crd come before lckt, which uses their embeddings
 TERMS: dict[str, type[Term]] = {
     "ce": CrossEntropy,
     "kd": KD,

@@ -1,6 +1,7 @@
 """Relations between the samples of a batch: similarities, distances, angles, neighbours.
 
-These terms never compare one feature with another, so dimensions and label sets may differ.
+These terms never compare a teacher's feature with a student's, so their dimensions and label sets
+may differ.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ class RKD(Term):
     on penultimate features. h is the Huber loss between the teacher's and the student's value, m
     the mean distance of a pair in the batch, angle ijk the angle at x_j; means are over pairs and
     triples of distinct samples. The authors' code and RepDistiller divide by n^2 and n^3, because
-    they also count pairs and triples in which a sample occurs twice, as 0: 1.6 % and 4.6 % less at
-    n = 64. For classification the authors' code also scales features to unit length first.
+    they also count pairs and triples in which a sample occurs twice, as 0. This makes their means
+    1.6 % and 4.6 % smaller at n = 64. For classification the authors' code also scales features to
+    unit length first.
 
     Source: Park et al. (2019), "Relational knowledge distillation", distance-wise and angle-wise
     losses.
@@ -75,23 +77,23 @@ class RKD(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         n = len(student.features)
-        apart = ~torch.eye(n, dtype=torch.bool, device=student.features.device)
-        distance_t, cosine_t = _geometry(teacher.features, apart)
-        distance_s, cosine_s = _geometry(student.features, apart)
-        pairs = F.smooth_l1_loss(distance_s, distance_t, reduction="none") * apart
+        off_diagonal = ~torch.eye(n, dtype=torch.bool, device=student.features.device)
+        distance_t, cosine_t = _geometry(teacher.features, off_diagonal)
+        distance_s, cosine_s = _geometry(student.features, off_diagonal)
+        pairs = F.smooth_l1_loss(distance_s, distance_t, reduction="none") * off_diagonal
         # (j, i, k): the angle at j between i and k, all distinct
-        distinct = apart[:, :, None] & apart[:, None, :] & apart
+        distinct = off_diagonal[:, :, None] & off_diagonal[:, None, :] & off_diagonal
         triples = F.smooth_l1_loss(cosine_s, cosine_t, reduction="none") * distinct
         loss = self.settings.distance * pairs.sum() / max(n * (n - 1), 1)
         return loss + self.settings.angle * triples.sum() / max(n * (n - 1) * (n - 2), 1)
 
 
-def _geometry(x: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
+def _geometry(x: Tensor, off_diagonal: Tensor) -> tuple[Tensor, Tensor]:
     """Return distances (n, n) over their mean, and cosines (n, n, n) of the angles at j."""
     edges = x[None] - x[:, None]  # (j, i, d): from j to i
     length = edges.square().sum(-1).clamp_min(SMALLEST**2).sqrt()
-    length = length * (apart & (length > SMALLEST))
-    mean = length.sum() / apart.sum().clamp_min(1)
+    length = length * (off_diagonal & (length > SMALLEST))
+    mean = length.sum() / off_diagonal.sum().clamp_min(1)
     unit = edges / length.clamp_min(SMALLEST)[..., None] * (length > SMALLEST)[..., None]
     return length / mean.clamp_min(SMALLEST), unit @ unit.mT
 
@@ -121,12 +123,12 @@ class PKT(Term):
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
-        p_t, p_s = (_neighbourhood(o.features) for o in (teacher, student))
+        p_t, p_s = (_neighbourhood(output.features) for output in (teacher, student))
         return (p_t * ((p_t + TINY) / (p_s + TINY)).log()).mean()
 
 
 def _neighbourhood(x: Tensor) -> Tensor:
-    """Return p (n, n), every row a distribution."""
+    """Return p (n, n); each row is a probability distribution."""
     unit = F.normalize(x, dim=1, eps=SMALLEST)
     kernel = (unit @ unit.T + 1) / 2
     return kernel / kernel.sum(1, keepdim=True)

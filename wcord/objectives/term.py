@@ -22,7 +22,7 @@ class Shapes:
     """The sizes of a task, which are known before training.
 
     `samples` is N, the number of training samples; `same_labels` is whether teacher and student
-    have the same label set; maps are (channels, height, width) of each stage, shallow to deep.
+    have the same label set; `*_maps` are (channels, height, width) of each stage, shallow to deep.
     """
 
     teacher_dim: int
@@ -41,11 +41,11 @@ class Batch:
 
     index (n,) is the position in the training set, label (n,) the class in the student's label
     set, labelled (n,) whether the label may be used, group (n,) the class by which negatives of
-    "other classes" are chosen: the label where it may be used, else the teacher's prediction.
-    `seed` and `step` decide every draw (see `wcord.compute.seeds`).
+    "other classes" are chosen: the label if it may be used, else the teacher's prediction.
+    Random numbers depend on `seed`, `step` and their purpose only (see `wcord.compute.seeds`).
 
-    A step that is replayed as a CUDA graph reads its inputs from fixed addresses on the device:
-    there `draws` returns the numbers of `draw`, and `step_tensor` () is the step.
+    A step that is replayed as a CUDA graph reads its inputs from fixed addresses on the device. In
+    such a step `draw` takes its numbers from `draws`, and `step_tensor` () holds the step.
     """
 
     index: Tensor
@@ -60,8 +60,8 @@ class Batch:
     def draw(self, purpose: str, distribution: Distribution) -> Tensor:
         """Return random numbers for this step, on the device of `index`.
 
-        They are a pure function of (seed, purpose, step) and the distribution. A term that takes
-        all its random numbers from here is also right in a replayed step.
+        They are a pure function of (seed, purpose, step) and the distribution. Take all random
+        numbers of a term from this method: then a replayed step draws new numbers, too.
 
         Args:
             purpose: of the draw, such as "gckt-negatives".
@@ -97,7 +97,7 @@ class TermSettings(BaseModel):
 
 
 class Term(nn.Module):
-    """A loss term. A new one is a subclass in its own file, with a line in `registry.TERMS`.
+    """A loss term. A new term is a subclass in its own file, with a line in `registry.TERMS`.
 
     A subclass defines `forward`, and overrides the other methods where it needs them. Everything
     that training changes is a parameter or a buffer, so that a run can be resumed.
@@ -138,10 +138,10 @@ class Term(nn.Module):
         """Set banks, centres and scales from the whole training set, before the first step."""
 
     def precompute(self, batch: Batch) -> None:
-        """Compute the parts of the next loss that need no output, while the networks run.
+        """Compute the parts of the next loss that need no network output, while the networks run.
 
         In a CUDA graph this runs on a second stream. Keep a reference to every tensor that
-        `forward` reads until the next call: without one, its memory is reused too early.
+        `forward` reads until the next call: otherwise its memory is reused too early.
         """
 
     def forward(

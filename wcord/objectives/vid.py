@@ -42,8 +42,8 @@ class VID(Term):
     def __init__(self, settings: VIDSettings, shapes: Shapes, seed: int) -> None:
         super().__init__(settings, shapes, seed)
         self.regress = nn.Linear(shapes.student_dim, shapes.teacher_dim)
-        first = math.log(math.expm1(FIRST_VARIANCE - LEAST_VARIANCE))
-        self.spread = nn.Parameter(torch.full((shapes.teacher_dim,), first))
+        initial = math.log(math.expm1(FIRST_VARIANCE - LEAST_VARIANCE))
+        self.spread = nn.Parameter(torch.full((shapes.teacher_dim,), initial))
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

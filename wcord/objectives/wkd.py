@@ -33,23 +33,23 @@ class WKDLogit(Term):
         L = -1/n sum_i p_T,i(t) log p_S,i(t)  +  lambda 1/n sum_i <P_i, C_i>
         C_cd = 1 - exp(-kappa (1 - CKA(K_c, K_d)))
 
-    t is the target class (the label where it may be used, else the teacher's prediction), p the
+    t is the target class (the label if it may be used, else the teacher's prediction), p the
     softmax of all classes at temperature 1, P_i the entropic plan between the probabilities
     softmax(logits / T) of the other classes of teacher and student, and C_i the cost without t.
 
     CKA is that of linear kernels: K_c (b, b) holds the centred inner products of the teacher's
     features of b training samples of class c, in the order of the training set, computed once in
     `fill_banks`; b is the size of the smallest class, at most `examples`. So the k-th sample of one
-    class is paired with the k-th of another: this is as published, though nothing in the data
-    pairs them.
+    class is paired with the k-th of another: this is as published, although the data contain no
+    such pairs.
 
     In the released code, and not here: the kernel of a class has a row for every position of the
     last map of every sample (32,000 rows on CIFAR-100), and from epoch 150 on the weight `others`
-    falls to 0 by half a cosine. The released code adds cross-entropy of weight 1.
+    falls to 0 along half a cosine. The released code adds cross-entropy of weight 1.
 
-    Differentiation: envelope. The gradient in the student's probabilities is the plan's potentials,
-    that is the gradient of the regularised objective (Danskin). The released code differentiates
-    <P, C> through the iterations.
+    Differentiation: envelope. The gradient with respect to the student's probabilities is the dual
+    potential, that is the gradient of the regularised objective (Danskin). The released code
+    differentiates <P, C> through the iterations.
 
     Source: Lv, Yang and Li (2024), "Wasserstein distance rivals Kullback-Leibler divergence for
     knowledge distillation" (WKD-L), and the released code (configs/cifar100/wkd_l).
@@ -91,8 +91,8 @@ class WKDLogit(Term):
         target_t = teacher.logits.softmax(1).gather(1, target)
         loss = -(target_t * student.logits.log_softmax(1).gather(1, target)).mean()
         p_t, p_s = (
-            without_target(o.logits / self.settings.temperature, batch.group).softmax(1)
-            for o in (teacher, student)
+            without_target(output.logits / self.settings.temperature, batch.group).softmax(1)
+            for output in (teacher, student)
         )  # (n, classes - 1)
         value = self._transport(self._cost_of_others(batch.group), p_t, p_s)
         self.logs["transport"] = value.detach()
@@ -145,7 +145,7 @@ class WKDFeature(Term):
     covariances. The deepest map is the last stage's output, as in the released code: WRN's before
     the last normalisation and ReLU, MobileNetV2's and ShuffleNetV2's before the last convolution.
 
-    In the released code, and not here: from epoch 150 on the weight falls to 0 by half a cosine;
+    In the released code, and not here: from epoch 150 on the weight falls to 0 along half a cosine;
     where map sizes differ, a strided or transposed convolution first resizes the student's map;
     for WRN-40-2 to ShuffleNetV1 each of 4 x 4 parts of the map has its own Gaussian.
 

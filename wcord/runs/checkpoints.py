@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wcord.runs.storage import StorageError, numbered, safetensors_metadata, write_bytes
 
-KEPT = 2
+KEPT = 2  # newest checkpoints that are kept
 
 
 class CheckpointError(ValueError):
@@ -26,7 +26,7 @@ def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str,
     """Write `<step>.safetensors`, flushed to the disk, and remove all but the newest two.
 
     Raises:
-        wcord.runs.storage.StorageError: it could not be written; older ones are intact.
+        wcord.runs.storage.StorageError: it could not be written; older checkpoints are intact.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -103,18 +103,18 @@ def newest(
     Raises:
         CheckpointError: there are checkpoints, but none of them is usable.
     """
-    folder, refused = run / "checkpoints", []
+    folder, problems = run / "checkpoints", []
     for step in reversed(steps(folder)):
         try:
             tensors, header = read(folder, step, settings, inputs)
             if header["metrics"] <= _length(run / "metrics.jsonl"):
                 return tensors, header
-            refused.append(f"checkpoint {step}.safetensors belongs to a longer metrics.jsonl")
+            problems.append(f"checkpoint {step}.safetensors belongs to a longer metrics.jsonl")
         except CheckpointError as error:
-            refused.append(str(error))
-        print(f"{refused[-1]}; using the one before it", file=sys.stderr)
-    if refused:
-        raise CheckpointError(f"{'; '.join(refused)}; start a new run")
+            problems.append(str(error))
+        print(f"{problems[-1]}; using the one before it", file=sys.stderr)
+    if problems:
+        raise CheckpointError(f"{'; '.join(problems)}; start a new run")
     return None, {}
 
 

@@ -1,7 +1,7 @@
 """The inputs of a run besides its settings: samples, weight files, objects of the caller.
 
-data.json holds them and every checkpoint holds their digest, so that a run is neither resumed
-with other data nor taken for a result of other data.
+data.json contains them and every checkpoint contains their digest. So a run cannot be resumed with
+other data, and its results cannot be mistaken for those of other data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wcord.settings.messages import SettingsError
 
 RECORD, IMAGES = "data.json", "pictures.png"
 OBJECTS = "objects of your own"  # name of the input that lists objects of the caller
-MOST_LISTED = 1000  # files passed over that data.json names
+MOST_LISTED = 1000  # most skipped files that data.json lists
 
 
 def inputs_of(
@@ -33,7 +33,7 @@ def inputs_of(
     probed: Mapping[str, Mapping[str, str]],
     objects: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return the inputs of a run: the name of each, and its digest or its number of samples.
+    """Return the inputs of a run: the digest or the number of samples of each, by its name.
 
     Args:
         experiment: the settings.
@@ -64,7 +64,7 @@ def digest(inputs: Mapping[str, str]) -> str:
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the names of the inputs that differ; numbers of samples with both values.
+    """Return the names of the inputs that differ; for numbers of samples with both numbers.
 
     >>> differences({"test samples": "9 of 1×8×8"}, {"test samples": "8 of 1×8×8"})
     ['test samples (9 of 1×8×8 then, 8 of 1×8×8 now)']
@@ -77,7 +77,7 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         if before == after or (part, source) in other_sizes:
             continue
         names.append(f"{name} ({before} then, {after} now)" if kind == "samples" else name)
-        if kind == "samples":  # then all digests of this part differ, and need not be named
+        if kind == "samples":  # the digests of this part then differ too
             other_sizes.add((part, source))
     return names
 
@@ -90,11 +90,11 @@ def read_inputs(folder: Path) -> dict[str, str] | None:
 
 
 def require_same_inputs(folder: Path, inputs: Mapping[str, str]) -> None:
-    """Refuse to resume a run that was begun with other inputs.
+    """Refuse to resume a run that was started with other inputs.
 
     Args:
         folder: the run directory. Without data.json nothing is refused here, but checkpoints
-            hold the digest of the inputs too.
+            contain the digest of the inputs too.
         inputs: the inputs now, from `inputs_of`.
 
     Raises:
@@ -123,7 +123,7 @@ def write_record(
     objects: Sequence[str],
     labels: Mapping[str, Sequence[str]],
 ) -> None:
-    """Write data.json (the contents of the data and the inputs) and an image of first samples.
+    """Write data.json (the contents of the data, and the inputs) and images of the first samples.
 
     Args:
         folder: the run directory.

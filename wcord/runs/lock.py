@@ -1,4 +1,4 @@
-"""Find out whether a process of this machine writes a run."""
+"""Check whether a process of this machine writes a run."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def runs_folder() -> Path:
 
 
 def run_path(name: str, folder: Path | None = None) -> Path:
-    """Return the path that a run of this name has, or would have, inside the runs folder.
+    """Return the path of the run of this name inside the runs folder; the run need not exist.
 
     Raises:
         ValueError: the name could lead outside of the folder.
@@ -54,8 +54,8 @@ def existing_run_path(path: str | os.PathLike[str]) -> Path:
 
 
 def is_run(path: Path) -> bool:
-    """Return whether a directory is a run: it holds settings.yaml."""
+    """Return whether a directory is a run, that is, contains settings.yaml."""
     try:
         return (path / "settings.yaml").is_file()
-    except OSError:  # the name is too long, or the folder may not be read
+    except OSError:  # the name is too long, or the folder cannot be read
         return False

@@ -1,4 +1,4 @@
-"""Read metrics.jsonl, which has one value a line, as a table."""
+"""Read metrics.jsonl, which has one value per line, as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = ["step", "epoch", "arm", "name", "value"]
 
 
 def read_metrics(path: Path, run: str) -> pd.DataFrame:
-    """Return all values in a file, without a last line that is still being written.
+    """Return all values in a file; a last line that is still being written is left out.
 
     Args:
         path: the file; an absent file has no values.
@@ -26,25 +26,25 @@ def read_metrics(path: Path, run: str) -> pd.DataFrame:
         ValueError: the file is damaged; the message names the first damaged line.
     """
     content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    if not whole:
+    lines = content[: content.rfind(b"\n") + 1]
+    if not lines:
         return pd.DataFrame(columns=COLUMNS)
     try:
         frame = pd.read_json(
-            io.BytesIO(whole), lines=True, precise_float=True, dtype={"arm": str, "name": str}
+            io.BytesIO(lines), lines=True, precise_float=True, dtype={"arm": str, "name": str}
         )
         return frame[COLUMNS].astype({"step": np.int64, "epoch": float, "value": float})
     except Exception as error:
-        raise ValueError(f"{run}: metrics.jsonl is damaged: {_first_fault(whole)}") from error
+        raise ValueError(f"{run}: metrics.jsonl is damaged: {_first_fault(lines)}") from error
 
 
 def _first_fault(content: bytes) -> str:
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         try:
             value = json.loads(line)
-            sound = isinstance(value, dict) and set(COLUMNS) <= value.keys()
+            valid = isinstance(value, dict) and set(COLUMNS) <= value.keys()
         except (ValueError, RecursionError):
-            sound = False
-        if not sound:
+            valid = False
+        if not valid:
             return f"line {number} is not a value"
     return "it holds values of mixed types"

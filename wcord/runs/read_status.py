@@ -11,12 +11,12 @@ from typing import Any
 from wcord.runs.lock import is_locked, process_exists
 from wcord.runs.records import ACTIVE, ENDED, STATUS, read_record
 
-SILENT_AFTER = 30.0  # seconds without a heartbeat after which a run elsewhere is "silent"
+SILENT_AFTER = 30.0  # seconds without a heartbeat; then a run on another machine is "silent"
 
 
 @dataclass(frozen=True)
 class Status:
-    """The progress of a run, and whether a process writes it. status["step"] is status.step.
+    """The progress of a run, and whether a process writes it; status["step"] is status.step.
 
     Attributes:
         state: the last state that the writer wrote, one of `ACTIVE` or `ENDED`.
@@ -24,7 +24,7 @@ class Status:
         epoch: the epochs done, with a fraction.
         eta: seconds left, where known.
         pid, host: the process that writes the run, and its machine.
-        heartbeat: time of the last writing, seconds since 1970.
+        heartbeat: when status.json was last written, in seconds since 1970.
         error: why the run failed, in one line.
         alive: whether the writer is alive; None where this is unknown, because the run is on
             another machine.
@@ -93,7 +93,7 @@ class Status:
 def read_status(path: Path) -> Status:
     """Return the status of a run directory."""
     status = _read(path)
-    if status.phase == "interrupted":  # it may have ended after status.json was read
+    if status.phase == "interrupted":  # perhaps the writer ended after status.json was read
         status = _read(path)
     return status
 

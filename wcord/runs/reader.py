@@ -1,7 +1,6 @@
 """Read a run directory, while a process writes it or later.
 
-The writer need not be alive. torch is only imported when settings are validated or a trained
-student is loaded.
+torch is only imported when settings are validated or a trained student is loaded.
 """
 
 from __future__ import annotations
@@ -54,12 +53,12 @@ class RunReader:
 
     @property
     def control(self) -> dict[str, Any]:
-        """The requests to the writer: pause_at (a step or None), stop, delay (seconds a step)."""
+        """The requests to the writer: pause_at (step or None), stop, delay (seconds per step)."""
         return read_record(self.path / "control.json", CONTROL)
 
     @property
     def settings(self) -> Experiment:
-        """The complete settings of the run, with which it can be run again."""
+        """The complete settings of the run, enough to repeat it."""
         from wcord.settings.loading import load
 
         return load(self.path / "settings.yaml")

@@ -1,7 +1,7 @@
 """The entries of status.json and control.json, with a default and a check for each.
 
-Any process may write control.json, and a file may be a partial copy. A reader takes the entries
-of the right type and range, and the default for all others.
+Any process may write control.json, and a file may be a partial copy. A reader uses the entries
+that have the right type and range, and the default for all others.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from wcord.runs.storage import read_json
 
 ACTIVE = ("starting", "training-teacher", "running", "paused")
 ENDED = ("finished", "failed", "stopped")
-LARGEST = 2**53  # integers beyond it are not the same in every JSON reader
+LARGEST = 2**53  # some JSON readers round larger integers
 
 Check = Callable[[Any], bool]
 Entries = dict[str, tuple[Any, Check]]  # name -> default, check of a value
 
 
-def _is_whole(most: int) -> Check:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= most
+def _is_count(largest: int) -> Check:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= largest
 
 
 def _is_number(v: Any) -> bool:
@@ -34,17 +34,17 @@ def _is_text(v: Any) -> bool:
 
 STATUS: Entries = {
     "state": ("starting", lambda v: isinstance(v, str) and v in ACTIVE + ENDED),
-    "step": (0, _is_whole(LARGEST)),
-    "total": (0, _is_whole(LARGEST)),
+    "step": (0, _is_count(LARGEST)),
+    "total": (0, _is_count(LARGEST)),
     "epoch": (0.0, _is_number),
     "eta": (None, _is_number),
-    "pid": (None, _is_whole(2**31 - 1)),
+    "pid": (None, _is_count(2**31 - 1)),
     "host": (None, _is_text),
     "heartbeat": (None, _is_number),
     "error": (None, _is_text),
 }
 CONTROL: Entries = {
-    "pause_at": (None, _is_whole(LARGEST)),
+    "pause_at": (None, _is_count(LARGEST)),
     "stop": (False, lambda v: isinstance(v, bool)),
     "delay": (0.0, _is_number),
 }

@@ -33,11 +33,11 @@ class Run(RunReader):
         self._change_control(pause_at=0)
 
     def step(self, count: int = 1) -> None:
-        """Go on for `count` steps, then pause."""
+        """Take `count` more steps, then pause."""
         self._change_control(pause_at=self.status.step + count)
 
     def resume(self) -> None:
-        """Go on after a pause. (`wcord.resume` goes on with a run whose process has ended.)"""
+        """End a pause. (`wcord.resume` continues a run whose process has ended.)"""
         self._change_control(pause_at=None)
 
     def stop(self) -> None:
@@ -59,7 +59,7 @@ class Run(RunReader):
         self._change_control(stop=False, pause_at=None)
 
     def wait(self, timeout: float | None = None, every: float = 0.1) -> Status:
-        """Return the status once the run has ended.
+        """Wait until the run has ended, and return its status.
 
         Args:
             timeout: seconds; None waits without a limit.
@@ -77,7 +77,7 @@ class Run(RunReader):
             if status.phase == "interrupted":
                 raise RuntimeError(f"{self.name}: {status.sentence}")
             if timeout is not None and time.monotonic() - start > timeout:
-                raise TimeoutError(f"{self.name} goes on after {timeout:g} s: {status.sentence}")
+                raise TimeoutError(f"{self.name} has not ended in {timeout:g} s: {status.sentence}")
             time.sleep(every)
 
     def note(self, text: str) -> None:

@@ -22,8 +22,8 @@ class ArmSnapshot:
         teacher, student: (m, d), the projected features.
         prediction: (m,), the class that the student predicts.
         values: scalars by name.
-        fitted: whether the projection is a ridge map fitted for the picture, because the arm
-            trains no embeddings.
+        fitted: whether the projection is a ridge map that was fitted for the picture, because the
+            arm trains no embeddings of equal dimension.
     """
 
     plan: np.ndarray
@@ -58,8 +58,8 @@ def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None
 class Snapshot:
     """One probe of a run: `labels` and `index` (m,) of its samples, and the arrays of each arm.
 
-    Plan, cost and scores belong to the first n of the m samples. `index` is the position of a
-    sample in the held-out part.
+    Plan, cost and scores are those of the first n of the m samples. `index` holds the positions of
+    the samples in the held-out part.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
@@ -116,11 +116,13 @@ class Snapshot:
             ValueError: no such arm in this snapshot.
         """
         values = self.values(name)
-        part = {key: self._arrays[f"{name}/{key}"] for key in ("plan", "cost", "scores")}
-        wide = {key: array.astype(np.float32) for key, array in part.items()}
-        wide["plan"] /= wide["plan"].shape[0]  # stored as plan × n, since fp16 is coarse near 0
+        matrices = {
+            key: self._arrays[f"{name}/{key}"].astype(np.float32)
+            for key in ("plan", "cost", "scores")
+        }
+        matrices["plan"] /= len(matrices["plan"])  # stored as plan × n: fp16 is coarse near 0
         return ArmSnapshot(
-            **wide,
+            **matrices,
             teacher=self._arrays[f"{name}/teacher"].astype(np.float32),
             student=self._arrays[f"{name}/student"].astype(np.float32),
             prediction=self._arrays[f"{name}/prediction"].astype(np.int64),

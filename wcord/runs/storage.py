@@ -1,4 +1,4 @@
-"""Write the files of a run, whole or not at all; read JSON and numbered files."""
+"""Write each file of a run completely or not at all; read JSON; list numbered files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")  # a step in the name of a file
 
 
 class StorageError(RuntimeError):
-    """Writing failed: disk full, folder gone, no permission. Files written before are intact."""
+    """Writing failed: disk full, folder missing, no permission. Earlier files are intact."""
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -103,7 +103,7 @@ def numbered(folder: Path, suffix: str) -> list[int]:
     Names with another spelling of a number (007, ٣) are left out.
     """
     try:
-        names = os.listdir(folder)  # a third of the time of a glob; pages call this often
+        names = os.listdir(folder)  # takes a third of the time of a glob; pages call this often
     except OSError:
         return []
     stems = [name[: -len(suffix)] for name in names if name.endswith(suffix)]
@@ -124,10 +124,10 @@ def plain(value: Any) -> Any:
 
 
 def append(file: Any, content: bytes) -> None:
-    """Append to an unbuffered file, all or nothing where the disk allows it.
+    """Append to an unbuffered file, all bytes or none.
 
     Raises:
-        OSError: it could not be written; a part that was written is cut off.
+        OSError: not all bytes could be written; those that were written are removed if possible.
     """
     before, rest = os.fstat(file.fileno()).st_size, memoryview(content)
     try:
@@ -140,7 +140,7 @@ def append(file: Any, content: bytes) -> None:
 
 
 def write_failure(error: OSError, path: Path) -> str:
-    """Return one line that says why a file was not written, and what to do."""
+    """Return one line with the reason why a file was not written, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {path.name} was not written; free some space, then resume"
     if error.errno == errno.ENOENT:

@@ -1,4 +1,4 @@
-"""Write the values of a run a second time, in a file for TensorBoard."""
+"""Write a second copy of the values of a run, as a file for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 class TensorBoardFile:
     """An event file, `events.out.tfevents.*`, written without a thread.
 
-    TensorBoard's own writer appends from a thread, whose traceback a user would see when the
-    folder is gone or the disk is full. The file is only open during a flush.
+    TensorBoard's own writer uses a thread. If the folder is missing or the disk is full, a user
+    would see the traceback of this thread. The file is only open during a flush.
 
     Args:
         folder: the run directory.
     """
 
     def __init__(self, folder: Path) -> None:
-        moment = time.time()
-        name = f"events.out.tfevents.{int(moment):010d}.{socket.gethostname()}.{os.getpid()}"
+        now = time.time()
+        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}"
         self.path = folder / name
-        self._pending = [Event(wall_time=moment, file_version="brain.Event:2")]
+        self._pending = [Event(wall_time=now, file_version="brain.Event:2")]
 
     def add(self, prefix: str, step: int, values: dict[str, float]) -> None:
         """Collect the values of one step, each under the tag `<prefix><name>`."""
@@ -38,7 +38,7 @@ class TensorBoardFile:
         """Append the collected values.
 
         Raises:
-            OSError: the disk is full or the folder is gone; the collected values are lost.
+            OSError: the disk is full or the folder is missing; the collected values are lost.
         """
         pending, self._pending = self._pending, []
         if pending:

@@ -25,7 +25,8 @@ def load_student(path: Path, arm: str) -> nn.Module:
         The module, in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: no such arm, no checkpoint yet, or the student was a module of the caller.
+        ValueError: there is no such arm or no checkpoint yet, or the student was a module of the
+            caller.
     """
     experiment = load(path / "settings.yaml")
     if arm not in experiment.arms:
@@ -49,7 +50,7 @@ def load_student(path: Path, arm: str) -> nn.Module:
 
 
 def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
-    """Return the student with the initial weights, from which every arm starts.
+    """Return the student with its initial weights, from which every arm starts.
 
     Args:
         experiment: the settings.

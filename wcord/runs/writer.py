@@ -38,9 +38,10 @@ class RunLocked(ValueError):
 
 
 class RunWriter(Protocol):
-    """The methods by which training writes a run: to files (`FileWriter`) or not (`SilentWriter`).
+    """The methods with which training writes a run.
 
-    A signal handler sets `end_requested`, which has the effect of a stop in control.json.
+    `FileWriter` writes files, `SilentWriter` writes nothing. A signal handler sets `end_requested`,
+    which has the effect of a stop in control.json.
     """
 
     path: Path
@@ -72,10 +73,10 @@ class RunWriter(Protocol):
 
 
 class SilentWriter:
-    """Writes nothing: for all ranks but the first, whose decisions the others follow.
+    """Writes nothing. All ranks but the first use it; they follow the decisions of the first.
 
     Args:
-        run: the run, which the first rank writes.
+        run: the run that the first rank writes.
     """
 
     def __init__(self, run: Run) -> None:
@@ -86,7 +87,7 @@ class SilentWriter:
         """Write nothing."""
 
     def read_control(self) -> dict[str, Any]:
-        """Return the defaults, which request nothing."""
+        """Return the defaults: no request."""
         return defaults(CONTROL)
 
     def open_metrics(self, length: int) -> None:
@@ -142,7 +143,7 @@ class FileWriter:
         self._length = 0
         self._tensorboard: TensorBoardFile | None = None
         self._status_written = 0.0
-        before = run.status  # of a resumed run: its progress is kept
+        before = run.status  # keeps the progress of a resumed run
         self._status = Status(
             step=before.step,
             total=before.total,
@@ -167,7 +168,7 @@ class FileWriter:
             write_json(self.path / "status.json", self._status.entries())
 
     def read_control(self) -> dict[str, Any]:
-        """Return the entries of control.json, which is only read again when it has changed."""
+        """Return the entries of control.json; the file is only read again when it has changed."""
         try:
             stat = os.stat(self.path / "control.json")
         except OSError:
@@ -212,7 +213,7 @@ class FileWriter:
             durable: flush to the disk as well, before a checkpoint stores the length.
 
         Raises:
-            StorageError: the disk is full or the folder is gone.
+            StorageError: the disk is full or the folder is missing.
         """
         try:
             if self._lines:
@@ -231,13 +232,13 @@ class FileWriter:
         try:
             if self._tensorboard is not None:
                 self._tensorboard.flush()
-        except OSError:  # the run goes on without it: metrics.jsonl has all values
+        except OSError:  # the run continues without TensorBoard: metrics.jsonl has all values
             self._tensorboard = None
 
     # -- snapshots -------------------------------------------------------------------------
 
     def write_snapshot(self, step: int, content: bytes, limit: int) -> None:
-        """Write one snapshot and thin all evenly to `limit`; the first and the last stay."""
+        """Write one snapshot; thin all snapshots evenly to `limit`, but keep first and last."""
         folder = self.path / "snapshots"
         write_bytes(folder / f"{step}.safetensors", content)
         steps = self.run.steps

@@ -1,4 +1,4 @@
-"""Dotted changes to a plain tree of settings."""
+"""Change a plain tree of settings by dotted keys, such as "arms.wcord.gckt.weight"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of an experiment: one validated tree, complete and on one page.
+"""All settings of an experiment, in one validated tree.
 
 An arm is a student and a weighted sum of terms; the arms share all other settings.
 """
@@ -33,8 +33,8 @@ from wcord.settings.settings_file import SCHEMA_VERSION, as_yaml, check_run_name
 class Experiment(Settings):
     """All settings of a run.
 
-    `epochs` counts those of the students; the teacher has `teacher.epochs`. `arms` maps the name
-    of an arm to its terms, each with a table of settings or with its weight alone:
+    `epochs` is for the students; the teacher has `teacher.epochs`. `arms` maps the name of an
+    arm to its terms. Each term has a table of settings, or its weight alone:
     {"wcord": {"ce": 1, "gckt": {"weight": 5}, "lckt": 0.5}}.
     """
 
@@ -46,7 +46,9 @@ class Experiment(Settings):
     epochs: int = Field(40, ge=1)
     batch: int = Field(64, ge=2)
     device: str = "auto"
-    threads: int = Field(0, ge=0, description="CPU threads; 0 chooses by the size of the images")
+    threads: int = Field(
+        0, ge=0, description="CPU threads; 0: one for the digits, else torch's own number"
+    )
     precision: Literal["float32", "bfloat16"] = "float32"
     speed: Literal["plain", "compile", "graphs"] = Field(
         "plain", description="eager, networks by torch.compile, or the step as one CUDA graph"
@@ -96,7 +98,7 @@ class Experiment(Settings):
     @classmethod
     def _terms_by_name(cls, arms: Any) -> Any:
         if not isinstance(arms, Mapping):
-            raise ValueError("arms is a table: each name of an arm with its terms")
+            raise ValueError("arms must be a table: the name of each arm, with its terms")
         return {str(arm): _parse_arm(str(arm), terms) for arm, terms in arms.items()}
 
     @model_validator(mode="after")
@@ -124,7 +126,7 @@ class Experiment(Settings):
 
     @property
     def same_labels(self) -> bool:
-        """Whether teacher and student have the same label set, so that their logits compare."""
+        """Whether teacher and student have the same label set, so that logits can be compared."""
         return self.teacher.labels == self.student.labels
 
     def replace(self, changes: Mapping[str, Any]) -> Experiment:
@@ -150,7 +152,7 @@ class Experiment(Settings):
         """Return the complete settings as plain data."""
         tree = self.model_dump(mode="json")
         if not self.plugins:
-            del tree["plugins"]  # keeps the digests of settings from before this setting
+            del tree["plugins"]  # settings without plugins keep the digest of older versions
         return tree
 
     def yaml(self) -> str:

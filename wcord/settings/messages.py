@@ -9,14 +9,14 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-MOST_NAMED = 40  # names that a line can list
+MOST_NAMED = 40  # most names in one line
 
 
 class SettingsError(ValueError):
     """Settings that cannot be run; the message is one line that says what to do."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))  # names of a user may hold line breaks
+        super().__init__(" ".join(message.split()))  # a user's names may contain line breaks
 
 
 def nearest(word: str, known: Iterable[Any]) -> str:
@@ -35,7 +35,8 @@ def first_error(error: ValidationError, model: type[BaseModel], prefix: str) -> 
     Args:
         error: raised by pydantic.
         model: the model that was validated.
-        prefix: dotted name of the tree that was validated, with a dot at its end; "" for all.
+        prefix: dotted name of the tree that was validated, with a dot at its end; "" for the
+            whole tree.
     """
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if "constrained" not in str(part)]
@@ -51,8 +52,8 @@ def first_error(error: ValidationError, model: type[BaseModel], prefix: str) -> 
     if first["type"] == "too_short":
         return f"{setting}: at least one is needed"
     text = first["msg"][0].lower() + first["msg"][1:]
-    got = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
-    return f"{setting}: {text}{got}" if setting else text
+    received = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
+    return f"{setting}: {text}{received}" if setting else text
 
 
 def _field_names(model: type[BaseModel], path: list[str]) -> list[str]:

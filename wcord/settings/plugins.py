@@ -1,7 +1,7 @@
 """The setting `plugins`: modules that add terms to `wcord.objectives.TERMS`.
 
-Settings that name a module import it wherever they are validated, so that a process that resumes
-a run, or a worker of a sweep, knows the same terms.
+Every validation of the settings imports these modules. So a process that resumes a run, and a
+worker of a sweep, have the same terms.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def import_plugins(names: Iterable[str]) -> None:
     for name in names:
         root = name.partition(".")[0]
         try:
-            # a folder without __init__.py is refused: settings could name a file inside of runs/
+            # a folder without __init__.py is refused, or settings could import a file from runs/
             if root == "__main__" or (spec := find_spec(root)) is None or spec.origin is None:
                 raise ModuleNotFoundError(f"there is no module {root}")
             importlib.import_module(name)
@@ -39,11 +39,11 @@ def import_plugins(names: Iterable[str]) -> None:
 
 
 def require_importable(arms: Mapping[str, Iterable[str]], plugins: Iterable[str]) -> None:
-    """Refuse terms that another process would not know.
+    """Refuse terms that a new process could not import.
 
     Args:
         arms: names of the terms of each arm.
-        plugins: modules that the other process imports.
+        plugins: modules that the new process imports.
 
     Raises:
         SettingsError: a term is defined in a notebook, a script or a module that is not a plugin.
@@ -56,7 +56,7 @@ def require_importable(arms: Mapping[str, Iterable[str]], plugins: Iterable[str]
                 where = "this notebook or script" if module == "__main__" else f"module {module}"
                 raise SettingsError(
                     f"arm {arm!r}: the term {term!r} is defined in {where}, which a new process "
-                    "does not import: define it in a module and name that in the setting "
+                    "does not import: define it in a module and name this module in the setting "
                     "plugins, or train here with wcord.distill"
                 )
 
@@ -73,7 +73,7 @@ def plugin_folders(plugins: Iterable[str]) -> list[str]:
 
 
 def search_path(plugins: Iterable[str]) -> dict[str, str]:
-    """Return the PYTHONPATH with which a new process finds the plugins; {} without any."""
+    """Return {"PYTHONPATH": ...} for a new process to find the plugins; {} without plugins."""
     folders = plugin_folders(plugins)
     if not folders:
         return {}

@@ -42,9 +42,9 @@ class OptimizerSettings(Settings):
 class NetworkSettings(Settings):
     """A network: its model, its input (`view` of a sample) and its label set (`labels`).
 
-    The images of the view lie in [0, 1] and become (x - mean) / std: `normalise` is "measured"
-    (on the training images), "none", or {mean: ..., std: ...} with one number, or one for each
-    channel. `classifier` names the final layer where the code cannot find it.
+    The images x of the view lie in [0, 1] and become (x - mean) / std. `normalise` gives mean and
+    std: "measured" (on the training images), "none", or {mean: ..., std: ...} with one number, or
+    one for each channel. `classifier` names the final layer where it is not found automatically.
     """
 
     model: str
@@ -80,9 +80,9 @@ class NetworkSettings(Settings):
 class TeacherSettings(NetworkSettings):
     """The large network. It is trained once on all labels, and then cached by its settings.
 
-    `seed` null is the seed of the run; `weights` names a file that is loaded instead of training
-    (see `wcord.models.weights`); `scale_features` divides the features by their mean norm over
-    the training set.
+    If `seed` is null, it is the seed of the run. `weights` names a file that is loaded instead of
+    training (see `wcord.models.weights`). `scale_features` divides the features by their mean norm
+    over the training set.
     """
 
     model: str = "digits-teacher"
@@ -113,9 +113,9 @@ class PairingSettings(Settings):
 class ProbeSettings(Settings):
     """The probe of held-out samples, which writes the snapshots that pictures are drawn from.
 
-    A probe runs after every `every` epochs. Its first `batch` samples have a plan, cost and
-    scores; up to `features` samples have features. At most `snapshots` are kept, thinned evenly.
-    Losses are written at most `losses` times per epoch.
+    A probe runs every `every` epochs. It computes plan, cost and scores for the first `batch`
+    samples, and features for up to `features` samples. At most `snapshots` snapshots are kept,
+    thinned evenly. Losses are written at most `losses` times per epoch.
     """
 
     batch: int = Field(128, ge=4, le=1024)

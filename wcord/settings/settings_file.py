@@ -1,4 +1,4 @@
-"""Settings files without torch: the schema version, the rule for names, reading, writing YAML."""
+"""Read and write settings as YAML without torch; the schema version; the rule for run names."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 import yaml
 
 SCHEMA_VERSION = 1
-MOST_NODES = 200_000  # in a settings file with its YAML aliases expanded
+MOST_NODES = 200_000  # most nodes of a settings file, with its YAML aliases expanded
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{,199}")
 
 
 def check_run_name(name: str) -> str:
-    """Return the name of an experiment or a run if a directory can have it.
+    """Return a name unchanged if it can be the name of a run directory.
 
     Raises:
-        ValueError: it could lead out of the runs folder.
+        ValueError: other characters than letters, digits and -_+. or a name that could lead out
+            of the runs folder.
     """
     if not RUN_NAME.fullmatch(name) or ".." in name:
         raise ValueError(
@@ -27,7 +28,12 @@ def check_run_name(name: str) -> str:
 
 
 def as_yaml(value: Any, **style: Any) -> str:
-    """Return plain data as YAML that reads back the same; `style` goes to PyYAML."""
+    """Return plain data as YAML, from which the same data can be read.
+
+    Args:
+        value: the data.
+        style: options of PyYAML.
+    """
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
     if "\x85" in text:  # PyYAML reads this character as a line break unless it is escaped
         return yaml.safe_dump(value, sort_keys=False, **style)

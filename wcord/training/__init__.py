@@ -1,1 +1,1 @@
-"""Training: `distillation` begins and resumes, `prepare` builds, `loop` takes the steps."""
+"""Training: `distillation` starts a run, `prepare` builds its parts, `loop` takes the steps."""

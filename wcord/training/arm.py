@@ -1,4 +1,4 @@
-"""An arm: a student and a weighted sum of terms, with the state that training moves."""
+"""An arm: a student and a weighted sum of terms, with the state that training changes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from wcord.training.optimizer import build_optimizer, optimizer_state, set_learn
 class Arm:
     """A student in training: network, objective and optimizer.
 
-    Every arm starts from a copy of the same student and draws by (seed, purpose, step) alone,
-    so its numbers do not depend on which others run beside it.
+    Every arm starts from a copy of the same student, and its draws depend on (seed, purpose, step)
+    alone. So its results do not depend on the other arms of the run.
 
     Args:
         name: as in the settings; used in messages and files, never in a draw.
         terms: settings of its terms.
         student: the network that all arms start from; copied.
-        shapes: sizes of the task.
-        optimizer: how weights move.
+        shapes: sizes of features, classes and feature maps.
+        optimizer: settings of the optimizer.
         seed: the run's seed.
-        device: where it trains.
+        device: of the training.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Arm:
         self.host_checks = device.type != "cuda"  # whether the host reads every step's loss
         self._fault: Tensor | None = None  # (2 + terms,): step, total, losses at the fault
         self._pending: tuple[int | Tensor, Tensor, dict[str, Tensor]] | None = None
-        self._draws = has_dropout(student)
+        self._has_dropout = has_dropout(student)
 
     def _parts(self) -> nn.ModuleDict:
         return nn.ModuleDict({"student": self.student, "objective": self.objective})
@@ -73,7 +73,7 @@ class Arm:
         self.objective.fill_banks(first_pass)
 
     def accelerate(self, speed: str, images: Tensor, dtype: Any) -> None:
-        """Compute the student in a faster way from now on, if there is one (`faster_networks`)."""
+        """Use a faster forward pass of the student from now on, if there is one (`speed`)."""
         self._forward = faster_forward(self.student.train(), speed, images, dtype == "bfloat16")
 
     def step(self, batch: Batch, teacher: Output, images: Tensor, rate: float, dtype: Any) -> None:
@@ -88,9 +88,9 @@ class Arm:
         """Compute the losses of a batch and their gradients.
 
         Args:
-            batch, teacher: of the whole batch.
-            images: of this rank's rows of it (all of them where there is one process).
-            dtype: "bfloat16" computes the student in it; losses are float32 at least.
+            batch, teacher: the whole batch, and the teacher's output of it.
+            images: the student's images of this rank's rows (of all rows in a single process).
+            dtype: "bfloat16" for the student's forward pass; losses are float32 at least.
         """
         if not self.frozen:
             self.backward(batch, teacher, self.student_forward(batch, images, dtype))
@@ -98,9 +98,9 @@ class Arm:
     def student_forward(self, batch: Batch, images: Tensor, dtype: Any) -> Output:
         """Return the student's output of this rank's images (see `compute_gradients`)."""
         self.student.train()
-        if self._draws:
-            place = (ranks.rank(),) if ranks.size() > 1 else ()
-            torch.manual_seed(seed_of(self.seed, "dropout", batch.step, *place))
+        if self._has_dropout:
+            rank = (ranks.rank(),) if ranks.size() > 1 else ()
+            torch.manual_seed(seed_of(self.seed, "dropout", batch.step, *rank))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
             if self._forward is not None and not self.maps:
                 return self._forward(images)
@@ -110,7 +110,7 @@ class Arm:
         """Compute the losses of the outputs of `student_forward`, and their gradients."""
         total, losses = self.objective(batch, teacher, ranks.gather(student.at_least_float32()))
         self.optimizer.zero_grad(set_to_none=True)
-        if total.requires_grad:  # it does not where every weight is 0
+        if total.requires_grad:  # false where every weight is 0
             total.backward()
         step = batch.step if batch.step_tensor is None else batch.step_tensor
         self._pending = step, total.detach(), losses
@@ -126,31 +126,31 @@ class Arm:
         step, total, losses = self._pending
         self._pending = None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        sound = torch.isfinite(total + torch.nn.utils.get_total_norm(gradients))
+        finite = torch.isfinite(total + torch.nn.utils.get_total_norm(gradients))
         scalars = {"total": total, **losses, **self.objective.logs}
         if self.host_checks:
-            if not sound:
+            if not finite:
                 values = {term: loss.item() for term, loss in losses.items()}
                 self.frozen = self._reason(int(step), values)
                 return
         else:
-            self._record_fault(step, sound, torch.stack([total, *losses.values()]).detach())
+            self._record_fault(step, finite, torch.stack([total, *losses.values()]).detach())
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.objective.update()
         self._add(scalars)
 
-    def _record_fault(self, step: int | Tensor, sound: Tensor, losses: Tensor) -> None:
-        """Record on the device the first step that broke, and stop the optimizer from then on.
+    def _record_fault(self, step: int | Tensor, finite: Tensor, losses: Tensor) -> None:
+        """Record on the device the first step that is not finite; the optimizer then stops.
 
-        The host does not wait: fused optimizers read `found_inf` on the device. Banks and
-        statistics go on until `freeze_if_broken` reads the record.
+        The host does not wait: fused optimizers read `found_inf` on the device. Banks and running
+        statistics are still updated until `freeze_if_broken` reads the record.
         """
         if self._fault is None:
             self._fault = torch.full((1 + len(losses),), -1.0, device=losses.device)
         step = torch.zeros_like(losses[:1]).add_(step)
         record = torch.cat([step, losses]).to(self._fault.dtype)
-        self._fault.copy_(torch.where((self._fault[0] < 0) & ~sound, record, self._fault))
+        self._fault.copy_(torch.where((self._fault[0] < 0) & ~finite, record, self._fault))
         self.optimizer.found_inf = (self._fault[0] >= 0).float()  # type: ignore[attr-defined]
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
 
@@ -164,11 +164,14 @@ class Arm:
         return self._reason(int(step), dict(zip(self.objective.weights, losses, strict=True)))
 
     def freeze_if_broken(self) -> None:
-        """Freeze the arm where a step since the last call broke; all ranks at the same step."""
+        """Freeze the arm if a loss or gradient since the last call was not finite.
+
+        All ranks freeze it at the same step.
+        """
         self.frozen = self.fault()
 
     def _reason(self, step: int, losses: dict[str, float]) -> str:
-        """Return why the arm froze, in one line: the first loss that broke, else the gradient."""
+        """Return why the arm froze: the first loss that was not finite, else the gradient."""
         broken = [term for term, loss in losses.items() if not math.isfinite(loss)]
         reason = f"{broken[0]} became {losses[broken[0]]:g}" if broken else ""
         if not broken:
@@ -193,10 +196,10 @@ class Arm:
             self.sums.add_(values)
             self.summed.add_(1)
         else:
-            sound = self._fault[0] < 0
-            values = torch.where(sound, values, self.latest)
-            self.sums.copy_(torch.where(sound, self.sums + values, self.sums))
-            self.summed.add_(sound)
+            no_fault = self._fault[0] < 0
+            values = torch.where(no_fault, values, self.latest)
+            self.sums.copy_(torch.where(no_fault, self.sums + values, self.sums))
+            self.summed.add_(no_fault)
         self.latest.copy_(values)
 
     def losses(self) -> dict[str, float]:
@@ -227,7 +230,7 @@ class Arm:
         """Load the tensors that `state` returned.
 
         Raises:
-            RuntimeError: the tensors are of another arm.
+            RuntimeError: the tensors belong to another arm.
         """
         modules = {k: v for k, v in state.items() if k.startswith(("student.", "objective."))}
         self._parts().load_state_dict(modules)
@@ -243,15 +246,16 @@ class Arm:
         self.names = tuple(sums)
         if sums:
             self.sums = torch.stack(list(sums.values())).to(device)
-            self.latest = torch.full_like(
-                self.sums, math.nan
-            )  # the last step was another process's
+            self.latest = torch.full_like(self.sums, math.nan)  # no step in this process yet
         self.summed = state["summed"].to(device, copy=True)
 
     def _in_layout(self, index: int, value: Tensor) -> Tensor:
-        """Return a moment in the memory layout of its weight, as fused optimizers need on CUDA."""
+        """Return a moment of Adam or SGD in the memory layout of its weight.
+
+        Fused optimizers need this on CUDA.
+        """
         weight = self.parameters[index]
-        if value.shape != weight.shape:  # it is the number of steps
+        if value.shape != weight.shape:  # the value is the number of steps
             return value
         return torch.empty_like(weight, dtype=value.dtype, device=value.device).copy_(value)
 
@@ -260,8 +264,8 @@ class Arm:
     @property
     def capture_obstacle(self) -> str | None:
         """Why a step of this arm cannot be captured as a CUDA graph; None where it can."""
-        if self._draws:
-            return f"arm {self.name!r}: its student has dropout, which draws by itself"
+        if self._has_dropout:
+            return f"arm {self.name!r}: its student has dropout, which draws from torch's generator"
         obstacle = self.objective.capture_obstacle
         return f"arm {self.name!r}: {obstacle}" if obstacle else None
 
@@ -277,5 +281,5 @@ class Arm:
 
 
 def _sort_key(name: str) -> tuple[bool, bool, str]:
-    """Return the place of a scalar: the total first, then the terms, then logs of terms."""
+    """Return the key that sorts scalars: the total first, then the terms, then logs of terms."""
     return name != "total", "." in name, name

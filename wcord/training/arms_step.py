@@ -17,7 +17,7 @@ class ArmsStep:
 
     Args:
         task: gives samples and the teacher's outputs.
-        arms: those that are frozen are left out.
+        arms: all arms of the run; frozen arms are skipped.
     """
 
     def __init__(self, task: Task, arms: list[Arm]) -> None:
@@ -36,7 +36,7 @@ class ArmsStep:
         if self.device.type != "cuda":
             return "CUDA graphs need a CUDA device"
         if ranks.size() > 1:
-            return "several processes exchange messages in it"
+            return "several processes exchange messages in the step"
         return next(filter(None, (arm.capture_obstacle for arm in self.arms)), None)
 
     def rate(self, step: int) -> float:
@@ -45,7 +45,11 @@ class ArmsStep:
         return learning_rate(task.experiment.optimizer, step, task.total, task.epoch_steps)
 
     def compute(self, arguments: StepArguments) -> None:
-        """Take the step; in a CUDA graph teacher and arms run side by side."""
+        """Take the step; in a CUDA graph teacher and arms run in parallel.
+
+        Stream 0 computes the teacher. Arm `number` computes its student on stream `number` and
+        its `precompute` on stream `-number`, counted from the end.
+        """
         task, arms = self.task, [arm for arm in self.arms if not arm.frozen]
         batch = task.batch(arguments.index, arguments.step, arguments.draws, arguments.step_tensor)
         split, images = task.student_images(batch)

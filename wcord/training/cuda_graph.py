@@ -1,4 +1,4 @@
-"""Capturing a CUDA graph: the memory of its inputs, the capture itself, and side streams."""
+"""Capture a CUDA graph: the memory of its inputs, the capture itself, and side streams."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def capture(body: Callable[[], None], device: torch.device) -> Callable[[], None
     if device.type != "cuda":
         raise CaptureError("CUDA graphs need a CUDA device")
     graph = torch.cuda.CUDAGraph()
-    # other threads (pinned memory, a data loader) may call CUDA meanwhile
+    # thread_local: other threads (pinned memory, a data loader) may call CUDA during the capture
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         body()
     return graph.replay
@@ -89,7 +89,7 @@ class SideStreams:
 
     @contextmanager
     def on(self, number: int) -> Iterator[None]:
-        """Put the work inside on a side stream, after all work so far on the main stream."""
+        """Run the block on a side stream, after all work so far on the main stream."""
         if not self._streams:
             yield
             return
@@ -98,12 +98,12 @@ class SideStreams:
             yield
 
     def wait_for(self, number: int) -> None:
-        """Let the current stream wait for a side stream."""
+        """Make the current stream wait for a side stream."""
         if self._streams:
             torch.cuda.current_stream().wait_stream(self._streams[number])
 
     def join(self) -> None:
-        """Let the main stream wait for every side stream."""
+        """Make the main stream wait for every side stream."""
         for stream in self._streams:
             self._main.wait_stream(stream)
 

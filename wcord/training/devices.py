@@ -13,17 +13,17 @@ from wcord.errors import first_line
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 
-SMALL = 3 * 16 * 16  # values of an image that counts as small
-MAX_THREADS = 16  # by default: networks on small images do not gain by more
+SMALL = 3 * 16 * 16  # most values of an image that counts as small
+MAX_THREADS = 16  # unless set: more threads do not speed up networks on small images
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is CUDA, else MPS, else the CPU.
+    """Return the device of the setting `device`; "auto" is CUDA, else MPS, else the CPU.
 
     Each rank of a machine has its own CUDA device.
 
     Raises:
-        SettingsError: there is no such device here.
+        SettingsError: this machine has no such device.
     """
     local_rank = ranks.local_rank()
     cuda = "cuda" if local_rank is None else f"cuda:{local_rank}"
@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(cuda if name == "cuda" else name)
-        torch.zeros(1, device=device).item()  # fails on a device that holds no numbers, as meta
+        torch.zeros(1, device=device).item()  # fails on a device without values, such as meta
     except (RuntimeError, AssertionError) as error:
         reason = first_line(error)
         raise SettingsError(f"device {name!r} cannot be used here: {reason}") from error
@@ -43,8 +43,9 @@ def choose_device(name: str) -> torch.device:
 def threads_of(experiment: Experiment) -> int:
     """Return the number of CPU threads of a run on this machine.
 
-    It is the setting `threads`, at most the number of cores. Without it, it is one for the digits,
-    else torch's default (the physical cores, or OMP_NUM_THREADS), at most `MAX_THREADS`.
+    The number is the setting `threads`, at most the number of cores. If the setting is 0, the
+    number is 1 for the digits, else torch's default (the physical cores, or OMP_NUM_THREADS), at
+    most `MAX_THREADS`.
     """
     if experiment.threads:
         return min(experiment.threads, os.cpu_count() or 1)
@@ -55,7 +56,7 @@ def threads_of(experiment: Experiment) -> int:
 
 @contextmanager
 def chosen_threads(experiment: Experiment) -> Iterator[None]:
-    """Set the number of CPU threads inside to `threads_of`."""
+    """Use `threads_of` CPU threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads_of(experiment))
     try:

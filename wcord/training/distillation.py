@@ -1,4 +1,4 @@
-"""Training in this process: begin a run, or resume one."""
+"""Train in this process: start a run, or resume a run."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ def distill(
     data: Any = None,
     classifier: str | Mapping[str, str] | None = None,
 ) -> Run:
-    """Train every arm of an experiment and return the run, once it has ended.
+    """Train every arm of an experiment and return the run when it has ended.
 
-    The settings `teacher.normalise` and `student.normalise` say how images are normalised: those
-    in [0, 1] become (x - mean) / std, by default with the mean and deviation of the training
-    images ("measured"). A teacher that was trained otherwise needs its own: "none" for [0, 1],
-    or {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} for instance.
+    Images x in [0, 1] become (x - mean) / std. The settings `teacher.normalise` and
+    `student.normalise` choose mean and std: by default those of the training images ("measured").
+    A teacher from elsewhere needs the normalisation of its training: "none" if that was [0, 1], or
+    for instance {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}.
 
     Args:
         experiment: settings, or the name of a preset.
         run_dir: a new directory; by default NAME-DATE-TIME inside `WCORD_RUNS`.
         progress: whether to show a bar with the time left.
-        teacher: a trained classifier of your own instead of the settings'. A copy is used; it is
-            measured before anything trains, with a warning where it is near chance or where
-            another normalisation serves it better.
+        teacher: a trained classifier of your own, used (as a copy) in place of `teacher.model`.
+            Its accuracy is measured first; a warning is given if it is near chance, or higher
+            with another normalisation.
         student: a classifier of your own; every arm starts from a copy of it.
         data: arrays, a pair (images, labels) or a torch Dataset of your own instead of
             `data.source` (see `wcord.data.from_arrays`).
         classifier: name of the final layer of your modules, such as "fc", where it is not found
-            by itself; {"teacher": "fc", "student": "head"} where they differ.
+            automatically; {"teacher": "fc", "student": "head"} where the names differ.
 
     Raises:
-        ValueError: settings or data that cannot be run, before anything trains; the run
-            directory is then removed again.
+        ValueError: settings or data that cannot be run. It is raised before any training, and the
+            run directory is removed.
         wcord.runs.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
@@ -98,18 +98,18 @@ def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) ->
 
 
 def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
-    """Go on with a run from its newest checkpoint, to the numbers of one never interrupted.
+    """Continue a run from its newest checkpoint.
 
-    Bit for bit on a CPU with the same number of threads.
+    The results are those of a run without interruption, to the bit on a CPU with the same number
+    of threads.
 
     Args:
         run_dir: the run's directory, or its name in `WCORD_RUNS`.
         progress: whether to show a bar.
 
     Raises:
-        ValueError: no run there, a living process writes it, it was begun with modules or
-            arrays of the caller's own or with other data than there are now, or no checkpoint
-            is whole.
+        ValueError: there is no run; another process writes it; it was started with modules or
+            arrays of the caller, or with other data than now; or every checkpoint is damaged.
     """
     with ranks.process_group():
         run = Run(run_dir)
@@ -125,7 +125,7 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
 
 
 def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Overrides) -> Run:
-    """Train a run that has its directory, from its newest checkpoint or from the start."""
+    """Train the run of an existing directory, from its newest checkpoint or from the start."""
     with ranks.first_rank_first():
         writer: RunWriter = SilentWriter(run) if ranks.rank() else FileWriter(run)
     try:
@@ -151,7 +151,7 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
 
 
 def _write_end(training: Training) -> None:
-    """Write the summary of a run that reached its last step, and the state it ended in."""
+    """Write the final state of a run, and its summary if it reached the last step."""
     prepared, writer = training.prepared, training.writer
     if training.step < training.task.total:
         writer.write_status(now=True, **training.position() | {"eta": None}, state="stopped")
@@ -168,7 +168,7 @@ def _write_end(training: Training) -> None:
 
 @contextmanager
 def _float32_with_gradients() -> Iterator[None]:
-    """Compute in float32 and with gradients, whatever the defaults of the caller."""
+    """Compute in float32 and with gradients, whatever defaults the caller has set."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -180,10 +180,10 @@ def _float32_with_gradients() -> Iterator[None]:
 
 @contextmanager
 def _end_at_signal(writer: RunWriter) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end the run after the current step, with a checkpoint."""
+    """Make SIGTERM and Ctrl-C end the run after the current step, with a checkpoint."""
 
     def end(*_: Any) -> None:
-        writer.end_requested = True  # touches no file: a signal may fall into any write
+        writer.end_requested = True  # no file is written here: a signal may interrupt a write
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -18,7 +18,7 @@ def outputs(network: nn.Module, images: Tensor, chunk: int = 1024, maps: bool = 
     Args:
         network: returns an `Output`; its mode is restored.
         images: (n, C, H, W), as `NetworkInput` gives them.
-        chunk: images in a forward pass.
+        chunk: images per forward pass.
         maps: whether feature maps are returned too.
     """
     was_training = network.training
@@ -47,7 +47,7 @@ def feature_distance(teacher: Tensor, student: Tensor) -> float:
 
 
 def centred(features: Tensor) -> Tensor:
-    """Return features (n, d) less their mean, in float64; exactly 0 where all are equal.
+    """Return features (n, d) minus their mean, in float64; exactly 0 where all are equal.
 
     They move to the CPU where the device has no float64 (MPS).
     """
@@ -78,8 +78,8 @@ def linear_cka(teacher: Tensor, student: Tensor) -> float:
 def neighbours(features: Tensor, k: int = 10) -> Tensor:
     """Return an (n, n) bool matrix: entry (i, j) is true where j is among the k nearest of i.
 
-    No sample is its own neighbour; k is at most n − 1. Features are centred in float64, so that a
-    common offset costs no digits: distances are right to 1e-8 of the features' spread.
+    No sample is its own neighbour; k is at most n − 1. Features are centred in float64, so a common
+    offset loses no precision: distances are right to 1e-8 of the features' spread.
     """
     require_count("k", k)
     points = centred(features)
@@ -93,7 +93,7 @@ def neighbour_overlap(teacher: Tensor, student: Tensor, k: int = 10) -> float:
     """Return the mean share of a sample's k nearest neighbours that both spaces have in common.
 
     Args:
-        teacher: features (n, d_t), or their bool matrix of `neighbours`.
+        teacher: features (n, d_t), or the bool matrix that `neighbours` returns for them.
         student: features (n, d_s), paired with the teacher's.
         k: neighbours, at most n − 1.
 
@@ -117,7 +117,7 @@ def within_class_variance(features: Tensor, labels: Tensor) -> Tensor:
 
 
 def _length(x: Tensor) -> Tensor:
-    """Return ‖x‖_F as a divisor: 1 where it is 0."""
+    """Return ‖x‖_F to divide by, or 1 where it is 0."""
     length = torch.linalg.norm(x)
     return torch.where(length == 0, torch.ones_like(length), length)
 

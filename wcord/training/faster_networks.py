@@ -1,10 +1,10 @@
 """Faster ways to compute the forward pass of a network: torch.compile and CUDA graphs.
 
-Both help where a step is bound by launching kernels and not by arithmetic, as at batch 64 on a
-large GPU; a graph of the whole step (`step_graph`) is faster where the step can be captured.
-Neither is equal to the plain way to the bit (kernels are fused, and sums have another order); on a
-CPU outputs agree to 1e-5. Where a way is not available, the plain one is used, and one line on
-stderr gives the reason.
+Both help where launching kernels takes longer than computing them, as at batch 64 on a large GPU.
+A graph of the whole step (`step_graph`) is faster where the step can be captured. Outputs differ
+from those of the plain forward pass, because kernels are fused and sums have another order: on a
+CPU by at most 1e-5. Where neither way is available, the plain pass is used, and one line on stderr
+gives the reason.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def faster_forward(
     """Return a faster forward pass of a network; None where there is none.
 
     Args:
-        network: on its device, in the mode (training or evaluation) that the pass is for; its
-            weights and running statistics do not change here.
-        speed: "compile", "graphs", or "plain" (None).
+        network: on its device, in the mode (training or evaluation) of the pass; its weights and
+            running statistics do not change here.
+        speed: "compile", "graphs", or "plain", for which None is returned.
         images: an example batch (n, C, H, W); a graph takes batches of this size only.
         half: whether the pass runs under bfloat16 autocast.
         options: for torch.compile.
@@ -79,7 +79,7 @@ def _compile(network: Network, images: Tensor, half: bool, options: dict[str, An
 def _capture(network: Network, images: Tensor, half: bool) -> Forward:
     if images.device.type != "cuda":
         raise RuntimeError("CUDA graphs need a CUDA device")
-    # a graph replays casts too, so autocast must not cache any of them outside of it
+    # the graph must contain the casts of weights, so autocast must not take them from its cache
     with torch.autocast("cuda", torch.bfloat16, enabled=half, cache_enabled=False):
         captured: Any = torch.cuda.make_graphed_callables(PlainOutputs(network), (images,))
     return lambda images: Output(*captured(images))
@@ -90,7 +90,7 @@ def cast_weights(network: Network, images: Tensor) -> Network:
     """Return a copy with the weights of convolutions and linear layers in bfloat16.
 
     Under autocast its outputs are equal to the network's to the bit, and no call casts weights.
-    Where they are not equal (a module that leaves autocast, say), the network itself is returned.
+    If outputs differ (for instance, a module disables autocast), the network itself is returned.
 
     Args:
         network: frozen, in evaluation mode; not changed.
@@ -98,20 +98,20 @@ def cast_weights(network: Network, images: Tensor) -> Network:
     """
     copy = deepcopy(network)
     for layer in copy.modules():
-        # not where a weight is computed from others, as by weight normalisation
+        # a weight that is computed from others, as in weight normalisation, is not converted
         if type(layer) in (nn.Conv2d, nn.Linear) and "weight" in layer._parameters:
             layer.to(torch.bfloat16)
     with torch.autocast(images.device.type, torch.bfloat16):
-        ours = network(images)
+        expected = network(images)
         try:
             cast = copy(images)
         except RuntimeError:
             return network
-    equal = torch.equal(cast.features, ours.features) and torch.equal(cast.logits, ours.logits)
-    return copy if equal else network
+    equal = torch.equal(cast.features, expected.features)
+    return copy if equal and torch.equal(cast.logits, expected.logits) else network
 
 
 @cache
 def print_once(line: str) -> None:
-    """Print a line to stderr, once in this process and not for every arm."""
+    """Print a line to stderr, only once per process and not for every arm."""
     print(line, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The inputs of a run: its samples, and what each network is given of them."""
+"""The inputs of a run: its samples, and the input images and labels of each network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wcord.views.normalise import mean_and_deviation
 
 
 def read_data(experiment: Experiment, arrays: Any = None) -> Data:
-    """Return the divided samples of the settings, or of a caller's own arrays.
+    """Return the samples of `data.source` or of a caller's arrays, divided into parts.
 
     Raises:
         SettingsError: a batch would not fit into the training part.
@@ -39,7 +39,7 @@ class NetworkInput:
 
     Args:
         settings: view, normalisation and labels of a network.
-        data: its training part is measured, where the normalisation is "measured".
+        data: the normalisation "measured" is computed from its training part.
         seed: of the random numbers that a view draws (noise).
 
     Raises:
@@ -59,7 +59,7 @@ class NetworkInput:
         self.shape: tuple[int, int, int] = (channels, height, width)
 
     def images_of(self, split: Split) -> Tensor:
-        """Return the images that the network is given, (n, C, H, W) float32."""
+        """Return the input images of the network, (n, C, H, W) float32."""
         images = self.view(split, self.seed)
         return normalise(images, self.mean.to(images.device), self.std.to(images.device))
 
@@ -70,10 +70,11 @@ class NetworkInput:
 
 
 def network_inputs(experiment: Experiment, data: Data) -> tuple[NetworkInput, NetworkInput]:
-    """Return what the teacher and what the student is given of a sample.
+    """Return the inputs of the teacher and of the student.
 
     Raises:
-        SettingsError: a view, label set or normalisation that does not fit; names the side.
+        SettingsError: a view, label set or normalisation that does not fit; the message names the
+            network.
     """
     inputs = []
     for side, settings in (("teacher", experiment.teacher), ("student", experiment.student)):

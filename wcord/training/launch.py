@@ -1,4 +1,4 @@
-"""Training in a detached process: a run goes on when the page or notebook is closed."""
+"""Train in a detached process, which continues when the page or notebook is closed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None 
     """Start a detached process that trains, and return its run at once.
 
     The directory and its settings exist before the process starts, so that a page has
-    something to show while torch is imported. What the process prints goes to log.txt.
+    something to show while torch is imported. The output of the process goes to log.txt.
 
     Args:
         experiment: settings, or the name of a preset.
@@ -40,7 +40,7 @@ def launch(experiment: Experiment | str, run_dir: str | os.PathLike[str] | None 
 
 
 def relaunch(run: Run) -> Run:
-    """Start a detached process that goes on with a run (see `wcord.resume`); return at once.
+    """Start a detached process that continues a run (see `wcord.resume`); return at once.
 
     Raises:
         ValueError: settings that cannot be read, or a plugin that cannot be imported.
@@ -64,7 +64,7 @@ def relaunch(run: Run) -> Run:
 
 
 def _write_starting(run: Run, pid: int) -> None:
-    """Write the status of a run whose process `pid` is about to begin."""
+    """Write the status of a run whose process `pid` is starting."""
     status = dataclasses.replace(
         run.status,
         state="starting",

@@ -1,7 +1,7 @@
 """Linear probes: the accuracy of a linear classifier on the frozen features of a network.
 
 A probe is fitted on the run's own data or on another data set. Its images have the view and the
-normalisation of the training, and the network does not change.
+normalisation of the network's training, and the network does not change.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def linear_probe(
 ) -> float:
     """Return the test accuracy (per cent) of multinomial logistic regression on frozen features.
 
-    Features are standardised by the training part; scikit-learn's `LogisticRegression` with
-    inverse regularisation `strength`.
+    Features are standardised with the mean and deviation of the training part. The classifier is
+    scikit-learn's `LogisticRegression` with inverse regularisation `strength`.
 
     Args:
         train, test: features (n, d).
@@ -95,16 +95,16 @@ def read_probe_data(
     settings, probes = experiment.linear_probe, []
     for source in settings.sources:
         if source == SAME:
-            probed, name = data, "linear_probe_accuracy"
+            data_set, name = data, "linear_probe_accuracy"
             labels: Callable[[Tensor], Tensor] = inputs[1].labels
         else:
-            probed = _read(experiment, data, inputs, source)
+            data_set = _read(experiment, data, inputs, source)
             name, labels = f"linear_probe_accuracy_on_{source}", torch.clone
-        index = order(probed.train.labels, generator(experiment.seed, "linear-probe"))
-        train, test = probed.train.take(index[: settings.train_size].sort().values), probed.test
+        index = order(data_set.train.labels, generator(experiment.seed, "linear-probe"))
+        train, test = data_set.train.take(index[: settings.train_size].sort().values), data_set.test
         probes.append(
             ProbeData(
-                name, source, probed.fingerprints, train, labels(train.labels), test,
+                name, source, data_set.fingerprints, train, labels(train.labels), test,
                 labels(test.labels), settings.strength,
             )
         )  # fmt: skip
@@ -141,5 +141,5 @@ def linear_probes(
 
 
 def probed_fingerprints(probe_data: Sequence[ProbeData]) -> dict[str, dict[str, str]]:
-    """Return the fingerprints of the data sets of linear probes that are not the run's own."""
+    """Return the fingerprints of the data sets of linear probes, without the run's own data."""
     return {probe.source: probe.fingerprints for probe in probe_data if probe.source != SAME}

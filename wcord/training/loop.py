@@ -18,7 +18,7 @@ from wcord.training.step_graph import Stepper
 
 PROBE_EVERY = 0.25  # seconds between probes of a run that is slowed or paused
 CHECKPOINT_EVERY = 10.0  # seconds at least; a checkpoint is only written between two steps
-CHECKPOINT_COST = 0.2  # seconds in CHECKPOINT_EVERY; one that takes longer is written less often
+CHECKPOINT_COST = 0.2  # seconds; checkpoints that take longer are written less often
 
 
 class Training:
@@ -45,7 +45,7 @@ class Training:
         """Train every arm to the last step, or until a stop is requested."""
         total, name = self.task.total, self.experiment.name
         with tqdm(total=total, initial=self.step, desc=name, disable=not self.progress) as bar:
-            if self.prepared.fresh:  # a checkpoint of step 0 counts its probe already
+            if self.prepared.fresh:  # a checkpoint of step 0 already includes its probe
                 self.probe_arms(record=True)
             take_step = self._stepper()
             while self.step < total and ranks.broadcast_bool(self.wait_for_permission()):
@@ -61,7 +61,7 @@ class Training:
         self.write_checkpoint()
 
     def _stepper(self) -> Stepper:
-        """Return what takes a step: as one CUDA graph, by faster networks, or plainly."""
+        """Return the stepper of the arms: one CUDA graph, faster networks, or plain steps."""
         step, speed = ArmsStep(self.task, self.arms), self.experiment.speed
         stepper = Stepper(
             step, speed == "graphs" and step.capture_obstacle is None, self.task.total
@@ -71,23 +71,23 @@ class Training:
         return stepper
 
     def accelerate(self, obstacle: str | None) -> None:
-        """Compute each network by itself in the faster way that the settings name.
+        """Make each network faster by itself, in the way that the setting `speed` names.
 
         Args:
-            obstacle: why the whole step is no CUDA graph.
+            obstacle: why the whole step is not one CUDA graph.
         """
         speed = self.experiment.speed
         if speed == "plain":
             return
         if speed == "graphs" and self.task.labels.device.type == "cuda":
-            print_once(f"the step is not one CUDA graph, its networks may be: {obstacle}")
+            print_once(f"the step is not one CUDA graph, but each network may be: {obstacle}")
         self.task.accelerate(speed)
         images = self.task.at(self.step).images
         for arm in self.arms:
             arm.accelerate(speed, images, self.experiment.precision)
 
     def wait_for_permission(self) -> bool:
-        """Wait while control.json asks for a pause; return whether to take a step (no stop)."""
+        """Wait during a pause in control.json; return False if it requests a stop, else True."""
         control = self.writer.read_control()
         paused = False
         while not control["stop"]:
@@ -105,7 +105,7 @@ class Training:
         return control["pause_at"] is not None and self.step >= control["pause_at"]
 
     def keep_pace(self, began: float) -> None:
-        """Wait until a step has taken as long as control.json asks for; probe meanwhile.
+        """Wait until the step has taken the `delay` in control.json; probe before waiting.
 
         Args:
             began: when the step began, on the monotonic clock.
@@ -120,7 +120,7 @@ class Training:
                 return
 
     def log_due(self) -> None:
-        """Write what is due after a step: losses, probe, checkpoint, status."""
+        """Write the losses, the probe and the checkpoint that are due, and the status."""
         if is_due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
             for arm in self.arms:
                 arm.freeze_if_broken()
@@ -135,7 +135,7 @@ class Training:
 
     @property
     def epoch(self) -> float:
-        """Sampler done, with a fraction."""
+        """Epochs done, with a fraction."""
         return self.step / self.task.epoch_steps
 
     def position(self) -> dict[str, Any]:
@@ -148,12 +148,12 @@ class Training:
         self._step_time = 0.98 * before + 0.02 * seconds
 
     def probe_if_new(self) -> None:
-        """Write a snapshot of this step unless there is one; metrics are not written."""
+        """Write a snapshot of this step unless it exists; write no metrics."""
         if not (self.path / "snapshots" / f"{self.step}.safetensors").exists():
             self.probe_arms(record=False)
 
     def probe_arms(self, record: bool) -> None:
-        """Measure all arms on the probe's samples and write a snapshot (the first rank does).
+        """Measure all arms on the probe's samples and write a snapshot, on the first rank only.
 
         Args:
             record: whether to write the values to the metrics as well.
@@ -172,7 +172,7 @@ class Training:
             self.writer.flush()
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint of all arms (the first rank does)."""
+        """Write a checkpoint of all arms, on the first rank only."""
         if ranks.rank():
             return
         tensors = {
@@ -194,9 +194,9 @@ class Training:
 
 
 def checkpoint_interval(cost: float) -> float:
-    """Return seconds between two checkpoints: ten, or more where one costs over 0.2 seconds.
+    """Return the seconds between two checkpoints: 10, or more if a checkpoint takes over 0.2.
 
-        max(1, cost / 0.2) * 10    so that no more than 2 % of the time is spent on them
+        max(1, cost / 0.2) * 10    so that checkpoints take at most 2 % of the time
 
     Args:
         cost: seconds that the last checkpoint took.

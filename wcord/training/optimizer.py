@@ -21,8 +21,8 @@ def build_optimizer(
     if settings.name == "sgd":
         momentum = settings.momentum
         return torch.optim.SGD(parameters, rate, momentum, weight_decay=decay, fused=True)
-    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
-    return kind(parameters, rate, weight_decay=decay, fused=True)
+    adam = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return adam(parameters, rate, weight_decay=decay, fused=True)
 
 
 def learning_rate(settings: OptimizerSettings, step: int, total: int, epoch_steps: int) -> float:
@@ -58,7 +58,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float | Tensor) -> None:
-    """Set the learning rate of the next step: a scalar on the device in a captured step."""
+    """Set the learning rate of the next step; in a captured step it is a scalar on the device."""
     for group in optimizer.param_groups:
         group["lr"] = rate
         if "capturable" in group:  # Adam has this option; SGD can always be captured

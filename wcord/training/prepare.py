@@ -1,4 +1,4 @@
-"""Before the first step: samples, teacher, students and banks, from the settings of a run."""
+"""Prepare a run: build samples, teacher, students and banks from the settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MODELS_DIFFER = "student.init is 'teacher', but their models differ: use one mod
 
 @dataclass
 class Overrides:
-    """What a caller gives in place of the settings' data and networks."""
+    """Networks and data of the caller, used in place of those in the settings."""
 
     teacher: nn.Module | None = None
     student: nn.Module | None = None
@@ -45,13 +45,13 @@ class Overrides:
 
     @property
     def names(self) -> list[str]:
-        """The names of what is given."""
+        """The names of those that are set."""
         return [name for name in ("teacher", "student", "data") if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every part of the preparation needs."""
+    """The arguments that all parts of the preparation share."""
 
     experiment: Experiment
     writer: RunWriter
@@ -67,9 +67,10 @@ class Context:
 class Prepared:
     """All that a run needs to take its next step.
 
-    `step` steps are done, in `seconds`; `fresh` where there was no checkpoint. `digest` is of the
-    settings and `inputs` of the data and files that they name (see `data_provenance`); both are
-    written into checkpoints. `built` are the sizes that the student was built for.
+    `step` is the number of steps done and `seconds` their time; `fresh` is true without a
+    checkpoint. `digest` is the digest of the settings, and `inputs` are the digests of the data and
+    files that they name (see `data_provenance`); checkpoints contain both. `built` are the sizes
+    that the student was built for.
     """
 
     experiment: Experiment
@@ -99,17 +100,17 @@ def prepare(
     overrides: Overrides,
     progress: bool,
 ) -> Prepared:
-    """Build everything, and load the newest checkpoint where there is one.
+    """Build all parts of a run, and load the newest checkpoint where there is one.
 
     Args:
         experiment: the settings.
         writer: of the run directory.
-        device: where networks and data shall be.
-        overrides: what the caller gives in place of the settings' data and networks.
-        progress: whether to print what was found in the data and to show a bar.
+        device: of networks and data.
+        overrides: networks and data of the caller.
+        progress: whether to print the contents of the data and to show a bar.
 
     Raises:
-        ValueError: settings, data or modules that cannot be run; a checkpoint that is not whole.
+        ValueError: settings, data or modules that cannot be run; damaged checkpoints.
         wcord.training.teacher.Interrupted: a stop was requested while the teacher was trained.
     """
     context = _context(experiment, writer, device, overrides, progress)
@@ -120,7 +121,7 @@ def prepare(
     )
     student, built = _student(context)
     digest = checkpoints.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
-    with ranks.first_rank_first():  # the first rank writes the record, the others check theirs
+    with ranks.first_rank_first():  # the first rank writes data.json, the others compare theirs
         data_provenance.require_same_inputs(writer.path, inputs)
         saved, header = checkpoints.newest(writer.path, digest, data_provenance.digest(inputs))
         if not ranks.rank():
@@ -131,7 +132,7 @@ def prepare(
             data_provenance.write_record(writer.path, data, inputs, overrides.names, labels)
     writer.open_metrics(header.get("metrics", 0))
     writer.remove_after(header.get("step", 0))
-    with ranks.first_rank_first():  # the first rank trains it, the others read its copy in the run
+    with ranks.first_rank_first():  # the first rank trains the teacher, the others read its file
         teacher = _teacher(context, fresh=saved is None)
     teacher_values = _measured(context, teacher)
     if saved is None:
@@ -166,7 +167,7 @@ def _context(
     overrides: Overrides,
     progress: bool,
 ) -> Context:
-    """Read the data and see what each network is given of them."""
+    """Read the data and build the input of each network."""
     with ranks.first_rank_first():  # the first rank downloads, where that is needed
         data = read_data(experiment, overrides.data)
     if progress and (overrides.data is not None or ":" in experiment.data.source):
@@ -183,15 +184,15 @@ def _context(
 
 
 def _teacher(context: Context, fresh: bool) -> Network:
-    """Return the teacher: the caller's, or the settings'; trained where there is none yet.
+    """Return the teacher of the caller or of the settings; train it if there is none yet.
 
     Args:
         context: of the run.
-        fresh: whether the values of its training are still to be written to the metrics.
+        fresh: whether the losses of its training must be written to the metrics.
     """
     experiment, writer = context.experiment, context.writer
     if context.overrides.teacher is not None:
-        teacher = _adopted(context, context.overrides.teacher, "teacher")
+        teacher = _wrapped(context, context.overrides.teacher, "teacher")
         return to_device(teacher, context.device)
     total = len(context.data.train) // experiment.batch * experiment.epochs
 
@@ -212,13 +213,13 @@ def _teacher(context: Context, fresh: bool) -> Network:
 
 
 def _measured(context: Context, teacher: Network) -> dict[str, float]:
-    """Return the teacher's accuracies; warn of one from elsewhere that does not fit the data."""
-    experiment, data, given = context.experiment, context.data, context.teacher_input
-    values = measure(teacher, data, given)
+    """Return the teacher's accuracies; warn if a teacher from elsewhere does not fit the data."""
+    experiment, data, teacher_input = context.experiment, context.data, context.teacher_input
+    values = measure(teacher, data, teacher_input)
     if context.overrides.teacher is not None or experiment.teacher.weights is not None:
-        problems = teacher_problems(teacher, data, experiment, given)
+        problems = teacher_problems(teacher, data, experiment, teacher_input)
         for line in problems:
-            warnings.warn(line, TeacherWarning, stacklevel=5)  # who called distill or resume
+            warnings.warn(line, TeacherWarning, stacklevel=5)  # the call of distill or resume
         if problems and not ranks.rank():
             data_provenance.add_remarks(context.writer.path, "teacher", problems)
     return values
@@ -231,7 +232,7 @@ def _student(context: Context) -> tuple[Network, dict[str, Any]]:
     classes = context.student_input.labels.classes
     built = {"channels": channels, "size": [height, width], "classes": classes}
     if overrides.student is not None:
-        return _adopted(context, overrides.student, "student"), built | {"own": True}
+        return _wrapped(context, overrides.student, "student"), built | {"own": True}
     models_differ = experiment.student.model != experiment.teacher.model
     if experiment.student.init == "teacher" and overrides.teacher is None and models_differ:
         raise SettingsError(MODELS_DIFFER)
@@ -248,30 +249,29 @@ def _copy_weights(teacher: Network, student: Network) -> None:
         raise SettingsError(MODELS_DIFFER) from error
 
 
-def _adopted(context: Context, module: nn.Module, side: str) -> Network:
-    """Return a copy of a caller's module as a network that has the side's classes."""
+def _wrapped(context: Context, module: nn.Module, side: str) -> Network:
+    """Return a copy of a caller's module as a network, for the side "teacher" or "student"."""
     of_teacher = side == "teacher"
-    given = context.teacher_input if of_teacher else context.student_input
+    network_input = context.teacher_input if of_teacher else context.student_input
     settings: NetworkSettings = context.experiment.student
     if of_teacher:
         settings = context.experiment.teacher
     try:
-        return wrap_user_module(
-            module, given.shape, given.labels.classes, side, settings.classifier
-        )
+        classes = network_input.labels.classes
+        return wrap_user_module(module, network_input.shape, classes, side, settings.classifier)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
 def needs_maps(experiment: Experiment) -> bool:
-    """Return whether a term of an arm compares the maps of the stages."""
+    """Return whether a term of an arm compares feature maps."""
     return any(TERMS[term].needs_maps for terms in experiment.arms.values() for term in terms)
 
 
 def build_arms(
     experiment: Experiment, task: Task, student: Network, device: torch.device
 ) -> list[Arm]:
-    """Return the arms at step 0, their banks filled by one pass of real features."""
+    """Return the arms at step 0, with banks filled by one pass over the training samples."""
     arms = _arms(experiment, task, student, device)
     first_pass = task.first_pass(student)
     for arm in arms:
@@ -295,7 +295,7 @@ def _arms_at_checkpoint(
     saved: dict[str, Tensor] | None,
     header: dict[str, Any],
 ) -> list[Arm]:
-    """Return the arms as a checkpoint has them, or new ones where there is none."""
+    """Return the arms in the state of the checkpoint, or new arms where there is none."""
     if saved is None:
         return build_arms(experiment, task, student, device)
     arms = _arms(experiment, task, student, device)
@@ -306,12 +306,12 @@ def _arms_at_checkpoint(
     return arms
 
 
-def _probe(experiment: Experiment, task: Task, given: NetworkInput) -> Probe:
+def _probe(experiment: Experiment, task: Task, student_input: NetworkInput) -> Probe:
     held_out = task.data.held_out
     return Probe(
         experiment.probe,
-        given.all_images(held_out),
+        student_input.all_images(held_out),
         task.teacher_outputs(held_out),
-        given.labels(held_out.labels),
+        student_input.labels(held_out.labels),
         task.data.choices,
     )

@@ -1,7 +1,7 @@
-"""The probe: measurements of every arm during training, and the snapshot that pictures are made of.
+"""The probe: measurements of every arm during training, and the snapshots that pictures show.
 
-It uses held-out samples only: a class-balanced few for plan, cost and scores, and up to a thousand
-for features. Labels of the held-out part colour the pictures; training does not use them.
+The probe uses held-out samples only: a small class-balanced set for plan, cost and scores, and up
+to a thousand for features. Their labels colour the pictures; training does not use them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EXACT_SAMPLES = 32  # of the exact Wasserstein dependency: 3 ms; 64 take 40 ms
 
 @dataclass
 class Probe:
-    """The samples of the probe, the same in the whole run, with the teacher's output of them.
+    """The samples of the probe, the same in the whole run, and the teacher's output of them.
 
     Args:
         settings: numbers of samples.
@@ -109,7 +109,8 @@ def finite(values: dict[str, dict[str, float]]) -> dict[str, dict[str, float | N
 class Measurement:
     """Arrays of one arm for the snapshot, in the types of the file, and its scalars.
 
-    `fitted`: the arm has no embeddings of equal dimension, so a ridge map gave the student's.
+    `fitted` is true if the arm has no embeddings of equal dimension. Then a ridge map takes the
+    student's features to the dimension of the teacher's.
     """
 
     arrays: dict[str, np.ndarray]
@@ -128,7 +129,7 @@ def measure_arm(probe: Probe, arm: Arm) -> Measurement:
     labels = probe.labels[probe.index]
     embedded = arm.objective.embed(h_t, h_s)
     if embedded is not None and embedded[0].shape != embedded[1].shape:
-        embedded = None  # a joint critic does not project: dimensions differ as the features' do
+        embedded = None  # a joint critic does not project, so dimensions may differ
     z_t, z_s = embedded if embedded is not None else (h_t, ridge_map(h_s, h_t))
     n = probe.batch
     plan, cost, transport_values = _plan(arm, z_t[:n], z_s[:n], labels[:n])
@@ -179,19 +180,19 @@ def _scores(
     is NaN where an arm's features are not finite, so that the other arms are still measured.
     """
     critic: Any = arm.objective.critic
-    few = slice(EXACT_SAMPLES)
+    first = slice(EXACT_SAMPLES)
     if critic is None:
         t, s = F.normalize(centred(h_t), dim=1), F.normalize(centred(h_s), dim=1)
         scores = F.normalize(z_t, dim=1) @ F.normalize(z_s, dim=1).T
-        broken = not bool(s[few].isfinite().all())
-        return scores, {"exact_iw": math.nan if broken else float(dependency(t[few], s[few]))}
+        broken = not bool(s[first].isfinite().all())
+        return scores, {"exact_iw": math.nan if broken else float(dependency(t[first], s[first]))}
     t, s = critic.on_sphere(h_t, critic.teacher_mean), critic.on_sphere(h_s, critic.student_mean)
     scores = critic.scores(h_t, h_s)
-    if not (s[few].isfinite().all() and scores[few, few].isfinite().all()):
+    if not (s[first].isfinite().all() and scores[first, first].isfinite().all()):
         return scores, dict.fromkeys(("exact_iw", "certified_iw", "raw_iw", "slope"), math.nan)
-    bound = certified_bound(scores[few, few], t[few], s[few])
+    bound = certified_bound(scores[first, first], t[first], s[first])
     return scores, {
-        "exact_iw": float(dependency(t[few], s[few])),
+        "exact_iw": float(dependency(t[first], s[first])),
         "certified_iw": float(bound.bound),
         "raw_iw": float(bound.raw),
         "slope": float(bound.slope),
@@ -201,7 +202,7 @@ def _scores(
 def _similarity(
     probe: Probe, z_t: Tensor, z_s: Tensor, h_t: Tensor, h_s: Tensor, labels: Tensor
 ) -> dict[str, float]:
-    """Return how alike the two spaces are: embeddings z for distances, features h for the rest."""
+    """Return measures of similarity: distances of embeddings z, the others of features h."""
     u_t, u_s = F.normalize(z_t, dim=1), F.normalize(z_s, dim=1)
     spread = within_class_variance(u_t, labels).clamp_min(1e-12)
     return {
@@ -213,9 +214,9 @@ def _similarity(
 
 
 def gradient_norms(arm: Arm, inputs: StepInputs) -> dict[str, float]:
-    """Return the norm of each term's gradient in the student's features, and of their sum.
+    """Return the norm of the gradient of each term and of the loss, in the student's features.
 
-        ‖∂(w_k L_k) / ∂h_S‖_F,   h_S (n, dim) of one batch, the classifier's gradient included
+        ‖∂(w_k L_k) / ∂h_S‖_F,   h_S (n, dim) of one batch, with the gradient through the classifier
 
     Args:
         arm: copied, so that it does not change; the copy is in training mode.

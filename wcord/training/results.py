@@ -44,10 +44,10 @@ def _teacher_result(prepared: Prepared) -> dict[str, float]:
 
 def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
     probe = prepared.probe
-    kept = outputs(arm.student, probe.student_images[probe.choices])
+    output = outputs(arm.student, probe.student_images[probe.choices])
     return {
         "test_accuracy": prepared.test_accuracy(arm),
-        "held_out_accuracy": accuracy(kept.logits, probe.labels[probe.choices]),
+        "held_out_accuracy": accuracy(output.logits, probe.labels[probe.choices]),
         "parameters": sum(p.numel() for p in arm.student.parameters()),
         "frozen": arm.frozen,
         **linear_probes(prepared.probe_data, arm.student, prepared.task.student_input),

@@ -1,10 +1,10 @@
 """A whole training step as one CUDA graph: captured once, then replayed with new arguments.
 
-At batch 64 a step of one arm is some eight hundred kernels of a few microseconds each, and the host
+At batch 64 a step of one arm has about eight hundred kernels of a few microseconds each. The host
 needs longer to launch them than a large GPU needs to compute them. A graph launches all of them at
-once. From step to step only its arguments change: the samples, the drawn numbers, the learning rate
-and the number of the step. They lie in one block of device memory, filled by one copy from pinned
-memory (`wcord.training.cuda_graph.InputBlock`).
+once. From step to step only the arguments change: the samples, the drawn numbers, the learning rate
+and the number of the step. The arguments lie in one block of device memory, which one copy from
+pinned memory fills (`wcord.training.cuda_graph.InputBlock`).
 
 A graph is compared with plain steps before it is used. Where the step cannot be captured, training
 goes on with plain steps, and one line on stderr gives the reason.
@@ -29,9 +29,9 @@ from wcord.training.cuda_graph import CaptureError, InputBlock, capture
 from wcord.training.faster_networks import print_once
 
 COMPARED_STEPS = 3  # steps that are taken plainly and replayed before a graph is used
-# ends of names of tensors that are not compared: no step depends on them, or they only count
+# tensors with these endings of names are not compared: counters, and values that no step reads
 NOT_COMPARED = ("sums", "latest", "summed", "fault", "losses", ".step")
-# of ||replayed - plain|| / ||plain - before||, for every group of tensors
+# largest ||replayed - plain|| / ||plain - before|| of a group of tensors
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.1}
 
 
@@ -60,7 +60,7 @@ class Step(Protocol):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the networks that are trained; where they change, the step is captured again."""
+        """Names of the networks that are trained; if the names change, the step is recaptured."""
 
     @property
     def capture_obstacle(self) -> str | None:
@@ -87,9 +87,9 @@ class StepGraph:
     """A captured step. Call it with the number of a step to take that step.
 
     Args:
-        step: has been taken once at least, so that all tensors that it changes exist.
-        first: the number of the next step. This step and those after it are taken plainly, then
-            replayed and compared; at the end every tensor has its old value again.
+        step: the step, already taken at least once, so that all tensors that it changes exist.
+        first: the number of the next step. From this step on, `COMPARED_STEPS` steps are taken
+            plainly, then replayed and compared; afterwards every tensor has its old value.
 
     Raises:
         CaptureError: the step needs the host, or a replay differs from a plain step.
@@ -106,7 +106,7 @@ class StepGraph:
             _restore(step, before)
 
     def _capture(self, first: int, before: dict[str, Tensor]) -> None:
-        """Take plain steps, capture one, and check that replays end where the plain steps did."""
+        """Take plain steps, capture a step, and check that replays give the same values."""
         step = self.step
         samples: dict[Any, Tensor] = {}
         for number in range(first, first + COMPARED_STEPS):
@@ -161,7 +161,7 @@ class StepGraph:
     def _check(
         self, before: dict[str, Tensor], plain: dict[str, Tensor], replayed: dict[str, Tensor]
     ) -> None:
-        """Raise where replayed steps end elsewhere than plain ones."""
+        """Raise where replayed steps give other values than plain steps."""
         for name, value in self.step.changed_tensors().items():
             if value.data_ptr() != self._addresses.get(name):
                 raise CaptureError(f"{name} is replaced in a step and not changed in place")
@@ -195,7 +195,7 @@ def _restore(step: Step, values: Mapping[str, Tensor]) -> None:
 def gaps(
     before: Mapping[str, Tensor], plain: Mapping[str, Tensor], replayed: Mapping[str, Tensor]
 ) -> dict[str, float]:
-    """Return how far plain and replayed steps end apart, for every group (see `group_of`).
+    """Return the distance of replayed from plain steps, for every group (see `group_of`).
 
         ||replayed - plain|| / ||plain - before||   over all floating point tensors of the group
 
@@ -217,7 +217,7 @@ def gaps(
 
 
 def group_of(name: str) -> str:
-    """Return the group of tensors with which a tensor is compared.
+    """Return the name of the group that a tensor is compared in.
 
     >>> group_of("wcord/weights.student.conv1.weight"), group_of("wcord/optimizer.3.exp_avg")
     ('wcord/weights.student', 'wcord/optimizer.exp_avg')
@@ -232,7 +232,7 @@ def group_of(name: str) -> str:
 
 
 def _squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return ||a - b||^2; numbers that are NaN on both sides (not measured yet) are equal."""
+    """Return ||a - b||^2; entries that are NaN in both (not measured yet) are equal."""
     both_nan = a.isnan() & b.isnan()
     return (a.double() - b.double()).masked_fill(both_nan, 0).square().sum()
 
@@ -242,14 +242,14 @@ def _nan_last(value: float) -> float:
 
 
 class Stepper:
-    """Takes steps: the first one plainly, the others by a graph where `graphs` is true.
+    """Takes steps: the first step plainly, the others by a graph if `graphs` is true.
 
-    The step is captured again where its `parts` change (an arm froze).
+    The step is captured again if its `parts` change (an arm froze).
 
     Args:
         step: the training step.
         graphs: whether to capture it.
-        total: steps of the whole run; no step beyond is taken for comparison.
+        total: steps of the whole run; a comparison takes no step after the last.
     """
 
     def __init__(self, step: Step, graphs: bool, total: int) -> None:
@@ -278,4 +278,4 @@ class Stepper:
             self.graph = StepGraph(self.step, number)
         except Exception as error:  # a capture may raise anything; plain steps always work
             reason = first_line(error)
-            print_once(f"plain steps are taken, as the step is not one CUDA graph: {reason:.300}")
+            print_once(f"plain steps are taken, the step cannot be one CUDA graph: {reason:.300}")

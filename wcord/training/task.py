@@ -1,7 +1,7 @@
 """A task: one data set, a pair of views and a pair of label sets, and the frozen teacher.
 
-Compression, cross-modal transfer, privileged information and unlike label sets differ in
-nothing but views and label sets, so one training loop serves them all.
+Compression, cross-modal transfer, privileged information and different label sets differ only in
+views and label sets, so all of them use one training loop.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from wcord.training.evaluation import outputs
 from wcord.training.faster_networks import Forward, cast_weights, faster_forward
 from wcord.training.inputs import NetworkInput
 
-KEPT_IN_MEMORY = 256 * 2**20  # bytes of student images that may be kept
+KEPT_IN_MEMORY = 256 * 2**20  # most bytes of student images that are kept
 
 
 @dataclass(frozen=True)
 class StepInputs:
     """The inputs of every arm at one step; images are this rank's rows of the batch.
 
-    Where no term of any arm needs the teacher, its output is that of the images before
+    If no term of any arm needs the teacher, `teacher` is its output of the images before
     augmentation.
     """
 
@@ -74,23 +74,23 @@ class Task:
         output = outputs(teacher, teacher_input.all_images(data.train))
         self.scale = 1.0
         if experiment.teacher.scale_features:
-            size = output.features.norm(dim=1).mean().item()
-            if not size > 0:
+            mean_norm = output.features.norm(dim=1).mean().item()
+            if not mean_norm > 0:
                 raise SettingsError(
                     "every feature of the teacher is 0, so there is nothing to learn from it: "
                     "check its weights and teacher.normalise"
                 )
-            self.scale = 1 / size
+            self.scale = 1 / mean_norm
         self.cached = Output(output.features * self.scale, output.logits)  # before augmentation
         predicted = output.logits.argmax(1)
         self.group = predicted
         if experiment.same_labels:
             self.group = torch.where(data.labelled, self.labels, predicted)
-        # for training steps; everything else takes the teacher in float32
+        # for training steps; everything else uses the teacher in float32
         self._teacher_in_training = self.teacher
         if experiment.precision == "bfloat16":
-            some = torch.arange(min(2, len(data.train)), device=self.labels.device)
-            images = channels_last(teacher_input.images_of(data.train.take(some)))
+            index = torch.arange(min(2, len(data.train)), device=self.labels.device)
+            images = channels_last(teacher_input.images_of(data.train.take(index)))
             self._teacher_in_training = cast_weights(self.teacher, images)
         self._forward: Forward | None = None
         self._sampler = Sampler(
@@ -103,10 +103,10 @@ class Task:
         self._images = student_input.all_images(data.train) if keep else None
 
     def accelerate(self, speed: str) -> None:
-        """Compute the teacher in a faster way from now on, if there is one (`faster_networks`)."""
+        """Use a faster forward pass of the teacher from now on, if there is one (`speed`)."""
         if self.needs_teacher and not self.unaugmented and not self.maps:
-            own = ranks.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
-            images = channels_last(self.teacher_input.images_of(self.data.train.take(own)))
+            index = ranks.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
+            images = channels_last(self.teacher_input.images_of(self.data.train.take(index)))
             half = self.experiment.precision == "bfloat16"
             self._forward = faster_forward(self._teacher_in_training, speed, images, half)
 
@@ -121,7 +121,7 @@ class Task:
         return self.epoch_steps * self.experiment.epochs
 
     def at(self, step: int) -> StepInputs:
-        """Return batch, teacher output and student images, a pure function of the step."""
+        """Return batch, teacher output and student images; they depend on the step alone."""
         batch = self.batch(send(self.rows(step), self.labels.device), step)
         split, images = self.student_images(batch)
         return StepInputs(batch, self.teacher_output(batch, split), images)
@@ -142,18 +142,18 @@ class Task:
     def student_images(self, batch: Batch) -> tuple[Split | None, Tensor]:
         """Return this rank's augmented samples for the teacher, and the student's images.
 
-        The samples are None where the teacher's cached output serves.
+        The samples are None where the teacher's cached output is used.
         """
-        own = ranks.own_rows(batch.index)  # all rows, unless there are other ranks
+        index = ranks.own_rows(batch.index)  # all rows, unless there are other ranks
         if self._images is not None and not self.maps:
-            return None, channels_last(self._images[own])
-        split = self._sampler.augmented(self.data.train.take(own), own)
+            return None, channels_last(self._images[index])
+        split = self._sampler.augmented(self.data.train.take(index), index)
         images = channels_last(self.student_input.images_of(split))
         teacher_takes_split = self.needs_teacher and (self.maps or not self.unaugmented)
         return (split if teacher_takes_split else None), images
 
     def teacher_output(self, batch: Batch, split: Split | None) -> Output:
-        """Return the teacher's output of a batch, with wrong pairs where the settings ask for them.
+        """Return the teacher's output of a batch, with the wrong pairs of `pairing.broken`.
 
         Args:
             batch: the whole batch.
@@ -200,19 +200,23 @@ class Task:
         )
 
     def first_pass(self, student: Network) -> Any:
-        """Return the pass that fills banks: features of the teacher and of the first student."""
+        """Return a function that yields the features of teacher and student, to fill banks.
+
+        Args:
+            student: with its initial weights.
+        """
         images = self._images
         if images is None:
             images = self.student_input.all_images(self.data.train)
-        first = outputs(student, images)
+        student_output = outputs(student, images)
         index = partner = torch.arange(len(self.data.train), device=self.labels.device)
         if broken := self.experiment.pairing.broken:  # banks hold wrong pairs as batches do
-            stream = generator(self.experiment.seed, "pairing-bank")
-            partner = WrongPairs(len(index), broken)(stream).to(index.device)
+            draws = generator(self.experiment.seed, "pairing-bank")
+            partner = WrongPairs(len(index), broken)(draws).to(index.device)
 
         def batches() -> Iterable[FirstPassBatch]:
             for part in index.split(4096):
                 teacher = self.cached.take(partner[part])
-                yield FirstPassBatch(part, self.group[part], teacher, first.take(part))
+                yield FirstPassBatch(part, self.group[part], teacher, student_output.take(part))
 
         return batches

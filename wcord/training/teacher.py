@@ -50,14 +50,14 @@ def obtain(
 ) -> tuple[Network, History]:
     """Return the teacher and the history of its training.
 
-    It is read from `teacher.weights`, else from the run's copy, else from the cache of all runs,
-    and trained where there is none of them.
+    The teacher is read from `teacher.weights`, else from the run's copy, else from the cache of all
+    runs. If none of these exists, it is trained.
 
     Args:
         experiment: the settings.
         data: on the device; all labels of the training part are used.
         teacher_input: view, normalisation and labels of the teacher.
-        copy: file of the run's copy, written where it is missing.
+        copy: path of the run's copy, which is written if it is missing.
         progress: called after every training step; returns whether to continue.
 
     Returns:
@@ -82,37 +82,37 @@ def obtain(
             raise SettingsError(f"teacher.weights: {error}") from error
         return network, []
 
-    def trained() -> bytes:
+    def train_new() -> bytes:
         step = TeacherStep(experiment, data, teacher_input, network, seed)
         history = train(step, progress)
         state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
         return save(state, {"history": json.dumps(history)})
 
     if not copy.exists():
-        write_bytes(copy, _cached(_digest(experiment, data, seed), trained))
+        write_bytes(copy, _cached(_digest(experiment, data, seed), train_new))
     content = copy.read_bytes()
     network.load_state_dict(load(content))
     history = json.loads(safetensors_metadata(content)["history"])
     return network, [(step, epoch, values) for step, epoch, values in history]
 
 
-def _cached(digest: str, trained: Callable[[], bytes]) -> bytes:
-    """Return the content of a teacher's file in the cache; `trained` makes it where it is missing.
+def _cached(digest: str, train_new: Callable[[], bytes]) -> bytes:
+    """Return the content of a teacher's file in the cache; `train_new` gives it if it is missing.
 
-    Other processes that need the same teacher wait for its lock meanwhile.
+    Meanwhile other processes that need the same teacher wait for the lock.
     """
     folder = runs_folder() / ".teachers"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{digest}.safetensors"
     with FileLock(folder / f"{digest}.lock"):
         if not path.exists():
-            write_bytes(path, trained(), durable=True)
+            write_bytes(path, train_new(), durable=True)
         return path.read_bytes()
 
 
 def _digest(experiment: Experiment, data: Data, seed: int) -> str:
     """Return the hash of all that a teacher depends on: its settings, seed, images and labels."""
-    unused = {"scale_features", "seed", "classifier"}  # by the training of a teacher
+    unused = {"scale_features", "seed", "classifier"}  # training does not use them
     settings = experiment.teacher.model_dump(mode="json", exclude=unused)
     settings |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
     settings |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})
@@ -123,7 +123,7 @@ def _digest(experiment: Experiment, data: Data, seed: int) -> str:
 
 
 def train(step: TeacherStep, progress: Progress) -> History:
-    """Train the network of a step by cross-entropy on every label; return the loss of each epoch.
+    """Train the teacher by cross-entropy on all labels; return the loss of each epoch.
 
     Raises:
         Interrupted: `progress` returned False.
@@ -173,9 +173,9 @@ class TeacherStep:
         )
         self.rows, self.epoch_steps = self._sampler.rows, self._sampler.steps
         self.optimizer = build_optimizer(experiment.teacher.optimizer, network.parameters())
-        # of all samples, where they are not augmented
+        # the images of all samples, if they are not augmented
         self._images = teacher_input.all_images(data.train) if self._sampler.unaugmented else None
-        self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of an epoch's steps
+        self.losses = torch.zeros(self.epoch_steps, device=self.device)  # of each step of an epoch
 
     @property
     def capture_obstacle(self) -> str | None:

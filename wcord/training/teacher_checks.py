@@ -1,4 +1,4 @@
-"""Checks of the teacher before the students are trained: its accuracy, and what may be wrong."""
+"""Checks of the teacher before the students are trained: its accuracy and possible problems."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class TeacherWarning(UserWarning):
 
 
 def measure(network: Network, data: Data, teacher_input: NetworkInput) -> dict[str, float]:
-    """Return the teacher's accuracy (per cent) on the test part and on the part for choices."""
+    """Return the teacher's accuracy (per cent) on test samples and held-out samples (`choices`)."""
 
-    def measured(split: Split) -> float:
+    def accuracy_on(split: Split) -> float:
         output = outputs(network, teacher_input.all_images(split))
         return accuracy(output.logits, teacher_input.labels(split.labels))
 
     return {
-        "teacher_test_accuracy": measured(data.test),
-        "teacher_held_out_accuracy": measured(data.held_out.take(data.choices)),
+        "teacher_test_accuracy": accuracy_on(data.test),
+        "teacher_held_out_accuracy": accuracy_on(data.held_out.take(data.choices)),
     }
 
 
 def teacher_problems(
     network: Network, data: Data, experiment: Experiment, teacher_input: NetworkInput
 ) -> list[str]:
-    """Return the problems of a teacher that was trained elsewhere, a sentence each.
+    """Return the problems of a teacher that was trained elsewhere, each in one sentence.
 
-    1. It is near chance: its accuracy on the held-out part is at most c + 2 s(c), and at most
-       (1 + c) / 2, where c is the share of the largest class.
+    1. The teacher is near chance: its accuracy on the held-out part is at most c + 2 s(c), and at
+       most (1 + c) / 2, where c is the share of the largest class.
     2. Its images are not normalised as in its training: with one of `common_normalisations` its
-       accuracy is higher by two standard errors.
+       accuracy is higher by two standard errors of the difference.
 
         s(p) = sqrt(p (1 - p) / n), the standard error of a share p of n samples
     """
@@ -50,12 +50,12 @@ def teacher_problems(
         images = network_input.all_images(data.held_out)
         return accuracy(outputs(network, images).logits, labels) / 100
 
-    def error(p: float) -> float:
+    def standard_error(p: float) -> float:
         return math.sqrt(p * (1 - p) / n)
 
     share, problems = share_right(teacher_input), []
     chance = int(torch.bincount(labels).max()) / n
-    if share <= min(chance + 2 * error(chance), (1 + chance) / 2) < 1:
+    if share <= min(chance + 2 * standard_error(chance), (1 + chance) / 2) < 1:
         problems.append(
             f"the teacher is near chance: {100 * share:.1f} % of the {n} held-out samples, where "
             f"the largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
@@ -66,10 +66,10 @@ def teacher_problems(
             changed = settings.model_copy(update={"normalise": normalise})
             others[text] = share_right(NetworkInput(changed, data, experiment.seed))
     best = max(others, key=lambda text: others[text])
-    if others[best] - share > 2 * math.hypot(error(share), error(others[best])):
+    if others[best] - share > 2 * math.hypot(standard_error(share), standard_error(others[best])):
         problems.append(
             f"the teacher has {100 * share:.1f} % of the held-out samples right as its images are "
             f"normalised, and {100 * others[best]:.1f} % with teacher.normalise set to {best}: "
-            "set that, if it was trained so"
+            "set that, if the teacher was trained with it"
         )
     return problems

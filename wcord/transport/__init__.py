@@ -1,10 +1,10 @@
 """Optimal transport: plans between two sets of points, and the dual form that bounds their cost.
 
-costs               cosine and Euclidean costs of every two points
+costs               cosine and Euclidean cost between every two points
 entropic_solvers    `sinkhorn`, `sinkhorn_divergence`, `ipot`
 exact_solver        `exact`, POT's network simplex
 plan                `Transport`, the result of every solver, and its gradient
-scaling             the updates of Sinkhorn and IPOT; `fused_sinkhorn` in one launch on CUDA
+scaling             the updates of Sinkhorn and IPOT; `fused_sinkhorn`: all in one CUDA launch
 dual                `kantorovich`, `dependency`, and the bound that a critic certifies
 cloud_critic        critics of two point clouds, one for each constraint; `example_clouds`
 validation          checks of arguments

@@ -1,4 +1,4 @@
-"""Critics of two clouds of points: how near each constraint comes to Kantorovich-Rubinstein.
+"""Critics of two point clouds, one for each way to keep a network 1-Lipschitz.
 
     W1(x, y) = sup over 1-Lipschitz g of E_x[g] - E_y[g]
 
@@ -38,7 +38,7 @@ class GroupSort(nn.Module):
         y = sort of (x_1 ... x_k) within each group
 
     Args:
-        size: k, units in a group; the last dimension must be a multiple of it. 2 is MaxMin.
+        size: k, units in a group; k must divide the last dimension. k = 2 is MaxMin.
 
     Source: Anil, Lucas and Grosse (2019), "Sorting out Lipschitz function approximation".
 
@@ -160,11 +160,11 @@ class CloudCritic:
     - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: slopes near 1,
       above and below; raw may be negative for the first hundreds of steps.
     - "spectral_relu": ReLU network, ||W||_2 = 1: slopes at most 1, mostly far less.
-    - "spectral_groupsort": the same with sorted pairs, which keep gradient norms.
-    - "orthogonal": sorted pairs, all singular values of W pushed to 1 (`NonExpansive`).
+    - "spectral_groupsort": the same with `GroupSort`, which keeps the norm of gradients.
+    - "orthogonal": `GroupSort`, and all singular values of W near 1 (`NonExpansive`).
 
-    In float64 on all points. The result depends on clouds, constraint, seed and number of steps
-    only, not on how the steps are divided into calls.
+    Every step uses all points, in float64. The result depends on clouds, constraint, seed and
+    number of steps, and not on how many steps one call of `step` makes.
 
     Args:
         x, y: clouds (n, d) and (m, d).
@@ -174,7 +174,7 @@ class CloudCritic:
         rate: learning rate of Adam; the linear critic uses 100 times it.
 
     Raises:
-        ValueError: clouds that do not fit together or hold NaN, an unknown constraint.
+        ValueError: clouds of other shapes or with NaN, an unknown constraint.
 
     Source: Arjovsky et al. (2017) for clipping, Gulrajani et al. (2017) for the penalty, Miyato
     et al. (2018) for spectral normalisation, Anil et al. (2019) for sorting and orthogonality.
@@ -245,22 +245,27 @@ class CloudCritic:
         """Evaluate the critic and add the result to `history`."""
         scores = self.scores(self._points)
         scores_x, scores_y = scores[: len(self.x)], scores[len(self.x) :]
-        proof = certify(scores_x.numpy(), scores_y.numpy(), self._distances)
+        certificate = certify(scores_x.numpy(), scores_y.numpy(), self._distances)
         if not self.history or self.history[-1][0] != self.steps:
-            self.history.append((self.steps, proof))
-        history = tuple(self.history)
+            self.history.append((self.steps, certificate))
         return CriticFit(
-            self.steps, scores_x, scores_y, proof.raw, proof.slope, proof.bound, history
+            self.steps,
+            scores_x,
+            scores_y,
+            certificate.raw,
+            certificate.slope,
+            certificate.bound,
+            tuple(self.history),
         )
 
     def _penalty(self) -> Tensor:
         """Return E (|grad g| - 1)^2 at random points between the clouds."""
-        draw = generator(self.seed, "cloud-penalty", self.steps)
+        rng = generator(self.seed, "cloud-penalty", self.steps)
         count = max(len(self.x), len(self.y))
-        x = self.x[torch.randint(len(self.x), (count,), generator=draw)]
-        y = self.y[torch.randint(len(self.y), (count,), generator=draw)]
-        share = torch.rand(count, 1, generator=draw, dtype=torch.float64)
-        between = torch.lerp(x, y, share).requires_grad_(True)
+        x = self.x[torch.randint(len(self.x), (count,), generator=rng)]
+        y = self.y[torch.randint(len(self.y), (count,), generator=rng)]
+        weight = torch.rand(count, 1, generator=rng, dtype=torch.float64)
+        between = torch.lerp(x, y, weight).requires_grad_(True)
         (gradient,) = torch.autograd.grad(self.network(between).sum(), between, create_graph=True)
         return (gradient.norm(dim=1) - 1).square().mean()
 

@@ -27,7 +27,7 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     """
     require_points(x, y)
     similarity = F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).mT  # (..., n, m)
-    return (1 - similarity).clamp(0, 2)  # against rounding; at 0 and 2 the true slope is 0
+    return (1 - similarity).clamp(0, 2)  # removes rounding errors; at 0 and 2 the true slope is 0
 
 
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
 
         C_ij = |x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 <x_i, y_j>
 
-    The mean of y is subtracted from both clouds first, so that a common offset costs no digits.
+    The mean of y is subtracted from both clouds first: a common offset would reduce precision.
 
     Args:
         x: points (..., n, d).
@@ -57,7 +57,7 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
 def euclidean(x: Tensor, y: Tensor) -> Tensor:
     """Return the Euclidean distance between every two points, exactly 0 for equal points.
 
-        d_ij = |x_i - y_j|,   from differences and not from products
+        d_ij = |x_i - y_j|,   computed from differences, not from products
 
     Args:
         x: points (..., n, d).

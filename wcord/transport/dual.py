@@ -4,8 +4,8 @@
                = sup   E_mu[g] - E_nu[g]      over 1-Lipschitz g                 (a critic)
 
 `certify` turns the scores of any critic into a lower bound of W1. `dependency` is the exact W1
-between pairs of features and independent pairs, and `certified_bound` its lower bound. Training
-minimises none of them: they measure a trained critic.
+between pairs of features and independent pairs, and `certified_bound` its lower bound. They are
+not losses: they measure a trained critic.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from wcord.transport.exact_solver import exact, network_simplex
 from wcord.transport.validation import require_cost, require_floats, require_potential
 
 # both relative to the range of the scores
-SCORE_NOISE = 1e-5  # difference that float32 may leave between two scores of one point
-RAW_ROUNDING = 1e-12  # rounding of the difference of means, subtracted from it before the bound
+SCORE_NOISE = 1e-5  # two float32 scores of one point may differ by this much
+RAW_ROUNDING = 1e-12  # rounding error of the difference of means, subtracted for safety
 
 # ------------------------------------------------------------------------- linear programmes
 
@@ -52,7 +52,7 @@ def kantorovich(
         source, target: masses a (n,) and b (m,) or batches of them; uniform if None.
 
     Returns:
-        `Potentials`. g is the c-transform of f, so that the constraint holds to rounding and is
+        `Potentials`. g is the c-transform of f, so that the constraint holds up to rounding and is
         tight in every column. By strong duality the value is that of `exact`.
 
     Raises:
@@ -74,15 +74,15 @@ def kantorovich(
 
 
 def c_transform(potential: Tensor, cost: Tensor) -> Tensor:
-    """Return the best partner of a potential: the largest g with f_i + g_j <= C_ij.
+    """Return the c-transform of a potential f: the largest g with f_i + g_j <= C_ij.
 
         f^c(y_j) = min over i of C_ij - f_i
 
-    The columns need not be the points that f was computed with: for C = d(x_i, y), -f^c is the
-    McShane extension of f to any y, 1-Lipschitz in d.
+    The columns may be any points, also points that were not used to compute f: for
+    C = d(x_i, y), -f^c is the McShane extension of f to any y, 1-Lipschitz in d.
 
     Args:
-        potential: f (..., n), in units of cost; -inf leaves a point out.
+        potential: f (..., n), in units of cost; points with f_i = -inf are left out.
         cost: C (..., n, m). Use `cost.mT` to transform a g back.
 
     Returns:
@@ -105,7 +105,7 @@ def c_transform(potential: Tensor, cost: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The lower bound of the W1 of two samples that a critic's scores prove.
+    """A lower bound of W1 between two samples, proved by the scores of a critic.
 
     raw: difference of the mean scores, in units of the critic; slope: largest slope between the
     two samples; bound: max(raw, 0) / slope in units of distance, rounded down, never above W1.
@@ -117,20 +117,19 @@ class Certificate:
 
 
 def certify(scores_x: np.ndarray, scores_y: np.ndarray, distances: np.ndarray) -> Certificate:
-    """Return the lower bound of W1 that the scores of any critic prove, in any unit.
+    """Return a lower bound of W1, proved by the scores of any critic in any unit.
 
         raw   = E_x[g] - E_y[g]
         slope = max over i, j of |g(x_i) - g(y_j)| / d(x_i, y_j)
         bound = max(raw, 0) / slope <= W1(x, y)
 
     Proof. For any plan P between the two, raw = sum P_ij (g(x_i) - g(y_j)) <= slope * sum P_ij
-    d(x_i, y_j); take the best P. Only slopes between x and y enter. The norm of a gradient at
-    some points would prove nothing.
+    d(x_i, y_j); take the optimal P. Only slopes between x and y matter. The norm of the gradient
+    at some points would not prove a bound.
 
-    Where d = 0 the two are one point, and g must have one value there. Scores that differ by
-    rounding are replaced by one of them, so that g is a function again and the proof holds
-    for it. Scores that differ by more prove nothing: slope is infinite and the bound 0. The
-    sizes of rounding are relative to the range of the scores.
+    Where d = 0, x_i and y_j are the same point and must have the same score. If their scores
+    differ by rounding only, one score is used for both. If they differ by more, the slope is
+    infinite and the bound 0. Rounding is measured relative to the range of the scores.
 
     Args:
         scores_x: g(x_i) (n,), float64.
@@ -142,7 +141,7 @@ def certify(scores_x: np.ndarray, scores_y: np.ndarray, distances: np.ndarray) -
     """
     if not (np.isfinite(scores_x).all() and np.isfinite(scores_y).all()):
         raise ValueError("scores hold NaN or infinite entries: the critic has diverged")
-    # without a constant in the scores, their means have more digits
+    # a constant in the scores would make their means less precise
     scores_x, scores_y = scores_x - scores_x[0], scores_y - scores_x[0]
     span = float(np.ptp(np.concatenate((scores_x, scores_y))))
     same = distances == 0
@@ -150,10 +149,10 @@ def certify(scores_x: np.ndarray, scores_y: np.ndarray, distances: np.ndarray) -
         return Certificate(float(scores_x.mean() - scores_y.mean()), math.inf, 0.0)
     scores_x, scores_y = _one_score_a_point(scores_x, scores_y, same)
     raw = float(scores_x.mean() - scores_y.mean())
-    rises = np.abs(scores_x[:, None] - scores_y)
-    slopes = np.where(rises > 0, math.inf, 0.0)  # where d is 0; the others are overwritten
+    differences = np.abs(scores_x[:, None] - scores_y)
+    slopes = np.where(differences > 0, math.inf, 0.0)  # kept where d = 0 only
     with np.errstate(over="ignore"):
-        slope = float(np.divide(rises, distances, out=slopes, where=~same).max())
+        slope = float(np.divide(differences, distances, out=slopes, where=~same).max())
     bound = max(raw - RAW_ROUNDING * span, 0.0) / slope if slope > 0 else 0.0
     return Certificate(raw, slope, bound)
 
@@ -161,8 +160,8 @@ def certify(scores_x: np.ndarray, scores_y: np.ndarray, distances: np.ndarray) -
 def _one_score_a_point(
     scores_x: np.ndarray, scores_y: np.ndarray, same: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores, with the score of the first equal x for all x and y that are one point."""
-    first = same.argmax(0)  # (m,), the first x equal to y, if there is one
+    """Return the scores; equal points get the score of the first x among them."""
+    first = same.argmax(0)  # (m,), index of the first x equal to each y, if any
     scores_y = np.where(same.any(0), scores_x[first], scores_y)
     return np.where(same.any(1), scores_y[same.argmax(1)], scores_x), scores_y
 
@@ -176,7 +175,7 @@ class Dependency:
 
     value: I_W, in units of the features. upper_bound: min(E|s - s'|, E|t - t'|) >= I_W.
     plan (n, n, n): mass from pair (t_i, s_i) to pair (t_k, s_l) at [i, k, l].
-    joint (n,) and product (n, n): the dual potentials f, g at these pairs.
+    joint (n,) and product (n, n): the dual potentials f at (t_i, s_i) and g at (t_k, s_l).
     """
 
     value: float
@@ -190,7 +189,7 @@ class Dependency:
 
 
 def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
-    """Return how far a batch of pairs is from independence, exactly.
+    """Return the exact Wasserstein dependency of a batch of pairs; 0 means independence.
 
         I_W = W1( 1/n sum_i delta(t_i, s_i),  1/n^2 sum_kl delta(t_k, s_l) )
         d((t, s), (t', s')) = |t - t'| + |s - s'|
@@ -199,7 +198,7 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
     4 ms at n = 32 and 40 to 50 ms at n = 64; independent features take 1 and 10 ms.
 
     It is the dependency of the *sample* and proves nothing about the population: independent
-    features have 1.28 to 1.35 on 64 samples. A critic's certificate is evidence of dependence
+    features give 1.28 to 1.35 on 64 samples. A critic's certificate is evidence of dependence
     only if the critic was trained on other samples. Bounds on mutual information hold for the
     population's I_W, not for this one.
 
@@ -218,7 +217,7 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
     equation 4; POT's network simplex.
 
     >>> t = torch.tensor([[0.0], [1.0]])
-    >>> float(dependency(t, t))  # half of the pairs of the product have one side to move by 1
+    >>> float(dependency(t, t))  # half of the product pairs must move one side by 1
     0.5
     """
     distances_t, distances_s = _distances(z_t, z_s)
@@ -242,12 +241,12 @@ def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
         bound = max(raw, 0) / slope  <=  I_W
 
     The proof is that of `certify`: an optimal plan joins points of the joint sample with points
-    of the product sample only, so no other slope enters. Pairs that are one point (d = 0) but
-    have scores that differ by more than rounding make the slope infinite and the bound 0.
+    of the product sample only, so no other slope matters. If equal pairs (d = 0) have scores that
+    differ by more than rounding, the slope is infinite and the bound 0.
 
-    It bounds the dependency of these samples, which is above 0 for independent features too: a
-    critic fitted to them certifies much of it. A bound is evidence of dependence only if the
-    critic was trained on other samples.
+    The bound is for the I_W of these samples, which is above 0 even for independent features: a
+    critic trained on the same samples certifies much of it. A bound is evidence of dependence
+    only if the critic was trained on other samples.
 
     Args:
         scores: g (n, n), rows teacher, columns student, in any unit and of any critic.
@@ -261,8 +260,8 @@ def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
         ValueError: no float tensors, shapes that do not fit together, NaN.
 
     >>> t = torch.tensor([[0.0], [1.0]])
-    >>> proof = certified_bound(t @ t.T, t, t)
-    >>> proof.raw, proof.slope, round(proof.bound, 9)
+    >>> certificate = certified_bound(t @ t.T, t, t)
+    >>> certificate.raw, certificate.slope, round(certificate.bound, 9)
     (0.25, 1.0, 0.25)
     """
     cost = _pair_distances(*_distances(z_t, z_s))

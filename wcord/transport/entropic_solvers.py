@@ -3,8 +3,8 @@
     OT_e(C) = min over P >= 0 of <P, C> - e H(P),   P 1 = a,  P^T 1 = b,   H(P) = -sum P log P
 
 Local transfer (LCKT) trains with `sinkhorn`; `ipot` reaches a small e by proximal steps;
-`sinkhorn_divergence` subtracts the bias of OT_e. They solve one cost matrix or any batch of them
-with the updates of `scaling`, and return the plan with the evidence for it (`Transport`).
+`sinkhorn_divergence` subtracts the bias of OT_e. Each solves one cost matrix or a batch of them
+with the updates of `scaling`. The result is a `Transport`: the plan, its cost and its error.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def sinkhorn(
         epsilon: e > 0, in units of cost.
         source: a (n,) or (..., n), masses that sum to 1; 1/n where None. Zeros are allowed.
         target: b (m,) or (..., m), likewise.
-        iterations: updates of rows and columns; at most so many with a tolerance. The number
-            that a tolerance needs can grow much faster than 1 / e as e falls.
-        tolerance: None makes exactly `iterations` updates. A number stops them once the L1 error
-            of the rows is at most this in every problem of the batch. The error is checked after
-            every ten updates or fewer, and each check makes the host wait for the device.
+        iterations: number of updates of rows and columns; with a tolerance, the largest number.
+            The number that a tolerance needs can grow much faster than 1 / e as e falls.
+        tolerance: largest L1 error of the rows. The updates stop when every problem of the batch
+            reaches it; None makes exactly `iterations` updates. The error is checked after every
+            ten updates or fewer, and each check makes the host wait for the device.
         gradient: "envelope" or "unrolled", see below.
-        validate: check the entries (NaN, masses) first. False saves the wait for the device; use
-            it in training loops.
+        validate: check the entries (NaN, masses) first. Use False in training loops, because the
+            check makes the host wait for the device.
 
     Returns:
         `Transport`. `objective` = <a, f> + <b, g> is the dual value: a lower bound of the minimum
@@ -70,13 +70,13 @@ def sinkhorn(
         ValueError: epsilon or tolerance not positive, iterations not a whole number of at least
             1, a cost or masses that are no float tensors or do not fit together, masses with a
             gradient under "envelope". With `validate`: a cost that holds NaN or infinity, masses
-            that are negative or do not sum to 1, epsilon below what the number format resolves.
+            that are negative or do not sum to 1, an epsilon too small for the number format.
 
     Differentiation:
         "envelope": backward through `objective` or `value` gives the plan, which is the gradient
         of `objective` with respect to the cost, exactly at convergence (Danskin). It costs one
-        product and is the training signal. It is *not* the gradient of `value` = <P, C>, in
-        which P depends on C too: that one is 23-49 % away at e = 0.05 (cosine 0.92-0.94).
+        product, and training uses it. It is *not* the gradient of `value` = <P, C>, in which P
+        depends on C too: the two differ by 23-49 % at e = 0.05 (cosine 0.92-0.94).
         "unrolled": the true gradient through all iterations, of `value`, `objective`, plan and
         potentials, with respect to the cost and the masses. It takes memory for
         2 * iterations matrices.
@@ -85,11 +85,11 @@ def sinkhorn(
         Kernel form: P = diag(u) K diag(v) with the potentials absorbed into K. Updates do not
         expand the sup norm, |log u'' - log u'| <= |log u' - log u|, so the first change after an
         absorption bounds those that follow it, and K is rebuilt before a scaling can leave the
-        range of the number format. On a CPU that change is read. On other devices, where reading
-        would make the host wait, the schedule is fixed by the bound for uniform masses,
-        log max(n, m) an update, and other masses are solved in the log domain. On CUDA in
-        float32, up to 256 x 256 and without a tolerance, one Triton program makes all updates of
-        a problem and absorbs each of them: one launch for masses of any kind.
+        range of the number format. On a CPU, this change is measured. On other devices, measuring
+        would make the host wait: for uniform masses the bound log max(n, m) per update is used
+        instead, and other masses are solved in the log domain. On CUDA in float32, up to
+        256 x 256 and without a tolerance, one Triton program makes all updates of a problem and
+        absorbs each of them: one launch for masses of any kind.
 
     Source: Cuturi (2013), "Sinkhorn distances"; Schmitzer (2019), "Stabilized sparse scaling
     algorithms", for the absorption; Peyré and Cuturi (2019), "Computational optimal transport",
@@ -145,7 +145,7 @@ def sinkhorn_divergence(
 
     Args:
         x: points (..., n, d).
-        y: points (..., m, d); detach it if it is the fixed (teacher's) side.
+        y: points (..., m, d); detach y if it is fixed, as a teacher's features are.
         epsilon: e > 0, in units of the cost.
         cost: function of two clouds that returns a cost (..., n, m).
         iterations, tolerance, gradient, validate: as in `sinkhorn`.
@@ -157,7 +157,7 @@ def sinkhorn_divergence(
         ValueError: as `sinkhorn`.
 
     Differentiation: as `sinkhorn`'s `objective`; with "envelope", exact at convergence. The
-    gradient of OT_e(x, x) has two parts, because x is source and target of it.
+    gradient of OT_e(x, x) has two parts, because x is both its source and its target.
 
     Source: Feydy et al. (2019), "Interpolating between optimal transport and MMD using Sinkhorn
     divergences", equation 3.
@@ -208,9 +208,9 @@ def ipot(
         source, target: masses, as in `sinkhorn`.
         iterations: T, the number of proximal steps.
         inner: projections of rows and columns in each step (L in the paper, which uses 1). None
-            gives the plan of converged steps: after T steps with one projection each, Sinkhorn
-            at e = beta / T continues from their potentials to a row error of 1e-14 in float64 or
-            1e-6 in float32, or for 20,000 updates. Its checks wait for the device.
+            gives the plan of converged steps: T steps with one projection each, then Sinkhorn at
+            e = beta / T from their potentials, until the row error is 1e-14 in float64 or 1e-6
+            in float32, for at most 20,000 updates. Its checks make the host wait.
         validate: as in `sinkhorn`.
 
     Returns:
@@ -244,11 +244,11 @@ def ipot(
         scaled = proximal_steps(cost.detach(), beta, a, b, iterations, inner or 1)
     if inner is not None:
         return transport_of(cost, a, b, scaled, None)
-    # continue from these potentials: taken off the cost, they leave the same problem
+    # continue from these potentials: subtracting them from the cost keeps the same problem
     f, g = (potential.nan_to_num(neginf=0) for potential in (scaled.f, scaled.g))
-    rest = cost.detach() - f[..., :, None] - g[..., None, :]
+    reduced_cost = cost.detach() - f[..., :, None] - g[..., None, :]
     tolerance = 1e-14 if cost.dtype == torch.float64 else 1e-6
     uniform = source is None and target is None
-    last = solve(rest, epsilon, a, b, MAX_UPDATES, tolerance, uniform)
-    scaled = Scaled(last.plan, f + last.f, g + last.g, iterations + last.iterations)
+    final = solve(reduced_cost, epsilon, a, b, MAX_UPDATES, tolerance, uniform)
+    scaled = Scaled(final.plan, f + final.f, g + final.g, iterations + final.iterations)
     return transport_of(cost, a, b, scaled, tolerance)

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 MAX_PIVOTS = 10_000_000
 EXPONENT = 10  # costs are scaled for POT so that the largest lies in [2^9, 2^10)
-ROUNDING = 1e-9  # error that a solution may have, relative to the mass and to the largest cost
+ROUNDING = 1e-9  # largest error of a solution, relative to the mass and to the largest cost
 
 
 def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Array]:
@@ -32,9 +32,9 @@ def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Arra
     POT compares costs with tolerances of a fixed size. Its plans are therefore empty for costs
     clearly below 0, and wrong for costs of 1e-14. So POT solves
 
-        D_ij = 2^k (C_ij - r_i - c_j),   r, c least of rows and columns,   512 <= max D < 1024
+        D_ij = 2^k (C_ij - r_i - c_j),   r, c minima of rows and columns,   512 <= max D < 1024
 
-    which has the same optimal plans. From its dual solution u, v follow f = r + 2^-k u and
+    which has the same optimal plans. Its dual solution u, v gives f = r + 2^-k u and
     g = c + 2^-k v. The solution is checked: P 1 = a, P^T 1 = b, u + v <= D, and <P, D> =
     <a, u> + <b, v> together prove that it is optimal. At 40 x 40 the value is right to 1e-14 of
     the range of C - r - c.
@@ -54,13 +54,14 @@ def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Arra
     Source: Bonneel et al. (2011), "Displacement interpolation using Lagrangian mass transport"
     (the solver inside `ot.emd`).
     """
-    import ot  # here, because it takes three seconds and most training never needs it
+    import ot  # here, because this import takes three seconds and most training does not use it
 
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     if rows.size < a.size or columns.size < b.size:
         plan, f, g = np.zeros_like(cost), np.full_like(a, -math.inf), np.full_like(b, -math.inf)
-        massive = np.ix_(rows, columns)
-        plan[massive], f[rows], g[columns] = network_simplex(a[rows], b[columns], cost[massive])
+        with_mass = np.ix_(rows, columns)
+        solution = network_simplex(a[rows], b[columns], cost[with_mass])
+        plan[with_mass], f[rows], g[columns] = solution
         return plan, f, g
     b = b * (a.sum() / b.sum())
     r = cost.min(1)
@@ -82,7 +83,7 @@ def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Arra
 
 
 def _optimal(plan: Array, u: Array, v: Array, a: Array, b: Array, reduced: Array) -> bool:
-    """Return whether plan and potentials together prove that they are optimal, to rounding."""
+    """Return whether plan and potentials together prove that they are optimal, up to rounding."""
     marginal_error = np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum()
     slack = np.subtract(reduced, u[:, None]).min(0) - v
     gap = np.vdot(plan, reduced) - a @ u - b @ v

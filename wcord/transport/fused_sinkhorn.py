@@ -1,8 +1,8 @@
 """Sinkhorn in one launch on a CUDA device: one Triton program for each transport problem.
 
-At the sizes of a mini-batch a GPU spends less time on the arithmetic of Sinkhorn than on the
-launches of its kernels, about five for each update. Here a program keeps its problem in
-registers, makes all updates and writes plan and potentials: a batch of any shape is one launch.
+For the size of a mini-batch, a GPU spends more time on launching the kernels of Sinkhorn (about
+five for each update) than on its arithmetic. Here a program keeps its problem in registers, makes
+all updates and writes plan and potentials: a batch of any shape is one launch.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ except ImportError:  # Windows and macOS have no Triton: `fits` returns False th
     triton = None
 
 Solved = tuple[Tensor, Tensor, Tensor]  # plan, f, g
-LARGEST = 256  # rows or columns: 64 entries for each of 1024 threads, the most of a program
-SMALLEST = 16  # rows or columns that a smaller problem is padded to
+LARGEST = 256  # rows or columns: 64 entries for each of 1024 threads, the most that a program has
+SMALLEST = 16  # rows or columns; smaller problems are padded to this size
 ENTRIES = 1024  # entries of the padded cost for each warp of 32 threads
 
 
@@ -30,7 +30,7 @@ def fits(cost: Tensor, tolerance: float | None) -> bool:
     """Return whether `fused_form` can solve this: C (..., n, m) in float32 on CUDA, n, m <= 256.
 
     False with a tolerance, which needs the host between updates. The first call for a device runs
-    the kernel once on it, because Triton needs a recent GPU and a C compiler on the machine.
+    the kernel once as a test, because Triton needs a recent GPU and a C compiler.
     """
     return (
         cost.is_cuda
@@ -49,7 +49,7 @@ def _runs_on(device: torch.device) -> bool:
     cost = torch.ones(1, 1, device=device)
     try:
         fused_form(cost, 1.0, cost[0], cost[0], 1)
-    except Exception as error:  # whatever it is, the forms in `scaling` still work
+    except Exception as error:  # after any error, the forms in `scaling` still work
         warnings.warn(f"fused Sinkhorn is off, Triton failed on {device}: {error}", stacklevel=2)
         return False
     return True
@@ -70,9 +70,9 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
         |log sum| <= log max(m / min b, 1 / min a)    every later update
 
     The second bound follows term by term for the first update of columns and the second of rows;
-    the others are shorter, because updates do not expand the sup norm. It is 11 for uniform masses
-    at 256 x 256 and 75 for masses of 1e-30, and the limit of float32 is 87. Smaller masses are safe
-    too: the sums are clamped, and the next update continues one that was clamped.
+    later changes are smaller, because updates do not expand the sup norm. The bound is 11 for
+    uniform masses at 256 x 256 and 75 for masses of 1e-30, and the limit of float32 is 87. Smaller
+    masses are safe too: the sums are clamped, and the next update completes a clamped one.
 
     Args:
         cost: C (..., n, m), float32, n, m <= 256, on CUDA (on a CPU in Triton's interpreter).
@@ -82,7 +82,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
 
     Returns:
         P (..., n, m), and f (..., n), g (..., m) in units of cost as in `scaling.Scaled`, equal
-        to those of the forms in `scaling` to rounding. The host does not wait for the device. A
+        to those of the forms in `scaling` up to rounding. The host does not wait for the device. A
         CUDA graph can capture the call once it has run with these n and m. NaN in C gives NaN.
         Not differentiable.
     """
@@ -105,7 +105,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
 
 
 def _padded(size: int) -> int:
-    """Return the least power of two, from 16 on, that is not below this size."""
+    """Return the smallest power of two that is at least `size` and at least 16."""
     return max(SMALLEST, 1 << (size - 1).bit_length())
 
 
@@ -148,8 +148,8 @@ if triton is not None:
         log_a = tl.where(a == 0, float("-inf"), tl.log(a))
         log_b = tl.where(b == 0, float("-inf"), tl.log(b))
         entry = i[:, None] * m + j[None, :]  # (ROWS, COLUMNS)
-        live = (a != 0)[:, None] & (b != 0)[None, :]  # the rest, and the padding, is exp(-inf)
-        cost = tl.load(cost_ptr + problem * n * m + entry, mask=live, other=float("inf"))
+        has_mass = (a != 0)[:, None] & (b != 0)[None, :]  # elsewhere the kernel is exp(-inf)
+        cost = tl.load(cost_ptr + problem * n * m + entry, mask=has_mass, other=float("inf"))
 
         least_f = tl.min(cost, axis=1)
         least_f = tl.where(least_f == float("inf"), 0.0, least_f)
@@ -173,7 +173,7 @@ if triton is not None:
         total = tl.sum(plan, axis=0)
         g = g - _log(total)
         total = tl.where(total == 0, 1.0, total)
-        plan = plan * (b / total)[None, :]  # the columns sum to b, to rounding
+        plan = plan * (b / total)[None, :]  # the columns sum to b, up to rounding
 
         inside = (i < n)[:, None] & (j < m)[None, :]
         tl.store(plan_ptr + problem * n * m + entry, plan, mask=inside)

@@ -1,4 +1,4 @@
-"""`Transport`, the result of every solver: a plan, the evidence for it, and its gradient."""
+"""`Transport`, the result of every solver: a plan with its cost, error and gradient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_TOLERANCE = 1e-3  # row error up to which a plan counts as converged
 
 @dataclass(frozen=True)
 class Transport:
-    """A transport plan and the evidence for it. Leading dimensions ... are those of the cost.
+    """A transport plan with its cost and error. Leading dimensions ... are those of the cost.
 
     Attributes:
         plan: P (..., n, m), mass moved from source i to target j; a constant for autograd
@@ -28,8 +28,8 @@ class Transport:
             is 0. Defined up to (f + c, g - c).
         iterations: updates of rows and columns that were made (0 for `exact`).
         marginal_error: sum_i |(P 1)_i - a_i| (...), the L1 error of the rows; the columns are
-            met to rounding because they are updated last.
-        converged: boolean (...): the row error is at most the tolerance, 1e-3 without one.
+            exact up to rounding because they are updated last.
+        converged: boolean (...): the row error is at most the tolerance (1e-3 if None).
     """
 
     plan: Tensor
@@ -66,7 +66,7 @@ class _Envelope(torch.autograd.Function):
 def transport_of(
     cost: Tensor, a: Tensor, b: Tensor, scaled: Scaled, tolerance: float | None
 ) -> Transport:
-    """Return a solver's result with its evidence.
+    """Return a solver's result with its cost and error.
 
     `value` and `objective` get the envelope gradient, unless the plan is differentiable.
     """

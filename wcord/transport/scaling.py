@@ -1,10 +1,10 @@
 """The updates of Sinkhorn and IPOT: products with a stabilised kernel, or log-sum-exp.
 
-Both forms return the same numbers to rounding. The kernel form is the hot path: two matrix-vector
-products and two divisions an update, in buffers allocated once. The log domain is for the rest:
-gradients through the iterations, masses so small that a single update could overflow, and
-masses that cannot be read without making the host wait for the device. On CUDA, problems of up
-to 256 x 256 in float32 are solved by `fused_sinkhorn` instead, all updates in one launch.
+Both forms return the same numbers up to rounding. The kernel form is the fast one: two
+matrix-vector products and two divisions per update, in buffers allocated once. The log domain is
+for all other cases: gradients through the iterations, masses so small that a single update could
+overflow, and masses on a device where reading them would make the host wait. On CUDA, problems of
+up to 256 x 256 in float32 are solved by `fused_sinkhorn` instead, all updates in one launch.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def solve(
     """Run Sinkhorn in one launch, in kernel form or in the log domain, without gradients.
 
     One launch if `fused_sinkhorn.fits`, for any masses. Otherwise kernel form where it is safe:
-    for uniform masses on any device, and on a CPU for masses that are 0 or large enough (only
-    there can they be read without a wait). The log domain for the rest.
+    for uniform masses on any device, and on a CPU for masses that are 0 or large enough (other
+    devices would make the host wait for this check). The log domain otherwise.
 
-    Args as `log_form`'s, and whether a and b are uniform.
+    Arguments as in `log_form`; `uniform` means that a and b are uniform.
     """
     with torch.no_grad():
         if cost.is_cuda:  # imported here because only CUDA needs Triton
@@ -76,8 +76,8 @@ def log_form(
 
         log u = log a - logsumexp_j(log v_j - C_ij / e),   f = e log u,   and likewise v, g
 
-    The least entry of each row is subtracted from C first and added to f afterwards: a large
-    constant in C then rounds no digits of the sums away.
+    The least entry of each row is subtracted from C first and added to f afterwards, so that a
+    large constant in C does not reduce the precision of the sums.
 
     Args:
         cost: C (..., n, m).
@@ -94,8 +94,8 @@ def log_form(
         log_v = log_b - torch.logsumexp(log_kernel + log_u[..., :, None], -2)
         done += 1
         if tolerance is not None and (done % CHECK_EVERY == 0 or done == iterations):
-            rows = (log_u + torch.logsumexp(log_kernel + log_v[..., None, :], -1)).exp()
-            if (rows.detach() - a).abs().sum(-1).max() <= tolerance:
+            row_sums = (log_u + torch.logsumexp(log_kernel + log_v[..., None, :], -1)).exp()
+            if (row_sums.detach() - a).abs().sum(-1).max() <= tolerance:
                 break
     plan = _columns(log_kernel, log_u, b)
     return Scaled(plan, epsilon * log_u + least.squeeze(-1), epsilon * log_v, done)
@@ -107,7 +107,7 @@ def _least_of_rows(cost: Tensor, b: Tensor) -> Tensor:
 
 
 def _columns(log_kernel: Tensor, log_u: Tensor, b: Tensor) -> Tensor:
-    """Return diag(u) K diag(v), with the v for which the columns sum to b to rounding."""
+    """Return diag(u) K diag(v), where v makes the columns sum to b up to rounding."""
     return torch.softmax(log_kernel + log_u[..., :, None], -2) * b[..., None, :]
 
 
@@ -119,8 +119,8 @@ def proximal_steps(
         Q = P_t * exp(-C / beta);   p = a / Q q,  q = b / Q^T p,  `inner` times;
         P_{t+1} = diag(p) Q diag(q),   P_t = diag(u) exp(-t C / beta) diag(v)
 
-    q is carried from step to step, as in the paper. Args as `log_form`'s; the potentials belong
-    to e = beta / steps.
+    Each step starts with the q of the last step, as in the paper. Arguments as in `log_form`; the
+    potentials belong to e = beta / steps.
     """
     least = _least_of_rows(cost, b)  # subtracted as in `log_form`
     log_a, log_b, reduced = a.log(), b.log(), cost - least
@@ -146,15 +146,16 @@ def kernel_form(
     tolerance: float | None,
     zeros: bool,
 ) -> Scaled:
-    """Run Sinkhorn on scalings in buffers allocated once; absorb them before they can overflow.
+    """Run Sinkhorn on scalings u and v, which are absorbed into K before they can overflow.
 
         P = diag(u) K diag(v),  u = a / K v,  v = b / K^T u,  K = exp((f + g - C) / e)
 
-    To absorb is to add e log u to f and e log v to g and to rebuild K, after the number of updates
-    that `_window` returns. (f and g are in units of e here.) C is reduced first, so that K starts
-    with a 1 in every row and column. v starts at the value that makes the updates those from g = 0.
+    An absorption adds log u to f and log v to g (in units of e here) and rebuilds K; `_window`
+    returns the number of updates between two absorptions. C is reduced first, so that K starts
+    with a 1 in every row and column. v starts at exp(-c / e), where c is subtracted from the
+    columns of C: so the updates are those from g = 0.
 
-    Args as `log_form`'s, and whether masses may be 0. Not differentiable.
+    Arguments as in `log_form`; `zeros` means that masses may be 0. Not differentiable.
     """
     batch, (n, m) = cost.shape[:-2], cost.shape[-2:]
     lead = (batch.numel(),) if batch.numel() > 1 else ()
@@ -238,7 +239,7 @@ def _reduce(cost: Tensor, massless: Tensor | None) -> tuple[Tensor, Tensor, Tens
 
 
 def _row_error(kernel: Tensor, u: Tensor, v: Tensor, a: Tensor) -> float:
-    """Return the largest L1 error of the rows in the batch; waits for the device."""
+    """Return the largest L1 error of the rows in the batch; the host waits for the device."""
     if kernel.ndim == 2:
         return float((torch.mv(kernel, v) * u - a).abs().sum())
     return float(((kernel * v).sum(-1, keepdim=True) * u - a).abs().sum(-2).max())
@@ -248,15 +249,15 @@ def _window(u: Tensor, v: Tensor, size: int, tolerance: float | None) -> int:
     """Return how many updates after an absorption keep |log u| and |log v| within LIMIT.
 
     Updates are non-expansive in the sup norm of the logarithms, so that no later update changes
-    them by more than the first. On a CPU the first change is read. On other devices masses are
-    uniform and it is at most log max(n, m): a row of a plan with exact column sums has a mass
-    between a_i min(b) and 1. (The first update of all, from g = 0, is absorbed at once.)
+    them by more than the first. On a CPU the first change is measured. On other devices masses are
+    uniform and the first change is at most log max(n, m): a row of a plan with exact column sums
+    has a mass between a_i min(b) and 1. (The very first update, from g = 0, is absorbed at once.)
     """
     limit = LIMIT[u.dtype]
     if u.device.type == "cpu":
         logs = torch.cat((u.flatten(), v.flatten())).log_().abs_()
         change = float(logs.masked_fill_(logs.isinf(), 0).max())
-        if math.isnan(change):  # the cost holds NaN, and the plan will show it to the caller
+        if math.isnan(change):  # the cost holds NaN, and so will the plan
             return 1
         updates = limit / max(change, 1e-3)
     else:

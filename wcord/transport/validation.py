@@ -1,7 +1,7 @@
-"""Checks of arguments: a problem without an answer is a `ValueError` of one line.
+"""Checks of arguments: wrong arguments raise a `ValueError` of one line.
 
-The `require_` functions check types and shapes: microseconds, without a wait for the device.
-`check_entries` reads the entries of tensors, for which the host waits.
+The `require_` functions check types and shapes, in microseconds and without a wait for the device.
+`check_entries` reads the entries of tensors, so that the host waits for the device.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def require_positive(name: str, value: float, wanted: str = "a positive number")
 
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse everything but one of a few words."""
+    """Refuse everything but one of `choices`."""
     if not isinstance(value, str) or value not in choices:
         words = " or ".join(map(repr, choices))
         raise ValueError(f"{name} must be {words}, got {_described(value)}")
 
 
 def require_floats(name: str, value: Tensor, shape: str, dimensions: int) -> None:
-    """Refuse everything but float tensors with entries and at least so many dimensions."""
+    """Refuse everything but float tensors that have entries and at least `dimensions` axes."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise ValueError(
             f"{name} must be a float tensor, got {_described(value)}: pass a torch tensor"
@@ -106,14 +106,14 @@ def require_problem(
 def check_entries(
     cost: Tensor, epsilon: float, source: Tensor | None, target: Tensor | None
 ) -> None:
-    """Refuse costs, masses and an epsilon that have no answer; waits for the device."""
+    """Refuse costs, masses and an epsilon that have no solution; the host waits for the device."""
     largest = float(cost.detach().abs().amax())  # NaN if any entry is NaN
     if not math.isfinite(largest):
         raise ValueError("cost holds NaN or infinite entries: check the features it comes from")
     smallest = 4 * torch.finfo(cost.dtype).eps * largest
     if epsilon < smallest:
         raise ValueError(
-            f"epsilon {epsilon:g} is below what {cost.dtype} resolves for costs up to "
+            f"epsilon {epsilon:g} is too small for {cost.dtype} and costs up to "
             f"{largest:g}: use at least {smallest:.1g}, or exact()"
         )
     for name, mass in (("source", source), ("target", target)):
@@ -139,7 +139,7 @@ def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ..
 
 
 def _described(value: object) -> str:
-    """Return a value in a few characters of one line; of tensors, arrays and lists the type."""
+    """Return a short text of a value; for tensors, arrays and lists it is the type."""
     if isinstance(value, Tensor):
         return f"a tensor of {value.dtype}"
     if isinstance(value, (Number, str)) or value is None:

@@ -1,4 +1,4 @@
-"""Pure functions from images to images, and noise that is always the same for a sample."""
+"""Pure functions from images to images, and noise that depends on the sample only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def chrominance(images: Tensor) -> Tensor:
 
 
 def downsample(images: Tensor, factor: int, resize: bool = False) -> Tensor:
-    """Average squares of factor × factor pixels; with `resize`, repeat them to the old size."""
+    """Average squares of factor × factor pixels; with `resize`, repeat them to keep the size."""
     small = F.avg_pool2d(images, factor)
     if not resize:
         return small
@@ -66,14 +66,14 @@ def gaussian(ids: Tensor, count: int, key: int) -> Tensor:
 
     Args:
         ids: (n,) int64 in 0 ... 2^31 − 1, of the samples.
-        count: how many numbers for each sample.
+        count: number of values for each sample.
         key: 63-bit seed.
 
     Returns:
         (n, count) float32, on the device of `ids`.
     """
-    number = torch.arange(count, device=ids.device)
-    bits = ((ids[:, None] << 32) + number) * _signed(0x9E3779B97F4A7C15) + key
+    k = torch.arange(count, device=ids.device)
+    bits = ((ids[:, None] << 32) + k) * _signed(0x9E3779B97F4A7C15) + key
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ _shifted(bits, shift)) * _signed(factor)
     bits = bits ^ _shifted(bits, 31)
@@ -88,7 +88,7 @@ def _signed(word: int) -> int:
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
-    """Shift right and fill with zeros (torch fills with the sign)."""
+    """Shift bits to the right and fill with zeros (torch fills with the sign)."""
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
@@ -115,10 +115,8 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
         return 2 * (low[:, None] + steps * (high - low).clamp_min(1)[:, None]) / size - 1
 
     left, top, right, bottom = boxes.unbind(1)
-    across, down = positions(left, right, width), positions(top, bottom, height)
-    grid = torch.stack(
-        [across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], 3
-    )
+    x, y = positions(left, right, width), positions(top, bottom, height)
+    grid = torch.stack([x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], 3)
     return F.grid_sample(images, grid.to(images), padding_mode="border", align_corners=False)
 
 

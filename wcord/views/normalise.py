@@ -21,7 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class ChannelStatistics(BaseModel):
-    """Mean and standard deviation of images in [0, 1], one number a channel or one for all."""
+    """Mean and standard deviation of images in [0, 1], one number per channel or one for all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,7 +32,7 @@ class ChannelStatistics(BaseModel):
 Normalisation = Literal["measured", "none"] | ChannelStatistics
 
 IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-# of gray images: the means over ImageNet's channels
+# for gray images: the means over ImageNet's channels
 IMAGENET_GRAY = ChannelStatistics(mean=(0.449,), std=(0.226,))
 CENTRED = ChannelStatistics(mean=(0.5,), std=(0.5,))  # images in [-1, 1]
 GRAY_LEVELS = ChannelStatistics(mean=(0.0,), std=(0.0039216,))  # images in 0 ... 255
@@ -64,7 +64,7 @@ def mean_and_deviation(
         if len(values) not in (1, channels):
             raise ValueError(
                 f"normalise.{name} holds {len(values)} numbers, but the network sees {channels} "
-                "channel(s): give one number, or one a channel"
+                "channel(s): give one number, or one per channel"
             )
         both.append(values.expand(channels).clone())
     return both[0], both[1]

@@ -16,8 +16,8 @@ class Transform(BaseModel):
     """One transform of a view, with its settings as fields.
 
     `needs` is "colour" or the extra ("boxes", "depth") that samples must have. `first` marks a
-    transform that replaces the image, so that none may precede it. `moves` marks a transform after
-    which boxes do not fit the image.
+    transform that replaces the image, so that no other may precede it. `moves` marks a transform
+    after which boxes do not fit the image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -85,7 +85,7 @@ class Downsample(Transform):
 
 
 class Noise(Transform):
-    """Gaussian noise, always the same for a sample (`add_noise`)."""
+    """Gaussian noise, the same for a sample in every batch and epoch (`add_noise`)."""
 
     sigma: float = Field(default=0.5, ge=0)
 
@@ -127,7 +127,7 @@ class Edges(Transform):
 
 
 class _Half(Transform):
-    """One half of the image; the middle line of an odd size belongs to neither half."""
+    """One half of the image; the middle row or column of an odd size belongs to neither half."""
 
     moves = True
     axis: ClassVar[int]

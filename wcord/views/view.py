@@ -20,7 +20,7 @@ from torch import Tensor
 from wcord.data import Data, Split
 from wcord.views.transforms import VIEWS, Identity, Transform
 
-MEASURED = 10_000  # at most, training samples of which mean and deviation are measured
+MEASURED = 10_000  # largest number of training samples for mean and deviation
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class View:
         """Read a list of transforms, each a name or {name: settings}.
 
         Raises:
-            ValueError: an unknown view (the nearest is named), an unknown or wrong setting, or an
-                order that makes no sense.
+            ValueError: an unknown view (the nearest is named), an unknown or wrong setting, or
+                a wrong order.
         """
         if isinstance(settings, str | Mapping):
             settings = [settings]
@@ -59,7 +59,7 @@ class View:
         return View(transforms)
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
-        """Return the shape of the view of an image.
+        """Return the (C, H, W) of an image in this view.
 
         Raises:
             ValueError: a transform does not fit the shape.
@@ -71,7 +71,7 @@ class View:
         return channels, height, width
 
     def check(self, data: Data) -> None:
-        """Check that a data set has all that the view needs.
+        """Check that a data set fits the view.
 
         Raises:
             ValueError: no boxes, no depth, gray images although colour is needed, or a size that a
