@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test quick lint bench results gpu gpu-table notebooks lock
+.PHONY: app lab test quick matrix lint bench results gpu gpu-table notebooks lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -22,6 +22,10 @@ QUICK := tests/test_bank.py tests/test_cli.py tests/test_contributing.py tests/t
 
 quick: .venv/ready lint ## lint, types and the fast tests, in less than 90 seconds
 	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(QUICK)
+
+PYTHONS ?= 3.11 3.12 3.13
+matrix: .venv/uv ## the suite on each of PYTHONS (versions or paths) and with the lowest versions
+	$(BIN)/python tests/matrix.py $(PYTHONS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -109,6 +109,8 @@ MODES: dict[str, Kind] = {
 def test_images_of_8_bits_keep_their_levels(
     mode: str, tmp_path_factory: pytest.TempPathFactory, p: np.ndarray, q: np.ndarray
 ) -> None:
+    if mode == "YCbCr":  # an older Pillow cannot read the YCbCr TIFF that it writes
+        pytest.importorskip("PIL", "13")
     ending, make, expected, tolerance = MODES[mode]
     folder = tmp_path_factory.mktemp("images")
     for name, one, other in zip("ab", p, q, strict=True):
