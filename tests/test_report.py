@@ -170,8 +170,9 @@ def test_arms_without_data_do_not_count() -> None:
     other.loc[0, "apart"] = 81.0
     found = compare(other, "arm0")
     assert found["arm1"] == compare(values[1:], "arm0")["arm1"]
-    assert found["empty"] == Paired(verdict="no data")
-    assert found["apart"] == Paired(verdict="no seed in common")
+    # as text, because from Python 3.13 on records that hold nan differ from themselves
+    assert str(found["empty"]) == str(Paired(verdict="no data"))
+    assert str(found["apart"]) == str(Paired(verdict="no seed in common"))
     text = tabulate(other, "arm0", "x").to_markdown()
     assert "| empty | – |  |  |  | no data |" in text
     assert "| apart | 81.00 (n = 1) |  |  |  | no seed in common |" in text
