@@ -145,8 +145,8 @@ def start(page: Any, served: Any, epochs: int | None = None) -> Run:
     page.goto(served.url)
     page.get_by_role("button", name="Start").wait_for()
     if epochs is not None:
-        page.get_by_label("Sampler").fill(str(epochs))
-        page.get_by_label("Sampler").press("Enter")
+        page.get_by_label("Epochs").fill(str(epochs))
+        page.get_by_label("Epochs").press("Enter")
         page.get_by_text(re.compile(rf"for {11 * epochs} steps")).wait_for()
     page.get_by_role("button", name="Start").click()
     until(lambda: "run=" in address(page), "the address names the run")
