@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage, stats
 from skimage.color import rgb2lab
 from torch import Tensor
@@ -36,6 +37,7 @@ from wcord.views import (
     edges,
     gaussian,
     luminance,
+    resize,
     statistics,
 )
 
@@ -107,6 +109,26 @@ def test_downsample_averages_squares(factor: int, rows: int, columns: int, seed:
             square = images[:, :, v * factor : (v + 1) * factor, u * factor : (u + 1) * factor]
             assert torch.allclose(small[:, :, v, u], square.mean((2, 3)), atol=1e-6)
             assert torch.equal(large[:, :, y, x], small[:, :, v, u])
+
+
+old, new = st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(4, 40)] * 2)
+
+
+@given(old, new, st.integers(0, 1000))
+def test_resize_is_that_of_pillow(old: tuple[int, int], new: tuple[int, int], seed: int) -> None:
+    images = random_images(2, 3, *old, seed)
+    got = resize(images, *new)
+    assert got.shape == (2, 3, *new)
+    for plane, resized in zip(images.flatten(0, 1), got.flatten(0, 1), strict=True):
+        known = Image.fromarray(plane.numpy()).resize(new[::-1], Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(resized, np.asarray(known), atol=1e-5)
+
+
+def test_a_size_is_a_side_or_height_and_width() -> None:
+    data = made_up()
+    for size, shape in ((5, (3, 5, 5)), ([4, 12], (3, 4, 12))):
+        view = View.parse([{"resize": {"size": size}}])
+        assert view.shape(*data.shape) == view(data.train, 0).shape[1:] == shape
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 500), st.integers(0, 2**63 - 1))
@@ -268,6 +290,8 @@ def test_a_data_set_that_lacks_something_is_refused() -> None:
         ([3], "not understood"),
         (["luminance", "depth"], "does not use the image of luminance: put it first"),
         (["left", "crop"], "put it before views that cut or shrink"),
+        (["resize", "crop"], "put it before views that cut or shrink"),
+        ([{"resize": {"size": 3}}], "view.resize.size.*: Input should be greater than or equal to"),
         (["luminance", "chrominance"], "takes 3 channels, not 1"),
         (["chrominance", "luminance"], "1 or 3 channels, not 2"),
         (["left"] * 4, "leaves no pixels"),

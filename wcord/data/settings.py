@@ -17,7 +17,10 @@ class DataSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = Field(
-        default="digits", description="digits, cifar10, cifar100, npz:PATH or folder:PATH"
+        default="digits",
+        description="digits, cifar10, cifar100, stl10, medmnist:NAME (a 2-D set of one label an "
+        "image, with its size as in the name of its file: octmnist, octmnist_64, octmnist_128, "
+        "octmnist_224), npz:PATH or folder:PATH",
     )
     labels_per_class: int | None = Field(
         default=None,
@@ -54,7 +57,10 @@ class DataSettings(BaseModel):
         ge=0,
         description="seed of the held-out, training and labelled parts; null: that of the run",
     )
-    download: bool = Field(default=False, description="whether torchvision may download CIFAR")
+    download: bool = Field(
+        default=False,
+        description="whether CIFAR, STL-10 and MedMNIST may be downloaded into $WCORD_DATA",
+    )
 
     @field_validator("source")
     @classmethod

@@ -8,6 +8,7 @@ from wcord.views.functional import (
     edges,
     gaussian,
     luminance,
+    resize,
 )
 from wcord.views.transforms import VIEWS, Transform
 from wcord.views.view import View, statistics
@@ -23,5 +24,6 @@ __all__ = [
     "edges",
     "gaussian",
     "luminance",
+    "resize",
     "statistics",
 ]

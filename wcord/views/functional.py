@@ -57,6 +57,15 @@ def downsample(images: Tensor, factor: int, resize: bool = False) -> Tensor:
     return small.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
+def resize(images: Tensor, height: int, width: int) -> Tensor:
+    """Resize (n, C, H, W) to (n, C, height, width), bilinear.
+
+    Where an axis shrinks by the factor s, the triangle of weights is s times as wide (antialiased),
+    as in Pillow and in `data.size`.
+    """
+    return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+
+
 def gaussian(ids: Tensor, count: int, key: int) -> Tensor:
     """Return standard normal numbers that depend on the sample and not on its batch.
 

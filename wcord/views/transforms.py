@@ -9,7 +9,16 @@ from torch import Tensor
 
 from wcord.compute.seeds import seed_of
 from wcord.data import Split
-from wcord.views.functional import add_noise, chrominance, crop, downsample, edges, luminance
+from wcord.data.settings import Side
+from wcord.views.functional import (
+    add_noise,
+    chrominance,
+    crop,
+    downsample,
+    edges,
+    luminance,
+    resize,
+)
 
 
 class Transform(BaseModel):
@@ -82,6 +91,24 @@ class Downsample(Transform):
 
     def __call__(self, images: Tensor, split: Split, seed: int) -> Tensor:
         return downsample(images, self.factor, self.resize)
+
+
+class Resize(Transform):
+    """Another number of pixels (`resize`); `size` is a side or (height, width)."""
+
+    moves = True
+    size: Side | tuple[Side, Side] = 28
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
+        return channels, *self.sides
+
+    def __call__(self, images: Tensor, split: Split, seed: int) -> Tensor:
+        return resize(images, *self.sides)
 
 
 class Noise(Transform):
@@ -170,6 +197,7 @@ VIEWS: dict[str, type[Transform]] = {
     "luminance": Luminance,
     "chrominance": Chrominance,
     "downsample": Downsample,
+    "resize": Resize,
     "noise": Noise,
     "crop": Crop,
     "depth": Depth,
