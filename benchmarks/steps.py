@@ -26,7 +26,7 @@ from wcord.compute.memory_format import channels_last, to_device
 from wcord.models import Network, Output, build
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes
-from wcord.settings.sections import OptimizerSettings, ProbeSettings
+from wcord.settings.sections import OptimizerSettings, PairingSettings, ProbeSettings
 from wcord.training.arm import Arm
 from wcord.training.probe import Probe, measure_arm
 
@@ -184,7 +184,7 @@ def probe_action(bench: Bench) -> Action:
     teacher = Output(
         torch.randn(few, bench.shapes.teacher_dim, generator=draw).relu(), torch.zeros(few, CLASSES)
     )
-    probe = Probe(ProbeSettings(), images, teacher, labels, torch.arange(few))
+    probe = Probe(ProbeSettings(), images, teacher, labels, torch.arange(few), PairingSettings())
     return lambda: measure_arm(probe, bench.arms["wcord"])
 
 

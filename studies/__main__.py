@@ -11,24 +11,23 @@ import pandas as pd
 
 from studies.measure import run_study
 from studies.report import report
-from studies.study import find_study, load_studies
+from studies.study import find_studies, load_studies
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named studies; a finished run is not repeated."""
     parser = argparse.ArgumentParser("python -m studies", description="run studies of results/")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a study, or 'all'")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="a study, the first word of several, or 'all'"
+    )
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the tables")
     parser.add_argument("--text", action="store_true", help="only rewrite the text from the table")
     options = parser.parse_args(arguments)
     if not options.names:
         for name, study in load_studies().items():
-            print(f"{name:14} {study.title}")
+            print(f"{name:18} {study.title}")
     try:
-        if options.names == ["all"]:
-            studies = load_studies()
-        else:
-            studies = {name: find_study(name) for name in options.names}
+        studies = {n: s for name in options.names for n, s in find_studies(name).items()}
         for name, study in studies.items():
             path = options.out / f"{name}.csv"
             if not options.text:

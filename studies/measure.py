@@ -21,7 +21,7 @@ from wcord.training.optimizer import learning_rate
 from wcord.training.prepare import Overrides, prepare
 from wcord.training.probe import gradient_norms
 
-KEYS = ["preset", "seed", "arm"]
+KEYS = ["preset", "run", "seed", "arm"]
 VERSIONS = {"python": platform.python_version(), "torch": torch.__version__}
 
 
@@ -29,26 +29,36 @@ def run_study(study: Study) -> pd.DataFrame:
     """Return every value of a study; runs in $WCORD_RUNS/studies that are finished are reused.
 
     Returns:
-        Columns preset, seed, arm, the study's metrics, python, torch.
+        Columns preset, run (the label of an entry of `Study.runs`, if there are several), seed,
+        arm, the study's metrics, python, torch.
 
     Raises:
         RuntimeError: a run failed.
+        ValueError: no arm has a metric of the study.
     """
     rows = [row for preset in study.presets for row in MEASURES[study.measure](study, preset)]
-    return pd.DataFrame(rows)[[*KEYS, *study.metrics, *VERSIONS]]
+    table = pd.DataFrame(rows)[[*KEYS, *study.metrics, *VERSIONS]]
+    unknown = [metric for metric in study.metrics if table[metric].isna().all()]
+    if unknown:
+        raise ValueError(f"no arm has the metrics {', '.join(unknown)}")
+    return table.drop(columns="run") if study.runs == [{}] else table
 
 
 def last_values(study: Study, preset: str) -> list[dict[str, Any]]:
     """Return the metrics of every arm at the last step; accuracies in per cent."""
     folder = runs_folder() / "studies" / preset
-    table = sweep(study.experiment(preset), study.grid(preset), study.seeds, folder=folder)
-    if len(failed := table["error"].dropna()):
-        raise RuntimeError(f"{preset}: {failed.iloc[0]}")
-    cells = study.cells(preset)
-    return [row for cell in cells for row in _rows(study, preset, cell, Run(folder / cell.name))]
+    for experiment in study.sweeps(preset).values():
+        table = sweep(experiment, study.grid(preset), study.seeds, folder=folder)
+        if len(failed := table["error"].dropna()):
+            raise RuntimeError(f"{preset}: {failed.iloc[0]}")
+    return [
+        {"preset": preset, "run": label, "seed": cell.experiment.seed} | row
+        for label, cell in study.cells(preset)
+        for row in _rows(study, cell, Run(folder / cell.name))
+    ]
 
 
-def _rows(study: Study, preset: str, cell: Cell, run: Run) -> list[dict[str, Any]]:
+def _rows(study: Study, cell: Cell, run: Run) -> list[dict[str, Any]]:
     summary = run.summary
     assert summary is not None  # a finished run has one
     arms = summary["arms"]
@@ -58,8 +68,8 @@ def _rows(study: Study, preset: str, cell: Cell, run: Run) -> list[dict[str, Any
         last = metrics[metrics["step"] == metrics["step"].max()]
         probed = last.set_index(["arm", "name"])["value"].to_dict()
     return [
-        {"preset": preset, "seed": cell.experiment.seed, "arm": arm, **summary["versions"]}
-        | {m: arms[arm][m] if m in arms[arm] else probed[arm, m] for m in study.metrics}
+        {"arm": arm, **summary["versions"]}
+        | {m: arms[arm][m] if m in arms[arm] else probed.get((arm, m)) for m in study.metrics}
         for arm in cell.variants
     ]
 
@@ -71,14 +81,15 @@ def gradients(study: Study, preset: str) -> list[dict[str, Any]]:
     next training batch.
     """
     rows = []
-    for cell in study.cells(preset):
+    for label, cell in study.cells(preset):
         with tempfile.TemporaryDirectory() as folder, chosen_threads(cell.experiment):
-            rows += _gradient_rows(study, preset, cell, Path(folder) / cell.name)
+            keys = {"preset": preset, "run": label, "seed": cell.experiment.seed}
+            rows += [keys | row for row in _gradient_rows(study, cell, Path(folder) / cell.name)]
             print(f"{cell.name} done")
     return rows
 
 
-def _gradient_rows(study: Study, preset: str, cell: Cell, path: Path) -> list[dict[str, Any]]:
+def _gradient_rows(study: Study, cell: Cell, path: Path) -> list[dict[str, Any]]:
     experiment = cell.experiment
     writer = FileWriter(create(path, experiment.yaml()))
     prepared = prepare(experiment, writer, choose_device(experiment.device), Overrides(), False)
@@ -88,9 +99,8 @@ def _gradient_rows(study: Study, preset: str, cell: Cell, path: Path) -> list[di
         if step_in_epoch == 0 and epoch in study.epochs:
             for arm in prepared.arms:
                 norms = gradient_norms(arm, inputs)
-                keys = {"preset": preset, "seed": experiment.seed}
-                keys |= {"arm": f"{arm.name}, epoch {epoch}"}
-                rows.append(keys | {m: norms.get(m) for m in study.metrics} | VERSIONS)
+                values = {m: norms.get(m) for m in study.metrics}
+                rows.append({"arm": f"{arm.name}, epoch {epoch}", **values, **VERSIONS})
         if step < task.total:
             rate = learning_rate(experiment.optimizer, step, task.total, task.epoch_steps)
             for arm in prepared.arms:

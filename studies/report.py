@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pandas as pd
 
 from studies.study import Study
 from wcord.analysis.markdown import literal, row
 from wcord.analysis.report import tabulate
+from wcord.analysis.statistics import LEVEL, Paired, compare, holm
 
 
 def report(name: str, study: Study, table: pd.DataFrame) -> str:
@@ -21,7 +25,7 @@ def report(name: str, study: Study, table: pd.DataFrame) -> str:
     if study.measure == "weights":
         parts.append(_trial_table(study, table))
     else:
-        make_table = _gradient_table if study.measure == "gradients" else _comparison_table
+        make_table = TABLES[study.measure] if study.runs == [{}] else _runs_tables
         for preset in study.presets:
             if len(study.presets) > 1:
                 parts.append(f"## {preset}")
@@ -70,7 +74,7 @@ def _comparison_table(study: Study, values: pd.DataFrame) -> str:
     other_values = [by_arm(values, metric) for metric in others]
     against = f"against {literal(result.against)}"
     titles = ["arm", label(first), against, "95 % interval", "verdict", *map(label, others)]
-    lines = [row(titles), row(["---"] * len(titles))]
+    lines = _head(titles)
     for arm in wide:
         cells = [literal(arm), spread(wide[arm]), *result.comparison(arm)]
         lines.append(row([*cells, *(spread(metric_values[arm]) for metric_values in other_values)]))
@@ -78,10 +82,75 @@ def _comparison_table(study: Study, values: pd.DataFrame) -> str:
     return "\n".join([*lines, "", note.strip()])
 
 
+def _runs_tables(study: Study, values: pd.DataFrame) -> str:
+    """Return a table of each metric, and one of the differences, with a column for each run."""
+    runs = list(dict.fromkeys(values["run"]))
+    tables = []
+    for metric in study.metrics:
+        lines = _head([label(metric), *runs])
+        by_run = [by_arm(values[values["run"] == run], metric) for run in runs]
+        for arm in by_run[0]:
+            cells = [spread(wide[arm], 2 if metric == study.metrics[0] else 3) for wide in by_run]
+            if set(cells) != {"–"}:
+                lines.append(row([literal(arm), *cells]))
+        tables.append("\n".join(lines))
+    note = f"Mean ± standard deviation over {values['seed'].nunique()} seeds."
+    return "\n\n".join([tables[0], *_differences(study, values, runs), *tables[1:], note])
+
+
+def _differences(study: Study, values: pd.DataFrame, runs: list[str]) -> list[str]:
+    """Return a table of `Study.differences` and what its numbers mean; nothing without them."""
+    arms = set(values["arm"])
+    pairs = [pair for pair in study.differences if arms.issuperset(pair)]
+    if not pairs:
+        return []
+    by_run = {
+        run: differences(values[values["run"] == run], pairs, study.metrics[0]) for run in runs
+    }
+    lines = _head([f"difference in {label(study.metrics[0])}", *runs])
+    for pair in pairs:
+        cells = [difference_text(compared[pair]) for compared in by_run.values()]
+        lines.append(row([literal(f"{pair[0]} − {pair[1]}"), *cells]))
+    note = (
+        "Mean difference, paired by seed, ± half the width of its own 95 % interval (Student's t, "
+        "not corrected). Bold: a difference by the t-test at 5 %, corrected for the "
+        f"{len(pairs)} comparisons of its column (Holm)."
+    )
+    return ["\n".join(lines), note]
+
+
+def differences(
+    values: pd.DataFrame, pairs: list[tuple[str, str]], metric: str
+) -> dict[tuple[str, str], Paired]:
+    """Return the comparison of each pair of arms at one entry of `runs`.
+
+    p values and verdicts are corrected for all pairs (Holm); the intervals are single ones.
+    """
+    wide = by_arm(values, metric)
+    single = {(a, b): compare(wide[[a, b]], b)[a] for a, b in pairs}
+    known = {pair: found for pair, found in single.items() if not math.isnan(found.p)}
+    adjusted = holm([found.p for found in known.values()]).tolist()
+    for (pair, found), p in zip(known.items(), adjusted, strict=True):
+        better = "better" if found.difference > 0 else "worse"
+        verdict = better if p <= 1 - LEVEL else "cannot be told apart"
+        single[pair] = replace(found, p=p, verdict=verdict)
+    return single
+
+
+def difference_text(found: Paired) -> str:
+    """Return a difference and the half-width of its interval, bold if it is better or worse."""
+    text = f"{found.difference:+.2f} ± {(found.high - found.low) / 2:.2f}"
+    return f"**{text}**" if found.verdict in ("better", "worse") else text
+
+
+def _head(titles: list[str]) -> list[str]:
+    return [row(titles), row(["---"] * len(titles))]
+
+
 def _gradient_table(study: Study, values: pd.DataFrame) -> str:
     wide = {metric: by_arm(values, metric) for metric in study.metrics}
     titles = ["arm", *map(label, study.metrics)]
-    lines = [row(titles), row(["---"] * len(titles))]
+    lines = _head(titles)
     for arm in wide[study.metrics[0]]:
         lines.append(row([literal(arm), *(spread(norms[arm], 4) for norms in wide.values())]))
     count = values["seed"].nunique()
@@ -90,10 +159,10 @@ def _gradient_table(study: Study, values: pd.DataFrame) -> str:
 
 def trials(study: Study, values: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return, by arm, one row per preset and seed and one column per trial of its weights."""
-    variants = study.cells(next(iter(study.presets)))[0].variants
+    _, cell = study.cells(next(iter(study.presets)))[0]
     wide = values.pivot(index=["preset", "seed"], columns="arm", values=study.metrics[0])
     arms: dict[str, list[str]] = {}
-    for name, (arm, _) in variants.items():
+    for name, (arm, _) in cell.variants.items():
         if name in wide:  # an arm on logits is missing where label sets differ
             arms.setdefault(arm, []).append(name)
     return {arm: wide[names].dropna(how="all") for arm, names in arms.items()}
@@ -119,7 +188,7 @@ def chosen_trials(study: Study, table: pd.DataFrame) -> dict[str, str]:
 def _trial_table(study: Study, table: pd.DataFrame) -> str:
     chosen = chosen_trials(study, table)
     titles = ["arm", "trial", *study.presets, "together", ""]
-    lines = [row(titles), row(["---"] * len(titles))]
+    lines = _head(titles)
     for arm, values in trials(study, table).items():
         for trial in map(str, values):
             tasks = values[trial].groupby(level="preset").mean()
@@ -128,6 +197,9 @@ def _trial_table(study: Study, table: pd.DataFrame) -> str:
             weights = literal(trial.removeprefix(f"{arm} "))
             lines.append(row([literal(arm), weights, *means, f"{values[trial].mean():.1f}", mark]))
     return "\n".join(lines)
+
+
+TABLES = {"results": _comparison_table, "gradients": _gradient_table}
 
 
 def label(metric: str) -> str:

@@ -26,6 +26,9 @@ class Study(BaseModel):
     presets: preset -> its own changes, applied after `change`; a list stands for no changes. Arms
         that compare logits are left out where teacher and student have different label sets.
     over: setting of an arm -> its values; the variants train side by side.
+    runs: changes of the whole run, one entry for each column of the table. Every entry is trained
+        for every seed.
+    differences: pairs of arms [a, b] whose difference a − b is reported for every entry of `runs`.
     measure: "results", values at the last step; "gradients", norms of the terms' gradients at
         `epochs`; "weights", held-out accuracy of trials, from which each arm's weight is chosen.
     metrics: reported metrics; the first is compared with the arm `against`.
@@ -41,6 +44,8 @@ class Study(BaseModel):
     seeds: list[int] = list(range(10))
     change: dict[str, Any] = {}
     over: dict[str, list[Any]] = {}
+    runs: list[dict[str, Any]] = [{}]
+    differences: list[tuple[str, str]] = []
     measure: Literal["results", "gradients", "weights"] = "results"
     metrics: list[str] = ["test_accuracy"]
     against: str | None = None
@@ -69,9 +74,27 @@ class Study(BaseModel):
         names = tuple(f"arms.{arm}." for arm in self.experiment(preset).arms)
         return {key: values for key, values in self.over.items() if key.startswith(names)}
 
-    def cells(self, preset: str) -> list[Cell]:
-        """Return the runs of a preset, one per seed; settings are validated, nothing is run."""
-        return make_cells(self.experiment(preset), self.grid(preset), self.seeds)
+    def sweeps(self, preset: str) -> dict[str, Experiment]:
+        """Return the settings of each entry of `runs`, by its label (`run_label`)."""
+        experiment = self.experiment(preset)
+        return {run_label(run): experiment.replace(run) for run in self.runs}
+
+    def cells(self, preset: str) -> list[tuple[str, Cell]]:
+        """Return the runs of a preset, one per entry of `runs` and seed, with the entry's label.
+
+        Settings are validated, nothing is run.
+        """
+        grid = self.grid(preset)
+        return [
+            (label, cell)
+            for label, experiment in self.sweeps(preset).items()
+            for cell in make_cells(experiment, grid, self.seeds)
+        ]
+
+
+def run_label(run: Mapping[str, Any]) -> str:
+    """Return the text of an entry of `runs`, such as "batch=16, epochs=10"; "" for no changes."""
+    return ", ".join(f"{key}={value}" for key, value in run.items())
 
 
 def needs_logits(terms: Mapping[str, Any]) -> bool:
@@ -85,13 +108,14 @@ def load_studies(path: Path = STUDIES) -> dict[str, Study]:
     return {name: Study.model_validate(entry) for name, entry in entries.items()}
 
 
-def find_study(name: str) -> Study:
-    """Return the study called `name`.
+def find_studies(name: str) -> dict[str, Study]:
+    """Return the study called `name`, or the studies called `name`-...; "all" returns every one.
 
     Raises:
         ValueError: there is no such study; the message suggests the nearest name.
     """
     studies = load_studies()
-    if name not in studies:
+    found = {n: s for n, s in studies.items() if name in (n, "all") or n.startswith(f"{name}-")}
+    if not found:
         raise ValueError(f"unknown study {name!r}; {nearest(name, studies)}")
-    return studies[name]
+    return found

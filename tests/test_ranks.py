@@ -38,6 +38,8 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
     "maps": {"ce": {}, "at": {"weight": 1}},
 }
 
+DIFFERENT_CROPS: dict[str, Any] = {"data.augment": "crop-flip", "augment.shared": False}
+
 
 class Net(nn.Module):
     """A small network, with or without batch normalisation."""
@@ -175,10 +177,17 @@ def test_two_easy_mistakes_are_found(
     assert farthest(first, alone) > 1e-4
 
 
-def test_ranks_write_one_run_and_resume_it(short: wcord.Experiment, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "pairs",
+    [{}, {"pairing.broken": 0.8}, {"pairing": {"broken": 0.5, "within": "data"}} | DIFFERENT_CROPS],
+    ids=["right pairs", "wrong pairs", "wrong pairs and crops"],
+)
+def test_ranks_write_one_run_and_resume_it(
+    pairs: dict[str, Any], short: wcord.Experiment, tmp_path: Path
+) -> None:
     """Killed on both ranks after a checkpoint and resumed on both: the numbers do not change."""
     terms = {"plain": {"ce": 1}, "wcord": {"ce": 1, "gckt": {"dim": 16}, "lckt": 0.05}}
-    settings = short.replace({"arms": terms, "norms": "all ranks", "probe.losses": 11})
+    settings = short.replace({"arms": terms, "norms": "all ranks", "probe.losses": 11} | pairs)
     paths = [tmp_path / "whole", tmp_path / "killed", tmp_path / "alone"]
 
     def whole(rank: int) -> None:

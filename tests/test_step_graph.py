@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import wcord
 from wcord.compute.memory_format import to_device
-from wcord.compute.random_draws import Permutation, WrongPairs
+from wcord.compute.random_draws import Permutation
 from wcord.compute.seeds import forbid_drawing, generator
 from wcord.training import faster_networks, loop, step_graph
 from wcord.training import teacher as teachers
@@ -346,67 +346,6 @@ def test_a_tensor_that_a_replay_leaves_unchanged_is_found(still: str) -> None:
     assert unchanged
     largest = max(gaps(ends[0], ends[3], ends[3] | unchanged).values())
     assert largest > max(step_graph.TOLERANCE.values())
-
-
-# -- wrong pairs ---------------------------------------------------------------------------
-
-
-@given(st.integers(1, 40), st.floats(0, 1), st.integers(0, 10**6))
-def test_wrong_pairs_by_counting(size: int, broken: float, seed: int) -> None:
-    """A permutation in which the right number of rows have another's partner."""
-    partners = WrongPairs(size, broken)(torch.Generator().manual_seed(seed)).tolist()
-    assert sorted(partners) == list(range(size))
-    wrong = sum(row != partner for row, partner in enumerate(partners))
-    expected = round(broken * size)
-    assert wrong == expected or (expected == 1 and wrong == min(2, size) * (size > 1))
-
-
-def test_every_pair_of_rows_is_exchanged_equally_often() -> None:
-    """The partner of a broken row is any other row, with equal frequency."""
-    counts = torch.zeros(5, 5)
-    for seed in range(4000):
-        partners = WrongPairs(5, 0.6)(torch.Generator().manual_seed(seed))
-        counts[torch.arange(5), partners] += 1
-    shares = counts / 4000
-    assert shares.diagonal().sub(0.4).abs().max() < 0.04
-    assert (shares + torch.eye(5)).sub(0.15).abs()[~torch.eye(5, dtype=torch.bool)].max() < 0.03
-
-
-def test_the_teacher_output_of_a_wrong_pair_is_its_partners() -> None:
-    """Features and logits are those of the drawn partner; the student's images are its own."""
-    terms = {"ce": {}, "kd": {}}
-    clean = step_of(settings_of(terms)).task
-    wrong = step_of(settings_of(terms).replace({"pairing": {"broken": 0.8}})).task
-    for step in (0, 7):
-        a, b = clean.at(step), wrong.at(step)
-        partners = WrongPairs(64, 0.8)(generator(0, "pairing", step))
-        assert int((partners != torch.arange(64)).sum()) == 51
-        assert torch.equal(a.images, b.images) and torch.equal(a.batch.index, b.batch.index)
-        assert torch.equal(a.teacher.features[partners], b.teacher.features)
-        assert torch.equal(a.teacher.logits[partners], b.teacher.logits)
-
-
-def test_banks_begin_with_as_many_wrong_pairs_as_training_has() -> None:
-    """A share of 0.8 of the teacher's rows is another sample's; the rows are the same together."""
-    experiment = settings_of({"ce": {}, "gckt": {}})
-    banks = []
-    for broken in (0.0, 0.8):
-        step = step_of(experiment.replace({"pairing": {"broken": broken}}))
-        bank: Any = step.arms[0].objective.terms["gckt"]
-        banks.append((bank.teacher_bank.embeddings, bank.student_bank.embeddings))
-    (teacher, student), (wrong, same) = banks
-    torch.testing.assert_close(student, same)
-    torch.testing.assert_close(teacher.sort(0).values, wrong.sort(0).values, rtol=0, atol=1e-6)
-    share = ((teacher - wrong).abs().amax(1) > 1e-6).float().mean()
-    assert share == pytest.approx(0.8, abs=0.02)
-
-
-def test_a_share_outside_of_0_to_1_is_refused() -> None:
-    for broken in (-0.1, 1.5):
-        with pytest.raises(wcord.settings.messages.SettingsError, match=r"pairing\.broken"):
-            settings_of({"ce": {}}).replace({"pairing.broken": broken})
-    with pytest.raises(wcord.settings.messages.SettingsError, match="did you mean 'broken'"):
-        settings_of({"ce": {}}).replace({"pairing.brokn": 0.5})
 
 
 # -- draws ---------------------------------------------------------------------------------

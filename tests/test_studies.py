@@ -40,7 +40,7 @@ def test_a_table_has_every_seed_and_arm_and_gives_the_text(name: str) -> None:
     study, table = STUDIES[name], pd.read_csv(RESULTS / f"{name}.csv")
     for preset in study.presets:
         values = table[table["preset"] == preset]
-        arms = set(study.cells(preset)[0].variants)
+        arms = set(study.cells(preset)[0][1].variants)
         if study.measure == "gradients":
             arms = {f"{arm}, epoch {epoch}" for arm in arms for epoch in study.epochs}
         assert {*zip(values["seed"], values["arm"], strict=True)} == {
@@ -86,7 +86,7 @@ def test_figures_of_the_index_are_figures_of_the_tables(name: str) -> None:
 def test_arms_of_the_tasks_have_the_chosen_weights() -> None:
     study, table = STUDIES["weights"], pd.read_csv(RESULTS / "weights.csv")
     chosen = chosen_trials(study, table)
-    variants = study.cells("digits-compression")[0].variants
+    variants = study.cells("digits-compression")[0][1].variants
     for preset in study.presets:
         arms = STUDIES["tasks"].experiment(preset).arms
         for trial, (arm, weights) in variants.items():
@@ -101,7 +101,7 @@ def test_weights_are_chosen_without_test_samples_and_on_other_seeds() -> None:
     assert "test_accuracy" not in pd.read_csv(RESULTS / "weights.csv")
     others = [set(s.seeds) for n, s in STUDIES.items() if n != "weights"]
     assert all(not set(study.seeds) & seeds for seeds in others)
-    counts = pd.Series([arm for arm, _ in study.cells("digits-half")[0].variants.values()])
+    counts = pd.Series([arm for arm, _ in study.cells("digits-half")[0][1].variants.values()])
     assert counts.value_counts().nunique() == 1  # as many trials for every arm
 
 
@@ -127,7 +127,7 @@ def test_a_study_reports_the_values_of_its_runs_and_reuses_them(
     table = measure.run_study(SMALL)
     arms = ["plain", "lckt lckt.weight=0.05", "lckt lckt.weight=1"]  # kd is not defined here
     assert list(by_arm(table, "test_accuracy")) == arms
-    for cell in SMALL.cells("digits-other-task"):
+    for _, cell in SMALL.cells("digits-other-task"):
         run = wcord.Run(tmp_path / "studies" / "digits-other-task" / cell.name)
         assert run.summary is not None
         last = run.snapshot(run.steps[-1])

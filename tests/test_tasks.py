@@ -37,6 +37,8 @@ CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 KNOWN: dict[str, tuple[tuple[int, int, int], tuple[str, ...]]] = {
     "digits": ((1, 8, 8), tuple(map(str, range(10)))),
     "cifar100": ((3, 32, 32), tuple(map(str, range(100)))),
+    "stl10": ((3, 96, 96), tuple(map(str, range(10)))),
+    "medmnist:octmnist_64": ((1, 64, 64), tuple(map(str, range(4)))),
     "npz:cifar10.npz": ((3, 32, 32), CIFAR),
     "npz:tinyimagenet100.npz": ((3, 32, 32), tuple(map(str, range(100)))),
     "npz:nyudv2.npz": ((3, 120, 160), tuple(map(str, range(12)))),
@@ -297,7 +299,8 @@ def test_negatives_of_other_classes_go_by_the_teacher_where_label_sets_differ(se
     task = task_of(other, data, 10)
     pixels = (data.train.images.float().flatten(1) / 255 - data.mean) / data.std
     predicted = pixels[:, :10].argmax(1)
-    assert torch.equal(task.group, predicted)
+    index = torch.arange(len(data.train))
+    assert torch.equal(task.groups(index, index), predicted)
     assert torch.equal(task.labels, data.train.labels % 5)
 
     same = other.replace({"teacher.labels": {"modulo": 5}})
@@ -305,14 +308,13 @@ def test_negatives_of_other_classes_go_by_the_teacher_where_label_sets_differ(se
         int(data.train.labels[i]) % 5 if data.labelled[i] else int(pixels[i, :5].argmax())
         for i in range(len(data.train))
     ]
-    assert task_of(same, data, 5).group.tolist() == expected
+    assert task_of(same, data, 5).groups(index, index).tolist() == expected
 
     rule = NegativeSampler(len(data.train), 10, "other_class", 64)
-    index = torch.arange(len(data.train))
-    rule.set_groups(index, task.group)
-    batch = Batch(index, task.labels, data.labelled, task.group, 0, seed)
+    rule.set_groups(index, predicted)
+    batch = Batch(index, task.labels, data.labelled, predicted, 0, seed)
     rows = rule.draw(batch, "test").rows
-    assert rows is not None and (task.group[rows] != task.group[:, None]).all()
+    assert rows is not None and (predicted[rows] != predicted[:, None]).all()
 
 
 def test_a_teachers_accuracy_is_told_in_its_own_label_set(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from wcord.compute.seeds import generator
 from wcord.data.split import Split
 
 
-def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:
+def draws(
+    seed: int, epoch: int, n: int, padding: int, purpose: str = "augment"
+) -> tuple[Tensor, Tensor]:
     """Return one epoch's crops and flips of all n training samples.
 
     Args:
@@ -21,12 +23,13 @@ def draws(seed: int, epoch: int, n: int, padding: int) -> tuple[Tensor, Tensor]:
         epoch: number of the epoch; each has its own draws.
         n: size of the training set.
         padding: largest shift of an image in each direction, pixels.
+        purpose: part of the seed; different purposes give independent draws.
 
     Returns:
         offsets (n, 2) int64, vertical and horizontal, uniform on 0 ... 2·padding (no shift at
         `padding`); flips (n,) bool, true with probability one half.
     """
-    rng = generator(seed, "augment", epoch)
+    rng = generator(seed, purpose, epoch)
     offsets = torch.randint(0, 2 * padding + 1, (n, 2), generator=rng)
     flips = torch.randint(0, 2, (n,), generator=rng).bool()
     return offsets, flips

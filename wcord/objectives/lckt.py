@@ -13,6 +13,7 @@ from wcord import transport
 from wcord.compute import ranks
 from wcord.compute.random_draws import Permutation
 from wcord.models.output import Output
+from wcord.objectives.partner_masses import partner_masses
 from wcord.objectives.term import Batch, Shapes, Term, TermSettings
 
 COSTS = {
@@ -31,6 +32,7 @@ class LCKTSettings(TermSettings):
     epsilon: float = Field(0.05, ge=1e-3, description="entropic regularisation, units of cost")
     iterations: int = Field(50, ge=1, description="iterations of sinkhorn or ipot")
     beta: float = Field(1.0, gt=0, description="proximal step of ipot; bias as of beta/iterations")
+    inner: int = Field(1, ge=1, description="projections of rows and columns in a step of ipot")
     gradient: Literal["envelope", "unrolled"] = Field(
         "envelope", description="of the objective (plan fixed), or through the iterations"
     )
@@ -51,6 +53,8 @@ class LCKTSettings(TermSettings):
             raise ValueError(
                 f"debias is for entropic plans: set plan to 'sinkhorn' or 'ipot', not {self.plan!r}"
             )
+        if self.inner != 1 and self.plan != "ipot":
+            raise ValueError(f"inner is for plan 'ipot': set inner to 1 for {self.plan!r}")
         if self.gradient == "unrolled" and self.plan != "sinkhorn":
             raise ValueError(
                 "gradient 'unrolled' is for plan 'sinkhorn': set it to 'envelope' "
@@ -65,7 +69,8 @@ class LCKT(Term):
         L = <P, C>,   C_ij = 1 - cos(z_T,i, z_S,j),   P of the chosen plan, marginals 1/n
 
         sinkhorn:  P = argmin of <P, C> - e H(P),  H = -sum P log P,  e = `epsilon`
-        ipot:      T = `iterations` proximal steps of `beta`, one projection each: near e = beta / T
+        ipot:      T = `iterations` proximal steps of `beta`, `inner` projections each, as in
+                   `wcord.transport.ipot`: near sinkhorn at e = beta / T, equal for large `inner`
         exact:     P = argmin of <P, C>
         identity:  P = I / n, the paired cost
         uniform:   P = 1 / n^2
@@ -86,7 +91,9 @@ class LCKT(Term):
     all iterations and gives the gradient of <P, C>. For exact, identity, uniform and shuffled, and
     with `debias`, training minimises L itself.
 
-    Logged: `marginal_error` (sinkhorn, ipot, exact), the L1 error of the plan's rows.
+    Logged for sinkhorn, ipot and exact: `marginal_error`, the L1 error of the plan's rows. With
+    wrong pairs within the batch also `true_partner_mass` and `wrong_partner_mass`, the shares of a
+    broken row's mass (`partner_masses`), for a plan of the whole batch.
 
     Source: Chen et al. (2021), "Wasserstein contrastive representation distillation"; Cuturi
     (2013); Xie et al. (2018) for ipot; Feydy et al. (2019), eq. 3, for `debias`.
@@ -129,6 +136,10 @@ class LCKT(Term):
         if self.settings.plan in SOLVERS:
             solved = self._solve(cost(z_t, z_s))
             self.logs["marginal_error"] = solved.marginal_error.detach()
+            if batch.partner is not None and len(batch.partner) == len(z_t):
+                names = ("true_partner_mass", "wrong_partner_mass")
+                masses = partner_masses(solved.plan.detach(), batch.partner)
+                self.logs |= dict(zip(names, masses, strict=True))
             if not self.settings.debias:
                 return solved.value
             within_t, within_s = (self._solve(cost(z, z)).objective for z in (z_t, z_s))
@@ -157,7 +168,11 @@ def _sinkhorn(cost: Tensor, settings: LCKTSettings) -> transport.Transport:
 
 def _ipot(cost: Tensor, settings: LCKTSettings) -> transport.Transport:
     return transport.ipot(
-        cost, settings.beta, iterations=settings.iterations, inner=1, validate=False
+        cost,
+        settings.beta,
+        iterations=settings.iterations,
+        inner=settings.inner,
+        validate=False,
     )
 
 

@@ -42,6 +42,9 @@ class Batch:
     index (n,) is the position in the training set, label (n,) the class in the student's label
     set, labelled (n,) whether the label may be used, group (n,) the class by which negatives of
     "other classes" are chosen: the label if it may be used, else the teacher's prediction.
+    With wrong pairs (`pairing.broken`), the prediction is that of the wrong partner. `partner` (n,)
+    is the row whose teacher output each row has, by wrong pairs within the batch; None otherwise. A
+    loss must not depend on it: it is for measurements.
     Random numbers depend on `seed`, `step` and their purpose only (see `wcord.compute.seeds`).
 
     A step that is replayed as a CUDA graph reads its inputs from fixed addresses on the device. In
@@ -56,6 +59,7 @@ class Batch:
     seed: int
     draws: Draws | None = None
     step_tensor: Tensor | None = None
+    partner: Tensor | None = None
 
     def draw(self, purpose: str, distribution: Distribution) -> Tensor:
         """Return random numbers for this step, on the device of `index`.
@@ -108,6 +112,7 @@ class Term(nn.Module):
         needs_logits: it compares logits, so that both label sets must be the same.
         needs_maps: it reads `Output.maps`.
         needs_teacher: it reads the teacher's output.
+        needs_right_pairs: it has no meaning where pairs are wrong; no term of this package does.
 
     Attributes:
         logs: detached scalars of the last forward pass, by name; training logs their means.
@@ -124,6 +129,7 @@ class Term(nn.Module):
     needs_logits: ClassVar[bool] = False
     needs_maps: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = True
+    needs_right_pairs: ClassVar[bool] = False
     critic: nn.Module | None
 
     def __init__(self, settings: Any, shapes: Shapes, seed: int) -> None:

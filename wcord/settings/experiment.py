@@ -19,6 +19,7 @@ from wcord.settings.messages import SettingsError, first_error, nearest
 from wcord.settings.plugins import import_plugins
 from wcord.settings.sections import (
     SAME,
+    AugmentSettings,
     LinearProbeSettings,
     OptimizerSettings,
     PairingSettings,
@@ -60,6 +61,7 @@ class Experiment(Settings):
     teacher: TeacherSettings = TeacherSettings()
     student: StudentSettings = StudentSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+    augment: AugmentSettings = AugmentSettings()
     pairing: PairingSettings = PairingSettings()
     plugins: list[str] = Field([], description="modules to import, which add terms to TERMS")
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
@@ -122,6 +124,34 @@ class Experiment(Settings):
                         f"arm {arm!r}: {term} compares logits, but teacher and student have "
                         "different label sets; use a term on features (gckt, lckt, crd, hint)"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _wrong_pairs_fit(self) -> Experiment:
+        broken = self.pairing.broken
+        if not broken:
+            return self
+        if self.pairing.within == "batch" and not round(broken * self.batch):
+            raise ValueError(
+                f"pairing.broken is {broken:g}, less than half a sample of a batch of "
+                f"{self.batch}: use a larger share or batch, or set pairing.within to 'data'"
+            )
+        for arm, terms in self.arms.items():
+            for term in terms:
+                if TERMS[term].needs_right_pairs:
+                    raise ValueError(
+                        f"arm {arm!r}: {term} needs the right partner of every sample: set "
+                        "pairing.broken to 0 or remove the term"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _different_crops_need_crops(self) -> Experiment:
+        if not self.augment.shared and self.data.augment == "none":
+            raise ValueError(
+                "augment.shared is false, but data.augment is 'none', so both networks see the "
+                "same image: set data.augment to 'crop-flip'"
+            )
         return self
 
     @property

@@ -103,11 +103,26 @@ class StudentSettings(NetworkSettings):
 class PairingSettings(Settings):
     """Wrong pairs of teacher and student, to study how terms depend on the pairing.
 
-    A share `broken` of the rows of every batch gets the teacher's features, logits and feature
-    maps of another row; each step draws these rows. Held-out and test samples stay paired.
+    A share `broken` of the samples gets the teacher's features, logits and feature maps of another
+    sample. Within "batch", every step draws which samples of its batch exchange partners, so the
+    right partner is in the same batch. Within "data", wrong partners are drawn once from the
+    whole training part, so the right partner is rarely in the batch. Held-out and test samples
+    stay paired, and labels stay right.
     """
 
-    broken: float = Field(0.0, ge=0, le=1)
+    broken: float = Field(0.0, ge=0, le=1, description="share of the samples with a wrong partner")
+    within: Literal["batch", "data"] = Field(
+        "batch", description="where wrong partners come from: the batch, or the training part"
+    )
+
+
+class AugmentSettings(Settings):
+    """How teacher and student share the crops and flips of `data.augment`.
+
+    If `shared` is false, the two networks see different crops and flips of the same sample.
+    """
+
+    shared: bool = Field(True, description="whether both networks see the same crop and flip")
 
 
 class ProbeSettings(Settings):

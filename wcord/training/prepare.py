@@ -314,4 +314,5 @@ def _probe(experiment: Experiment, task: Task, student_input: NetworkInput) -> P
         task.teacher_outputs(held_out),
         student_input.labels(held_out.labels),
         task.data.choices,
+        experiment.pairing,
     )

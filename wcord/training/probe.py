@@ -18,10 +18,12 @@ from safetensors.numpy import save
 from torch import Tensor
 from torch.nn import functional as F
 
+from wcord.compute.random_draws import WrongPairs
 from wcord.compute.seeds import generator
 from wcord.data import order
 from wcord.models import Output
-from wcord.settings.sections import ProbeSettings
+from wcord.objectives.partner_masses import partner_masses
+from wcord.settings.sections import PairingSettings, ProbeSettings
 from wcord.training.arm import Arm
 from wcord.training.evaluation import (
     accuracy,
@@ -52,6 +54,8 @@ class Probe:
         teacher: the teacher's output of all held-out samples.
         labels: of all held-out samples, in the student's label set.
         choices: index of the held-out samples whose accuracy is measured.
+        pairing: of the training; its wrong pairs within the batch are applied to the plan's samples
+            to measure what a plan recovers.
     """
 
     settings: ProbeSettings
@@ -59,12 +63,17 @@ class Probe:
     teacher: Output
     labels: Tensor
     choices: Tensor
+    pairing: PairingSettings
 
     def __post_init__(self) -> None:
         # the samples of snapshots, in an order whose prefixes are class-balanced
         index = order(self.labels.cpu(), generator(0, "probe"))[: self.settings.features]
         self.index = index.to(self.labels.device)
         self.neighbours = neighbours(self.teacher.features[self.index])
+        self.partner: Tensor | None = None
+        if self.pairing.broken and self.pairing.within == "batch":
+            wrong_pairs = WrongPairs(self.batch, self.pairing.broken)
+            self.partner = wrong_pairs(generator(0, "probe-pairing")).to(self.index.device)
 
     @property
     def batch(self) -> int:
@@ -133,6 +142,9 @@ def measure_arm(probe: Probe, arm: Arm) -> Measurement:
     z_t, z_s = embedded if embedded is not None else (h_t, ridge_map(h_s, h_t))
     n = probe.batch
     plan, cost, transport_values = _plan(arm, z_t[:n], z_s[:n], labels[:n])
+    if probe.partner is not None:  # rows in another order have the plan's rows in that order
+        true, wrong = partner_masses(plan[probe.partner], probe.partner)
+        values |= {"true_partner_mass": true.item(), "wrong_partner_mass": wrong.item()}
     scores, score_values = _scores(arm, h_t[:n], h_s[:n], z_t[:n], z_s[:n])
     values |= transport_values | score_values | _similarity(probe, z_t, z_s, h_t, h_s, labels)
     arrays = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,8 @@ from torch import Tensor
 
 from wcord.compute import ranks
 from wcord.compute.memory_format import channels_last, send
-from wcord.compute.random_draws import WrongPairs
-from wcord.compute.seeds import generator
 from wcord.data import Data, Sampler, Split
+from wcord.data.sampler import CROPS
 from wcord.models import Network, Output
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, FirstPassBatch, Shapes
@@ -27,8 +26,10 @@ from wcord.settings.messages import SettingsError
 from wcord.training.evaluation import outputs
 from wcord.training.faster_networks import Forward, cast_weights, faster_forward
 from wcord.training.inputs import NetworkInput
+from wcord.training.pairing import Pairing
 
 KEPT_IN_MEMORY = 256 * 2**20  # most bytes of student images that are kept
+TEACHER_CROPS = "augment-teacher"  # purpose of the teacher's crops where they are not shared
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ class Task:
                 )
             self.scale = 1 / mean_norm
         self.cached = Output(output.features * self.scale, output.logits)  # before augmentation
-        predicted = output.logits.argmax(1)
-        self.group = predicted
-        if experiment.same_labels:
-            self.group = torch.where(data.labelled, self.labels, predicted)
+        self._predicted = output.logits.argmax(1)
+        self.pairing = Pairing(
+            experiment.pairing, len(data.train), experiment.seed, self.labels.device
+        )
         # for training steps; everything else uses the teacher in float32
         self._teacher_in_training = self.teacher
         if experiment.precision == "bfloat16":
@@ -93,9 +94,10 @@ class Task:
             images = channels_last(teacher_input.images_of(data.train.take(index)))
             self._teacher_in_training = cast_weights(self.teacher, images)
         self._forward: Forward | None = None
+        self._teacher_crops = CROPS if experiment.augment.shared else TEACHER_CROPS
         self._sampler = Sampler(
             experiment.seed, "order", len(data.train), experiment.batch, experiment.data,
-            self.labels.device,
+            self.labels.device, (CROPS, self._teacher_crops),
         )  # fmt: skip
         self.rows, self.unaugmented = self._sampler.rows, self._sampler.unaugmented
         size_in_bytes = len(data.train) * 4 * math.prod(student_input.shape)
@@ -134,39 +136,61 @@ class Task:
         step_tensor: Tensor | None = None,
     ) -> Batch:
         """Return the batch of one step: the training samples `index` (batch,)."""
-        return Batch(
-            index, self.labels[index], self.data.labelled[index], self.group[index], step,
+        seen = self.pairing.partner[index]
+        batch = Batch(
+            index, self.labels[index], self.data.labelled[index], self.groups(index, seen), step,
             self.experiment.seed, draws, step_tensor,
         )  # fmt: skip
+        rows = self.pairing.rows(batch)
+        if rows is None:
+            return batch
+        return replace(batch, group=self.groups(index, seen[rows]), partner=rows)
+
+    def groups(self, index: Tensor, seen: Tensor) -> Tensor:
+        """Return the class by which negatives of other classes are chosen, (n,) (`Batch.group`).
+
+        Args:
+            index: the student's samples (n,).
+            seen: the samples that the teacher sees (n,).
+        """
+        predicted = self._predicted[seen]
+        if not self.experiment.same_labels:
+            return predicted
+        return torch.where(self.data.labelled[index], self.labels[index], predicted)
 
     def student_images(self, batch: Batch) -> tuple[Split | None, Tensor]:
         """Return this rank's augmented samples for the teacher, and the student's images.
+
+        Wrong pairs within the batch are not applied yet (`teacher_output`).
 
         The samples are None where the teacher's cached output is used.
         """
         index = ranks.own_rows(batch.index)  # all rows, unless there are other ranks
         if self._images is not None and not self.maps:
             return None, channels_last(self._images[index])
-        split = self._sampler.augmented(self.data.train.take(index), index)
+        split = self._augmented(index, CROPS)
         images = channels_last(self.student_input.images_of(split))
-        teacher_takes_split = self.needs_teacher and (self.maps or not self.unaugmented)
-        return (split if teacher_takes_split else None), images
+        if not self.needs_teacher or (self.unaugmented and not self.maps):
+            return None, images
+        if not self.pairing.in_data and self._teacher_crops == CROPS:
+            return split, images
+        return self._augmented(self.pairing.partner[index], self._teacher_crops), images
+
+    def _augmented(self, index: Tensor, crops: str) -> Split:
+        return self._sampler.augmented(self.data.train.take(index), index, crops)
 
     def teacher_output(self, batch: Batch, split: Split | None) -> Output:
-        """Return the teacher's output of a batch, with the wrong pairs of `pairing.broken`.
+        """Return the teacher's output of a batch, with the wrong pairs of `pairing`.
 
         Args:
             batch: the whole batch.
             split: this rank's samples as `student_images` returned them.
         """
         if split is None:
-            output = self.cached.take(batch.index)
+            output = self.cached.take(self.pairing.partner[batch.index])
         else:
             output = ranks.gather(self._teacher_forward(split))
-        broken = self.experiment.pairing.broken
-        if not broken:
-            return output
-        return output.take(batch.draw("pairing", WrongPairs(len(batch.index), broken)))
+        return output if batch.partner is None else output.take(batch.partner)
 
     @torch.no_grad()
     def _teacher_forward(self, split: Split) -> Output:
@@ -209,14 +233,12 @@ class Task:
         if images is None:
             images = self.student_input.all_images(self.data.train)
         student_output = outputs(student, images)
-        index = partner = torch.arange(len(self.data.train), device=self.labels.device)
-        if broken := self.experiment.pairing.broken:  # banks hold wrong pairs as batches do
-            draws = generator(self.experiment.seed, "pairing-bank")
-            partner = WrongPairs(len(index), broken)(draws).to(index.device)
+        seen = self.pairing.in_first_pass()
+        index = torch.arange(len(seen), device=seen.device)
 
         def batches() -> Iterable[FirstPassBatch]:
             for part in index.split(4096):
-                teacher = self.cached.take(partner[part])
-                yield FirstPassBatch(part, self.group[part], teacher, student_output.take(part))
+                group, teacher = self.groups(part, seen[part]), self.cached.take(seen[part])
+                yield FirstPassBatch(part, group, teacher, student_output.take(part))
 
         return batches

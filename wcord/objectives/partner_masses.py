@@ -1,0 +1,30 @@
+"""What a transport plan recovers where pairs are wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def partner_masses(plan: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of a broken row's mass on its true partner and on its wrong partner.
+
+        true = n / |B| sum over j in B of P[j, partner[j]],   wrong = n / |B| sum of P[j, j],
+        B = {j: partner[j] != j}
+
+    Row j of the teacher holds the output of sample partner[j]: its true partner is the student's
+    row partner[j]. Training pairs it with the student's row j. A uniform plan gives 1/n to each.
+
+    Args:
+        plan: P (n, n), teacher by student, each row of mass 1/n.
+        partner: (n,) int64, a permutation (`wcord.compute.random_draws.WrongPairs`).
+
+    Returns:
+        Two scalars in 0 ... 1; NaN where no row is broken.
+    """
+    broken = partner != torch.arange(len(partner), device=partner.device)
+    share = len(partner) / broken.sum()
+    true = plan.gather(1, partner[:, None])[:, 0]
+    masses = (torch.where(broken, mass, 0).sum() * share for mass in (true, plan.diagonal()))
+    true_mass, wrong_mass = masses
+    return true_mass, wrong_mass

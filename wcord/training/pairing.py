@@ -1,0 +1,53 @@
+"""Pairs of teacher and student: the sample of which each network speaks, right or wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wcord.compute.random_draws import WrongPairs
+from wcord.compute.seeds import generator
+from wcord.objectives.term import Batch
+from wcord.settings.sections import PairingSettings
+
+
+class Pairing:
+    """The sample that the teacher sees where the student sees sample i (`PairingSettings`).
+
+    Within "data", the teacher sees sample `partner[i]` in the whole run. Within "batch",
+    `partner[i]` is i, and the rows of the teacher's output are exchanged in every step.
+
+    Args:
+        settings: share of wrong pairs, and where the partners come from.
+        samples: number of training samples N.
+        seed: the run's seed.
+        device: of the samples.
+
+    Attributes:
+        in_batch, in_data: whether there are wrong pairs within the batch, or within the data.
+        partner: (N,) int64, on the device.
+    """
+
+    def __init__(
+        self, settings: PairingSettings, samples: int, seed: int, device: torch.device
+    ) -> None:
+        self.settings, self.samples, self.seed, self.device = settings, samples, seed, device
+        self.in_batch = settings.broken > 0 and settings.within == "batch"
+        self.in_data = settings.broken > 0 and settings.within == "data"
+        self.partner = torch.arange(samples, device=device)
+        if self.in_data:
+            self.partner = self._partners_of_all_samples("pairing-data")
+
+    def rows(self, batch: Batch) -> Tensor | None:
+        """Return the row whose teacher output each row of the batch gets, (n,); None: its own."""
+        if not self.in_batch:
+            return None
+        return batch.draw("pairing", WrongPairs(len(batch.index), self.settings.broken))
+
+    def in_first_pass(self) -> Tensor:
+        """Return the partners (N,) of the first pass, so that banks hold what training sees."""
+        return self._partners_of_all_samples("pairing-bank") if self.in_batch else self.partner
+
+    def _partners_of_all_samples(self, purpose: str) -> Tensor:
+        wrong_pairs = WrongPairs(self.samples, self.settings.broken)
+        return wrong_pairs(generator(self.seed, purpose)).to(self.device)
