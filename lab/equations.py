@@ -116,6 +116,8 @@ CURVES = {
     "total": r"\mathcal{L} = \sum_t \lambda_t\,\mathcal{L}_t",
     "same_class_mass": r"\sum_{y_i = y_j} P_{ij}",
     "diagonal_mass": r"\sum_i P_{ii}",
+    "true_partner_mass": r"\frac{n}{|B|}\sum_{j \in B} P_{j\pi(j)}",
+    "wrong_partner_mass": r"\frac{n}{|B|}\sum_{j \in B} P_{jj}",
     "variance_ratio": r"\frac{\mathbb{E}\lVert \hat z^S - \mu^S_y\rVert^2}"
     r"{\mathbb{E}\lVert \hat z^T - \mu^T_y\rVert^2}",
     "plan_cost": r"\langle P, C\rangle",

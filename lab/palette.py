@@ -19,6 +19,10 @@ ARMS = {
     "lckt": "#cc79a7",
     "wcord": "#d55e00",
     "wcord+kd": "#0072b2",
+    "identity": "#cc79a7",
+    "sinkhorn": "#d55e00",
+    "exact": "#7a5195",
+    "kd+sinkhorn": "#0072b2",
 }
 SPARE = ("#cc79a7", "#009e73", "#b8a200", "#7a5195", "#3f90da", "#a96b59", "#8a8f98", "#e69f00")
 CLASSES = (

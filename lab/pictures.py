@@ -30,6 +30,8 @@ NAMES = {
     "lckt": "LCKT loss (local, primal)",
     "same_class_mass": "mass that stays in its class",
     "diagonal_mass": "mass on the diagonal",
+    "true_partner_mass": "mass of wrong pairs that returns to the true partner",
+    "wrong_partner_mass": "mass of wrong pairs that stays with the wrong partner",
     "variance_ratio": "within-class variance, student / teacher",
     "plan_cost": "transport cost ⟨P, C⟩",
     "exact_iw": "exact dependency I_W",
@@ -40,11 +42,21 @@ NAMES = {
     "cka": "linear CKA",
 }
 MEASURES = tuple(NAMES)[list(NAMES).index("same_class_mass") :]
+OF_WRONG_PAIRS = ("true_partner_mass", "wrong_partner_mass")
 MEANINGS = {
     "test_accuracy": "Share of the test set that each student gets right. It is reported, never "
     "used to choose; the thick curve is the arm chosen above.",
     "same_class_mass": "Look for arms whose transport cost is equal while this is not.",
+    "true_partner_mass": "The probe's samples are paired as wrongly as a training batch. Share of "
+    "a wrong pair's mass that the plan gives to the true partner; the plan `identity` gives none.",
+    "wrong_partner_mass": "The probe's samples are paired as wrongly as a training batch. Share "
+    "of a wrong pair's mass that the plan leaves to the wrong partner.",
 }
+
+
+def measures(wrong_pairs: bool) -> list[str]:
+    """Return the measures that a run has; masses of partners only where pairs are wrong."""
+    return [name for name in MEASURES if wrong_pairs or name not in OF_WRONG_PAIRS]
 
 
 def _fact(view: View, name: str, key: str, meaning: str, pattern: str = "{:.2f}") -> Fact:
@@ -78,6 +90,7 @@ def plan_look(view: View) -> str:
 
 def plan_facts(view: View) -> list[Fact]:
     """Return what of the mass is kept together, and the trap beside it."""
+    recovered = _fact(view, "true partner", "true_partner_mass", MEANINGS["true_partner_mass"])
     return [
         _fact(
             view,
@@ -96,6 +109,7 @@ def plan_facts(view: View) -> list[Fact]:
             "Variance within classes, student over teacher. Towards 0 the student has shrunk "
             "each class to a point, even where the plan looks perfect.",
         ),
+        *([recovered] if "true_partner_mass" in view.values else []),
     ]
 
 

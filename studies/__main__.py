@@ -1,4 +1,4 @@
-"""`python -m studies [NAME ...]`: run studies and write their tables; without a name, list them."""
+"""`python -m studies [NAME ...]`: run studies, write their tables and pictures; or list them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from studies.measure import run_study
+from studies.picture import SOURCES, draw_pictures
 from studies.report import report
 from studies.study import find_studies, load_studies
 
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = report(name, study, pd.read_csv(path))
             path.with_suffix(".md").write_text(text, encoding="utf-8")
             print(text)
+        if set(SOURCES) & set(studies):
+            print(*draw_pictures(options.out), sep="\n")
     except (ValueError, RuntimeError, OSError) as error:
         print(f"studies: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

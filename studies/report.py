@@ -128,12 +128,12 @@ def differences(
     """
     wide = by_arm(values, metric)
     single = {(a, b): compare(wide[[a, b]], b)[a] for a, b in pairs}
-    known = {pair: found for pair, found in single.items() if not math.isnan(found.p)}
-    adjusted = holm([found.p for found in known.values()]).tolist()
-    for (pair, found), p in zip(known.items(), adjusted, strict=True):
-        better = "better" if found.difference > 0 else "worse"
-        verdict = better if p <= 1 - LEVEL else "cannot be told apart"
-        single[pair] = replace(found, p=p, verdict=verdict)
+    adjusted = holm([1.0 if math.isnan(found.p) else found.p for found in single.values()])
+    for (pair, found), p in zip(single.items(), adjusted.tolist(), strict=True):
+        if not math.isnan(found.p):
+            better = "better" if found.difference > 0 else "worse"
+            verdict = better if p <= 1 - LEVEL else "cannot be told apart"
+            single[pair] = replace(found, p=p, verdict=verdict)
     return single
 
 

@@ -84,16 +84,19 @@ def write_run(
     error: str | None = None,
     arms: dict[str, Any] = ARMS,
     classes: Sequence[str] = (),
+    broken: float = 0,
 ) -> Path:
     """Write a run of `epochs` epochs with a snapshot per epoch, up to epoch `upto`.
 
-    Where `classes` are given, the run has a record of its data, with these names.
+    Where `classes` are given, the run has a record of its data, with these names. A share `broken`
+    of the pairs is wrong.
     """
     rng = np.random.default_rng(seed)
     upto = epochs if upto is None else upto
     labels = np.arange(samples) % (len(classes) or 10)
     (path / "snapshots").mkdir(parents=True, exist_ok=True)
     settings = {"name": "made-up", "epochs": epochs, "batch": 64, "arms": arms}
+    settings["pairing"] = {"broken": broken}
     (path / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     if classes:
         write_data(path, classes, rng)
@@ -106,6 +109,8 @@ def write_run(
             of_arm = arrays_of(rng, labels, batch, progress)
             arrays |= {f"{arm}/{name}": array for name, array in of_arm.items()}
             values[arm] = values_of(terms, progress, number)
+            if broken:
+                values[arm] |= {"true_partner_mass": progress / 3, "wrong_partner_mass": 0.01}
             for name, value in values[arm].items():
                 lines.append(line_of(step, epoch, arm, name, value))
             lines.append(line_of(step, epoch, arm, "test_accuracy", 40 + 50 * progress + number))

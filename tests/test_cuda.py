@@ -126,6 +126,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "euclidean": {"lckt": {"cost": "squared_euclidean", "epsilon": 1.0}},
     "both sides": {"lckt": {"teacher_side": "trained"}},
     "ipot": {"lckt": {"plan": "ipot", "share": False}},
+    "ipot, two inner steps": {"lckt": {"plan": "ipot", "inner": 2}},
+    "standardised": {"kd": {"standardise": True}},
     "exact": {"lckt": {"plan": "exact"}},
     "identity": {"lckt": {"plan": "identity"}},
     "uniform": {"lckt": {"plan": "uniform"}},

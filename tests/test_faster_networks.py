@@ -103,16 +103,19 @@ FREE = {
     "infonce": {"gckt": {"form": "infonce", "normalise": "after"}},
     "debiased": {"lckt": {"debias": True}},
     "ipot": {"lckt": {"plan": "ipot", "share": False}},
+    "ipot, two inner steps": {"lckt": {"plan": "ipot", "inner": 2}},
+    "standardised": {"kd": {"standardise": True}},
     "shuffled": {"lckt": {"plan": "shuffled"}},
 }
 
 
+@pytest.mark.parametrize("broken", [0.0, 0.5])
 @pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
 def test_the_host_waits_for_nothing_in_a_step(
-    monkeypatch: pytest.MonkeyPatch, terms: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, terms: dict[str, Any], broken: float
 ) -> None:
     """Batch, augmentation, teacher, student, objective, backward, weights, banks."""
-    experiment = settings_of({"ce": {}} | terms)
+    experiment = settings_of({"ce": {}} | terms).replace({"pairing.broken": broken})
     with on_meta(monkeypatch):
         data = read_data(experiment).to(META)
         teacher, student = (network.to(META) for network in networks(experiment))

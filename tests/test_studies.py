@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
+from statsmodels.stats.multitest import multipletests
 
 import wcord
 from studies import measure
 from studies.__main__ import main
-from studies.report import by_arm, chosen_trials, report
-from studies.study import Study, load_studies
+from studies.picture import PICTURES, SHOWN, draw_pictures, shares
+from studies.report import by_arm, chosen_trials, differences, report
+from studies.study import Study, find_studies, load_studies, run_label
 from wcord.runs.writer import FileWriter, create
 from wcord.training.prepare import Overrides, prepare
 from wcord.training.probe import gradient_norms
@@ -30,9 +35,13 @@ def test_settings_of_a_study_are_valid_in_its_presets(name: str) -> None:
     for preset in study.presets:
         assert preset in wcord.presets()
         cells = study.cells(preset)
-        assert [cell.experiment.seed for cell in cells] == study.seeds
-        if study.against is not None:
-            assert study.against in cells[0].variants
+        assert [(label, cell.experiment.seed) for label, cell in cells] == [
+            (run_label(run), seed) for run in study.runs for seed in study.seeds
+        ]
+        arms = set(cells[0][1].variants)
+        assert study.against is None or study.against in arms
+        if study.experiment(preset).same_labels:
+            assert arms.issuperset(arm for pair in study.differences for arm in pair)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -43,9 +52,11 @@ def test_a_table_has_every_seed_and_arm_and_gives_the_text(name: str) -> None:
         arms = set(study.cells(preset)[0][1].variants)
         if study.measure == "gradients":
             arms = {f"{arm}, epoch {epoch}" for arm in arms for epoch in study.epochs}
-        assert {*zip(values["seed"], values["arm"], strict=True)} == {
-            (seed, arm) for seed in study.seeds for arm in arms
-        }
+        runs = [run_label(run) for run in study.runs]
+        run_of_row = values.get("run", pd.Series("", values.index))
+        assert sorted(zip(run_of_row, values["seed"], values["arm"], strict=True)) == sorted(
+            itertools.product(runs, study.seeds, arms)
+        )
     assert set(table["preset"]) == set(study.presets)
     text = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     assert text == report(name, study, table)
@@ -60,13 +71,18 @@ def test_means_in_the_text_are_means_of_the_values(name: str) -> None:
     for preset, section in zip(study.presets, sections, strict=True):
         values = table[table["preset"] == preset]
         for arm, rows in values.groupby("arm"):
-            numbers = [float(v) for v in rows[study.metrics[0]]]
-            mean = sum(numbers) / len(numbers)
-            spread = (sum((v - mean) ** 2 for v in numbers) / (len(numbers) - 1)) ** 0.5
-            match = re.search(rf"^\| {re.escape(str(arm))} \| (\S+) ± (\S+) \|", section, re.M)
+            match = re.search(rf"^\| {re.escape(str(arm))} \|(.*)$", section, re.M)
             assert match, arm
-            assert float(match[1]) == pytest.approx(mean, abs=0.00501)
-            assert float(match[2]) == pytest.approx(spread, abs=0.00501)
+            cells = [cell.strip() for cell in match[1].split("|")]
+            for run, cell in zip(study.runs, cells, strict=False):
+                of_run = rows[rows["run"] == run_label(run)] if run else rows
+                numbers = [float(v) for v in of_run[study.metrics[0]]]
+                mean = sum(numbers) / len(numbers)
+                spread = (sum((v - mean) ** 2 for v in numbers) / (len(numbers) - 1)) ** 0.5
+                assert [float(part) for part in cell.split(" ± ")] == [
+                    pytest.approx(mean, abs=0.00501),
+                    pytest.approx(spread, abs=0.00501),
+                ]
 
 
 NUMBER = re.compile(r"[+−]\d+\.\d+|\d+\.\d+ ± \d+\.\d+")
@@ -83,25 +99,37 @@ def test_figures_of_the_index_are_figures_of_the_tables(name: str) -> None:
     assert not missing
 
 
-def test_arms_of_the_tasks_have_the_chosen_weights() -> None:
-    study, table = STUDIES["weights"], pd.read_csv(RESULTS / "weights.csv")
+@pytest.mark.parametrize(
+    ("weights_of", "preset", "name"),
+    [
+        *[("weights", preset, "tasks") for preset in STUDIES["weights"].presets],
+        *[("pairing-weights", preset, "pairing-shares") for preset in STUDIES["weights"].presets],
+        ("pairing-weights", "digits-wrong-pairs", None),
+        ("pairing-image-weights", "cifar10-wrong-pairs", None),
+    ],
+)
+def test_arms_have_the_chosen_weights(weights_of: str, preset: str, name: str | None) -> None:
+    study, table = STUDIES[weights_of], pd.read_csv(RESULTS / f"{weights_of}.csv")
     chosen = chosen_trials(study, table)
-    variants = study.cells("digits-compression")[0][1].variants
-    for preset in study.presets:
-        arms = STUDIES["tasks"].experiment(preset).arms
-        for trial, (arm, weights) in variants.items():
-            if chosen[arm] == trial and arm in arms:
-                actual = {key: arms[arm][key.split(".")[-2]].weight for key in weights}
-                assert actual == weights, f"{preset}: {arm}"
+    arms = (STUDIES[name].experiment(preset) if name else wcord.load(preset)).arms
+    compared = set()
+    for trial, (arm, weights) in study.cells(next(iter(study.presets)))[0][1].variants.items():
+        if chosen[arm] == trial and arm in arms:
+            actual = {key: arms[arm][key.split(".")[-2]].weight for key in weights}
+            assert actual == weights, f"{preset}: {arm}"
+            compared.add(arm)
+    assert compared >= set(arms) - {"plain"}
 
 
-def test_weights_are_chosen_without_test_samples_and_on_other_seeds() -> None:
-    study = STUDIES["weights"]
+@pytest.mark.parametrize("name", [n for n, s in STUDIES.items() if s.measure == "weights"])
+def test_weights_are_chosen_without_test_samples_and_on_other_seeds(name: str) -> None:
+    study = STUDIES[name]
     assert study.metrics == ["held_out_accuracy"]
-    assert "test_accuracy" not in pd.read_csv(RESULTS / "weights.csv")
-    others = [set(s.seeds) for n, s in STUDIES.items() if n != "weights"]
+    assert "test_accuracy" not in pd.read_csv(RESULTS / f"{name}.csv")
+    others = [set(s.seeds) for s in STUDIES.values() if s.measure != "weights"]
     assert all(not set(study.seeds) & seeds for seeds in others)
-    counts = pd.Series([arm for arm, _ in study.cells("digits-half")[0][1].variants.values()])
+    variants = study.cells(next(iter(study.presets)))[0][1].variants
+    counts = pd.Series([arm for arm, _ in variants.values()])
     assert counts.value_counts().nunique() == 1  # as many trials for every arm
 
 
@@ -143,6 +171,126 @@ def test_a_study_reports_the_values_of_its_runs_and_reuses_them(
     text = report("small", SMALL, table)
     assert "`python -m studies small`" in text
     assert len(re.findall(r"\d ± \d", text)) == 6
+
+
+def made_up_shares(seeds: int = 6) -> pd.DataFrame:
+    """Return accuracies of the arms of the picture at two shares, with a common part per seed."""
+    rng = np.random.default_rng(5)
+    common = rng.normal(80, 4, seeds)
+    rows = [
+        {"run": f"pairing.broken={share}", "seed": seed, "arm": arm}
+        | {"test_accuracy": common[seed] + place * share + rng.normal(0, 1.5)}
+        for share in (0, 0.75)
+        for seed in range(seeds)
+        for place, arm in enumerate(SHOWN)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_differences_are_paired_t_tests_corrected_by_holm() -> None:
+    values = made_up_shares()
+    values = values[values["run"] == "pairing.broken=0.75"]
+    pairs = [("sinkhorn", "crd"), ("gckt", "identity"), ("sinkhorn", "gckt"), ("crd", "plain")]
+    found = differences(values, pairs, "test_accuracy")
+    wide = values.pivot(index="seed", columns="arm", values="test_accuracy")
+    tests = {(a, b): scipy.stats.ttest_rel(wide[a], wide[b]) for a, b in pairs}
+    rejected, adjusted, _, _ = multipletests([t.pvalue for t in tests.values()], method="holm")
+    assert 0 < sum(rejected) < len(pairs)
+    for (pair, test), p, is_other in zip(tests.items(), adjusted, rejected, strict=True):
+        interval = test.confidence_interval(0.95)
+        assert found[pair].low == pytest.approx(interval.low)
+        assert found[pair].high == pytest.approx(interval.high)
+        assert found[pair].p == pytest.approx(p)
+        assert (found[pair].verdict in ("better", "worse")) == is_other
+
+
+def test_a_comparison_without_spread_counts_in_holms_correction() -> None:
+    values = made_up_shares()
+    values = values[values["run"] == "pairing.broken=0.75"]
+    twin = values[values["arm"] == "gckt"].assign(arm="twin")
+    pairs = [("gckt", "twin"), ("sinkhorn", "crd")]
+    found = differences(pd.concat([values, twin]), pairs, "test_accuracy")
+    alone = differences(values, pairs[1:], "test_accuracy")[pairs[1]]
+    assert found[pairs[1]].p == pytest.approx(2 * alone.p)
+    assert np.isnan(found[pairs[0]].p) and found[pairs[0]].difference == 0
+
+
+def test_the_picture_shows_means_and_their_intervals() -> None:
+    values = made_up_shares()
+    figure = shares({"digits-compression": values})
+    above, below = figure.axes
+    for container, arm in zip(above.containers, SHOWN, strict=True):
+        line, _, (bars,) = container.lines
+        segments = np.array(bars.get_segments())
+        for place, share in enumerate((0, 0.75)):
+            chosen = (values["run"] == f"pairing.broken={share}") & (values["arm"] == arm)
+            numbers = values[chosen]["test_accuracy"]
+            interval = scipy.stats.t.interval(
+                0.95, len(numbers) - 1, numbers.mean(), scipy.stats.sem(numbers)
+            )
+            assert line.get_xydata()[place] == pytest.approx([share, numbers.mean()])
+            assert segments[place, :, 1] == pytest.approx(interval)
+    assert [text.get_text() for text in above.get_legend().get_texts()] == list(SHOWN.values())
+    line, _, (bars,) = below.containers[0].lines
+    wide = by_arm(values[values["run"] == "pairing.broken=0.75"], "test_accuracy")
+    test = scipy.stats.ttest_rel(wide["sinkhorn"], wide["identity"])
+    assert line.get_ydata()[1] == pytest.approx((wide["sinkhorn"] - wide["identity"]).mean())
+    interval = test.confidence_interval(0.95)
+    assert np.array(bars.get_segments())[1, :, 1] == pytest.approx([interval.low, interval.high])
+
+
+def test_pictures_are_drawn_from_the_tables_of_a_folder(tmp_path: Path) -> None:
+    assert draw_pictures(tmp_path) == []
+    for name in ("pairing-shares", "pairing-images"):
+        table = (RESULTS / f"{name}.csv").read_bytes()
+        (tmp_path / f"{name}.csv").write_bytes(table)
+    assert [path.name for path in draw_pictures(tmp_path)] == list(PICTURES)
+    assert all((RESULTS / name).exists() for name in PICTURES)
+
+
+def test_a_study_with_several_runs_has_a_column_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    changes: dict[str, Any] = {
+        "runs": [{"batch": 32}, {"batch": 64, "pairing.broken": 0.5}],
+        "differences": [("lckt", "plain"), ("kd", "plain")],
+        "over": {},
+        "metrics": ["test_accuracy", "lckt.true_partner_mass"],
+    }
+    study = SMALL.model_copy(update=changes)
+    table = measure.run_study(study)
+    labels = ["batch=32", "batch=64, pairing.broken=0.5"]
+    assert list(dict.fromkeys(table["run"])) == labels
+    for label, cell in study.cells("digits-other-task"):
+        run = wcord.Run(tmp_path / "studies" / "digits-other-task" / cell.name)
+        assert run.settings.batch == (32 if label == labels[0] else 64)
+        assert run.summary is not None
+        rows = table[(table["run"] == label) & (table["seed"] == cell.experiment.seed)]
+        for _, row in rows.iterrows():
+            assert row["test_accuracy"] == run.summary["arms"][row["arm"]]["test_accuracy"]
+    masses = table.dropna()["lckt.true_partner_mass"]
+    assert len(masses) == 2 and masses.between(0, 1).all()  # two seeds of lckt, wrong pairs
+    text = report("small", study, table)
+    assert "| test accuracy | batch=32 | batch=64, pairing.broken=0.5 |" in text
+    assert "| lckt − plain | " in text and "kd − plain" not in text  # not defined here
+    assert "| lckt | – | " in text
+
+
+def test_a_metric_that_no_arm_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    study = SMALL.model_copy(update={"metrics": ["test_accuracy", "true_partner_mas"]})
+    with pytest.raises(ValueError, match="no arm has the metrics true_partner_mas"):
+        measure.run_study(study)
+
+
+def test_a_first_word_names_several_studies() -> None:
+    found = find_studies("pairing")
+    assert len(found) > 3 and all(name.startswith("pairing-") for name in found)
+    assert list(find_studies("plans")) == ["plans"]
+    assert set(find_studies("all")) == set(STUDIES)
 
 
 def test_gradient_norms_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The guided tour: three failures of the local term, their cures, and what cost does not say."""
+"""The guided tour: failures of the local term, their cures, and when transport helps."""
 
 from __future__ import annotations
 
@@ -272,8 +272,9 @@ def curves(watch: Watch, arms: list[str], metric: str, theme: Theme) -> None:
     colours = {arm: theme.lit(COLOURS[place]) for place, arm in enumerate(arms)}
     name = NAMES[metric]
     option = charts.curves_chart(table, colours, theme, name=name, bold=arms[0], last=watch.epochs)
-    top = {"max": 1} if metric == "same_class_mass" else {}
-    option["yAxis"] = option["yAxis"] | {"min": 0, "scale": False} | top
+    if metric != "test_accuracy":
+        top = {"max": 1} if metric == "same_class_mass" else {}
+        option["yAxis"] = option["yAxis"] | {"min": 0, "scale": False} | top
     st.echarts_chart(
         option, height=HEIGHT, key=f"curve-{metric}", alt=describe.of_curves(table, name)
     )

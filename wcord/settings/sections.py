@@ -115,6 +115,16 @@ class PairingSettings(Settings):
         "batch", description="where wrong partners come from: the batch, or the training part"
     )
 
+    @property
+    def in_batch(self) -> bool:
+        """Whether samples exchange partners within their batch."""
+        return self.broken > 0 and self.within == "batch"
+
+    @property
+    def in_data(self) -> bool:
+        """Whether partners come from the whole training part."""
+        return self.broken > 0 and self.within == "data"
+
 
 class AugmentSettings(Settings):
     """How teacher and student share the crops and flips of `data.augment`.

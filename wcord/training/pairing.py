@@ -32,8 +32,7 @@ class Pairing:
         self, settings: PairingSettings, samples: int, seed: int, device: torch.device
     ) -> None:
         self.settings, self.samples, self.seed, self.device = settings, samples, seed, device
-        self.in_batch = settings.broken > 0 and settings.within == "batch"
-        self.in_data = settings.broken > 0 and settings.within == "data"
+        self.in_batch, self.in_data = settings.in_batch, settings.in_data
         self.partner = torch.arange(samples, device=device)
         if self.in_data:
             self.partner = self._partners_of_all_samples("pairing-data")

@@ -71,7 +71,7 @@ class Probe:
         self.index = index.to(self.labels.device)
         self.neighbours = neighbours(self.teacher.features[self.index])
         self.partner: Tensor | None = None
-        if self.pairing.broken and self.pairing.within == "batch":
+        if self.pairing.in_batch:
             wrong_pairs = WrongPairs(self.batch, self.pairing.broken)
             self.partner = wrong_pairs(generator(0, "probe-pairing")).to(self.index.device)
 
