@@ -179,6 +179,12 @@ class Watch:
         return int(self.settings["epochs"])
 
     @property
+    def wrong_pairs(self) -> bool:
+        """Whether samples exchange partners within a batch, so that the probe measures masses."""
+        pairing = self.settings.get("pairing", {})
+        return pairing.get("broken", 0) > 0 and pairing.get("within", "batch") == "batch"
+
+    @property
     def class_names(self) -> ClassNames:
         """The names of the student's classes, from memory once the run has written them."""
         if not self._names.known:

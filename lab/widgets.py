@@ -242,7 +242,7 @@ class RunWatch(Panel):
         self.run, self.reader = run, Watch(run.path)
         arms = self.reader.arms
         self.arm = ipw.Dropdown(options=arms, value=arm or arms[-1], **_wide("arm"))
-        known = [name for name in METRICS if run.settings.pairing.in_batch or name != RECOVERED]
+        known = [name for name in METRICS if self.reader.wrong_pairs or name != RECOVERED]
         self.metric = ipw.Dropdown(
             options=[(METRICS[name], name) for name in known], **_wide("curve")
         )

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 import wcord
 import wcord.training.launch
 from lab import loading, maps, starting, steering, timing
+from lab.pictures import NAMES
 from wcord.analysis.estimate import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -150,6 +151,21 @@ def test_loss_and_measure_choosers_change_their_curve(folder: Path) -> None:
     shown = charts(app)
     assert [s["name"] for s in shown["losses"]["series"]] == ["wcord", "wcord+kd"]
     assert shown["measures"]["yAxis"]["name"] == "linear CKA"
+
+
+@pytest.mark.parametrize("broken", [0, 0.75])
+def test_masses_of_partners_are_shown_where_pairs_are_wrong(folder: Path, broken: float) -> None:
+    write_run(folder / "made-up", broken=broken)
+    app = page(arm="wcord")
+    known = app.selectbox(key="measure").options
+    assert (NAMES["true_partner_mass"] in known) == (NAMES["wrong_partner_mass"] in known)
+    assert (NAMES["true_partner_mass"] in known) == bool(broken)
+    html = " ".join(element.proto.body for element in app.get("html"))
+    assert ("<small>true partner</small><b>0.33</b>" in html) == bool(broken)
+    if broken:
+        app.selectbox(key="measure").set_value("true_partner_mass")
+        rerun(app)
+        assert charts(app)["measures"]["yAxis"]["name"] == NAMES["true_partner_mass"]
 
 
 def test_buttons_write_control(going: Path) -> None:

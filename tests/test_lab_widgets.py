@@ -105,6 +105,13 @@ def test_watch_shows_the_arm_and_the_curve_that_were_chosen(tmp_path: Path) -> N
     assert panel.figure.axes[0].get_ylabel() == widgets.METRICS["same_class_mass"]
 
 
+def test_watch_offers_the_mass_of_true_partners_where_pairs_are_wrong(tmp_path: Path) -> None:
+    for name, broken in (("right", 0), ("wrong", 0.5)):
+        panel = widgets.watch(write_run(tmp_path / name, broken=broken))
+        offered = [metric for _, metric in panel.metric.options]
+        assert ("true_partner_mass" in offered) == bool(broken)
+
+
 def test_buttons_steer_a_run_that_goes_on(tmp_path: Path) -> None:
     run = Run(write_run(tmp_path / "run", epochs=4, upto=1, state="running"))
     panel = widgets.watch(run)

@@ -107,7 +107,7 @@ def choose_curves(watch: Watch) -> tuple[str, str]:
         loss = choose("loss", losses, "total", "Loss drawn for every arm")
         measure = st.selectbox(
             "Measure drawn for every arm",
-            measures(watch.run.settings.pairing.in_batch),
+            measures(watch.wrong_pairs),
             format_func=lambda name: NAMES[name],
             key="measure",
             bind="query-params",
