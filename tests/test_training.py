@@ -119,6 +119,8 @@ def test_snapshots_hold_what_pages_draw(finished: wcord.Run) -> None:
         assert picture.teacher.shape == picture.student.shape
         assert picture.fitted == (arm in ("plain", "kd"))
         assert all(isinstance(v, float) for v in picture.values.values())
+        right = 100 * (picture.prediction == snapshot.labels).mean()
+        assert picture.values["probe_accuracy"] == pytest.approx(right)
     first = snapshot.labels[:n]
     assert np.bincount(first, minlength=10).min() >= n // 10 - 1  # class-balanced
     values = snapshot.values("wcord")

@@ -136,6 +136,7 @@ def measure_arm(probe: Probe, arm: Arm) -> Measurement:
     }
     h_t, h_s = probe.teacher.features[probe.index], student.features[probe.index]
     labels = probe.labels[probe.index]
+    values["probe_accuracy"] = accuracy(student.logits[probe.index], labels)
     embedded = arm.objective.embed(h_t, h_s)
     if embedded is not None and embedded[0].shape != embedded[1].shape:
         embedded = None  # a joint critic does not project, so dimensions may differ
