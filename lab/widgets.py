@@ -45,7 +45,7 @@ METRICS = {
     "test_accuracy": "test accuracy, %",
     "same_class_mass": "mass that stays in its class",
     "diagonal_mass": "mass on the diagonal",
-    RECOVERED: "mass of wrong pairs that returns to the true partner",
+    RECOVERED: "wrong pairs: mass at the true partner",
     "plan_cost": "transport cost ⟨P, C⟩",
     "variance_ratio": "within-class variance, student / teacher",
     "exact_iw": "exact I_W",

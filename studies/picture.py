@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from lab.palette import LIGHT, arm_colours
+from lab.palette import ARMS, LIGHT, arm_colours
 from studies.report import by_arm, differences
 from wcord.analysis.statistics import LEVEL
 
@@ -24,7 +24,8 @@ TITLES = {
 SHOWN = {
     "plain": "plain student",
     "kd": "KD",
-    "crd": "CRD",
+    "crd published": "CRD, weight 0.8 (best with right pairs)",
+    "crd": "CRD, weight chosen with wrong pairs",
     "gckt": "GCKT",
     "identity": "GCKT + LCKT, plan identity",
     "sinkhorn": "GCKT + LCKT, plan sinkhorn",
@@ -32,8 +33,11 @@ SHOWN = {
 PAIRS = {
     ("sinkhorn", "identity"): "sinkhorn − identity",
     ("sinkhorn", "gckt"): "sinkhorn − GCKT",
-    ("sinkhorn", "crd"): "sinkhorn − CRD",
+    ("sinkhorn", "crd published"): "sinkhorn − CRD, weight 0.8",
+    ("sinkhorn", "crd"): "sinkhorn − CRD, chosen weight",
 }
+COLOURS = arm_colours(list(SHOWN)) | {"crd": ARMS["crd"], "crd published": ARMS["crd"]}
+DASHED = ("plain", "crd")
 PICTURES = {
     "pairing.png": ("digits-compression", "cifar10-wrong-pairs"),
     "pairing-tasks.png": ("digits-compression", *list(TITLES)[1:4]),
@@ -98,7 +102,6 @@ def shares(panels: Mapping[str, pd.DataFrame]) -> Figure:
 def _accuracies(axes: Axes, by_share: Mapping[float, pd.DataFrame]) -> None:
     wide = {share: by_arm(values, "test_accuracy") for share, values in by_share.items()}
     known = next(iter(wide.values()))
-    colours = arm_colours(list(SHOWN))
     for arm in (arm for arm in SHOWN if arm in known):
         means = [values[arm].mean() for values in wide.values()]
         half = [half_width(values[arm]) for values in wide.values()]
@@ -107,9 +110,9 @@ def _accuracies(axes: Axes, by_share: Mapping[float, pd.DataFrame]) -> None:
             means,
             half,
             label=SHOWN[arm],
-            color=colours[arm],
-            lw=2.4 if arm in ("crd", "sinkhorn") else 1.5,
-            ls="--" if arm == "plain" else "-",
+            color=COLOURS[arm],
+            lw=2.4 if arm in ("crd published", "sinkhorn") else 1.5,
+            ls="--" if arm in DASHED else "-",
             marker="o",
             ms=4,
             capsize=2.5,
@@ -122,16 +125,16 @@ def _differences(axes: Axes, by_share: Mapping[float, pd.DataFrame]) -> None:
         share: differences(values, list(PAIRS), "test_accuracy")
         for share, values in by_share.items()
     }
-    colours = arm_colours(list(SHOWN))
     axes.axhline(0, color=LIGHT.ink, lw=0.8)
-    for offset, (pair, label) in zip((-0.008, 0, 0.008), PAIRS.items(), strict=True):
+    for offset, (pair, label) in zip((-0.012, -0.004, 0.004, 0.012), PAIRS.items(), strict=True):
         found = [of_pairs[pair] for of_pairs in compared.values()]
         axes.errorbar(
             [share + offset for share in compared],
             [paired.difference for paired in found],
             [(paired.high - paired.low) / 2 for paired in found],
             label=label,
-            color=colours[pair[1]],
+            color=COLOURS[pair[1]],
+            ls="--" if pair[1] in DASHED else "-",
             lw=1.5,
             marker="o",
             ms=4,

@@ -118,7 +118,16 @@ def test_arms_have_the_chosen_weights(weights_of: str, preset: str, name: str | 
             actual = {key: arms[arm][key.split(".")[-2]].weight for key in weights}
             assert actual == weights, f"{preset}: {arm}"
             compared.add(arm)
-    assert compared >= set(arms) - {"plain"}
+    assert compared >= set(arms) - {"plain", "crd published"}
+
+
+def test_crd_published_has_the_weight_that_is_best_with_right_pairs() -> None:
+    study = STUDIES["weights"]
+    chosen = chosen_trials(study, pd.read_csv(RESULTS / "weights.csv"))["crd"]
+    assert chosen == "crd crd.weight=0.8"
+    for name in ("digits-wrong-pairs", "cifar10-wrong-pairs"):
+        crd = wcord.load(name).arms["crd published"]["crd"]
+        assert crd.weight == 0.8
 
 
 @pytest.mark.parametrize("name", [n for n, s in STUDIES.items() if s.measure == "weights"])
