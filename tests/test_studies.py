@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ import torch
 from statsmodels.stats.multitest import multipletests
 
 import wcord
+from lab.stops import STOPS
 from studies import measure
 from studies.__main__ import main
 from studies.picture import PICTURES, SHOWN, draw_pictures, shares
@@ -85,7 +87,7 @@ def test_means_in_the_text_are_means_of_the_values(name: str) -> None:
                 ]
 
 
-NUMBER = re.compile(r"[+−]\d+\.\d+|\d+\.\d+ ± \d+\.\d+")
+NUMBER = re.compile(r"[+−]?\d+\.\d+ ± \d+\.\d+|[+−]\d+\.\d+")
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -97,6 +99,37 @@ def test_figures_of_the_index_are_figures_of_the_tables(name: str) -> None:
     table = (RESULTS / f"{name}.md").read_text(encoding="utf-8").replace("-", "−")
     missing = [number for number in NUMBER.findall(section) if number not in table]
     assert not missing
+
+
+def claims_about_wrong_pairs(place: str) -> list[str]:
+    """Return the sections of a text that report results on wrong pairs."""
+    root = RESULTS.parent
+    if place == "tour":
+        return [next(stop.cure for stop in STOPS if stop.key == "wrong-pairs")]
+    if place == "notebook":
+        notebook = nbformat.read(root / "notebooks" / "05_lckt.ipynb", as_version=4)
+        cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+        return [cell for cell in cells if "pairing-presets" in cell]
+    if place == "README":
+        readme = (root / "README.md").read_text(encoding="utf-8")
+        return [readme.split("### When transport helps")[1].split("\n#")[0]]
+    return (RESULTS / "pairing.md").read_text(encoding="utf-8").split("\n## ")[1:]
+
+
+@pytest.mark.parametrize("place", ["README", "notebook", "tour", "page"])
+def test_claims_about_wrong_pairs_are_in_the_tables_that_they_name(place: str) -> None:
+    tables = {
+        path.stem: path.read_text(encoding="utf-8").replace("-", "−").replace("*", "")
+        for path in RESULTS.glob("pairing-*.md")
+    }
+    claims = 0
+    for section in claims_about_wrong_pairs(place):
+        names = set(re.findall(r"\bpairing-[a-z-]+\b", section))
+        named = [table for name, table in tables.items() if name in names]
+        numbers = NUMBER.findall(" ".join(section.replace("*", "").split()))
+        assert not [number for number in numbers if not any(number in table for table in named)]
+        claims += len(numbers)
+    assert claims
 
 
 @pytest.mark.parametrize(
