@@ -47,10 +47,12 @@ MEANINGS = {
     "test_accuracy": "Share of the test set that each student gets right. It is reported, never "
     "used to choose; the thick curve is the arm chosen above.",
     "same_class_mass": "Look for arms whose transport cost is equal while this is not.",
-    "true_partner_mass": "The probe's samples are paired as wrongly as a training batch. Share of "
-    "a wrong pair's mass that the plan gives to the true partner; the plan `identity` gives none.",
-    "wrong_partner_mass": "The probe's samples are paired as wrongly as a training batch. Share "
-    "of a wrong pair's mass that the plan leaves to the wrong partner.",
+    "true_partner_mass": "The probe's samples get wrong partners as in a training batch, and an "
+    "entropic plan is computed for every arm, also for arms that train without one. This is the "
+    "share of a wrong pair's mass that the plan gives to the true partner.",
+    "wrong_partner_mass": "The probe's samples get wrong partners as in a training batch, and an "
+    "entropic plan is computed for every arm, also for arms that train without one. This is the "
+    "share of a wrong pair's mass that the plan gives to the wrong partner.",
 }
 
 

@@ -24,7 +24,7 @@ TITLES = {
 SHOWN = {
     "plain": "plain student",
     "kd": "KD",
-    "crd published": "CRD, weight 0.8 (best with right pairs)",
+    "crd published": "CRD, published weight 0.8",
     "crd": "CRD, weight chosen with wrong pairs",
     "gckt": "GCKT",
     "identity": "GCKT + LCKT, plan identity",
@@ -33,7 +33,7 @@ SHOWN = {
 PAIRS = {
     ("sinkhorn", "identity"): "sinkhorn − identity",
     ("sinkhorn", "gckt"): "sinkhorn − GCKT",
-    ("sinkhorn", "crd published"): "sinkhorn − CRD, weight 0.8",
+    ("sinkhorn", "crd published"): "sinkhorn − CRD, published weight",
     ("sinkhorn", "crd"): "sinkhorn − CRD, chosen weight",
 }
 COLOURS = arm_colours(list(SHOWN)) | {"crd": ARMS["crd"], "crd published": ARMS["crd"]}

@@ -9,11 +9,12 @@ from torch import Tensor
 def partner_masses(plan: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
     """Return the shares of a broken row's mass on its true partner and on its wrong partner.
 
-        true = n / |B| sum over j in B of P[j, partner[j]],   wrong = n / |B| sum of P[j, j],
-        B = {j: partner[j] != j}
+        true  = n / |B| sum over j in B of P[j, partner[j]]
+        wrong = n / |B| sum over j in B of P[j, j],       B = {j: partner[j] != j}
 
-    Row j of the teacher holds the output of sample partner[j]: its true partner is the student's
-    row partner[j]. Training pairs it with the student's row j. A uniform plan gives 1/n to each.
+    The student's row j is trained with the teacher's output of sample partner[j]. So for the
+    teacher's row j the true partner is the student's row partner[j], and the wrong partner is the
+    student's row j. A uniform plan gives 1/n to each.
 
     Args:
         plan: P (n, n), teacher by student, each row of mass 1/n.

@@ -104,10 +104,11 @@ class PairingSettings(Settings):
     """Wrong pairs of teacher and student, to study how terms depend on the pairing.
 
     A share `broken` of the samples gets the teacher's features, logits and feature maps of another
-    sample. Within "batch", every step draws which samples of its batch exchange partners, so the
-    right partner is in the same batch. Within "data", wrong partners are drawn once from the
-    whole training part, so the right partner is rarely in the batch. Held-out and test samples
-    stay paired, and labels stay right.
+    sample. Within "batch", every step draws new samples of its batch that get the output of another
+    one of them, so the true partner is in the same batch. Within "data", wrong partners are drawn
+    once from the whole training part, so the true partner is rarely in the batch. Labels stay
+    right. Accuracy is measured without wrong pairs; only the two partner masses of the probe use
+    them, within "batch".
     """
 
     broken: float = Field(0.0, ge=0, le=1, description="share of the samples with a wrong partner")
@@ -127,9 +128,10 @@ class PairingSettings(Settings):
 
 
 class AugmentSettings(Settings):
-    """How teacher and student share the crops and flips of `data.augment`.
+    """Whether teacher and student get the same random crops and flips (`data.augment`).
 
-    If `shared` is false, the two networks see different crops and flips of the same sample.
+    If `shared` is false, the two networks see different crops and flips of the same sample; then
+    `data.augment` must not be "none".
     """
 
     shared: bool = Field(True, description="whether both networks see the same crop and flip")

@@ -1,4 +1,4 @@
-"""Pairs of teacher and student: the sample of which each network speaks, right or wrong."""
+"""Which sample's teacher output each training sample gets: its own, or that of another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pairing:
     """The sample that the teacher sees where the student sees sample i (`PairingSettings`).
 
     Within "data", the teacher sees sample `partner[i]` in the whole run. Within "batch",
-    `partner[i]` is i, and the rows of the teacher's output are exchanged in every step.
+    `partner[i]` is i, and `rows` gives a permutation of the teacher's rows for every step.
 
     Args:
         settings: share of wrong pairs, and where the partners come from.
@@ -38,13 +38,16 @@ class Pairing:
             self.partner = self._partners_of_all_samples("pairing-data")
 
     def rows(self, batch: Batch) -> Tensor | None:
-        """Return the row whose teacher output each row of the batch gets, (n,); None: its own."""
+        """Return rows (n,): row i gets the teacher's output of rows[i]. None: every row its own."""
         if not self.in_batch:
             return None
         return batch.draw("pairing", WrongPairs(len(batch.index), self.settings.broken))
 
     def in_first_pass(self) -> Tensor:
-        """Return the partners (N,) of the first pass, so that banks hold what training sees."""
+        """Return the partners (N,) for the first filling of the banks.
+
+        Within "batch", wrong partners then come from all samples, because there is no batch yet.
+        """
         return self._partners_of_all_samples("pairing-bank") if self.in_batch else self.partner
 
     def _partners_of_all_samples(self, purpose: str) -> Tensor:
