@@ -22,6 +22,7 @@ ARMS = {
     "identity": "#cc79a7",
     "sinkhorn": "#d55e00",
     "exact": "#7a5195",
+    "crd published": "#a96b59",
     "kd+sinkhorn": "#0072b2",
 }
 SPARE = ("#cc79a7", "#009e73", "#b8a200", "#7a5195", "#3f90da", "#a96b59", "#8a8f98", "#e69f00")

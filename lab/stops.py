@@ -22,8 +22,8 @@ class Stop(NamedTuple):
     question and answers are the prediction to make, `right` the answer that the run gives.
     watched, cured: arms of the preset that are shown before and after the cure is named; the
     first is the failing one. Of a single arm both pictures are shown, of several the first of
-    each; curves of all. look says what to look for now, from the failing arm's values at the
-    first step and at the step shown.
+    each; curves of all and of the arms `beside`. look says what to look for now, from the failing
+    arm's values at the first step and at the step shown.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Stop(NamedTuple):
     explanation: str
     cure: str
     section: Section
+    beside: tuple[str, ...] = ()
 
 
 def value(values: Values, key: str) -> float:
@@ -86,10 +87,11 @@ def _look_lines(first: Values, now: Values) -> str:
 
 def _look_wrong_pairs(first: Values, now: Values) -> str:
     return (
-        f"**{100 * value(now, 'same_class_mass'):.0f} %** of the mass of CRD's plan stays in its "
-        f"class, and **{100 * value(now, 'true_partner_mass'):.0f} %** of a wrong pair's mass goes "
-        f"to the true partner; it began at {100 * value(first, 'true_partner_mass'):.0f} %. CRD "
-        "does not use this plan. Look at the accuracies: which arm still learns?"
+        f"**{100 * value(now, 'same_class_mass'):.0f} %** of the mass of the plan between the "
+        f"teacher and CRD's student stays in its class, and "
+        f"**{100 * value(now, 'true_partner_mass'):.0f} %** of a wrong pair's mass is at the true "
+        f"partner; this began at {100 * value(first, 'true_partner_mass'):.0f} %. Now look at the "
+        "accuracies: is CRD still better than the plain student?"
     )
 
 
@@ -218,13 +220,14 @@ LCKT with what GCKT did.""",
         preset="digits-wrong-pairs",
         watched=("crd published", "identity"),
         cured=("crd published", "identity", "sinkhorn"),
-        setting="In each batch, 80 % of the samples get the teacher's output of another sample, "
-        "drawn anew in each step. The labels are right. One student learns by CRD with its "
-        "published weight, the other by GCKT and by LCKT with the plan `identity`: the cost of the "
-        "given pairs.",
-        question="With right pairs CRD is 12 points better than a student without a teacher. How "
-        "much of this is left?",
-        answers=("most of it", "a fifth, like the right pairs", "nothing"),
+        beside=("plain",),
+        setting="In every batch a new random 80 % of the samples get the teacher's output of "
+        "another sample of the batch. The labels are right. One student learns by CRD with its "
+        "published weight, the other by GCKT and by LCKT with the plan `identity`, which is the "
+        "mean cost of the given pairs, right or wrong.",
+        question="With right pairs CRD is 12 points better than the plain student. How much of "
+        "this is left?",
+        answers=("most of it", "a fifth: the share of right pairs", "nothing"),
         right=2,
         pictures=("plan", "map"),
         curves=("test_accuracy", "true_partner_mass"),
@@ -238,11 +241,11 @@ P^*(z_T\circ\pi,\ z_S)_{ji} = P^*(z_T,\ z_S)_{\pi(j)\,i}
 \qquad\Rightarrow\qquad \mathrm{LCKT}(z_T\circ\pi,\ z_S) = \mathrm{LCKT}(z_T,\ z_S)
 $$
 
-At the first stop this was a failure: LCKT does not know the pairs. Here it helps: a loss that does
-not know the pairs is not changed by wrong pairs, if the true partner is in the batch. CRD and the
-plan `identity` train the student towards the teacher's output of **another** image. GCKT uses the
-pairs too, but it is a difference of two means: with a share $b$ of wrong pairs its expectation is
-$(1 - b)$ times the value with right pairs, weaker but in the same direction.""",
+At the first stop this was a failure: LCKT does not use the pairs. Here it helps: a loss that does
+not use the pairs is not changed by wrong ones, if the true partner is in the batch. The plan
+`identity` keeps, on average, a fifth of the cost of right pairs; its other four fifths pull every
+student feature to the mean of the teacher's. GCKT is a difference of two means. It keeps, on
+average, a fifth of its gradient, which is enough to bring the embeddings together.""",
         cure="TO BE MEASURED",
         section=Section(NOTEBOOK, "When transport helps"),
     ),

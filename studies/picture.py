@@ -40,7 +40,12 @@ COLOURS = arm_colours(list(SHOWN)) | {"crd": ARMS["crd"], "crd published": ARMS[
 DASHED = ("plain", "crd")
 PICTURES = {
     "pairing.png": ("digits-compression", "cifar10-wrong-pairs"),
-    "pairing-tasks.png": ("digits-compression", *list(TITLES)[1:4]),
+    "pairing-tasks.png": (
+        "digits-compression",
+        "digits-half",
+        "digits-privileged",
+        "digits-other-task",
+    ),
 }
 SOURCES = ("pairing-shares", "pairing-images")  # the studies whose tables are drawn
 
@@ -76,8 +81,8 @@ def shares(panels: Mapping[str, pd.DataFrame]) -> Figure:
         above.set_title(TITLES[preset], fontsize=11)
         below.set_xlabel("share of wrong pairs in a batch")
         by_share = {
-            float(run.removeprefix("pairing.broken=")): rows
-            for run, rows in values.groupby("run", sort=False)
+            float(run.removeprefix("pairing.broken=")): of_run
+            for run, of_run in values.groupby("run", sort=False)
         }
         _accuracies(above, by_share)
         _differences(below, by_share)
@@ -121,18 +126,19 @@ def _accuracies(axes: Axes, by_share: Mapping[float, pd.DataFrame]) -> None:
 
 
 def _differences(axes: Axes, by_share: Mapping[float, pd.DataFrame]) -> None:
+    arms = set(next(iter(by_share.values()))["arm"])
+    pairs = [pair for pair in PAIRS if arms.issuperset(pair)]
     compared = {
-        share: differences(values, list(PAIRS), "test_accuracy")
-        for share, values in by_share.items()
+        share: differences(values, pairs, "test_accuracy") for share, values in by_share.items()
     }
     axes.axhline(0, color=LIGHT.ink, lw=0.8)
-    for offset, (pair, label) in zip((-0.012, -0.004, 0.004, 0.012), PAIRS.items(), strict=True):
+    for place, pair in enumerate(pairs):
         found = [of_pairs[pair] for of_pairs in compared.values()]
         axes.errorbar(
-            [share + offset for share in compared],
+            [share + 0.008 * (place - (len(pairs) - 1) / 2) for share in compared],
             [paired.difference for paired in found],
             [(paired.high - paired.low) / 2 for paired in found],
-            label=label,
+            label=PAIRS[pair],
             color=COLOURS[pair[1]],
             ls="--" if pair[1] in DASHED else "-",
             lw=1.5,

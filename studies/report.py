@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pandas as pd
 
 from studies.study import Study
 from wcord.analysis.markdown import literal, row
 from wcord.analysis.report import tabulate
-from wcord.analysis.statistics import LEVEL, Paired, compare, holm
+from wcord.analysis.statistics import Paired, compare, judged
 
 
 def report(name: str, study: Study, table: pd.DataFrame) -> str:
@@ -112,9 +111,9 @@ def _differences(study: Study, values: pd.DataFrame, runs: list[str]) -> list[st
         cells = [difference_text(compared[pair]) for compared in by_run.values()]
         lines.append(row([literal(f"{pair[0]} − {pair[1]}"), *cells]))
     note = (
-        "Mean difference, paired by seed, ± half the width of its own 95 % interval (Student's t, "
-        "not corrected). Bold: a difference by the t-test at 5 %, corrected for the "
-        f"{len(pairs)} comparisons of its column (Holm)."
+        "Mean difference, paired by seed, ± half the width of its single 95 % interval (Student's "
+        "t). Bold: better or worse by the t-test at 5 %, corrected for the "
+        f"{len(pairs)} comparisons of its column (Holm), not for the choice of a column."
     )
     return ["\n".join(lines), note]
 
@@ -127,19 +126,14 @@ def differences(
     p values and verdicts are corrected for all pairs (Holm); the intervals are single ones.
     """
     wide = by_arm(values, metric)
-    single = {(a, b): compare(wide[[a, b]], b)[a] for a, b in pairs}
-    adjusted = holm([1.0 if math.isnan(found.p) else found.p for found in single.values()])
-    for (pair, found), p in zip(single.items(), adjusted.tolist(), strict=True):
-        if not math.isnan(found.p):
-            better = "better" if found.difference > 0 else "worse"
-            verdict = better if p <= 1 - LEVEL else "cannot be told apart"
-            single[pair] = replace(found, p=p, verdict=verdict)
-    return single
+    return judged({(a, b): compare(wide[[a, b]], b)[a] for a, b in pairs})
 
 
 def difference_text(found: Paired) -> str:
     """Return a difference and the half-width of its interval, bold if it is better or worse."""
-    text = f"{found.difference:+.2f} ± {(found.high - found.low) / 2:.2f}"
+    text = f"{found.difference:+.2f}"
+    if not math.isnan(found.low):
+        text += f" ± {(found.high - found.low) / 2:.2f}"
     return f"**{text}**" if found.verdict in ("better", "worse") else text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_faster_networks import settings_of
+from test_faster_networks import FREE, settings_of
 from test_step_graph import Anywhere, step_of
 from torch import Tensor
 
@@ -71,18 +72,22 @@ def test_every_wrong_pairing_is_drawn_equally_often() -> None:
 
 
 def test_within_the_batch_rows_get_the_teachers_answer_of_a_drawn_row() -> None:
-    clean, wrong = wrong_step(TERMS_OF_ALL).task, wrong_step(TERMS_OF_ALL, pairing_broken=0.8).task
+    terms = TERMS_OF_ALL | {"at": {}}  # at needs feature maps
+    clean, wrong = wrong_step(terms).task, wrong_step(terms, pairing_broken=0.8).task
     orders = []
     for step in (0, 7):
         a, b = clean.at(step), wrong.at(step)
         partners = WrongPairs(64, 0.8)(generator(0, "pairing", step))
         assert int((partners != torch.arange(64)).sum()) == 51
         assert torch.equal(a.images, b.images) and torch.equal(a.batch.index, b.batch.index)
-        assert torch.equal(a.batch.label, b.batch.label) and a.batch.partner is None
+        assert torch.equal(a.batch.label, b.batch.label) and a.batch.teacher_row is None
         for row, partner in enumerate(partners.tolist()):
             assert torch.equal(b.teacher.features[row], a.teacher.features[partner])
             assert torch.equal(b.teacher.logits[row], a.teacher.logits[partner])
-        assert b.batch.partner is not None and torch.equal(b.batch.partner, partners)
+            assert b.teacher.maps
+            for got, known in zip(b.teacher.maps, a.teacher.maps, strict=True):
+                assert torch.equal(got[row], known[partner])
+        assert b.batch.teacher_row is not None and torch.equal(b.batch.teacher_row, partners)
         orders.append(partners)
     assert not torch.equal(*orders)
 
@@ -94,7 +99,7 @@ def test_within_the_data_every_sample_keeps_its_wrong_partner(terms: dict[str, A
     partner = WrongPairs(718, 0.8)(generator(0, "pairing-data"))
     for step in (0, 3, 12):  # the last is in the second epoch
         a, b = clean.at(step), wrong.at(step)
-        assert torch.equal(a.images, b.images) and b.batch.partner is None
+        assert torch.equal(a.images, b.images) and b.batch.teacher_row is None
         index = partner[a.batch.index]
         split = clean._sampler.augmented(clean.data.train.take(index), index)
         expected = clean.teacher_output(clean.batch(index, step), split)
@@ -134,8 +139,8 @@ def test_the_negatives_class_of_a_sample_without_a_label_is_that_of_its_partner(
         predicted = task.cached.logits.argmax(1)
         inputs = task.at(0)
         seen = task.pairing.partner[inputs.batch.index]
-        if inputs.batch.partner is not None:
-            seen = seen[inputs.batch.partner]
+        if inputs.batch.teacher_row is not None:
+            seen = seen[inputs.batch.teacher_row]
         for row, sample in enumerate(inputs.batch.index.tolist()):
             known = bool(task.data.labelled[sample])
             expected = task.labels[sample] if known else predicted[seen[row]]
@@ -207,7 +212,7 @@ def test_lckt_logs_the_masses_of_its_plan_and_no_loss_reads_the_partner(plan: st
     rows = torch.arange(8)
     right = Batch(rows, rows % 3, rows < 5, rows % 3, 0, 0)
     partner = WrongPairs(8, 0.75)(draw)
-    wrong = Batch(rows, rows % 3, rows < 5, rows % 3, 0, 0, partner=partner)
+    wrong = Batch(rows, rows % 3, rows < 5, rows % 3, 0, 0, teacher_row=partner)
     term = LCKT(LCKT.Settings(plan=plan), shapes, 0)  # type: ignore[arg-type]
     loss = term(right, teacher, student, {})
     assert not any("partner" in name for name in term.logs)
@@ -222,6 +227,21 @@ def test_lckt_logs_the_masses_of_its_plan_and_no_loss_reads_the_partner(plan: st
         broken = [row for row in range(8) if partner[row] != row]
         expected = sum(found[row] == int(partner[row]) for row in broken) / len(broken)
         assert float(term.logs["true_partner_mass"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("terms", FREE.values(), ids=FREE)
+def test_no_loss_depends_on_the_pairing_that_only_measurements_know(terms: dict[str, Any]) -> None:
+    """The same outputs with and without the rows they came from."""
+    losses = []
+    for known in (True, False):
+        step = wrong_step({"ce": {}} | terms, pairing_broken=0.8)
+        inputs = step.task.at(0)
+        batch = inputs.batch if known else replace(inputs.batch, teacher_row=None)
+        assert (batch.teacher_row is not None) == known
+        (arm,) = step.arms
+        student = arm.student(inputs.images, maps=arm.maps)
+        losses.append(arm.objective(batch, inputs.teacher, student)[0])
+    assert torch.equal(*losses)
 
 
 # --- runs ------------------------------------------------------------------------------------
@@ -284,7 +304,7 @@ def test_arms_are_equal_alone_and_together_and_a_resumed_run_is_as_never_stopped
         ({"pairing.broken": "most"}, "pairing.broken: input should be a valid number"),
         ({"pairing.brokn": 0.5}, "did you mean 'broken'"),
         ({"pairing.within": "epoch"}, "pairing.within: input should be 'batch' or 'data'"),
-        ({"pairing.broken": 0.001}, "pairing.broken is 0.001, less than half a sample of a batch"),
+        ({"pairing.broken": 0.001}, "pairing.broken: 0.001 of a batch of 64 rounds to no sample"),
         (
             {"augment.shared": False, "data.augment": "none"},
             "augment.shared is false, but data.augment is 'none'",
@@ -296,6 +316,24 @@ def test_settings_that_do_not_fit_are_one_line(changes: dict[str, Any], message:
     with pytest.raises(SettingsError) as caught:
         settings_of({"ce": {}}).replace(changes)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_share_of_no_sample_in_the_whole_data_is_refused(
+    short: wcord.Experiment, tmp_path: Path
+) -> None:
+    settings = short.replace({"pairing.broken": 0.0005, "pairing.within": "data"})
+    with pytest.raises(SettingsError) as caught:
+        wcord.distill(settings, tmp_path / "run", progress=False)
+    assert "0.0005 of 718 samples rounds to no sample" in str(caught.value)
+
+
+def test_a_probe_too_small_for_wrong_pairs_measures_no_masses(
+    short: wcord.Experiment, tmp_path: Path
+) -> None:
+    changes = {"pairing.broken": 0.02, "probe.batch": 10, "epochs": 1, "arms": {"a": {"ce": 1}}}
+    run = wcord.distill(short.replace(changes), tmp_path / "run", progress=False)
+    assert "true_partner_mass" not in run.snapshot().values("a")
+    assert not run.metrics()["value"].isna().any()
 
 
 def test_a_batch_of_one_is_refused() -> None:

@@ -21,7 +21,7 @@ from lab.stops import STOPS
 from studies import measure
 from studies.__main__ import main
 from studies.picture import PICTURES, SHOWN, draw_pictures, shares
-from studies.report import by_arm, chosen_trials, differences, report
+from studies.report import by_arm, chosen_trials, difference_text, differences, report
 from studies.study import Study, find_studies, load_studies, run_label
 from wcord.runs.writer import FileWriter, create
 from wcord.training.prepare import Overrides, prepare
@@ -90,15 +90,19 @@ def test_means_in_the_text_are_means_of_the_values(name: str) -> None:
 NUMBER = re.compile(r"[+−]?\d+\.\d+ ± \d+\.\d+|[+−]\d+\.\d+")
 
 
+def numbers_of(text: str) -> set[str]:
+    """Return the numbers with a sign, a spread or both, whole."""
+    return set(NUMBER.findall(" ".join(text.replace("*", "").replace("-", "−").split())))
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_figures_of_the_index_are_figures_of_the_tables(name: str) -> None:
     index = (RESULTS / "README.md").read_text(encoding="utf-8")
     link = f"]({name}.md)"
     assert index.count(link) == 1
-    section = " ".join(index.split(link)[1].split("\n## ")[0].split())
-    table = (RESULTS / f"{name}.md").read_text(encoding="utf-8").replace("-", "−")
-    missing = [number for number in NUMBER.findall(section) if number not in table]
-    assert not missing
+    section = index.split(link)[1].split("\n## ")[0]
+    table = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+    assert not numbers_of(section) - numbers_of(table)
 
 
 def claims_about_wrong_pairs(place: str) -> list[str]:
@@ -119,15 +123,15 @@ def claims_about_wrong_pairs(place: str) -> list[str]:
 @pytest.mark.parametrize("place", ["README", "notebook", "tour", "page"])
 def test_claims_about_wrong_pairs_are_in_the_tables_that_they_name(place: str) -> None:
     tables = {
-        path.stem: path.read_text(encoding="utf-8").replace("-", "−").replace("*", "")
+        path.stem: numbers_of(path.read_text(encoding="utf-8"))
         for path in RESULTS.glob("pairing-*.md")
     }
     claims = 0
     for section in claims_about_wrong_pairs(place):
         names = set(re.findall(r"\bpairing-[a-z-]+\b", section))
-        named = [table for name, table in tables.items() if name in names]
-        numbers = NUMBER.findall(" ".join(section.replace("*", "").split()))
-        assert not [number for number in numbers if not any(number in table for table in named)]
+        known = set().union(*(table for name, table in tables.items() if name in names))
+        numbers = numbers_of(section)
+        assert not numbers - known
         claims += len(numbers)
     assert claims
 
@@ -154,7 +158,7 @@ def test_arms_have_the_chosen_weights(weights_of: str, preset: str, name: str | 
     assert compared >= set(arms) - {"plain", "crd published"}
 
 
-def test_crd_published_has_the_weight_that_is_best_with_right_pairs() -> None:
+def test_crd_published_has_the_weight_chosen_with_right_pairs() -> None:
     study = STUDIES["weights"]
     chosen = chosen_trials(study, pd.read_csv(RESULTS / "weights.csv"))["crd"]
     assert chosen == "crd crd.weight=0.8"
@@ -221,7 +225,7 @@ def made_up_shares(seeds: int = 6) -> pd.DataFrame:
     common = rng.normal(80, 4, seeds)
     rows = [
         {"run": f"pairing.broken={share}", "seed": seed, "arm": arm}
-        | {"test_accuracy": common[seed] + place * share + rng.normal(0, 1.5)}
+        | {"test_accuracy": common[seed] + 2 * place * share + rng.normal(0, 1.5)}
         for share in (0, 0.75)
         for seed in range(seeds)
         for place, arm in enumerate(SHOWN)
@@ -255,6 +259,24 @@ def test_a_comparison_without_spread_counts_in_holms_correction() -> None:
     alone = differences(values, pairs[1:], "test_accuracy")[pairs[1]]
     assert found[pairs[1]].p == pytest.approx(2 * alone.p)
     assert np.isnan(found[pairs[0]].p) and found[pairs[0]].difference == 0
+
+
+def test_a_difference_without_spread_has_no_interval() -> None:
+    values = pd.DataFrame({"seed": [0, 1] * 2, "arm": ["a", "a", "b", "b"], "x": [1.0, 2, 3, 4]})
+    found = differences(values, [("b", "a")], "x")["b", "a"]
+    assert difference_text(found) == "+2.00"
+
+
+def test_the_right_answer_of_the_tour_is_what_the_preset_does() -> None:
+    """CRD is not better than the plain student at 80 % wrong pairs, and 12 points without."""
+    table = pd.read_csv(RESULTS / "pairing-presets.csv")
+    pair = ("crd published", "plain")
+    wrong, right = (
+        differences(table[table["run"] == f"pairing.broken={share}"], [pair], "test_accuracy")
+        for share in ("0.8", "0")
+    )
+    assert wrong[pair].verdict != "better"
+    assert right[pair].verdict == "better" and round(right[pair].difference) == 12
 
 
 def test_the_picture_shows_means_and_their_intervals() -> None:

@@ -262,14 +262,17 @@ def draw(watch: Watch, stop: Stop, steps: dict[str, int]) -> None:
         with column.container(border=True, height="stretch"):
             name = NAMES[metric]
             st.markdown(f"**{name[0].upper()}{name[1:]}**")
-            curves(watch, list(steps), metric, theme)
+            curves(watch, [*steps, *stop.beside], metric, theme)
 
 
 def curves(watch: Watch, arms: list[str], metric: str, theme: Theme) -> None:
     """Draw one measure of the arms shown, over the epochs of the whole run."""
     _, table = watch.curves(metric)
     table = table[["epoch", *(arm for arm in arms if arm in table)]]
-    colours = {arm: theme.lit(COLOURS[place]) for place, arm in enumerate(arms)}
+    colours = {
+        arm: theme.lit(palette.ARMS.get(arm, COLOURS[place % len(COLOURS)]))
+        for place, arm in enumerate(arms)
+    }
     name = NAMES[metric]
     option = charts.curves_chart(table, colours, theme, name=name, bold=arms[0], last=watch.epochs)
     if metric != "test_accuracy":
@@ -280,7 +283,7 @@ def curves(watch: Watch, arms: list[str], metric: str, theme: Theme) -> None:
     )
 
 
-COLOURS = (palette.TARGET, palette.EXACT, palette.SOURCE)  # failing, cured, control
+COLOURS = (palette.TARGET, palette.EXACT, palette.SOURCE)  # failing, cured, control; if unknown
 
 
 def plan_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option, str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+Key = TypeVar("Key", bound=Hashable)
 LEVEL = 0.95
+UNDECIDED = "cannot be told apart"
 ROUNDING = 2 * float(np.finfo(np.float32).eps)  # relative spread that rounding alone can cause
 
 
@@ -89,14 +92,28 @@ def compare(
     for arm in compared:
         if np.isnan(numbers[arm]).all():
             compared[arm] = Paired(verdict="no data")
-    adjusted = holm([1.0 if np.isnan(compared[arm].p) else compared[arm].p for arm in family])
-    for arm, p in zip(family, adjusted.tolist(), strict=True):
-        if not np.isnan(compared[arm].p):
-            compared[arm] = replace(compared[arm], p=p)
-        if compared[arm].p <= 1 - level:
-            verdict = "better" if compared[arm].difference > 0 else "worse"
-            compared[arm] = replace(compared[arm], verdict=verdict)
-    return compared
+    return compared | judged({arm: compared[arm] for arm in family}, level)
+
+
+def judged(family: Mapping[Key, Paired], level: float = LEVEL) -> dict[Key, Paired]:
+    """Return a family of comparisons with p values and verdicts after Holm's correction.
+
+    A comparison without a p value keeps its verdict and counts in the correction.
+
+    Args:
+        family: comparisons with the p values of single tests.
+        level: a comparison is better or worse where Holm's adjusted p ≤ 1 − level.
+    """
+    adjusted = holm([1.0 if np.isnan(single.p) else single.p for single in family.values()])
+    found = {}
+    for (key, single), p in zip(family.items(), adjusted.tolist(), strict=True):
+        verdict = single.verdict
+        if not np.isnan(single.p):
+            better = "better" if single.difference > 0 else "worse"
+            verdict = better if p <= 1 - level else UNDECIDED
+            single = replace(single, p=p)
+        found[key] = replace(single, verdict=verdict)
+    return found
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
@@ -140,7 +157,7 @@ def _paired_t(pair: NDArray[np.float64], alpha: float) -> Paired:
     test = stats.ttest_rel(arm, reference)
     low, high = map(float, test.confidence_interval(1 - alpha))
     error = float(stats.sem(arm - reference))
-    return Paired(n, difference, error, low, high, float(test.pvalue), r, "cannot be told apart")
+    return Paired(n, difference, error, low, high, float(test.pvalue), r, UNDECIDED)
 
 
 def _pairs(arm: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -136,9 +136,9 @@ class LCKT(Term):
         if self.settings.plan in SOLVERS:
             solved = self._solve(cost(z_t, z_s))
             self.logs["marginal_error"] = solved.marginal_error.detach()
-            if batch.partner is not None and len(batch.partner) == len(z_t):
+            if batch.teacher_row is not None and len(batch.teacher_row) == len(z_t):
                 names = ("true_partner_mass", "wrong_partner_mass")
-                masses = partner_masses(solved.plan.detach(), batch.partner)
+                masses = partner_masses(solved.plan.detach(), batch.teacher_row)
                 self.logs |= dict(zip(names, masses, strict=True))
             if not self.settings.debias:
                 return solved.value

@@ -1,4 +1,4 @@
-"""What a transport plan recovers where pairs are wrong."""
+"""Shares of a transport plan's mass at true and at wrong partners."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ def partner_masses(plan: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
     The student's row j is trained with the teacher's output of sample partner[j]. So for the
     teacher's row j the true partner is the student's row partner[j], and the wrong partner is the
     student's row j. A uniform plan gives 1/n to each.
+
+    A plan that does not use the pairs has its rows in the order of the teacher's rows. Its `true`
+    is then the diagonal mass of the plan of right pairs, over the samples of B.
 
     Args:
         plan: P (n, n), teacher by student, each row of mass 1/n.

@@ -42,9 +42,9 @@ class Batch:
     index (n,) is the position in the training set, label (n,) the class in the student's label
     set, labelled (n,) whether the label may be used, group (n,) the class by which negatives of
     "other classes" are chosen: the label if it may be used, else the teacher's prediction.
-    With wrong pairs (`pairing.broken`), the prediction is that of the wrong partner. `partner` (n,)
-    is the row whose teacher output each row has, by wrong pairs within the batch; None otherwise. A
-    loss must not depend on it: it is for measurements.
+    With wrong pairs (`pairing.broken`), the prediction is that of the wrong partner. With wrong
+    pairs within the batch, `teacher_row` (n,) is the row whose teacher output each row has, else
+    None. A loss must not depend on it: it is for measurements.
     Random numbers depend on `seed`, `step` and their purpose only (see `wcord.compute.seeds`).
 
     A step that is replayed as a CUDA graph reads its inputs from fixed addresses on the device. In
@@ -59,7 +59,7 @@ class Batch:
     seed: int
     draws: Draws | None = None
     step_tensor: Tensor | None = None
-    partner: Tensor | None = None
+    teacher_row: Tensor | None = None
 
     def draw(self, purpose: str, distribution: Distribution) -> Tensor:
         """Return random numbers for this step, on the device of `index`.

@@ -133,8 +133,8 @@ class Experiment(Settings):
             return self
         if self.pairing.within == "batch" and not round(broken * self.batch):
             raise ValueError(
-                f"pairing.broken is {broken:g}, less than half a sample of a batch of "
-                f"{self.batch}: use a larger share or batch, or set pairing.within to 'data'"
+                f"pairing.broken: {broken:g} of a batch of {self.batch} rounds to no sample: use a "
+                "larger share or batch, or set pairing.within to 'data'"
             )
         for arm, terms in self.arms.items():
             for term in terms:

@@ -8,6 +8,7 @@ from torch import Tensor
 from wcord.compute.random_draws import WrongPairs
 from wcord.compute.seeds import generator
 from wcord.objectives.term import Batch
+from wcord.settings.messages import SettingsError
 from wcord.settings.sections import PairingSettings
 
 
@@ -23,6 +24,9 @@ class Pairing:
         seed: the run's seed.
         device: of the samples.
 
+    Raises:
+        SettingsError: the share of wrong pairs within the data rounds to no sample.
+
     Attributes:
         in_batch, in_data: whether there are wrong pairs within the batch, or within the data.
         partner: (N,) int64, on the device.
@@ -33,6 +37,11 @@ class Pairing:
     ) -> None:
         self.settings, self.samples, self.seed, self.device = settings, samples, seed, device
         self.in_batch, self.in_data = settings.in_batch, settings.in_data
+        if self.in_data and not round(settings.broken * samples):
+            raise SettingsError(
+                f"pairing.broken: {settings.broken:g} of {samples} samples rounds to no sample: "
+                "use a larger share"
+            )
         self.partner = torch.arange(samples, device=device)
         if self.in_data:
             self.partner = self._partners_of_all_samples("pairing-data")

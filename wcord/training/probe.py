@@ -73,7 +73,9 @@ class Probe:
         self.partner: Tensor | None = None
         if self.pairing.in_batch:
             wrong_pairs = WrongPairs(self.batch, self.pairing.broken)
-            self.partner = wrong_pairs(generator(0, "probe-pairing")).to(self.index.device)
+            partner = wrong_pairs(generator(0, "probe-pairing"))
+            if not torch.equal(partner, torch.arange(self.batch)):  # a share of few rows may be 0
+                self.partner = partner.to(self.index.device)
 
     @property
     def batch(self) -> int:

@@ -144,7 +144,7 @@ class Task:
         rows = self.pairing.rows(batch)
         if rows is None:
             return batch
-        return replace(batch, group=self.groups(index, seen[rows]), partner=rows)
+        return replace(batch, group=self.groups(index, seen[rows]), teacher_row=rows)
 
     def groups(self, index: Tensor, seen: Tensor) -> Tensor:
         """Return the class by which negatives of other classes are chosen, (n,) (`Batch.group`).
@@ -190,7 +190,7 @@ class Task:
             output = self.cached.take(self.pairing.partner[batch.index])
         else:
             output = ranks.gather(self._teacher_forward(split))
-        return output if batch.partner is None else output.take(batch.partner)
+        return output if batch.teacher_row is None else output.take(batch.teacher_row)
 
     @torch.no_grad()
     def _teacher_forward(self, split: Split) -> Output:
