@@ -65,6 +65,7 @@ def _rows(study: Study, cell: Cell, run: Run) -> list[dict[str, Any]]:
     probed: dict[Any, float] = {}
     if any(metric not in next(iter(arms.values())) for metric in study.metrics):
         metrics = run.metrics()
+        metrics = metrics[metrics["arm"].isin(arms)]  # the teacher's steps are others
         last = metrics[metrics["step"] == metrics["step"].max()]
         probed = last.set_index(["arm", "name"])["value"].to_dict()
     return [

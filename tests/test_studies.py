@@ -182,7 +182,7 @@ def test_weights_are_chosen_without_test_samples_and_on_other_seeds(name: str) -
 SMALL = Study(
     title="Small",
     question="Which?",
-    presets={"digits-other-task": {"epochs": 2, "teacher.epochs": 2}},
+    presets={"digits-other-task": {"epochs": 2, "teacher.epochs": 3}},
     seeds=[0, 1],
     change={
         "probe.every": 2,
