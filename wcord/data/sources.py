@@ -66,7 +66,7 @@ def digits(name: str, options: ReadOptions) -> Raw:
 
 @contextmanager
 def _public_files(name: str, file: str, options: ReadOptions) -> Iterator[Path]:
-    """Give the folder of data sets, locked if a download is allowed, to read a public data set.
+    """Yield the folder of data sets, locked if a download is allowed; turn read errors into a line.
 
     Args:
         name: of the data set.
