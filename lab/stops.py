@@ -246,7 +246,12 @@ not use the pairs is not changed by wrong ones, if the true partner is in the ba
 `identity` keeps, on average, a fifth of the cost of right pairs; its other four fifths pull every
 student feature to the mean of the teacher's. GCKT is a difference of two means. It keeps, on
 average, a fifth of its gradient, which is enough to bring the embeddings together.""",
-        cure="TO BE MEASURED",
+        cure="Over ten seeds (table `pairing-presets`, ± half of a 95 % interval) CRD − plain is "
+        "−0.58 ± 1.34, but GCKT − CRD is +4.40 ± 1.29: the global term, the dual form of "
+        "transport, keeps a third of its gain. In training, the plan `sinkhorn` gives a third of a "
+        "wrong pair's mass to the true partner. What it adds to accuracy is small and not certain: "
+        "sinkhorn − GCKT is +1.51 ± 1.41, and sinkhorn − identity +1.16 ± 1.49. KD, which needs "
+        "equal label sets, is better than all of them.",
         section=Section(NOTEBOOK, "When transport helps"),
     ),
 )
