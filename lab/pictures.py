@@ -42,7 +42,6 @@ NAMES = {
     "cka": "linear CKA",
 }
 MEASURES = tuple(NAMES)[list(NAMES).index("same_class_mass") :]
-OF_WRONG_PAIRS = ("true_partner_mass", "wrong_partner_mass")
 MEANINGS = {
     "test_accuracy": "Share of the test set that each student gets right. It is reported, never "
     "used to choose; the thick curve is the arm chosen above.",
@@ -54,11 +53,6 @@ MEANINGS = {
     "entropic plan is computed for every arm, also for arms that train without one. This is the "
     "share of a wrong pair's mass that the plan gives to the wrong partner.",
 }
-
-
-def measures(wrong_pairs: bool) -> list[str]:
-    """Return the measures that a run has; masses of partners only where pairs are wrong."""
-    return [name for name in MEASURES if wrong_pairs or name not in OF_WRONG_PAIRS]
 
 
 def _fact(view: View, name: str, key: str, meaning: str, pattern: str = "{:.2f}") -> Fact:

@@ -10,7 +10,7 @@ import json
 import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from wcord.runs import ArmSnapshot, Run, Snapshot, Status
 
 KNOWN_SCHEMA = 1  # `wcord.settings.experiment.SCHEMA_VERSION`, which waits for torch
 MOST_POINTS = 400  # of a curve on a page
+OF_WRONG_PAIRS = ("true_partner_mass", "wrong_partner_mass")  # measured within the batch only
 KEPT_SNAPSHOTS = 4
 KEPT_PICTURES = 48
 TAIL = 64  # bytes that prove that the file was only appended to
@@ -178,11 +179,11 @@ class Watch:
         """The number of epochs asked for."""
         return int(self.settings["epochs"])
 
-    @property
-    def wrong_pairs(self) -> bool:
-        """Whether samples exchange partners within a batch, so that the probe measures masses."""
+    def measured(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that this run measures: masses of partners need wrong pairs."""
         pairing = self.settings.get("pairing", {})
-        return pairing.get("broken", 0) > 0 and pairing.get("within", "batch") == "batch"
+        wrong = pairing.get("broken", 0) > 0 and pairing.get("within", "batch") == "batch"
+        return [name for name in names if wrong or name not in OF_WRONG_PAIRS]
 
     @property
     def class_names(self) -> ClassNames:

@@ -49,12 +49,17 @@ def value(values: Values, key: str) -> float:
     return float(values.get(key, float("nan")))
 
 
+def percent(values: Values, key: str) -> str:
+    """Return a share in per cent, without the sign."""
+    return f"{100 * value(values, key):.0f}"
+
+
 def _look_unpaired(first: Values, now: Values) -> str:
-    cost, mass = value(now, "plan_cost"), value(now, "same_class_mass")
+    cost = value(now, "plan_cost")
     return (
         f"The cost went from {value(first, 'plan_cost'):.2f} to **{cost:.2f}**. Look into the "
-        f"squares on the plan's diagonal: **{100 * mass:.0f} %** of the mass is inside; chance is "
-        "10 %. Does the plan get sharp, and where?"
+        f"squares on the plan's diagonal: **{percent(now, 'same_class_mass')} %** of the mass is "
+        "inside; chance is 10 %. Does the plan get sharp, and where?"
     )
 
 
@@ -62,14 +67,14 @@ def _look_collapse(first: Values, now: Values) -> str:
     return (
         f"The mean cosine of teacher and student, weighted by the plan, went from "
         f"{1 - value(first, 'plan_cost'):.2f} to **{1 - value(now, 'plan_cost'):.3f}**: the loss "
-        f"could hardly be better. Look at the plan: **{100 * value(now, 'same_class_mass'):.0f} "
+        f"could hardly be better. Look at the plan: **{percent(now, 'same_class_mass')} "
         "%** of the mass stays in its class; chance is 10 %."
     )
 
 
 def _look_shrunk(first: Values, now: Values) -> str:
     return (
-        f"The plan keeps **{100 * value(now, 'same_class_mass'):.0f} %** of the mass in its class. "
+        f"The plan keeps **{percent(now, 'same_class_mass')} %** of the mass in its class. "
         f"Now look at the map's diamonds: the variance inside the classes is "
         f"**{value(now, 'variance_ratio'):.2f}** of the teacher's; it began at "
         f"{value(first, 'variance_ratio'):.2f}."
@@ -80,17 +85,17 @@ def _look_lines(first: Values, now: Values) -> str:
     return (
         "Each line carries mass from a teacher sample (left) to a student sample (right), in the "
         f"colour of its true class; dashed lines end in another class. The left student's cost is "
-        f"**{value(now, 'plan_cost'):.2f}**, and **{100 * value(now, 'same_class_mass'):.0f} %** "
+        f"**{value(now, 'plan_cost'):.2f}**, and **{percent(now, 'same_class_mass')} %** "
         "of its mass stays in its class."
     )
 
 
 def _look_wrong_pairs(first: Values, now: Values) -> str:
     return (
-        f"**{100 * value(now, 'same_class_mass'):.0f} %** of the mass of the plan between the "
+        f"**{percent(now, 'same_class_mass')} %** of the mass of the plan between the "
         f"teacher and CRD's student stays in its class, and "
-        f"**{100 * value(now, 'true_partner_mass'):.0f} %** of a wrong pair's mass is at the true "
-        f"partner; this began at {100 * value(first, 'true_partner_mass'):.0f} %. Now look at the "
+        f"**{percent(now, 'true_partner_mass')} %** of a wrong pair's mass is at the true "
+        f"partner; this began at {percent(first, 'true_partner_mass')} %. Now look at the "
         "accuracies: is CRD still better than the plain student?"
     )
 
@@ -241,10 +246,10 @@ P^*(z_T\circ\pi,\ z_S)_{ji} = P^*(z_T,\ z_S)_{\pi(j)\,i}
 \qquad\Rightarrow\qquad \mathrm{LCKT}(z_T\circ\pi,\ z_S) = \mathrm{LCKT}(z_T,\ z_S)
 $$
 
-At the first stop this was a failure: LCKT does not use the pairs. Here it helps: a loss that does
-not use the pairs is not changed by wrong ones, if the true partner is in the batch. The plan
-`identity` keeps, on average, a fifth of the cost of right pairs; its other four fifths pull every
-student feature to the mean of the teacher's. GCKT is a difference of two means. It keeps, on
+At the first stop this was a failure: LCKT does not use the pairs. Here it is a strength: a loss
+that does not use the pairs is not changed by wrong ones, if the true partner is in the batch. The
+plan `identity` keeps, on average, a fifth of the cost of right pairs; its other four fifths pull
+every student feature to the mean of the teacher's. GCKT is a difference of two means. It keeps, on
 average, a fifth of its gradient, which is enough to bring the embeddings together.""",
         cure="Over ten seeds (table `pairing-presets`, ± half of a 95 % interval) CRD − plain is "
         "−0.58 ± 1.34, but GCKT − CRD is +4.40 ± 1.29: the global term, the dual form of "

@@ -39,13 +39,12 @@ Array = NDArray[Any]
 
 LOOK_EVERY = 25  # steps between two looks at a critic
 TICK = 0.5  # seconds between two readings of a run that goes on
-RECOVERED = "true_partner_mass"  # only of runs with wrong pairs within the batch
 METRICS = {
     "held_out_accuracy": "accuracy on the held-out part, %",
     "test_accuracy": "test accuracy, %",
     "same_class_mass": "mass that stays in its class",
     "diagonal_mass": "mass on the diagonal",
-    RECOVERED: "wrong pairs: mass at the true partner",
+    "true_partner_mass": "wrong pairs: mass at the true partner",
     "plan_cost": "transport cost ⟨P, C⟩",
     "variance_ratio": "within-class variance, student / teacher",
     "exact_iw": "exact I_W",
@@ -242,10 +241,8 @@ class RunWatch(Panel):
         self.run, self.reader = run, Watch(run.path)
         arms = self.reader.arms
         self.arm = ipw.Dropdown(options=arms, value=arm or arms[-1], **_wide("arm"))
-        known = [name for name in METRICS if self.reader.wrong_pairs or name != RECOVERED]
-        self.metric = ipw.Dropdown(
-            options=[(METRICS[name], name) for name in known], **_wide("curve")
-        )
+        options = [(METRICS[name], name) for name in self.reader.measured(METRICS)]
+        self.metric = ipw.Dropdown(options=options, **_wide("curve"))
         self.step = ipw.SelectionSlider(
             options=run.steps or [0], continuous_update=False, **_wide("step")
         )

@@ -47,7 +47,7 @@ def run_study(study: Study) -> pd.DataFrame:
 def last_values(study: Study, preset: str) -> list[dict[str, Any]]:
     """Return the metrics of every arm at the last step; accuracies in per cent."""
     folder = runs_folder() / "studies" / preset
-    for experiment in study.experiments(preset).values():
+    for experiment in study.experiments_by_run(preset).values():
         table = sweep(experiment, study.grid(preset), study.seeds, folder=folder)
         if len(failed := table["error"].dropna()):
             raise RuntimeError(f"{preset}: {failed.iloc[0]}")

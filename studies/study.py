@@ -74,7 +74,7 @@ class Study(BaseModel):
         names = tuple(f"arms.{arm}." for arm in self.experiment(preset).arms)
         return {key: values for key, values in self.over.items() if key.startswith(names)}
 
-    def experiments(self, preset: str) -> dict[str, Experiment]:
+    def experiments_by_run(self, preset: str) -> dict[str, Experiment]:
         """Return the settings of each entry of `runs`, by its label (`run_label`)."""
         experiment = self.experiment(preset)
         return {run_label(run): experiment.replace(run) for run in self.runs}
@@ -87,7 +87,7 @@ class Study(BaseModel):
         grid = self.grid(preset)
         return [
             (label, cell)
-            for label, experiment in self.experiments(preset).items()
+            for label, experiment in self.experiments_by_run(preset).items()
             for cell in make_cells(experiment, grid, self.seeds)
         ]
 

@@ -31,7 +31,7 @@ from lab import (
 from lab.echoes import moved
 from lab.loading import is_loaded
 from lab.panels import Place, View
-from lab.pictures import MEASURES, NAMES, PANELS, measures, objective
+from lab.pictures import MEASURES, NAMES, PANELS, objective
 from lab.reading import Watch
 from wcord.runs import list_runs
 
@@ -107,7 +107,7 @@ def choose_curves(watch: Watch) -> tuple[str, str]:
         loss = choose("loss", losses, "total", "Loss drawn for every arm")
         measure = st.selectbox(
             "Measure drawn for every arm",
-            measures(watch.wrong_pairs),
+            watch.measured(MEASURES),
             format_func=lambda name: NAMES[name],
             key="measure",
             bind="query-params",

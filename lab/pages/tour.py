@@ -283,7 +283,8 @@ def curves(watch: Watch, arms: list[str], metric: str, theme: Theme) -> None:
     )
 
 
-COLOURS = (palette.TARGET, palette.EXACT, palette.SOURCE)  # failing, cured, control; if unknown
+# failing, cured, control, where an arm has no colour of its own
+COLOURS = (palette.TARGET, palette.EXACT, palette.SOURCE)
 
 
 def plan_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option, str]:
