@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from wcord.analysis.sweep_cells import Cell, make_cells
 from wcord.objectives import TERMS
@@ -56,6 +56,12 @@ class Study(BaseModel):
     @classmethod
     def _without_changes(cls, presets: Any) -> Any:
         return {name: {} for name in presets} if isinstance(presets, list) else presets
+
+    @model_validator(mode="after")
+    def _differences_have_runs(self) -> Study:
+        if self.differences and self.runs == [{}]:
+            raise ValueError("`differences` are reported for every entry of `runs`: list the runs")
+        return self
 
     def experiment(self, preset: str) -> Experiment:
         """Return the settings of a preset's runs, except the seed.
