@@ -15,7 +15,7 @@ import wcord
 from lab.exercises import CHECKS, NUMBERS, wrong_with
 from wcord.models import Output
 from wcord.objectives.lckt import LCKT, LCKTSettings
-from wcord.objectives.term import Shapes
+from wcord.objectives.term import Batch, Shapes
 from wcord.settings.sections import OptimizerSettings
 from wcord.training.optimizer import learning_rate
 from wcord.transport import c_transform, cosine_cost, dependency, exact, sinkhorn
@@ -272,7 +272,9 @@ def test_the_gradients_of_exercise_6_2_are_those_of_the_term() -> None:
     w_t.requires_grad_(True), w_s.requires_grad_(True)
     term = LCKT(LCKTSettings(epsilon=0.2), Shapes(4, 3, 2, 2, True, 5), 0)
     shared = {"embeddings": (t @ w_t.T, s @ w_s.T)}
-    loss = term(None, Output(t, t), Output(s, s), shared)
+    index = torch.arange(5)
+    batch = Batch(index, index, index < 5, index, 0, 0)
+    loss = term(batch, Output(t, t), Output(s, s), shared)
     at_s, at_t = torch.autograd.grad(loss, (w_s, w_t), allow_unused=True)
     plan = sinkhorn(cosine_cost(t @ w_t.T, s @ w_s.T).detach(), 0.2, iterations=50).plan
     torch.testing.assert_close(at_s, step_gradients(plan, t, s, w_t, w_s)[0])
