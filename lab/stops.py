@@ -257,8 +257,8 @@ average, a fifth of its gradient, which is enough to bring the embeddings togeth
         "wrong pair's mass to the true partner. What it adds to accuracy is small and not certain: "
         "sinkhorn − GCKT is +1.51 ± 1.41, and sinkhorn − identity +1.16 ± 1.49. In batches of 256 "
         "samples, with 75 % wrong pairs and thirty other seeds, it is confirmed: +2.54 ± 0.73 and "
-        "+1.69 ± 0.65 (table `pairing-confirm-batch`). KD, which needs equal label sets, is better "
-        "than all of these.",
+        "+1.69 ± 0.65 (table `pairing-confirm-batch`), but on no other task. KD, which needs equal "
+        "label sets, is better than all of these.",
         section=Section(NOTEBOOK, "When transport helps"),
     ),
 )
