@@ -350,6 +350,13 @@ def test_a_metric_that_no_arm_has_is_refused(
         measure.run_study(study)
 
 
+def test_differences_need_runs() -> None:
+    settings = SMALL.model_dump() | {"differences": [["gckt", "plain"]]}
+    with pytest.raises(ValueError, match="list the runs"):
+        Study.model_validate(settings)
+    assert Study.model_validate(settings | {"runs": [{"epochs": 2}]}).differences
+
+
 def test_a_first_word_names_several_studies() -> None:
     found = find_studies("pairing")
     assert len(found) > 3 and all(name.startswith("pairing-") for name in found)
