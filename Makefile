@@ -45,7 +45,7 @@ results: .venv/ready ## run every study of results/ (hours on two cores)
 	$(OFFLINE) $(BIN)/python -m studies all
 
 notebooks: .venv/ready ## run every notebook, in place
-	$(OFFLINE) $(BIN)/python -m lab.notebooks
+	$(OFFLINE) $(BIN)/python -m lab.course.execute_notebooks
 
 lock: .venv/uv ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --universal \

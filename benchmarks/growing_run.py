@@ -15,8 +15,8 @@ import yaml
 from filelock import FileLock
 from safetensors.numpy import save
 
-from lab import maps
-from lab.layouts import Frame
+from lab.reading import map_worker
+from lab.reading.layouts import Frame
 from wcord.runs.storage import write_bytes, write_json
 from wcord.transport import sinkhorn
 
@@ -70,7 +70,7 @@ class GrowingRun:
         values = {name: float(rng.random()) for name in METRICS}
         header = {"step": self.step, "epoch": self.step / 10, "values": {ARM: values}, "fitted": []}
         content = save(self.snapshots[self.step // 10 % VARIANTS], {"snapshot": json.dumps(header)})
-        maps.write_frame(self.path, ARM, self.step, self.frames[self.step // 10 % VARIANTS])
+        map_worker.write_frame(self.path, ARM, self.step, self.frames[self.step // 10 % VARIANTS])
         with open(self.path / "metrics.jsonl", "a") as file:
             for name, value in values.items() if self.writes_metrics else ():
                 line = {"step": self.step, "epoch": self.step / 10, "arm": ARM, "name": name}
@@ -81,7 +81,7 @@ class GrowingRun:
         self.written[self.step] = time.time()
         old = self.step - 10 * keep
         for path in (self.path / "snapshots" / f"{old}.safetensors",
-                     maps.frame_path(self.path, ARM, old)):  # fmt: skip
+                     map_worker.frame_path(self.path, ARM, old)):  # fmt: skip
             path.unlink(missing_ok=True)
 
 

@@ -35,7 +35,7 @@ from filelock import FileLock
 
 import wcord
 from benchmarks.growing_run import GrowingRun, growing
-from lab import timing
+from lab.control import run_time
 from wcord.analysis.estimate import Estimate
 
 ROOT = Path(__file__).parents[1]
@@ -205,7 +205,7 @@ def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
     from streamlit.testing.v1 import AppTest
 
     estimate = Estimate(2.0, 9.0, 2**25, "cpu", 440)
-    timing.Stopwatch.ask = lambda *_: estimate  # type: ignore[method-assign]  # starts no process
+    run_time.Stopwatch.ask = lambda *_: estimate  # type: ignore[method-assign]  # starts no process
     run = GrowingRun(path)
     with FileLock(path / "lock"), FileLock(path / "maps" / "lock"):
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)

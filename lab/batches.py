@@ -12,9 +12,11 @@ from typing import Any, Literal, NamedTuple
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab import address, literal, panels, registry, timeline
-from lab.class_names import ClassNames
-from lab.layouts import Frame, pca
+from lab import address, panels, timeline
+from lab.reading import registry
+from lab.reading.layouts import Frame, pca
+from lab.words import literal
+from lab.words.class_names import ClassNames
 
 Array = NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 Every function takes arrays and a `Theme` and returns a plain dictionary; tables travel as
 `dataset.source`. The same pictures for notebooks and print are in `lab.figures`, what they say
-in words in `lab.describe`.
+in words in `lab.words.descriptions`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import histogram, score_groups
-from lab.class_names import NUMBERS, ClassNames
-from lab.layouts import REACH, Frame
 from lab.options import CLICKABLE, TEXT, Option, axis, base, brushes, dataset, grid, legend
 from lab.palette import LIGHT, Theme
+from lab.reading.arrange import histogram, score_groups
+from lab.reading.layouts import REACH, Frame
+from lab.words.class_names import NUMBERS, ClassNames
 
 Array = NDArray[Any]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import Lines
 from lab.options import TEXT, Option, axis, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
+from lab.reading.arrange import Lines
 
 Array = NDArray[Any]
 GUIDES = "slope ±1"

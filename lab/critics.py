@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lab import cloud_charts, heat_maps
 from lab.panels import facts, number, page_theme, title
-from lab.shapes import SIDE
+from lab.reading.shapes import SIDE
 from lab.transporting import ExactDistance, exact_distance, line_of
 from wcord.transport import CloudCritic
 

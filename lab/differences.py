@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab import heat_maps, palette
-from lab.arrange import class_blocks, histogram, score_groups, sorted_plan
-from lab.class_names import NUMBERS, ClassNames, cut, name_ticks
-from lab.exporting import Export, address, pairs
-from lab.layouts import Frame, aligned
-from lab.literal import mathtext
+from lab.control.exporting import Export, address, pairs
 from lab.options import TEXT, Option, axis, base, dataset, grid
-from lab.pairing import PairedAccuracy, Side, names
 from lab.palette import LIGHT, Theme
-from lab.reading import Watch
+from lab.reading.arrange import class_blocks, histogram, score_groups, sorted_plan
+from lab.reading.layouts import Frame, aligned
+from lab.reading.pairing import PairedAccuracy, Side, names
+from lab.reading.watch import Watch
+from lab.words.class_names import NUMBERS, ClassNames, cut, name_ticks
+from lab.words.literal import mathtext
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,7 +119,7 @@ def export(a: Side | tuple[Watch, str], b: Side | tuple[Watch, str], step: int) 
         rows = pairs(a.watch.snapshot(step), plan_a, "mass_a")
         return rows.assign(mass_b=plan_b.ravel(), difference=(plan_a - plan_b).ravel())
 
-    lines = ["from lab import differences, figures", "from lab.class_names import names_of"]
+    lines = ["from lab import differences, figures", "from lab.words.class_names import names_of"]
     lines += ["from wcord import Run", ""]
     if any(address(side.watch.run.path).startswith("Path(") for side in (a, b)):
         lines[:0] = ["from pathlib import Path", ""]

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab.shapes import SHAPES, SIDE, clickable, moved, shape
+from lab.reading.shapes import SHAPES, SIDE, clickable, moved, shape
 
 Array = NDArray[Any]
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import Blocks, class_blocks, class_order, sorted_plan
-from lab.class_names import FLAT, NUMBERS, ClassNames, named
 from lab.options import TEXT, Option, axis, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
+from lab.reading.arrange import Blocks, class_blocks, class_order, sorted_plan
+from lab.words.class_names import FLAT, NUMBERS, ClassNames, named
 
 Array = NDArray[Any]
 

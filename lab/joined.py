@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import heaviest
 from lab.charts import RING, class_colours
-from lab.layouts import Frame
 from lab.options import Option, base, dataset, grid, legend
 from lab.palette import LIGHT, Theme
+from lab.reading.arrange import heaviest
+from lab.reading.layouts import Frame
 
 Array = NDArray[Any]
 

@@ -14,11 +14,13 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab import literal, palette, selection, why
-from lab.equations import Line
+from lab import palette, selection
+from lab.course import notebook_section
 from lab.options import Option, enlarged
 from lab.palette import Theme
-from lab.reading import Watch
+from lab.reading.watch import Watch
+from lab.words import literal
+from lab.words.equations import Line
 
 HEIGHT = 340
 # The theme has no setting for the margins beside the page, which pictures need more; a narrow
@@ -99,7 +101,7 @@ class Panel:
     name: str
     title: Callable[[View], str]
     help: str
-    why: why.Section
+    why: notebook_section.Section
     picture: Callable[[View], tuple[Option, str]]
     equation: Callable[[View], Line]
     look: Callable[[View], str]
@@ -203,7 +205,7 @@ class Place:
                     type="tertiary",
                     help=f"The section “{panel.why.heading}” of notebooks/{panel.why.notebook}",
                 ):
-                    why.show(panel.why)
+                    notebook_section.show(panel.why)
                 if st.button(
                     "",
                     key=f"take-{panel.name}",

@@ -10,13 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from lab import charts, describe, equations, heat_maps, lookout, maps, palette, selection
-from lab.arrange import entropy, plan_masses
-from lab.equations import Line
-from lab.literal import markdown
+from lab import charts, heat_maps, palette, selection
+from lab.course.notebook_section import Section
 from lab.options import Option
 from lab.panels import Fact, Panel, View, number
-from lab.why import Section
+from lab.reading import map_worker
+from lab.reading.arrange import entropy, plan_masses
+from lab.words import descriptions, equations, hints
+from lab.words.equations import Line
+from lab.words.literal import markdown
 
 NAMES = {
     "test_accuracy": "test accuracy, %",
@@ -72,7 +74,7 @@ def plan_picture(view: View) -> tuple[Option, str]:
                 selected=view.selected,
                 names=view.watch.class_names,
             ),
-            describe.of_plan(picture.plan, labels),
+            descriptions.of_plan(picture.plan, labels),
         ),
     )
 
@@ -81,7 +83,7 @@ def plan_look(view: View) -> str:
     """Say what to look for in the plan."""
     labels = view.batch_labels
     chance, _ = plan_masses(np.ones((len(labels), len(labels))), labels)
-    return lookout.at_plan(view.values, chance)
+    return hints.at_plan(view.values, chance)
 
 
 def plan_facts(view: View) -> list[Fact]:
@@ -126,7 +128,7 @@ def scores_picture(view: View) -> tuple[Option, str]:
             charts.scores_chart(
                 picture.scores, labels, view.theme, name=name, selected=view.selected
             ),
-            describe.of_scores(picture.scores, labels),
+            descriptions.of_scores(picture.scores, labels),
         ),
     )
 
@@ -167,7 +169,7 @@ def map_title(view: View) -> str:
     note = "PCA"
     if layout.method == "UMAP":
         note = f"UMAP of step {layout.step}"
-    elif maps.is_working(view.watch.run.path):
+    elif map_worker.is_working(view.watch.run.path):
         note = "PCA, while UMAP is compiling"
     fitted = view.watch.picture(view.step, view.arm).fitted
     return f"**Map** · {note}{', fitted for the picture' if fitted else ''}"
@@ -188,7 +190,7 @@ def map_picture(view: View) -> tuple[Option, str]:
             names=view.watch.class_names,
         ),
     )
-    return option, describe.of_map(labels, view.values, layout.method)
+    return option, descriptions.of_map(labels, view.values, layout.method)
 
 
 def map_facts(view: View) -> list[Fact]:
@@ -248,7 +250,7 @@ def curve_picture(view: View, panel: str) -> tuple[Option, str]:
             at=None if view.follow else view.watch.snapshot(view.step).epoch,
         ),
     )
-    return option, describe.of_curves(table, _words(name))
+    return option, descriptions.of_curves(table, _words(name))
 
 
 def curve_equation(view: View, panel: str) -> Line:
@@ -261,7 +263,7 @@ def curve_equation(view: View, panel: str) -> Line:
 def curve_look(view: View, panel: str) -> str:
     """Say where the curve of the arm chosen goes."""
     name = _metric(view, panel)
-    return lookout.at_curve(view.watch.curves(name)[1], view.arm, _words(name))
+    return hints.at_curve(view.watch.curves(name)[1], view.arm, _words(name))
 
 
 def objective(view: View) -> Line:
@@ -308,7 +310,7 @@ PANELS = {
             Section("04_dependence_and_gckt.ipynb", "The Wasserstein dependency measure"),
             scores_picture,
             lambda view: equations.dependency(view.values),
-            lambda view: lookout.at_scores(view.values),
+            lambda view: hints.at_scores(view.values),
             scores_facts,
             lambda view: partial(
                 selection.in_scores, scores=view.watch.picture(view.step, view.arm).scores
@@ -325,7 +327,7 @@ PANELS = {
             lambda view: equations.distance(
                 view.values, len(view.watch.snapshot(view.step).labels)
             ),
-            lambda view: lookout.at_map(view.values),
+            lambda view: hints.at_map(view.values),
             map_facts,
             lambda view: selection.in_map,
         ),

@@ -10,12 +10,14 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lab import literal, panels, steering, timeline
+from lab import panels, timeline
+from lab.control import steering
 from lab.echoes import moved
 from lab.panels import Panel, View
 from lab.pictures import PANELS, objective
-from lab.reading import Watch
+from lab.reading.watch import Watch
 from lab.redrawing import redraw
+from lab.words import literal
 
 KEY = "present"
 SCALE = 1.5  # of type and lines on a projector

@@ -8,12 +8,13 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab import sample_charts, sightings
-from lab.layouts import on_sphere
-from lab.literal import markdown
+from lab import sample_charts
 from lab.panels import View
-from lab.reading import Watch
-from lab.sightings import Sightings
+from lab.reading import sample_images
+from lab.reading.layouts import on_sphere
+from lab.reading.sample_images import Sightings
+from lab.reading.watch import Watch
+from lab.words.literal import markdown
 
 Array = NDArray[Any]
 
@@ -24,7 +25,7 @@ WORDS, SMALL = 24, 5  # columns of a class name in a sentence, under a small pic
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the pictures…")
 def _read(path: str, made: float, step: int, _watch: Watch) -> Sightings:
-    return sightings.read(_watch.run, _watch.snapshot(step))
+    return sample_images.read(_watch.run, _watch.snapshot(step))
 
 
 def seen(view: View) -> Sightings | str:

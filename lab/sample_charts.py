@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import class_blocks, class_order
 from lab.charts import RING
-from lab.class_names import FLAT, NUMBERS, ClassNames
 from lab.heat_maps import class_words, word_width
 from lab.options import TEXT, Option, axis, base, dataset, grid
 from lab.palette import LIGHT, Theme
+from lab.reading.arrange import class_blocks, class_order
+from lab.words.class_names import FLAT, NUMBERS, ClassNames
 
 Array = NDArray[Any]
 

@@ -15,8 +15,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from lab import address
-from lab.arrange import class_order, spread_evenly
 from lab.echoes import moved
+from lab.reading.arrange import class_order, spread_evenly
 from lab.redrawing import redraw
 
 Array = NDArray[Any]

@@ -19,7 +19,7 @@ import streamlit as st
 
 from lab import address
 from lab.echoes import moved
-from lab.reading import Watch
+from lab.reading.watch import Watch
 from lab.redrawing import redraw
 
 NEWEST = "newest"

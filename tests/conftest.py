@@ -35,7 +35,7 @@ def runs_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def no_workers() -> Any:
     """Pages under test start no UMAP worker: each would compile UMAP for seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.maps.start", lambda run: None)
+        patch.setattr("lab.reading.map_worker.start", lambda run: None)
         yield
 
 

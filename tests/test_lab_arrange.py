@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 
-from lab import arrange, layouts
-from lab.layouts import Frame
+from lab.reading import arrange, layouts
+from lab.reading.layouts import Frame
 
 seeds = st.integers(0, 10_000)
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab import charts, cloud_charts, describe, heat_maps, palette
-from lab.arrange import class_order, heaviest, sorted_plan
-from lab.layouts import REACH, Frame
+from lab import charts, cloud_charts, heat_maps, palette
 from lab.options import enlarged
 from lab.palette import DARK, LIGHT
+from lab.reading.arrange import class_order, heaviest, sorted_plan
+from lab.reading.layouts import REACH, Frame
+from lab.words import descriptions
 
 rng = np.random.default_rng(0)
 LABELS = rng.permutation(np.repeat(np.arange(4), 5))
@@ -193,13 +194,15 @@ def test_field_is_drawn_from_the_lowest_row_up() -> None:
 
 
 def test_words_say_what_the_pictures_show() -> None:
-    assert "100 % of the mass stays" in describe.of_plan(np.eye(20), LABELS)
-    assert "not defined" in describe.of_plan(np.zeros((20, 20)), LABELS)
-    assert "congruent pairs" in describe.of_scores(PLAN, LABELS)
-    assert "CKA 0.50" in describe.of_map(LABELS, {"cka": 0.5, "feature_distance": np.nan}, "PCA")
+    assert "100 % of the mass stays" in descriptions.of_plan(np.eye(20), LABELS)
+    assert "not defined" in descriptions.of_plan(np.zeros((20, 20)), LABELS)
+    assert "congruent pairs" in descriptions.of_scores(PLAN, LABELS)
+    assert "CKA 0.50" in descriptions.of_map(
+        LABELS, {"cka": 0.5, "feature_distance": np.nan}, "PCA"
+    )
     table = pd.DataFrame({"epoch": [0, 1], "kd": [1.0, 2.5]})
-    assert describe.of_curves(table, "loss") == "loss, latest: kd 2.5."
-    assert describe.of_curves(table[["epoch"]], "loss") == "loss: no values yet."
+    assert descriptions.of_curves(table, "loss") == "loss, latest: kd 2.5."
+    assert descriptions.of_curves(table[["epoch"]], "loss") == "loss: no values yet."
 
 
 def contrast(one: str, other: str) -> float:

@@ -13,10 +13,19 @@ from made_up_run import NASTY_CLASSES, write_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lab import charts, figures, heat_maps, sample_charts
-from lab.arrange import class_blocks, spaced
-from lab.class_names import FEW, MOST, NUMBERS, ClassNames, columns, name_points, named, names_of
-from lab.layouts import Frame
 from lab.options import Option
+from lab.reading.arrange import class_blocks, spaced
+from lab.reading.layouts import Frame
+from lab.words.class_names import (
+    FEW,
+    MOST,
+    NUMBERS,
+    ClassNames,
+    columns,
+    name_points,
+    named,
+    names_of,
+)
 from wcord.runs import Run
 
 PETS = ClassNames(("tabby cat", "golden retriever", "wolf"))

@@ -18,10 +18,11 @@ from scipy.stats import beta, binom, ttest_rel
 from shown import shown
 from streamlit.testing.v1 import AppTest
 
-from lab import differences, layouts, pairing, palette
-from lab.arrange import sorted_plan
-from lab.pairing import Side, paired_accuracy
-from lab.reading import Watch
+from lab import differences, palette
+from lab.reading import layouts, pairing
+from lab.reading.arrange import sorted_plan
+from lab.reading.pairing import Side, paired_accuracy
+from lab.reading.watch import Watch
 from wcord.analysis import report
 
 APP = str(Path(__file__).parents[1] / "app.py")

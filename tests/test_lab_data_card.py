@@ -12,8 +12,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import wcord
-from lab import data_card, maps, timing
-from lab.data_card import by_statement, enlarged
+from lab.control import data_card, run_time
+from lab.control.data_card import by_statement, enlarged
+from lab.reading import map_worker
 from wcord.analysis.estimate import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -24,8 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the pages a folder of runs and one of data, with two classes and two files more."""
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("WCORD_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(maps, "start", lambda path: None)
-    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+    monkeypatch.setattr(map_worker, "start", lambda path: None)
+    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     rng = np.random.default_rng(0)
     for name in ("_cat_", "dog $x$"):
         inside = tmp_path / "data" / "pets" / name
@@ -70,8 +71,8 @@ def test_a_run_without_a_record_has_no_such_button(folder: Path) -> None:
 
 def test_a_label_set_of_the_student_is_named(folder: Path) -> None:
     def script() -> None:
-        from lab.class_names import ClassNames
-        from lab.data_card import card
+        from lab.control.data_card import card
+        from lab.words.class_names import ClassNames
 
         classes = [{"name": n, "train": 1, "held_out": 1, "test": 1} for n in ("cat", "dog")]
         card({"name": "x", "classes": classes}, None, ClassNames(("_pet_",)))

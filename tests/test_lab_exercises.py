@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import wcord
-from lab.exercises import CHECKS, NUMBERS, wrong_with
+from lab.course.exercises import CHECKS, NUMBERS, wrong_with
 from wcord.models import Output
 from wcord.objectives.lckt import LCKT, LCKTSettings
 from wcord.objectives.term import Batch, Shapes

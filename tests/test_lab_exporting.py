@@ -15,9 +15,10 @@ from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from lab import differences, exporting
-from lab.exporting import Export
-from lab.reading import Watch
+from lab import differences
+from lab.control import exporting
+from lab.control.exporting import Export
+from lab.reading.watch import Watch
 
 DEMO = exporting.DEMO / "digits-compression"
 
@@ -118,8 +119,8 @@ def test_the_popover_offers_every_file_and_the_cell(
     def script(path: str) -> None:
         from pathlib import Path
 
-        from lab import exporting
-        from lab.reading import Watch
+        from lab.control import exporting
+        from lab.reading.watch import Watch
 
         watch = Watch(Path(path))
         exporting.popover(exporting.of_plan(watch, "crd", 14), watch)

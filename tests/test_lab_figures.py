@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lab import figures, illustrations
-from lab.arrange import sorted_plan
-from lab.layouts import Frame
+from lab import figures
+from lab.figures import illustrations
+from lab.reading.arrange import sorted_plan
+from lab.reading.layouts import Frame
 
 rng = np.random.default_rng(0)
 LABELS = np.repeat(np.arange(3), 4)[rng.permutation(12)]

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab import laboratory, timing
-from lab.laboratory import KNOBS
+from lab.control import arm_variants, run_time
+from lab.control.arm_variants import KNOBS
 from wcord.analysis.estimate import Estimate
 from wcord.objectives import TERMS
 from wcord.runs import Run
@@ -31,7 +31,7 @@ def experiment() -> wcord.Experiment:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: wcord.Experiment) -> Path:
     """A folder with a made-up run that has real settings."""
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     path = write_run(tmp_path / "made-up")
     (path / "settings.yaml").write_text(experiment.replace({"arms.kd": None}).yaml())
     return tmp_path
@@ -41,28 +41,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: wcord.Ex
 
 
 def test_knobs_stand_where_the_arm_has_them(experiment: wcord.Experiment) -> None:
-    stood = laboratory.settings_of(experiment, "wcord")
+    stood = arm_variants.settings_of(experiment, "wcord")
     assert stood["gckt.weight"] == 5 and stood["lckt.weight"] == 0.05
     assert stood["lckt.epsilon"] == experiment.arms["wcord"]["lckt"].epsilon  # type: ignore[attr-defined]
-    plain = laboratory.settings_of(experiment, "plain")
+    plain = arm_variants.settings_of(experiment, "plain")
     assert plain["gckt.weight"] == plain["lckt.weight"] == 0
     assert set(stood) == {knob.key for knob in KNOBS}
     with pytest.raises(ValueError, match="no arm 'none'"):
-        laboratory.settings_of(experiment, "none")
+        arm_variants.settings_of(experiment, "none")
 
 
 def test_every_choice_of_a_knob_is_one_that_the_term_takes(experiment: wcord.Experiment) -> None:
     for knob in KNOBS:
         assert knob.setting in TERMS[knob.term].Settings.model_fields
         if knob.kind == "choice":
-            assert len(laboratory.options(knob)) > 1
-            for value in laboratory.options(knob):
+            assert len(arm_variants.options(knob)) > 1
+            for value in arm_variants.options(knob):
                 TERMS[knob.term].Settings.model_validate({knob.setting: value})
 
 
 def test_nothing_but_what_was_turned_is_changed(experiment: wcord.Experiment) -> None:
-    stood = laboratory.settings_of(experiment, "wcord")
-    new = laboratory.variant(experiment, "wcord", stood | {"gckt.weight": 1.0})
+    stood = arm_variants.settings_of(experiment, "wcord")
+    new = arm_variants.variant(experiment, "wcord", stood | {"gckt.weight": 1.0})
     (name,) = new.arms
     assert name == "wcord gckt.weight=1"
     expected = experiment.replace({"arms.wcord.gckt.weight": 1.0}).arms["wcord"]
@@ -71,25 +71,27 @@ def test_nothing_but_what_was_turned_is_changed(experiment: wcord.Experiment) ->
 
 
 def test_a_term_that_the_arm_lacks_comes_with_its_weight_only(experiment: wcord.Experiment) -> None:
-    stood = laboratory.settings_of(experiment, "plain")
-    new = laboratory.variant(experiment, "plain", stood | {"lckt.weight": 0.5, "gckt.form": "nce"})
+    stood = arm_variants.settings_of(experiment, "plain")
+    new = arm_variants.variant(
+        experiment, "plain", stood | {"lckt.weight": 0.5, "gckt.form": "nce"}
+    )
     (terms,) = new.arms.values()
     assert list(terms) == ["ce", "lckt"] and terms["lckt"].weight == 0.5
     for turned in (stood, stood | {"gckt.form": "nce"}):  # form of a term of weight 0
         with pytest.raises(ValueError, match="nothing was turned"):
-            laboratory.variant(experiment, "plain", turned)
+            arm_variants.variant(experiment, "plain", turned)
 
 
 def test_what_the_validator_refuses_is_one_line(experiment: wcord.Experiment) -> None:
-    stood = laboratory.settings_of(experiment, "wcord")
+    stood = arm_variants.settings_of(experiment, "wcord")
     with pytest.raises(ValueError) as refused:
-        laboratory.variant(experiment, "wcord", stood | {"lckt.epsilon": -1.0})
+        arm_variants.variant(experiment, "wcord", stood | {"lckt.epsilon": -1.0})
     assert "epsilon" in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_names_are_names_of_arms(experiment: wcord.Experiment) -> None:
     everything = {knob.key: knob.setting for knob in KNOBS}
-    name = laboratory.name_of("wcord", everything)
+    name = arm_variants.name_of("wcord", everything)
     assert len(name) <= 64
     assert name in experiment.replace({"arms": {name: {"ce": 1}}}).arms
 
@@ -101,8 +103,8 @@ def test_the_new_arm_is_paired_step_by_step(
     arms: Any = {key: short.arms[key] for key in ("plain", "wcord")}
     short = short.replace({"epochs": 1, "probe.losses": 20, "arms": arms})
     old = wcord.distill(short, tmp_path / "old", progress=False)
-    stood = laboratory.settings_of(short, "wcord")
-    changed = laboratory.variant(short, "wcord", stood | {"gckt.weight": 1.0})
+    stood = arm_variants.settings_of(short, "wcord")
+    changed = arm_variants.variant(short, "wcord", stood | {"gckt.weight": 1.0})
     (name,) = changed.arms
     same = changed.replace({"arms": {name: short.arms["wcord"]}})
     twin = wcord.distill(same, tmp_path / "twin", progress=False)
@@ -169,12 +171,12 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.key)
-def test_every_knob_makes_an_arm(folder: Path, knob: laboratory.Knob) -> None:
+def test_every_knob_makes_an_arm(folder: Path, knob: arm_variants.Knob) -> None:
     app = page()
     control(app, key(knob.key)).set_value(VALUES[knob.key])
     rerun(app)
     assert not app.error and not app.info
-    name = laboratory.name_of("wcord", {knob.key: VALUES[knob.key]})
+    name = arm_variants.name_of("wcord", {knob.key: VALUES[knob.key]})
     assert any(f"New arm: **{name}**" in text.value for text in app.markdown)
 
 

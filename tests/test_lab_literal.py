@@ -17,10 +17,12 @@ from matplotlib.figure import Figure
 from streamlit.testing.v1 import AppTest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lab import differences, exporting, maps, timing
-from lab.literal import markdown, mathtext
-from lab.reading import Watch
-from lab.widgets import watch as widget
+from lab import differences
+from lab.control import exporting, run_time
+from lab.course.widgets import watch as widget
+from lab.reading import map_worker
+from lab.reading.watch import Watch
+from lab.words.literal import markdown, mathtext
 from wcord.analysis.estimate import Estimate
 from wcord.runs import Run
 from wcord.runs.tensorboard import TensorBoardFile
@@ -93,8 +95,8 @@ def test_pages_pass_names_on_as_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    monkeypatch.setattr(maps, "start", lambda path: None)
-    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+    monkeypatch.setattr(map_worker, "start", lambda path: None)
+    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     error = f"arm {NASTY_ARM!r} froze"
     write_run(tmp_path / RUN, arms=NASTY_ARMS, classes=NASTY_CLASSES, state="failed", error=error)
     app = AppTest.from_file(APP, default_timeout=60)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from made_up_run import ARMS, write_run
 from scipy.spatial.distance import cdist, pdist
 
-from lab import maps
-from lab.layouts import Frame, in_units, on_sphere, pca
+from lab.reading import map_worker
+from lab.reading.layouts import Frame, in_units, on_sphere, pca
 from wcord.runs import Run
 
 STEPS = [0, 14, 28, 42]
@@ -35,7 +35,7 @@ def by_pca(teacher: np.ndarray, student: np.ndarray, start: Frame | None) -> Fra
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=20))
 def test_folder_names_are_plain_and_differ(arms: list[str]) -> None:
     arms = [arm.encode("utf-8", "ignore").decode() for arm in arms]
-    names = [maps.folder_name(arm) for arm in arms if arm]
+    names = [map_worker.folder_name(arm) for arm in arms if arm]
     assert len(set(names)) == len({arm for arm in arms if arm})
     allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%_-")
     assert all(set(name) <= allowed for name in names)
@@ -44,14 +44,14 @@ def test_folder_names_are_plain_and_differ(arms: list[str]) -> None:
 @given(st.integers(0, 1000), st.integers(2, 12))
 def test_neighbours_against_a_full_sort(seed: int, k: int) -> None:
     points = np.random.default_rng(seed).normal(size=(40, 5)).astype(np.float32)
-    places, distances = maps.knn(points, k)
+    places, distances = map_worker.knn(points, k)
     full = cdist(points, points)
     np.testing.assert_allclose(distances, np.sort(full, axis=1)[:, :k], atol=2e-3)
     assert (places[:, 0] == np.arange(40)).all()
 
 
 def test_twins_stand_first_in_their_own_list() -> None:
-    places, distances = maps.knn(np.zeros((6, 3), dtype=np.float32), 3)
+    places, distances = map_worker.knn(np.zeros((6, 3), dtype=np.float32), 3)
     assert (places[:, 0] == np.arange(6)).all() and not distances.any()
 
 
@@ -62,23 +62,23 @@ def test_worker_draws_every_map_newest_first_and_ends(made_up: Path) -> None:
         order.append(start is None)
         return by_pca(teacher, student, start)
 
-    maps.want(made_up, "wcord")
-    assert maps.next_job(run, run.arms) == (42, "wcord")
-    assert maps.work(made_up, noting) == len(STEPS) * len(ARMS)
+    map_worker.want(made_up, "wcord")
+    assert map_worker.next_job(run, run.arms) == (42, "wcord")
+    assert map_worker.work(made_up, noting) == len(STEPS) * len(ARMS)
     assert order == [True] + [False] * (len(order) - 1)  # each starts from one before it
     for arm in ARMS:
-        assert maps.drawn_steps(made_up, arm) == STEPS
-    assert maps.all_drawn(run, run.arms) and maps.next_job(run, run.arms) is None
+        assert map_worker.drawn_steps(made_up, arm) == STEPS
+    assert map_worker.all_drawn(run, run.arms) and map_worker.next_job(run, run.arms) is None
 
 
 def test_frames_come_back_as_written_and_follow_one_another(made_up: Path) -> None:
-    maps.work(made_up, by_pca)
-    one, other = (maps.read_frame(made_up, "wcord+kd", step) for step in (28, 42))
+    map_worker.work(made_up, by_pca)
+    one, other = (map_worker.read_frame(made_up, "wcord+kd", step) for step in (28, 42))
     assert one is not None and other is not None
     radius = np.sqrt((one.teacher**2).sum(1).mean())
     assert radius == pytest.approx(1, abs=0.01)
     # aligned: no turn brings the teacher's points closer
-    turn = maps.Frame(one.teacher @ np.array([[0.0, 1], [-1, 0]]), one.student)
+    turn = map_worker.Frame(one.teacher @ np.array([[0.0, 1], [-1, 0]]), one.student)
     assert (
         np.square(one.teacher - other.teacher).sum() < np.square(turn.teacher - other.teacher).sum()
     )
@@ -86,17 +86,17 @@ def test_frames_come_back_as_written_and_follow_one_another(made_up: Path) -> No
 
 def test_what_cannot_be_read_is_passed_over(made_up: Path) -> None:
     (made_up / "snapshots" / "42.safetensors").write_bytes(b"broken")
-    assert maps.work(made_up, by_pca) == 3 * len(ARMS)
-    path = maps.frame_path(made_up, "crd", 0)
+    assert map_worker.work(made_up, by_pca) == 3 * len(ARMS)
+    path = map_worker.frame_path(made_up, "crd", 0)
     path.write_bytes(b"broken too")
-    assert maps.read_frame(made_up, "crd", 0) is None
+    assert map_worker.read_frame(made_up, "crd", 0) is None
 
 
 def test_maps_of_thinned_snapshots_are_removed(made_up: Path) -> None:
-    maps.work(made_up, by_pca)
+    map_worker.work(made_up, by_pca)
     (made_up / "snapshots" / "14.safetensors").unlink()
-    maps.work(made_up, by_pca)
-    assert maps.drawn_steps(made_up, "plain") == [0, 28, 42]
+    map_worker.work(made_up, by_pca)
+    assert map_worker.drawn_steps(made_up, "plain") == [0, 28, 42]
 
 
 def test_worker_waits_for_a_run_that_goes_on_and_ends_with_it(made_up: Path) -> None:
@@ -105,10 +105,12 @@ def test_worker_waits_for_a_run_that_goes_on_and_ends_with_it(made_up: Path) -> 
 
     lock = FileLock(made_up / "lock")
     lock.acquire()  # the writer is alive
-    worker = threading.Thread(target=maps.work, args=(made_up, by_pca, 0.01))
+    worker = threading.Thread(target=map_worker.work, args=(made_up, by_pca, 0.01))
     worker.start()
     deadline = time.monotonic() + 10
-    while maps.drawn_steps(made_up, "wcord") != [0, 14, 28, 42] and time.monotonic() < deadline:
+    while (
+        map_worker.drawn_steps(made_up, "wcord") != [0, 14, 28, 42] and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     assert worker.is_alive()
     lock.release()
@@ -122,21 +124,21 @@ def test_worker_ends_when_its_run_is_deleted(made_up: Path) -> None:
             path.unlink() if path.is_file() else path.rmdir()
         raise ValueError("gone")
 
-    assert maps.work(made_up, deleting) == 0
+    assert map_worker.work(made_up, deleting) == 0
 
 
 def test_a_second_worker_ends_at_once(made_up: Path) -> None:
     (made_up / "maps").mkdir()
-    with maps.lock_of(made_up):
-        assert maps.is_working(made_up)
-        assert maps.main([str(made_up)]) == 0
-        assert not maps.drawn_steps(made_up, "plain")
-    assert not maps.is_working(made_up)
+    with map_worker.lock_of(made_up):
+        assert map_worker.is_working(made_up)
+        assert map_worker.main([str(made_up)]) == 0
+        assert not map_worker.drawn_steps(made_up, "plain")
+    assert not map_worker.is_working(made_up)
 
 
 def test_no_run_is_one_line_on_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lab.maps", str(tmp_path / "nowhere")],
+        [sys.executable, "-m", "lab.reading.map_worker", str(tmp_path / "nowhere")],
         capture_output=True,
         text=True,
         check=False,
@@ -152,11 +154,11 @@ def test_umap_keeps_neighbours_and_starts_from_the_frame_before(tmp_path: Path) 
 
     path = write_run(tmp_path / "run", epochs=1, samples=200)
     picture = Run(path).snapshot(14).arm("wcord")
-    cold = maps.fit(picture.teacher, picture.student, None)
+    cold = map_worker.fit(picture.teacher, picture.student, None)
     both = np.concatenate([on_sphere(picture.teacher), on_sphere(picture.student)])
     assert trustworthiness(both, np.concatenate(cold), n_neighbors=10) > 0.9
-    warm = maps.fit(picture.teacher, picture.student, cold)
-    again = maps.fit(picture.teacher, picture.student, cold)
+    warm = map_worker.fit(picture.teacher, picture.student, cold)
+    again = map_worker.fit(picture.teacher, picture.student, cold)
     np.testing.assert_array_equal(warm.teacher, again.teacher)  # a seed is a seed
     moved = np.linalg.norm(warm.teacher - in_units(cold).teacher, axis=1)
     assert np.median(moved) < np.median(pdist(warm.teacher)) / 4

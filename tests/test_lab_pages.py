@@ -17,8 +17,9 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab import loading, maps, starting, steering, timing
+from lab.control import run_time, start_form, steering, warm_up
 from lab.pictures import NAMES
+from lab.reading import map_worker
 from wcord.analysis.estimate import Estimate
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -29,8 +30,8 @@ PANELS = {"plan", "scores", "map", "accuracy", "losses", "measures"}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the page an empty folder of runs, and no worker, and a quick estimate."""
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    monkeypatch.setattr(maps, "start", lambda path: None)
-    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+    monkeypatch.setattr(map_worker, "start", lambda path: None)
+    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     return tmp_path
 
 
@@ -87,12 +88,12 @@ def test_a_run_is_shown_before_torch_is_there_and_started_after(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(folder / "made-up")
-    monkeypatch.setattr(loading, "is_loaded", lambda: False)
+    monkeypatch.setattr(warm_up, "is_loaded", lambda: False)
     app = page()
     assert set(charts(app)) == PANELS
     assert any("Loading torch" in said.value for said in app.sidebar.caption)
     assert "start" not in {button.key for button in app.button}
-    monkeypatch.setattr(loading, "is_loaded", lambda: True)
+    monkeypatch.setattr(warm_up, "is_loaded", lambda: True)
     rerun(app)
     assert not app.button(key="start").disabled
     assert not any("Loading torch" in said.value for said in app.sidebar.caption)
@@ -102,7 +103,7 @@ def test_the_heat_map_holds_the_stored_plan(folder: Path) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from lab.arrange import sorted_plan
+    from lab.reading.arrange import sorted_plan
 
     path = write_run(folder / "made-up")
     app = page(arm="crd")
@@ -257,7 +258,7 @@ def test_a_run_of_a_newer_version_is_one_line(folder: Path) -> None:
 
 
 def test_the_schema_known_without_torch_is_the_one_that_is_written() -> None:
-    from lab.reading import KNOWN_SCHEMA
+    from lab.reading.watch import KNOWN_SCHEMA
     from wcord.settings.experiment import SCHEMA_VERSION
 
     assert KNOWN_SCHEMA == SCHEMA_VERSION
@@ -433,14 +434,14 @@ def test_every_preset_can_be_chosen(folder: Path, name: str) -> None:
 
 def test_weights_are_grouped_where_arms_share_them_and_controls_stay_zero() -> None:
     experiment = wcord.load("digits-compression")
-    groups = starting.weight_groups(experiment)
+    groups = start_form.weight_groups(experiment)
     assert groups["λ1 · GCKT"] == [("wcord", "gckt"), ("wcord+kd", "gckt")]
     for members in groups.values():
         weights = {experiment.arms[arm][term].weight for arm, term in members}
         assert len(weights) == 1 and 0 not in weights
     split = experiment.replace({"arms.wcord+kd.gckt.weight": 1.0})
-    assert {"λ1 · GCKT in wcord", "λ1 · GCKT in wcord+kd"} <= set(starting.weight_groups(split))
-    same = starting.changed(experiment, list(experiment.arms), {}, {})
+    assert {"λ1 · GCKT in wcord", "λ1 · GCKT in wcord+kd"} <= set(start_form.weight_groups(split))
+    same = start_form.changed(experiment, list(experiment.arms), {}, {})
     assert same == experiment
 
 

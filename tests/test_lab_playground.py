@@ -15,8 +15,9 @@ from made_up_run import write_run
 from scipy.stats import wasserstein_distance
 from streamlit.testing.v1 import AppTest
 
-from lab import critics, drawing, shapes
-from lab.arrange import plan_masses
+from lab import critics, drawing
+from lab.reading import shapes
+from lab.reading.arrange import plan_masses
 from lab.transporting import COSTS, SOLVERS, exact_distance, line_of, solve
 from wcord.runs import Run
 from wcord.transport import CONSTRAINTS, CloudCritic, cosine_cost, sinkhorn, squared_euclidean_cost

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_run import ARMS, line_of, write_run
 
-from lab.reading import MOST_POINTS, Metrics, Watch
+from lab.reading.watch import MOST_POINTS, Metrics, Watch
 from wcord.runs import Run
 
 
@@ -97,8 +97,8 @@ def test_watch_gives_what_the_run_gives(made_up: Path) -> None:
 
 
 def test_map_is_pca_until_a_frame_was_drawn_and_then_the_newest_one(made_up: Path) -> None:
-    from lab.layouts import Frame
-    from lab.maps import write_frame
+    from lab.reading.layouts import Frame
+    from lab.reading.map_worker import write_frame
 
     watch = Watch(made_up)
     first = watch.layout(28, "wcord+kd")

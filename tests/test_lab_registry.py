@@ -19,7 +19,8 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab import maps, registry, settings_text, timing
+from lab.control import run_time, settings_text
+from lab.reading import map_worker, registry
 from wcord.analysis.estimate import Estimate
 from wcord.cli import dotted
 from wcord.runs import Run
@@ -36,8 +37,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     inside.mkdir()
     write_run(tmp_path / "outside", epochs=1)
     monkeypatch.setenv("WCORD_RUNS", str(inside))
-    monkeypatch.setattr(maps, "start", lambda path: None)
-    monkeypatch.setattr(timing.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+    monkeypatch.setattr(map_worker, "start", lambda path: None)
+    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
     return inside
 
 

@@ -9,9 +9,10 @@ import pytest
 from made_up_run import write_run
 
 import wcord
-from lab import sample_charts, sightings
+from lab import sample_charts
 from lab.palette import LIGHT
-from lab.reading import Watch
+from lab.reading import sample_images
+from lab.reading.watch import Watch
 from lab.sample import nearest
 from wcord.training.evaluation import neighbours
 
@@ -22,13 +23,13 @@ def test_pictures_are_those_of_the_samples_that_were_probed(finished: wcord.Run)
     from sklearn.datasets import load_digits
 
     snapshot = finished.snapshot()
-    seen = sightings.read(finished, snapshot)
+    seen = sample_images.read(finished, snapshot)
     digits = load_digits()
     known = {np.rint(i * (255 / 16)).astype(np.uint8).tobytes(): t
              for i, t in zip(digits.images, digits.target, strict=True)}  # fmt: skip
     assert len(seen.teacher) == len(seen.student) == len(snapshot.labels)
     for picture, label in zip(seen.teacher, snapshot.labels, strict=True):
-        assert min(picture.shape[:2]) >= sightings.SIDE
+        assert min(picture.shape[:2]) >= sample_images.SIDE
         times = picture.shape[0] // 8
         small = picture[::times, ::times]
         assert (small[..., 0] == small[..., 1]).all()
@@ -39,7 +40,7 @@ def test_views_are_applied_to_each_side(short: wcord.Experiment, tmp_path: Path)
     experiment = wcord.load("digits-privileged").replace({"epochs": 1, "teacher.epochs": 1})
     experiment = experiment.replace({f"arms.{arm}": None for arm in list(experiment.arms)[1:]})
     run = wcord.distill(experiment, tmp_path / "run", progress=False)
-    seen = sightings.read(run, run.snapshot())
+    seen = sample_images.read(run, run.snapshot())
     assert not np.array_equal(seen.teacher[:, :112, :112], seen.student[:, :112, :112])
 
 
@@ -53,7 +54,7 @@ def test_what_was_given_in_memory_is_not_passed_off_as_the_settings_data(
     few = short.replace({"epochs": 1, "teacher.epochs": 1, "arms": {"plain": {"ce": {}}}})
     run = wcord.distill(few, tmp_path / "run", progress=False, data=own)
     with pytest.raises(ValueError, match="given in memory"):
-        sightings.read(run, run.snapshot())
+        sample_images.read(run, run.snapshot())
 
 
 def test_absent_data_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,17 +64,17 @@ def test_absent_data_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (path / "settings.yaml").write_text(cifar.yaml())
     run = wcord.Run(path)
     with pytest.raises(ValueError, match="cifar10 cannot be read") as refused:
-        sightings.read(run, run.snapshot())
+        sample_images.read(run, run.snapshot())
     assert len(str(refused.value).splitlines()) == 1
 
 
 def test_colour_without_lightness_is_shown_at_one_lightness() -> None:
     none = np.full((1, 2, 8, 8), 128 / 255)
-    gray = sightings.for_people(none)[0, 0, 0]
+    gray = sample_images.for_people(none)[0, 0, 0]
     assert np.ptp(gray.astype(int)) <= 1 and gray[0] == pytest.approx(158, abs=1)  # L* = 65
     red = none.copy()
     red[:, 0] += 40 / 255
-    r, g, b = sightings.for_people(red)[0, 0, 0].astype(int)
+    r, g, b = sample_images.for_people(red)[0, 0, 0].astype(int)
     assert r > 158 > g and abs(b - 158) < 25
 
 

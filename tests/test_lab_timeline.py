@@ -21,7 +21,7 @@ def small_page(paths: list[str]) -> None:
     import streamlit as st
 
     from lab import timeline
-    from lab.reading import Watch
+    from lab.reading.watch import Watch
 
     watches = [Watch(Path(path)) for path in paths]
 

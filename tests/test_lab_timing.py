@@ -7,13 +7,13 @@ import time
 import pytest
 
 import wcord
-from lab import timing
+from lab.control import run_time
 from wcord.analysis.estimate import Estimate
 
 
 def test_a_process_times_real_steps() -> None:
     experiment = wcord.load("digits-compression").replace({"epochs": 2})
-    answer = timing.timed(experiment.yaml())
+    answer = run_time.timed(experiment.yaml())
     assert isinstance(answer, Estimate)
     assert answer.student_seconds > 0
     assert answer.teacher_seconds > 0
@@ -25,7 +25,7 @@ def test_a_process_times_real_steps() -> None:
     ["data: {source: 'npz:missing.npz'}\narms: {plain: {ce: {weight: 1}}}", "epochs: -1"],
 )
 def test_what_cannot_be_run_is_one_line(settings: str) -> None:
-    answer = timing.timed(settings)
+    answer = run_time.timed(settings)
     assert isinstance(answer, str)
     assert answer
     assert "\n" not in answer
@@ -39,8 +39,8 @@ def test_ask_answers_none_until_known_and_times_once(monkeypatch: pytest.MonkeyP
         time.sleep(0.2)
         return "no such data" if settings == "bad" else Estimate(1.0, 2.0, 3, "cpu", 4)
 
-    monkeypatch.setattr(timing, "timed", slow)
-    watch = timing.Stopwatch()
+    monkeypatch.setattr(run_time, "timed", slow)
+    watch = run_time.Stopwatch()
     assert [watch.ask("good"), watch.ask("good"), watch.ask("bad")] == [None, None, None]
 
     def known(settings: str) -> Estimate:
@@ -57,9 +57,9 @@ def test_ask_answers_none_until_known_and_times_once(monkeypatch: pytest.MonkeyP
 
 
 def test_answers_kept_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "timed", lambda settings: "no")
-    watch = timing.Stopwatch()
-    for number in range(timing.KEPT + 10):
+    monkeypatch.setattr(run_time, "timed", lambda settings: "no")
+    watch = run_time.Stopwatch()
+    for number in range(run_time.KEPT + 10):
         watch._busy.acquire()
         watch._work(str(number))
-    assert len(watch._answers) == timing.KEPT
+    assert len(watch._answers) == run_time.KEPT

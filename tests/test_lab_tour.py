@@ -14,10 +14,11 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab import joined, palette, stops, why
-from lab.layouts import Frame
+from lab import joined, palette
+from lab.course import notebook_section, tour_stops
+from lab.course.tour_stops import PHASES, STOPS, Stop
 from lab.pictures import NAMES
-from lab.stops import PHASES, STOPS, Stop
+from lab.reading.layouts import Frame
 from wcord.runs import Run
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -31,7 +32,7 @@ def write_tour_run(folder: Path, stop: Stop, **more: Any) -> Path:
         for arm, terms in experiment.arms.items()
     }
     broken = experiment.pairing.broken
-    return write_run(folder / stops.run_name(stop), arms=arms, broken=broken, **more)
+    return write_run(folder / tour_stops.run_name(stop), arms=arms, broken=broken, **more)
 
 
 # ------------------------------------------------------------------------------------ the stops
@@ -44,19 +45,19 @@ def test_a_stop_names_what_there_is(stop: Stop) -> None:
     assert stop.watched[0] == stop.cured[0] and len(stop.cured) > len(stop.watched)
     assert 0 <= stop.right < len(stop.answers) == len(set(stop.answers))
     assert set(stop.curves) <= set(NAMES)
-    assert len(why.markdown_of(stop.section)) > 100
+    assert len(notebook_section.markdown_of(stop.section)) > 100
     assert all(line == "$$" for line in stop.explanation.splitlines() if "$$" in line)
-    assert stops.experiment(stop).replace({"probe": wcord.load(stop.preset).probe}) == wcord.load(
-        stop.preset
-    )
+    assert tour_stops.experiment(stop).replace(
+        {"probe": wcord.load(stop.preset).probe}
+    ) == wcord.load(stop.preset)
 
 
 @given(hs.integers(0, len(STOPS) - 1), hs.integers(0, 3), hs.integers(-24, 24))
 def test_back_undoes_next_inside_of_the_tour(stop: int, phase: int, step: int) -> None:
-    there = stops.place(stop, phase, step)
+    there = tour_stops.place(stop, phase, step)
     assert 0 <= there[0] < len(STOPS) and 0 <= there[1] < len(PHASES)
     if (there not in ((0, 0), (len(STOPS) - 1, len(PHASES) - 1))) or step == 0:
-        assert stops.place(*there, -step) == (stop, phase)
+        assert tour_stops.place(*there, -step) == (stop, phase)
 
 
 def test_the_answers_are_what_the_runs_do(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_the_answers_are_what_the_runs_do(tmp_path: Path) -> None:
     short = {"epochs": 9, "linear_probe": False, "teacher.epochs": 8}
     seen = {}
     for stop in STOPS[:3]:
-        experiment = stops.experiment(stop)
+        experiment = tour_stops.experiment(stop)
         arms = {arm: experiment.arms[arm] for arm in stop.cured}
         experiment = experiment.replace({**short, "arms": arms})
         run = wcord.distill(experiment, tmp_path / stop.key, progress=False)
@@ -223,7 +224,7 @@ def test_a_stops_run_is_started_once_and_used_again(
     assert not app.get("echarts_chart")
     app.button(key="start-stop").click()
     rerun(app)
-    assert started == [(stops.experiment(STOPS[0]), folder / "tour-digits-unpaired")]
+    assert started == [(tour_stops.experiment(STOPS[0]), folder / "tour-digits-unpaired")]
     assert len(app.get("echarts_chart")) == 4
     again = page(stop="same-cost", phase="watch")
     assert not [button for button in again.button if button.key == "start-stop"]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from made_up_run import STEPS_AN_EPOCH, write_run
 
-from lab import widgets
-from lab.widgets import Panel
+from lab.course import widgets
+from lab.course.widgets import Panel
 from wcord.runs import Run
 from wcord.transport import CONSTRAINTS, CloudCritic, exact, sinkhorn
 

@@ -11,8 +11,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from lab.exercises import CHECKS, NUMBERS, wrong_with
-from lab.notebooks import digest, execute, normalise, notebooks, read
+from lab.course.execute_notebooks import digest, execute, normalise, notebooks, read
+from lab.course.exercises import CHECKS, NUMBERS, wrong_with
 
 LARGEST = 200_000  # bytes of a notebook with its outputs
 MACHINE = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|var|usr|opt|work|Users|mnt|private)/\w")

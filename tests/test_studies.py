@@ -17,7 +17,7 @@ import torch
 from statsmodels.stats.multitest import multipletests
 
 import wcord
-from lab.stops import STOPS
+from lab.course.tour_stops import STOPS
 from studies import measure
 from studies.__main__ import main
 from studies.picture import PICTURES, SHOWN, draw_pictures, shares

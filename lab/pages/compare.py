@@ -7,23 +7,14 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lab import (
-    charts,
-    describe,
-    differences,
-    exporting,
-    heat_maps,
-    layouts,
-    literal,
-    pairing,
-    panels,
-    registry,
-    timeline,
-)
+from lab import charts, differences, heat_maps, panels, timeline
+from lab.control import exporting
 from lab.echoes import moved
-from lab.layouts import Frame
-from lab.pairing import PairedAccuracy, Side
 from lab.palette import Theme
+from lab.reading import layouts, pairing, registry
+from lab.reading.layouts import Frame
+from lab.reading.pairing import PairedAccuracy, Side
+from lab.words import descriptions, literal
 from wcord.analysis import report
 
 HEIGHT = 330
@@ -223,7 +214,7 @@ def plans(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
             ("compared plan", step, side.arm, theme.name),
             lambda: heat_maps.plan_chart(picture.plan, labels, theme, names=a.watch.class_names),
         )
-        words = describe.of_plan(picture.plan, labels)
+        words = descriptions.of_plan(picture.plan, labels)
         st.echarts_chart(option, height=HEIGHT, key=f"plan-{key}", alt=words)
         masses(side, step)
 
@@ -290,7 +281,7 @@ def scores(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
         )
         if critics[0] == critics[1]:
             option = differences.on_axes(option, *limits)
-        words = describe.of_scores(pictures[place].scores, labels)
+        words = descriptions.of_scores(pictures[place].scores, labels)
         st.echarts_chart(option, height=HEIGHT, key=f"scores-{key}", alt=words)
 
     def answers() -> None:
@@ -328,7 +319,7 @@ def maps(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
             charts.map_chart(frame, labels, theme, names=a.watch.class_names)
         )
         values = side.watch.snapshot(step).values(side.arm)
-        words = describe.of_map(labels, values, method)
+        words = descriptions.of_map(labels, values, method)
         st.echarts_chart(option, height=HEIGHT, key=f"map-{key}", alt=words)
         panels.facts(
             [
@@ -368,7 +359,7 @@ def maps(a: Side, b: Side, step: int, theme: Theme) -> list[Panel]:
             percent=True,
             last=max(a.watch.epochs, b.watch.epochs),
         )
-        words = describe.of_curves(table, "Test accuracy, %")
+        words = descriptions.of_curves(table, "Test accuracy, %")
         st.echarts_chart(option, height=HEIGHT, key="accuracies", alt=words)
 
     return [lambda: drawn("a", a, frames[0]), lambda: drawn("b", b, frames[1]), accuracy]

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab import laboratory, literal, panels, registry, starting
+from lab import panels
 from lab.batches import arm_chooser, take_over
-from lab.laboratory import Knob
-from lab.reading import Watch
-from lab.steering import PACES, TALK
+from lab.control import arm_variants, start_form
+from lab.control.arm_variants import Knob
+from lab.control.steering import PACES, TALK
+from lab.reading import registry
+from lab.reading.watch import Watch
+from lab.words import literal
 from wcord.runs.storage import StorageError
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ def page() -> None:
     with st.spinner("Loading the settings…", show_time=False):
         try:
             experiment = watch.run.settings
-            stood = laboratory.settings_of(experiment, arm)
+            stood = arm_variants.settings_of(experiment, arm)
         except (ValueError, OSError) as error:
             panels.error(error)
             return
@@ -78,7 +81,7 @@ def knobs(watch: Watch, arm: str, experiment: Experiment, stood: dict[str, Any])
     for term, column in columns.items():
         with column.container(border=True, height="stretch"):
             panels.title(*titles[term], "Where the arm has no such term, its weight is 0.")
-            for knob in laboratory.KNOBS:
+            for knob in arm_variants.KNOBS:
                 if knob.term == term:
                     absent = term not in experiment.arms[arm] and not turned.get(f"{term}.weight")
                     off = absent and knob.setting != "weight"
@@ -92,7 +95,7 @@ def control(knob: Knob, stood: Any, key: str, *, disabled: bool) -> Any:
     if knob.kind == "choice":
         return st.segmented_control(
             knob.label,
-            laboratory.options(knob),
+            arm_variants.options(knob),
             default=stood,
             required=True,
             key=key,
@@ -125,9 +128,9 @@ def control(knob: Knob, stood: Any, key: str, *, disabled: bool) -> Any:
 def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]) -> None:
     """Say what will be trained and what it costs, start it, and go on to compare the two."""
     try:
-        new = laboratory.variant(experiment, arm, turned)
+        new = arm_variants.variant(experiment, arm, turned)
     except ValueError as error:
-        changed = laboratory.changed(experiment, arm, turned)
+        changed = arm_variants.changed(experiment, arm, turned)
         problem = literal.markdown(str(error)[0].upper() + str(error)[1:])
         (st.error if changed else st.info)(problem)
         return
@@ -150,9 +153,9 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
     shown = literal.markdown(name)
     st.markdown(f"New arm: **{shown}**, {experiment.epochs} epochs, seed {experiment.seed}.")
     try:
-        starting.show_cost(new, pace)
+        start_form.show_cost(new, pace)
         if pressed:
-            run, name = laboratory.start(watch.run, arm, turned)
+            run, name = arm_variants.start(watch.run, arm, turned)
             if (
                 steps := watch.run.status["total"] // experiment.epochs
             ):  # the new epochs are as long

@@ -13,26 +13,15 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from lab import (
-    address,
-    data_card,
-    exporting,
-    literal,
-    maps,
-    panels,
-    presenting,
-    registry,
-    sample,
-    selection,
-    starting,
-    steering,
-    timeline,
-)
+from lab import address, panels, presenting, sample, selection, timeline
+from lab.control import data_card, exporting, start_form, steering
+from lab.control.warm_up import is_loaded
 from lab.echoes import moved
-from lab.loading import is_loaded
 from lab.panels import Place, View
 from lab.pictures import MEASURES, NAMES, PANELS, objective
-from lab.reading import Watch
+from lab.reading import map_worker, registry
+from lab.reading.watch import Watch
+from lab.words import literal
 from wcord.runs import list_runs
 
 TICK = 0.5  # seconds between looks at a run that moves
@@ -249,7 +238,7 @@ def tick_every(watch: Watch, phase: str) -> float | None:
     """Return how often to look: not at all once nothing can change any more."""
     if phase in steering.STEERED or timeline.is_playing():
         return TICK
-    return WAITING if maps.is_working(watch.run.path) else None
+    return WAITING if map_worker.is_working(watch.run.path) else None
 
 
 def page() -> None:
@@ -278,7 +267,7 @@ def page() -> None:
         show(watch, ours=registry.is_ours(path))
     with st.sidebar:
         if is_loaded():
-            starting.panel()
+            start_form.panel()
         else:
             st.fragment(await_torch, run_every=TICK, key="torch")()
 
@@ -292,10 +281,10 @@ def await_torch() -> None:
 
 def draw_maps(watch: Watch, arm: str) -> None:
     """See to it that a worker draws the maps that are missing, those of this arm first."""
-    if not maps.all_drawn(watch.run, watch.arms):
-        maps.want(watch.run.path, arm)
-        if not maps.is_working(watch.run.path):
-            maps.start(watch.run.path)
+    if not map_worker.all_drawn(watch.run, watch.arms):
+        map_worker.want(watch.run.path, arm)
+        if not map_worker.is_working(watch.run.path):
+            map_worker.start(watch.run.path)
 
 
 def show(watch: Watch, *, ours: bool) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from lab import batches, cloud_charts, describe, drawing, heat_maps, joined, panels
-from lab.arrange import heaviest, plan_masses
+from lab import batches, cloud_charts, drawing, heat_maps, joined, panels
 from lab.batches import Batch
 from lab.options import Option
 from lab.palette import Theme
-from lab.shapes import SIDE
+from lab.reading.arrange import heaviest, plan_masses
+from lab.reading.shapes import SIDE
+from lab.words import descriptions
 
 if TYPE_CHECKING:
     from lab.transporting import Solved  # torch is imported once the page stands
@@ -130,7 +131,7 @@ def cloud_picture(source: np.ndarray, target: np.ndarray, plan: np.ndarray, *, f
     """Show the clouds and the lines of the plan; on the plane, clicks add and remove points."""
     lines = heaviest(plan)
     theme = panels.page_theme()
-    words = describe.of_lines(float(plan.sum()), len(lines.rows), lines.covered)
+    words = descriptions.of_lines(float(plan.sum()), len(lines.rows), lines.covered)
     panels.title(
         "Clouds and plan",
         f"{100 * lines.covered:.0f} % of mass drawn",
@@ -289,7 +290,7 @@ def of_batch(batch: Batch) -> None:
         return
     numbers(solved)
     theme = panels.page_theme()
-    words = describe.of_plan(solved.plan, batch.labels)
+    words = descriptions.of_plan(solved.plan, batch.labels)
     same, diagonal = plan_masses(solved.plan, batch.labels)
     columns = st.columns(3, gap="small")
     with columns[0].container(border=True, height="stretch"):

@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lab import literal, panels, registry, starting
-from lab.registry import Row
-from lab.steering import attempt
+from lab import panels
+from lab.control import start_form
+from lab.control.steering import attempt
+from lab.reading import registry
+from lab.reading.registry import Row
+from lab.words import literal
 from wcord.runs import Run, runs_folder
 
 TICK = 2.0  # seconds between looks at runs that move
@@ -43,7 +46,7 @@ def page() -> None:
     if view == "Runs":
         overview()
     else:
-        starting.editor()
+        start_form.editor()
     st.caption(who_may_look())
 
 

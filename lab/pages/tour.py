@@ -7,26 +7,17 @@ from typing import Literal
 
 import streamlit as st
 
-from lab import (
-    charts,
-    describe,
-    differences,
-    heat_maps,
-    joined,
-    literal,
-    palette,
-    panels,
-    registry,
-    timeline,
-    why,
-)
+from lab import charts, differences, heat_maps, joined, palette, panels, timeline
+from lab.control.steering import TALK, attempt, keep_promised_pace
+from lab.course import notebook_section
+from lab.course.tour_stops import PHASES, STOPS, Stop, experiment, place, run_name
 from lab.options import Option
 from lab.palette import Theme
 from lab.pictures import NAMES
-from lab.reading import Watch
-from lab.registry import Row
-from lab.steering import TALK, attempt, keep_promised_pace
-from lab.stops import PHASES, STOPS, Stop, experiment, place, run_name
+from lab.reading import registry
+from lab.reading.registry import Row
+from lab.reading.watch import Watch
+from lab.words import descriptions, literal
 from wcord.runs import Run, run_path
 from wcord.runs.storage import StorageError
 
@@ -235,7 +226,7 @@ def steps_of(
 ) -> dict[str, int]:
     """Return the step at which each arm is shown: of lines, where their costs are equal."""
     if "lines" in stop.pictures and finished and timeline.asked() is None:
-        from lab.head_picture import same_cost_steps
+        from lab.figures.same_cost import same_cost_steps
 
         equal = watch.kept("same cost", lambda: same_cost_steps(watch.run))
         return {arm: equal[arm] for arm in arms}
@@ -279,7 +270,7 @@ def curves(watch: Watch, arms: list[str], metric: str, theme: Theme) -> None:
         top = {"max": 1} if metric == "same_class_mass" else {}
         option["yAxis"] = option["yAxis"] | {"min": 0, "scale": False} | top
     st.echarts_chart(
-        option, height=HEIGHT, key=f"curve-{metric}", alt=describe.of_curves(table, name)
+        option, height=HEIGHT, key=f"curve-{metric}", alt=descriptions.of_curves(table, name)
     )
 
 
@@ -292,7 +283,7 @@ def plan_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Optio
     plan = watch.picture(step, arm).plan
     labels = watch.snapshot(step).labels[: len(plan)]
     option = heat_maps.plan_chart(plan, labels, theme, names=watch.class_names)
-    return option, describe.of_plan(plan, labels)
+    return option, descriptions.of_plan(plan, labels)
 
 
 def cosines_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option, str]:
@@ -303,13 +294,13 @@ def cosines_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Op
         charts.scores_chart(cosines, labels, theme, name="cosine of the pair")
     )
     option["xAxis"] = option["xAxis"] | {"min": -1, "max": 1, "scale": False}
-    return option, describe.of_scores(cosines, labels)
+    return option, descriptions.of_scores(cosines, labels)
 
 
 def map_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Option, str]:
     """Return the joint map of an arm, and its words."""
     snapshot, layout = watch.snapshot(step), watch.layout(step, arm)
-    words = describe.of_map(snapshot.labels, snapshot.values(arm), layout.method)
+    words = descriptions.of_map(snapshot.labels, snapshot.values(arm), layout.method)
     option = charts.map_chart(layout.frame, snapshot.labels, theme, names=watch.class_names)
     return differences.still(option), words
 
@@ -319,7 +310,7 @@ def lines_picture(watch: Watch, arm: str, step: int, theme: Theme) -> tuple[Opti
     plan = watch.picture(step, arm).plan
     labels = watch.snapshot(step).labels[: len(plan)]
     frame = watch.layout(step, arm).frame
-    return joined.joined_chart(frame, plan, labels, theme), describe.of_plan(plan, labels)
+    return joined.joined_chart(frame, plan, labels, theme), descriptions.of_plan(plan, labels)
 
 
 CHARTS: dict[str, Chart] = {
@@ -343,7 +334,7 @@ def explanation(stop: Stop, phase: int) -> None:
             type="tertiary",
             help=f"The section “{stop.section.heading}” of notebooks/{stop.section.notebook}",
         ):
-            why.show(stop.section)
+            notebook_section.show(stop.section)
 
 
 page()

@@ -21,9 +21,10 @@ from PIL import Image
 
 import lab
 import wcord
-from lab import maps, palette
-from lab.arrange import class_order, sorted_plan
-from lab.layouts import REACH
+from lab import palette
+from lab.reading import map_worker
+from lab.reading.arrange import class_order, sorted_plan
+from lab.reading.layouts import REACH
 from wcord.runs import Run
 
 pytestmark = pytest.mark.browser
@@ -260,7 +261,7 @@ def test_a_click_in_the_map_lights_up_its_row_and_the_address_finds_it_again(
     page.get_by_role("button", name="Start").wait_for()  # all of the page is there
 
     # the sample that stands most alone on the map, so that the click can mean no other
-    snapshot, frame = Run(DEMO).snapshot(step), maps.read_frame(DEMO, arm, step)
+    snapshot, frame = Run(DEMO).snapshot(step), map_worker.read_frame(DEMO, arm, step)
     picture = snapshot.arm(arm)
     n = len(picture.plan)
     points = np.concatenate(frame)

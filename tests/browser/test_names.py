@@ -9,7 +9,7 @@ import pytest
 from browser.test_journey import until
 from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
 
-from lab.class_names import ClassNames
+from lab.words.class_names import ClassNames
 
 pytestmark = pytest.mark.browser
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 import wcord
 from lab import palette
-from lab.reading import Watch
-from lab.stops import STOPS, experiment, run_name
+from lab.course.tour_stops import STOPS, experiment, run_name
+from lab.reading.watch import Watch
 from wcord.runs import Run
 
 pytestmark = pytest.mark.browser

@@ -12,8 +12,8 @@ from unicodedata import combining, east_asian_width
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.arrange import Blocks, class_blocks, spaced
-from lab.literal import mathtext
+from lab.reading.arrange import Blocks, class_blocks, spaced
+from lab.words.literal import mathtext
 from wcord.runs import Run
 
 if TYPE_CHECKING:

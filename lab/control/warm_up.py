@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from functools import cache
 
-from lab import starting
+from lab.control import start_form
 
 HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
 
@@ -35,9 +35,9 @@ def _load() -> None:
     time.sleep(HEAD_START)
     from wcord import presets
 
-    experiment = starting.preset(presets()[0])
+    experiment = start_form.preset(presets()[0])
     with suppress(ValueError):  # the panel will say it
-        starting.cost(experiment.replace(starting.watched(experiment)), 0.0)
+        start_form.cost(experiment.replace(start_form.watched(experiment)), 0.0)
     # After every tick Streamlit searches all objects for garbage; torch's many would take 0.3 s.
     gc.collect()
     gc.freeze()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab.reading import Watch
+from lab.reading.watch import Watch
 from wcord.runs import Run
 
 Array = NDArray[Any]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import streamlit as st
 
 import lab
-from lab import literal
+from lab.words import literal
 from wcord.runs.storage import read_json
 
 FOLDER = Path(lab.__file__).parents[1] / "notebooks"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab.arrange import class_blocks, plan_masses, score_groups
+from lab.reading.arrange import class_blocks, plan_masses, score_groups
 
 Array = NDArray[Any]
 

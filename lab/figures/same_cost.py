@@ -1,4 +1,4 @@
-"""The README's head: "same cost, different student", made by `python -m lab.head_picture`.
+"""The README's head: "same cost, different student", made by `python -m lab.figures.same_cost`.
 
 Two students of one teacher have come down to the same transport cost. One learnt from the local
 term alone, which does not see who belongs to whom; the other had the global term beside it. The
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 import wcord
 from lab import figures
-from lab.layouts import Frame, aligned
-from lab.maps import fit
+from lab.reading.layouts import Frame, aligned
+from lab.reading.map_worker import fit
 from wcord.runs import Run
 
 TITLES = {

@@ -19,9 +19,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import lab
-from lab.class_names import name_points, name_ticks
-from lab.literal import markdown, mathtext
-from lab.reading import Watch
+from lab.reading.watch import Watch
+from lab.words.class_names import name_points, name_ticks
+from lab.words.literal import markdown, mathtext
 from wcord.runs import Run, Snapshot, runs_folder
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
         _file_name("plan", watch, arm, f"step-{step}"),
         draw,
         lambda: pairs(watch.snapshot(step), watch.picture(step, arm).plan, "mass"),
-        "from lab.class_names import name_ticks, names_of\n"
+        "from lab.words.class_names import name_ticks, names_of\n"
         + _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.plan)]\n"
         + f"figure = figures.plan(picture.plan, labels, title={mathtext(title)!r})\n"
@@ -152,8 +152,8 @@ def of_map(watch: Watch, arm: str, step: int) -> Export:
         _file_name("map", watch, arm, f"step-{step}"),
         draw,
         table,
-        "from lab.class_names import name_points, names_of\n"
-        + "from lab.reading import Watch\n"
+        "from lab.words.class_names import name_points, names_of\n"
+        + "from lab.reading.watch import Watch\n"
         + _opening(watch.run, step, arm, picture=False)
         + f"layout = Watch(run.path).layout({step}, {arm!r})\n"
         + f"title = {mathtext(arm)!r} + f', {{layout.method}} of step {{layout.step}}'\n"
@@ -219,7 +219,7 @@ def address(path: Path) -> str:
     if path.parent.resolve() == runs_folder().resolve():
         return repr(path.name)
     if DEMO in path.parents:
-        return f'Path(figures.__file__).parent / "demo" / {path.name!r}'
+        return f'Path(figures.__file__).parents[1] / "demo" / {path.name!r}'
     return repr(str(path))
 
 

@@ -7,8 +7,9 @@ from functools import partial
 
 import streamlit as st
 
-from lab import literal, panels
-from lab.reading import Watch
+from lab import panels
+from lab.reading.watch import Watch
+from lab.words import literal
 from wcord.runs import ACTIVE, Status
 
 PACES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds an epoch; 0 is full speed

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab import data_card, literal, panels, settings_text, timing
-from lab.steering import PACES, TALK
+from lab import panels
+from lab.control import data_card, run_time, settings_text
+from lab.control.steering import PACES, TALK
+from lab.words import literal
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment
@@ -228,7 +230,7 @@ def cost(experiment: Experiment, pace: float) -> str | None:
 
     same = {f"arms.{arm}.{t}.weight": 1.0 for arm in experiment.arms for t in experiment.arms[arm]}
     plain = experiment.replace(same | {"seed": 0, "title": "", "description": ""})
-    if (timed := timing.stopwatch().ask(plain.yaml())) is None:
+    if (timed := run_time.stopwatch().ask(plain.yaml())) is None:
         return None
     slowed = max(timed.student_seconds, pace * experiment.epochs)
     teacher = f", and {duration(timed.teacher_seconds)} for a teacher that is not kept yet"

@@ -1,7 +1,7 @@
 """How long a run will take, timed in a process of its own: the pages go on meanwhile.
 
 `stopwatch().ask(settings)` is None until a few steps have been timed. That process is
-`python -m lab.timing < settings.yaml`, which prints what `wcord.estimate` finds, as JSON.
+`python -m lab.control.run_time < settings.yaml`, which prints what `wcord.estimate` finds, as JSON.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def timed(settings: str) -> Estimate | str:
 
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "lab.timing"],
+            [sys.executable, "-m", "lab.control.run_time"],
             input=settings,
             capture_output=True,
             text=True,

@@ -26,11 +26,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lab import describe, figures, illustrations
-from lab.class_names import name_points, name_ticks
-from lab.lesson import png
-from lab.literal import mathtext
-from lab.reading import Watch
+from lab import figures
+from lab.course.notebook_setup import png
+from lab.figures import illustrations
+from lab.reading.watch import Watch
+from lab.words import descriptions
+from lab.words.class_names import name_points, name_ticks
+from lab.words.literal import mathtext
 from wcord.analysis.report import report, results
 from wcord.runs import ENDED, Run
 from wcord.transport import CONSTRAINTS, CloudCritic, euclidean, exact, sinkhorn
@@ -312,7 +314,8 @@ class RunWatch(Panel):
         figure.suptitle(mathtext(f"{arm}, step {step}"), fontsize=12)
         words = (
             f"{self.run.name}: {status}. {arm} at step {step}. "
-            f"{describe.of_plan(picture.plan, few)} {describe.of_scores(picture.scores, few)}"
+            f"{descriptions.of_plan(picture.plan, few)} "
+            f"{descriptions.of_scores(picture.scores, few)}"
         )
         return figure, words
 

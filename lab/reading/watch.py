@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lab import maps
-from lab.arrange import spread_evenly
-from lab.class_names import NUMBERS, ClassNames, names_of
-from lab.layouts import Frame, aligned, pca
+from lab.reading import map_worker
+from lab.reading.arrange import spread_evenly
+from lab.reading.layouts import Frame, aligned, pca
+from lab.words.class_names import NUMBERS, ClassNames, names_of
 from wcord.runs import ArmSnapshot, Run, Snapshot, Status
 
 KNOWN_SCHEMA = 1  # `wcord.settings.experiment.SCHEMA_VERSION`, which waits for torch
@@ -282,11 +282,11 @@ class Watch:
     def layout(self, step: int, arm: str) -> Layout:
         """Return the map of an arm: the newest UMAP frame up to this step, else PCA at once."""
         with self._lock:
-            drawn = [s for s in maps.drawn_steps(self.run.path, arm) if s <= step]
+            drawn = [s for s in map_worker.drawn_steps(self.run.path, arm) if s <= step]
             if drawn:
                 frame = self.kept(
                     ("umap", drawn[-1], arm),
-                    lambda: maps.read_frame(self.run.path, arm, drawn[-1]),
+                    lambda: map_worker.read_frame(self.run.path, arm, drawn[-1]),
                 )
                 if frame is not None:
                     return Layout(frame, "UMAP", drawn[-1])

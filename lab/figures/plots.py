@@ -2,7 +2,7 @@
 
 Every function takes arrays, draws on `ax` where one is given and on a new figure otherwise, and
 returns the figure. Nothing here touches pyplot's global state. The same pictures for the pages
-are in `lab.charts`, what they say in words in `lab.describe`.
+are in `lab.charts`, what they say in words in `lab.words.descriptions`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,17 @@ from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from lab import palette
-from lab.arrange import class_blocks, heaviest, histogram, plan_masses, score_groups, sorted_plan
-from lab.layouts import REACH, Frame
-from lab.literal import mathtext
 from lab.palette import LIGHT
+from lab.reading.arrange import (
+    class_blocks,
+    heaviest,
+    histogram,
+    plan_masses,
+    score_groups,
+    sorted_plan,
+)
+from lab.reading.layouts import REACH, Frame
+from lab.words.literal import mathtext
 
 Array = NDArray[Any]
 

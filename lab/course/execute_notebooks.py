@@ -1,6 +1,6 @@
 """The tool behind `make notebooks`: run notebooks in place and make their outputs fit to commit.
 
-    python -m lab.notebooks [notebook ...]
+    python -m lab.course.execute_notebooks [notebook ...]
 
 A notebook is run in a fresh kernel, in its own folder, with runs in a folder that is removed
 afterwards. What is kept of its outputs is what a reader of the repository needs: text, tables and
@@ -24,7 +24,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 LIMIT = 900  # seconds a cell may take
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -111,7 +111,9 @@ def _without_addresses(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named notebooks, or all of them, in place."""
-    parser = argparse.ArgumentParser(prog="python -m lab.notebooks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.course.execute_notebooks", description=__doc__
+    )
     parser.add_argument("notebook", nargs="*", type=Path, help="by default all, in reading order")
     with tempfile.TemporaryDirectory(prefix="wcord-runs-") as runs:
         for path in parser.parse_args(arguments).notebook or notebooks():

@@ -1,4 +1,4 @@
-"""The finished run that the first page shows before there is any other: `python -m lab.make_demo`.
+"""The finished run that ships with the lab: `python -m lab.demo.make_demo`.
 
 Four arms of digits-compression, ten snapshots and their maps, at most 2 MB, without anything
 that tells of the machine it was made on.
@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 import wcord
-from lab import maps
+from lab.reading import map_worker
 from wcord.runs.storage import read_json, write_json
 
-HOME = Path(__file__).parent / "demo" / "digits-compression"
+HOME = Path(__file__).parent / "digits-compression"
 KEPT = ("settings.yaml", "metrics.jsonl", "status.json", "summary.json", "snapshots", "maps")
 CHANGES = {
     "arms.wcord+kd": None,
@@ -30,7 +30,7 @@ def main() -> int:
         os.environ["WCORD_RUNS"] = folder
         experiment = wcord.load("digits-compression").replace(CHANGES)
         run = wcord.distill(experiment, Path(folder) / "run")
-        maps.work(run.path)
+        map_worker.work(run.path)
         status = read_json(run.path / "status.json")
         write_json(run.path / "status.json", status | {"pid": None, "host": None})
         shutil.rmtree(HOME, ignore_errors=True)

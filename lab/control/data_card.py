@@ -15,8 +15,8 @@ import streamlit as st
 from PIL import Image
 
 from lab import panels
-from lab.class_names import NUMBERS, ClassNames, names_of
-from lab.literal import markdown
+from lab.words.class_names import NUMBERS, ClassNames, names_of
+from lab.words.literal import markdown
 from wcord.runs import Run
 
 if TYPE_CHECKING:

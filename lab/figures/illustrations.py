@@ -17,8 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lab import figures, palette
-from lab.literal import mathtext
 from lab.palette import LIGHT
+from lab.words.literal import mathtext
 
 Array = NDArray[Any]
 

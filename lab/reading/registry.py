@@ -19,7 +19,7 @@ import streamlit as st
 import yaml
 
 import lab
-from lab.reading import KNOWN_SCHEMA, Watch
+from lab.reading.watch import KNOWN_SCHEMA, Watch
 from wcord.runs import ACTIVE, Run, find_run, is_locked, run_path, runs_folder
 from wcord.runs.storage import read_json
 

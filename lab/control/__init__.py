@@ -1,0 +1,1 @@
+"""Choosing, starting and steering runs from a page."""

@@ -1,0 +1,1 @@
+"""Finished runs that ship with the lab, and the tools that make them."""

@@ -1,0 +1,1 @@
+"""From a run directory to arrays: what every picture is made of."""

@@ -1,0 +1,1 @@
+"""All text that pictures carry: names of metrics, equations, hints, descriptions."""
