@@ -92,3 +92,23 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
 def class_colour(label: int) -> str:
     """Return the colour of a class; beyond ten classes they repeat, and numbers tell them apart."""
     return CLASSES[label % len(CLASSES)]
+
+
+def plain() -> dict[str, object]:
+    """Return all colours as JSON, for the view."""
+    themes = {
+        theme.name: {
+            "ink": theme.ink,
+            "faint": theme.faint,
+            "paper": theme.paper,
+            "ramp": theme.ramp,
+            "groups": {name: theme.lit(colour) for name, colour in GROUPS.items()},
+            "source": theme.lit(SOURCE),
+            "target": theme.lit(TARGET),
+            "a": theme.lit(TARGET),
+            "b": theme.lit(SOURCE),
+        }
+        for theme in (LIGHT, DARK)
+    }
+    colours = {"exact": EXACT, "bound": BOUND, "raw": RAW}
+    return {"themes": themes, "classes": CLASSES, "distances": colours}

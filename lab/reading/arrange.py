@@ -57,9 +57,14 @@ def sorted_plan(plan: Array, labels: Array) -> Array:
     means "all of it goes there", whatever the number of samples.
     """
     order = class_order(labels)
-    moved = np.asarray(plan, dtype=np.float64)[np.ix_(order, order)]
-    rows = moved.sum(axis=1, keepdims=True)
-    return np.divide(moved, rows, out=np.zeros_like(moved), where=rows > 0)
+    return share_of_rows(np.asarray(plan)[np.ix_(order, order)])
+
+
+def share_of_rows(plan: Array) -> Array:
+    """Return a plan (n, m) with each row divided by its sum; a row without mass stays 0."""
+    plan = np.nan_to_num(np.asarray(plan, dtype=np.float64))
+    rows = plan.sum(axis=1, keepdims=True)
+    return np.divide(plan, rows, out=np.zeros_like(plan), where=rows > 0)
 
 
 def plan_masses(
@@ -119,16 +124,20 @@ class Histogram:
         return (self.edges[:-1] + self.edges[1:]) / 2
 
 
-def histogram(groups: dict[str, Array], bins: int = 40) -> Histogram:
+def histogram(
+    groups: dict[str, Array], bins: int = 40, span: tuple[float, float] | None = None
+) -> Histogram:
     """Return each group's share of its own pairs in common bins; values that are not finite drop.
 
-    Shares, not counts: there are n congruent pairs against n(n − 1) others.
+    Shares, not counts: there are n matching pairs against n(n − 1) others. The bins cover `span`,
+    or all values.
     """
     finite = {name: values[np.isfinite(values)] for name, values in groups.items()}
     everything = np.concatenate([*finite.values(), np.empty(0)])
     low, high = (everything.min(), everything.max()) if everything.size else (0.0, 1.0)
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
+    low, high = span or (low, high)
     edges = np.linspace(low, high, bins + 1)
     shares = {
         name: np.histogram(values, edges)[0] / max(values.size, 1)

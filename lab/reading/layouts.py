@@ -35,6 +35,20 @@ def on_sphere(features: Array) -> Array:
     return np.divide(features, norms, out=np.zeros_like(features), where=norms > 1e-12)
 
 
+def nearest(features: Array, samples: int, count: int) -> Array:
+    """Return the samples nearest in direction to each of the first `samples`, nearest first.
+
+    Args:
+        features: (m, d) of one side.
+        samples: how many rows are asked for, at most m.
+        count: how many neighbours, at most m − 1; a sample is not its own neighbour.
+    """
+    unit = on_sphere(features)
+    closeness = unit[:samples] @ unit.T  # (samples, m)
+    np.fill_diagonal(closeness, -np.inf)
+    return np.argsort(-closeness, axis=1, kind="stable")[:, : min(count, len(unit) - 1)]
+
+
 def in_units(frame: Frame) -> Frame:
     """Return the frame with the teacher's points centred and of root mean square radius 1."""
     centre = frame.teacher.mean(axis=0)

@@ -290,10 +290,14 @@ class Watch:
                 )
                 if frame is not None:
                     return Layout(frame, "UMAP", drawn[-1])
-            return Layout(self.kept(("pca", step, arm), lambda: self._pca(step, arm)), "PCA", step)
+            return Layout(self.principal_components(step, arm), "PCA", step)
+
+    def principal_components(self, step: int, arm: str) -> Frame:
+        """Return the principal components of an arm, turned onto those that were made first."""
+        with self._lock:
+            return self.kept(("pca", step, arm), lambda: self._pca(step, arm))
 
     def _pca(self, step: int, arm: str) -> Frame:
         picture = self.picture(step, arm)
         frame = aligned(pca(picture.teacher, picture.student), self._flat.get(arm))
-        self._flat[arm] = frame
-        return frame
+        return self._flat.setdefault(arm, frame) if arm not in self._flat else frame

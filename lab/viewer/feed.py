@@ -1,0 +1,200 @@
+"""What one viewer has been sent of its runs, and what it is sent next.
+
+A viewer is a view in a browser. It is sent, unasked, what is new in the runs that it shows; what
+else it needs it asks for:
+
+    {"kind": "hello"}                                begin again: the view knows nothing
+    {"kind": "frames", "frames": [[run, arm, step], ...]}
+    {"kind": "images", "run": name}                  what both networks see of the samples
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lab.reading import map_worker, sample_images
+from lab.reading.watch import Watch
+from lab.viewer import parts
+from lab.viewer.frames import Part, pack
+
+BUDGET = 0.12  # seconds that reading frames for one packet takes, the first always
+MOST_MAPS = 24  # of one packet
+Ask = Mapping[str, Any]
+
+
+class Opened(NamedTuple):
+    """A run that a host opened by its name, and whether it may be steered there."""
+
+    watch: Watch
+    ours: bool
+
+
+@dataclass
+class _Sent:
+    """What a viewer has of one run."""
+
+    run: bool = False
+    samples: bool = False
+    status: Mapping[str, Any] = field(default_factory=dict)
+    curves: dict[tuple[str, str], int] = field(default_factory=dict)
+    frames: set[tuple[str, int]] = field(default_factory=set)
+    maps: set[tuple[str, int]] = field(default_factory=set)
+    trouble: str = ""
+
+
+class Feed:
+    """The packets of one viewer.
+
+    Args:
+        opened: returns a run by its name; raises ValueError, in one line, where there is none.
+        more: parts of the host's own, for every packet.
+    """
+
+    def __init__(self, opened: Callable[[str], Opened]) -> None:
+        self._opened = opened
+        self._begin()
+
+    def _begin(self) -> None:
+        self.id = uuid.uuid4().hex[:8]
+        self.number, self.heard = 0, 0
+        self._sent: dict[str, _Sent] = {}
+        self._asked: list[tuple[str, str, int]] = []
+        self._images: list[str] = []
+
+    def hear(self, number: int, asks: Sequence[Ask]) -> None:
+        """Take what the view asks for; `number` counts its messages and is answered."""
+        for ask in asks:
+            if ask.get("kind") == "hello":
+                self._begin()
+            elif ask.get("kind") == "frames":
+                self._asked += [(str(r), str(a), int(s)) for r, a, s in ask["frames"]]
+            elif ask.get("kind") == "images":
+                self._images.append(str(ask["run"]))
+        self.heard = number
+
+    @property
+    def behind(self) -> bool:
+        """Whether more was asked for than one packet held."""
+        return bool(self._asked)
+
+    def packet(
+        self, sides: Sequence[tuple[str, str]], step: int | None, extra: Sequence[Part] = ()
+    ) -> bytes:
+        """Return what is new of the runs shown, and what was asked for.
+
+        Args:
+            sides: the (run, arm) pairs that are shown.
+            step: the step that is shown, None for the newest.
+            extra: parts of the host's own.
+        """
+        found: list[Part] = []
+        for run in dict.fromkeys(run for run, _ in sides):
+            found += self._news(run, [arm for other, arm in sides if other == run], step)
+        found += self._answers()
+        found += self._maps()
+        self.number += 1
+        about = {"feed": self.id, "number": self.number, "heard": self.heard}
+        return pack([*found, *extra], **about)
+
+    def _news(self, run: str, arms: Sequence[str], step: int | None) -> list[Part]:
+        sent = self._sent.setdefault(run, _Sent())
+        try:
+            watch, ours = self._opened(run)
+        except ValueError as error:
+            if sent.trouble == str(error):
+                return []
+            sent.trouble = str(error)
+            return [Part("trouble", {"run": run, "why": sent.trouble})]
+        sent.trouble = ""
+        found = []
+        if not sent.run:
+            found.append(parts.run_part(watch, run, ours=ours))
+            sent.run = True
+        working = map_worker.is_working(watch.run.path)
+        status = parts.status_part(watch, run, maps_working=working)
+        if status.about != sent.status:
+            found.append(status)
+            sent.status = status.about
+        if not sent.samples and (samples := parts.samples_part(watch, run)):
+            found.append(samples)
+            sent.samples = True
+        curves = parts.curve_parts(watch, run, sent.curves)
+        for curve in curves:
+            for arm, count in curve.about["counts"].items():
+                sent.curves[arm, curve.about["name"]] = count
+        shown = latest(watch.run.steps, step)
+        if shown is not None:
+            for arm in arms:
+                if arm in watch.arms and (arm, shown) not in sent.frames:
+                    found.append(self._frame(watch, run, arm, shown))
+        return found + curves
+
+    def _frame(self, watch: Watch, run: str, arm: str, step: int) -> Part:
+        sent = self._sent[run]
+        sent.frames.add((arm, step))
+        try:
+            part = watch.kept(("part", run, arm, step), lambda: _made(watch, run, arm, step))
+        except (ValueError, KeyError) as error:
+            return parts.problem_part(run, arm, step, str(error))
+        if part.about["method"] == "UMAP":
+            sent.maps.add((arm, step))
+        return part
+
+    def _answers(self) -> list[Part]:
+        """Return the frames and images that were asked for, as many as the time allows."""
+        found: list[Part] = []
+        for run in self._images:
+            found += self._images_of(run)
+        self._images.clear()
+        end = time.monotonic() + BUDGET
+        while self._asked and (not found or time.monotonic() < end):
+            run, arm, step = self._asked.pop(0)
+            if run in self._sent and (arm, step) not in self._sent[run].frames:
+                try:
+                    found.append(self._frame(self._opened(run).watch, run, arm, step))
+                except ValueError as error:
+                    found.append(parts.problem_part(run, arm, step, str(error)))
+        return found
+
+    def _images_of(self, run: str) -> list[Part]:
+        try:
+            watch = self._opened(run).watch
+            return parts.image_parts(run, watch.sample_images()._asdict())
+        except (ValueError, OSError, IndexError) as error:
+            why = str(error).splitlines()[0]
+            return [Part("images", {"run": run, "side": "teacher", "why": why})]
+
+    def _maps(self) -> list[Part]:
+        """Return maps of frames that were sent without, newest first."""
+        found: list[Part] = []
+        for run, sent in self._sent.items():
+            if sent.trouble or not sent.frames - sent.maps:
+                continue
+            watch = self._opened(run).watch
+            for arm in dict.fromkeys(arm for arm, _ in sent.frames):
+                drawn = set(map_worker.drawn_steps(watch.run.path, arm))
+                missing = {s for a, s in sent.frames - sent.maps if a == arm} & drawn
+                for step in sorted(missing, reverse=True):
+                    if len(found) < MOST_MAPS and (part := parts.map_part(watch, run, arm, step)):
+                        found.append(part)
+                        sent.maps.add((arm, step))
+        return found
+
+
+def _made(watch: Watch, run: str, arm: str, step: int) -> Part:
+    return parts.frame_part(watch, run, arm, step)
+
+
+def latest(steps: Sequence[int], wanted: int | None) -> int | None:
+    """Return the last of ascending steps up to the one wanted, else the first; None of none.
+
+    >>> latest([0, 50, 99], 60), latest([10, 20], 5), latest([0, 50], None), latest([], 7)
+    (50, 10, 50, None)
+    """
+    if not steps:
+        return None
+    return max((step for step in steps if wanted is None or step <= wanted), default=steps[0])

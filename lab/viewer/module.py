@@ -1,0 +1,63 @@
+"""The view's modules as one: JavaScript and style as every host takes them.
+
+The modules of this folder import one another by name. A host takes one text, so they are put one
+after the other, in the order of `MODULES`, without their `import` and `export` words; all names
+are therefore unlike (a test says so). Words, metrics and colours are written into it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+from lab import palette
+from lab.viewer.frames import VERSION
+from lab.words import panels
+
+FOLDER = Path(__file__).parent
+MODULES = (
+    "bytes",
+    "store",
+    "paint",
+    "plan",
+    "scores",
+    "map",
+    "curves",
+    "lines",
+    "pairs",
+    "card",
+    "timeline",
+    "panel",
+    "toolbar",
+    "view",
+    "sinkhorn",
+    "clouds",
+    "playground",
+)
+
+
+@cache
+def script() -> str:
+    """Return the view as one ES module; it exports `mount` and `mountPlayground`."""
+    words = panels.plain() | {"palette": palette.plain(), "version": VERSION}
+    content = [f"const LAB = {json.dumps(words, ensure_ascii=False)};"]
+    for name in MODULES:
+        path = FOLDER / f"{name}.js"
+        if path.exists():
+            content.append(plain_script(path.read_text("utf-8")))
+    content.append("export { mount, mountPlayground };")
+    return "\n".join(content).replace("</", "<\\/")
+
+
+def plain_script(text: str) -> str:
+    """Return a module without its imports, and without the word export before its names."""
+    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^export (?=(?:const|let|class|function|async) )", "", text, flags=re.MULTILINE)
+
+
+@cache
+def style() -> str:
+    """Return the view's style sheet."""
+    return (FOLDER / "view.css").read_text("utf-8")
