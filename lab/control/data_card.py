@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from lab import panels
+from lab.control import page_parts
 from lab.words.class_names import NUMBERS, ClassNames, names_of
 from lab.words.literal import markdown
 from wcord.runs import Run
@@ -51,7 +51,7 @@ def look(experiment: Experiment) -> None:
         with st.spinner("Reading the data…", show_time=True):
             found, picture = read(experiment)
     except (ValueError, OSError, RuntimeError) as error:
-        panels.error(str(error).splitlines()[0])
+        page_parts.error(str(error).splitlines()[0])
     else:
         _open(found, picture, NUMBERS)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import lab
 from lab.reading.watch import Watch
+from lab.words import vocabulary
 from lab.words.class_names import name_points, name_ticks
 from lab.words.literal import markdown, mathtext
 from wcord.runs import Run, Snapshot, runs_folder
@@ -237,6 +238,21 @@ def _opening(run: Run, step: int | None = None, arm: str = "", *, picture: bool 
 def _file_name(*parts: str | Watch) -> str:
     words = [part.run.name if isinstance(part, Watch) else part for part in parts]
     return "-".join(word.replace(" ", "-") for word in words)
+
+
+def of_panel(panel: str, watch: Watch, arm: str, step: int, metric: str | None) -> None:
+    """Open the ways to take a panel's picture away.
+
+    Args:
+        panel: a name in `lab.words.panels.PANELS`.
+        watch, arm, step: what it shows.
+        metric: what its curves are of, for a panel of curves.
+    """
+    if metric is not None:
+        dialog(of_curves(watch, metric, vocabulary.metric(metric).label), watch)
+        return
+    of = {"scores": of_scores, "cosines": of_scores, "map": of_map}.get(panel, of_plan)
+    dialog(of(watch, arm, step), watch)
 
 
 def popover(export: Export, *watches: Watch, key: str | None = None) -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab import panels
-from lab.control import data_card, run_time, settings_text
-from lab.control.steering import PACES, TALK
+from lab.control import data_card, page_parts, run_time, settings_text
+from lab.control.steering import PACES, TALK, pace_in_words
 from lab.words import literal
 
 if TYPE_CHECKING:
@@ -84,11 +83,22 @@ def watched(experiment: Experiment) -> dict[str, Any]:
     return {"probe.every": min(probe.every, 1.0), "probe.losses": max(probe.losses, 4)}
 
 
-def panel() -> None:
+def dialog() -> None:
+    """Open the form over the page."""
+
+    @st.dialog("New run", width="large")
+    def opened() -> None:
+        with st.spinner("Loading torch; then a run can be started.", show_time=False):
+            import wcord.training.launch  # noqa: F401
+        form()
+
+    opened()
+
+
+def form() -> None:
     """Show the choices, what they will cost, and the button that starts a run."""
     from wcord import presets
 
-    st.subheader("Start a run")
     name = st.selectbox(
         "Preset",
         presets(),
@@ -129,7 +139,7 @@ def panel() -> None:
         "Pace",
         PACES,
         value=TALK if is_small else 0.0,
-        format_func=lambda s: f"{s:g} s an epoch" if s else "full speed",
+        format_func=pace_in_words,
         key=f"start-pace-{name}",
     )
     try:
@@ -137,18 +147,18 @@ def panel() -> None:
         chosen = changed(experiment, arms, weights, others)
         show_cost(chosen, pace)
     except ValueError as error:
-        panels.error(error)
+        page_parts.error(error)
         chosen = None
-    st.button(
+    if st.button(
         "Start",
         key="start",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         disabled=chosen is None,
-        on_click=start,
-        args=(chosen, pace),
-    )
+    ):
+        start(chosen, pace)
+        st.rerun()
     if chosen is not None:
         with st.expander("The same on the command line"):
             st.code(settings_text.command(name, chosen), language="bash", wrap_lines=True)
@@ -183,7 +193,7 @@ def editor() -> None:
     try:
         chosen = settings_text.read(text)
     except ValueError as error:
-        panels.error(error)
+        page_parts.error(error)
         return
     terms = {arm: " + ".join(terms) for arm, terms in chosen.arms.items()}
     st.markdown(
@@ -205,7 +215,7 @@ def editor() -> None:
     try:
         show_cost(chosen, 0.0)
     except ValueError as error:
-        panels.error(error)
+        page_parts.error(error)
 
 
 def _take_upload(key: str) -> None:

@@ -14,10 +14,9 @@ from lab.control import start_form
 HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
 
 
-def is_loaded() -> bool:
-    """Return whether a run can be started without the page waiting."""
-    thread = _loading()
-    return thread is None or not thread.is_alive()
+def begin() -> None:
+    """Begin to load, once a server."""
+    _loading()
 
 
 @cache

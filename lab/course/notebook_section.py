@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import streamlit as st
 
 import lab
 from lab.words import literal
+from lab.words.panels import Section
 from wcord.runs.storage import read_json
 
 FOLDER = Path(lab.__file__).parents[1] / "notebooks"
-
-
-class Section(NamedTuple):
-    """A section of a notebook, by file and heading."""
-
-    notebook: str
-    heading: str
 
 
 def markdown_of(section: Section, folder: Path = FOLDER) -> str:

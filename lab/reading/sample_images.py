@@ -14,18 +14,17 @@ from wcord.runs import Run, Snapshot
 
 Array = NDArray[Any]
 
-SIDE = 112  # pixels at least; small pictures are enlarged without blur
 LIGHTNESS = 65.0  # L* at which colour without lightness is shown
 
 
-class Sightings(NamedTuple):
+class SampleImages(NamedTuple):
     """Pictures (m, H, W, 3) uint8 of the probe's samples, as the two networks see them."""
 
     teacher: Array
     student: Array
 
 
-def read(run: Run, snapshot: Snapshot) -> Sightings:
+def read(run: Run, snapshot: Snapshot) -> SampleImages:
     """Return what both networks see of the samples of a snapshot.
 
     Raises:
@@ -51,16 +50,16 @@ def read(run: Run, snapshot: Snapshot) -> Sightings:
     if int(index.max()) >= len(data.held_out):
         raise ValueError(strange)
     split = data.held_out.take(index)
-    sights = [
+    inputs = [
         NetworkInput(s, data, experiment.seed) for s in (experiment.teacher, experiment.student)
     ]
-    if not np.array_equal(sights[1].labels(split.labels).numpy(), snapshot.labels):
+    if not np.array_equal(inputs[1].labels(split.labels).numpy(), snapshot.labels):
         raise ValueError(strange)
-    return Sightings(*(for_people(sight.view(split, sight.seed).numpy()) for sight in sights))
+    return SampleImages(*(for_people(sight.view(split, sight.seed).numpy()) for sight in inputs))
 
 
 def for_people(images: Array) -> Array:
-    """Return pictures (n, C, H, W), uint8 or about [0, 1], as RGB (n, H', W', 3) uint8.
+    """Return pictures (n, C, H, W), uint8 or about [0, 1], as RGB (n, H, W, 3) uint8.
 
     One channel is gray; two are a* and b* of CIE Lab, as `wcord.views.chrominance` makes them,
     shown at one lightness; of more than three the first three are shown.
@@ -72,8 +71,7 @@ def for_people(images: Array) -> Array:
     elif channels == 2:
         images = _coloured(images)
     bytes_ = np.rint(255 * np.nan_to_num(images[:, :3]).clip(0, 1)).astype(np.uint8)
-    times = max(-(-SIDE // min(images.shape[2:])), 1)
-    return bytes_.transpose(0, 2, 3, 1).repeat(times, axis=1).repeat(times, axis=2)
+    return bytes_.transpose(0, 2, 3, 1)
 
 
 def _coloured(images: Array) -> Array:

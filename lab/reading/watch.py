@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lab.reading import map_worker
+from lab.reading import map_worker, sample_images
 from lab.reading.arrange import spread_evenly
 from lab.reading.layouts import Frame, aligned, pca
 from lab.words.class_names import NUMBERS, ClassNames, names_of
@@ -171,6 +171,7 @@ class Watch:
         self._flat: dict[str, Frame] = {}
         self._answers: dict[str, dict[int, tuple[float, np.ndarray]]] = {}
         self._names = NUMBERS
+        self._images: sample_images.SampleImages | None = None
         self._pulses: deque[tuple[float, float]] = deque(maxlen=10)
         self._lock = threading.RLock()
 
@@ -272,6 +273,19 @@ class Watch:
             return version, self.kept(
                 ("curves", name, version), lambda: self.metrics.curves(name, self.arms)
             )
+
+    def sample_images(self) -> sample_images.SampleImages:
+        """Return what teacher and student see of the samples, read once.
+
+        Raises:
+            ValueError: there is no snapshot yet, the data are not here, or are others.
+        """
+        with self._lock:
+            if self._images is None:
+                if not self.run.steps:
+                    raise ValueError("no snapshot has been taken yet")
+                self._images = sample_images.read(self.run, self.snapshot(self.run.steps[0]))
+            return self._images
 
     def value_at(self, arm: str, name: str, step: int) -> float:
         """Return the last value of a metric of an arm up to a step, NaN where there is none."""

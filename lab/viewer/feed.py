@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lab.reading import map_worker, sample_images
+from lab.reading import map_worker
 from lab.reading.watch import Watch
 from lab.viewer import parts
 from lab.viewer.frames import Part, pack

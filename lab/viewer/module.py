@@ -48,7 +48,7 @@ def script() -> str:
         if path.exists():
             content.append(plain_script(path.read_text("utf-8")))
     content.append("export { mount, mountPlayground };")
-    return "\n".join(content).replace("</", "<\\/")
+    return "\n".join(content)
 
 
 def plain_script(text: str) -> str:

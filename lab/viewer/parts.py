@@ -50,11 +50,11 @@ def run_part(watch: Watch, name: str, *, ours: bool) -> Part:
     arms = []
     for arm in watch.arms:
         terms = watch.terms(arm)
-        critic = not {"gckt", "crd"}.isdisjoint(terms)
         found = {
             "objective": equations.objective(terms),
             "plan": equations.transport(),
-            "scores": equations.dependency(critic=critic),
+            "scores": equations.dependency(critic=True),
+            "cosines": equations.dependency(critic=False),
             "map": equations.distance(),
         }
         plain = {key: [line.mathml, line.words] for key, line in found.items()}
@@ -258,7 +258,11 @@ def in_bytes(scores: Array) -> tuple[Array, float, float]:
     finite = scores[np.isfinite(scores)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     width = high - low or 1.0
-    return np.rint(LEVELS * (np.nan_to_num(scores) - low).clip(0, width) / width).astype("u1"), low, high
+    return (
+        np.rint(LEVELS * (np.nan_to_num(scores) - low).clip(0, width) / width).astype("u1"),
+        low,
+        high,
+    )
 
 
 def places_in_bytes(frame: Frame) -> dict[str, Array]:

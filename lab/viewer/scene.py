@@ -19,9 +19,7 @@ COCKPIT = ("plan", "scores", "map", "card", "accuracy", "losses", "measures")
 Scene = dict[str, Any]
 
 
-def scene(
-    sides: Sequence[tuple[str, str]], panels: Sequence[str] = COCKPIT, **more: Any
-) -> Scene:
+def scene(sides: Sequence[tuple[str, str]], panels: Sequence[str] = COCKPIT, **more: Any) -> Scene:
     """Return a scene of some sides, completed.
 
     >>> scene([("demo", "wcord")], ["plan"], step=50)["step"]

@@ -1,0 +1,47 @@
+"""Scenes in the session and in the address: a page keeps one, the address leads back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from lab.viewer.scene import Scene, from_address, to_address
+
+PARTS = ("step", "samples", "present", "loss", "measure")
+
+
+def asked(name: str) -> str:
+    """Return what the address says under a name, "" where it says nothing."""
+    return st.query_params.get(name, "")
+
+
+def scene_of(page: str, first: Callable[[], Scene]) -> Scene:
+    """Return the scene that a page keeps: at first as the page makes it and the address says.
+
+    The address counts when it is another than the one that the page has written: a link was
+    followed.
+    """
+    said = st.query_params.to_dict()
+    kept: dict[str, Any] = st.session_state.setdefault(f"scene of {page}", {})
+    if not kept or {key: said.get(key, "") for key in PARTS} != kept["address"]:
+        kept["scene"] = (kept.get("scene") or first()) | from_address(said)
+        kept["address"] = {key: said.get(key, "") for key in PARTS}
+    return kept["scene"]  # type: ignore[no-any-return]
+
+
+def keep(scene: Scene, change: Mapping[str, Any]) -> None:
+    """Take over what the view says of its scene, and bring the address up to it (a callback)."""
+    scene |= {
+        key: change[key] for key in ("sides", "step", "selected", "present", "loss", "measure")
+    }
+    parts = to_address(scene)
+    for key in PARTS:
+        if value := parts.get(key, ""):
+            st.query_params[key] = value
+        else:
+            st.query_params.pop(key, None)
+    for kept in st.session_state:
+        if str(kept).startswith("scene of ") and st.session_state[kept].get("scene") is scene:
+            st.session_state[kept]["address"] = {key: parts.get(key, "") for key in PARTS}

@@ -1,0 +1,41 @@
+"""What every page shares: its margins, what went wrong, the theme, titles and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from lab.words import literal
+
+# The theme has no setting for the margins beside the page, which pictures need more; a narrow
+# window has none to spare.
+WIDE = """<style>
+[data-testid=stMainBlockContainer] {padding: 3.6rem 1.4rem 1rem}
+@media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.6rem .6rem 1rem}}
+</style>"""
+
+
+def error(problem: object) -> None:
+    """Show what went wrong; names in it are text."""
+    st.error(literal.markdown(problem))
+
+
+def begin() -> None:
+    """Begin a page: its margins, and what went wrong when it was drawn last."""
+    st.html(WIDE)
+    if trouble := st.session_state.pop("trouble", None):
+        error(trouble)
+
+
+def facts(shown: Sequence[tuple[str, str, str]]) -> None:
+    """Show a row of numbers: name, value, and what it means."""
+    with st.container(horizontal=True, gap="small"):
+        for name, value, meaning in shown:
+            st.metric(name, value, help=meaning, width="stretch")
+
+
+def title(name: str, note: str, what: str) -> None:
+    """Show a name, a short note, and what it is behind a question mark; all are text."""
+    name, note, what = map(literal.markdown, (name, note, what))
+    st.markdown(f"**{name}** · {note}" if note else f"**{name}**", help=what)

@@ -1,0 +1,39 @@
+// Frames as bytes: the reading half of `frames.py`, where the format is written down.
+
+const NUMBERS = {
+  u1: Uint8Array, u2: Uint16Array, i2: Int16Array, i4: Int32Array, f4: Float32Array, f8: Float64Array,
+};
+const HEAD = 12;
+
+/** Return `{about, parts}`; every part has `kind`, what is known of it, and its `arrays`.
+ *  Throws an Error of one line for bytes that are no frames, of another version, or damaged. */
+export function unpack(bytes) {
+  const letters = String.fromCharCode(...bytes.subarray(0, 4));
+  if (bytes.length < HEAD || letters !== "WCRD") throw new Error("these bytes are no frames of the lab");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = view.getUint16(4, true);
+  if (version !== LAB.version) {
+    throw new Error(`frames of version ${version}; this view reads version ${LAB.version}`);
+  }
+  const begin = HEAD + view.getUint32(8, true);
+  try {
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(HEAD, begin)));
+    return { about: header.about, parts: header.parts.map((part) => withArrays(part, bytes, begin)) };
+  } catch (error) {
+    throw new Error(`damaged frames: ${String(error.message).slice(0, 100)}`);
+  }
+}
+
+function withArrays(part, bytes, begin) {
+  const arrays = {};
+  for (const [name, [type, shape, offset]] of Object.entries(part.arrays)) {
+    const Numbers = NUMBERS[type];
+    const count = shape.reduce((a, b) => a * b, 1);
+    const start = begin + offset;
+    const end = start + count * Numbers.BYTES_PER_ELEMENT;
+    if (!(count >= 0) || offset < 0 || end > bytes.length) throw new Error(`${name} lies outside of the bytes`);
+    arrays[name] = new Numbers(bytes.slice(start, end).buffer); // a copy, aligned
+    arrays[name].shape = shape;
+  }
+  return { ...part, arrays };
+}

@@ -1,0 +1,251 @@
+// One panel: title, equation with live values, canvas, numbers, what to look for now.
+
+const PICTURES = () => ({ plan, scores, map, lines, cosines, difference, answers, accuracy: curves, losses: curves, measures: curves });
+const OF_TWO = ["difference", "answers"];
+const OF_CURVES = ["accuracy", "losses", "measures"];
+const CLICK = 4; // pixels that a click may wander
+
+export class Panel {
+  /** `id` is the panel's name, and the side where there are several: "plan@1". */
+  constructor(id, view) {
+    const [name, side = "0"] = id.split("@");
+    Object.assign(this, { id, view, name, side: Number(side), about: LAB.panels[name], kind: PICTURES()[name] });
+    this.title = make("h3");
+    this.tools = make("span", { class: "tools" }, ...this.buttons());
+    this.equation = make("div", { class: "equation" });
+    this.canvas = make("canvas", { role: "img", class: this.kind?.hit ? "picks" : null });
+    this.facts = make("dl", { class: "facts" });
+    this.look = make("p", { class: "look" });
+    this.choice = OF_CURVES.includes(name) && name !== "accuracy" ? this.chooser() : null;
+    this.element = make("section", { class: `panel ${name}`, "data-panel": id, role: "group" },
+      make("header", {}, this.title, this.choice, this.tools), this.equation);
+    if (name === "card") {
+      const body = make("div", { class: "card-body" });
+      this.element.append(body);
+      this.card = new Card(body);
+    } else {
+      this.element.append(make("div", { class: "picture" }, this.canvas), this.facts, this.look);
+      this.surface = new Surface(this.canvas);
+      this.listen();
+    }
+    this.memory = {}; // what a picture keeps from one drawing to the next
+  }
+
+  buttons() {
+    const { view, about, name } = this;
+    const button = (text, title, onclick) => make("button", { type: "button", title, "aria-label": `${title}: ${about.title}`, onclick }, text);
+    return [
+      button("?", "How to read this", (event) => view.explain(event.target, `${about.help} ${about.picks}`)),
+      about.section && view.host.can.why ? button("why", `The section “${about.section.heading}” of ${about.section.notebook}`, () => view.host.say({ kind: "why", panel: name })) : null,
+      name !== "card" ? button("⤓", "Take this picture away", () => view.takeAway(this)) : null,
+      name !== "card" ? button("⛶", "Show on the whole screen", () => view.present(view.scene.present ? null : this.id)) : null,
+    ].filter(Boolean);
+  }
+
+  chooser() {
+    const key = this.name === "losses" ? "loss" : "measure";
+    return make("select", { "aria-label": `Which ${key} is drawn`, onchange: (event) => this.view.set({ [key]: event.target.value }) });
+  }
+
+  metric() {
+    const { scene } = this.view;
+    return { accuracy: "test_accuracy", losses: scene.loss, measures: scene.measure }[this.name];
+  }
+
+  /** Return what a picture is drawn from now. */
+  lookNow() {
+    const { view, name } = this;
+    const look = Object.assign(this.memory, view.lookOf(OF_TWO.includes(name) || OF_CURVES.includes(name) ? 0 : this.side));
+    look.selected = view.scene.selected;
+    look.hover = view.hoverIn(this);
+    look.scale = view.scale();
+    if (OF_TWO.includes(name)) {
+      look.sides = view.scene.sides.map((_, side) => view.lookOf(side));
+      look.frames = look.sides.map(({ frame }) => frame);
+    }
+    if (OF_CURVES.includes(name)) {
+      const metric = this.metric();
+      look.metric = look.run.about?.words[metric] ?? LAB.metrics[metric] ?? { label: metric, form: "3f" };
+      look.lines = view.curveLines(metric);
+      look.bold = view.bold();
+      look.last = Math.max(...view.scene.sides.map(([run]) => view.store.run(run).about?.epochs ?? 0));
+      look.epoch = view.scene.step === null && !view.playing ? null : look.frame?.epoch ?? null;
+    }
+    look.limits = view.sharedLimits(this);
+    return look;
+  }
+
+  ready(look) {
+    if (OF_TWO.includes(this.name)) return look.frames.length === 2 && look.frames.every(Boolean) && look.frames[0].n === look.frames[1].n;
+    if (OF_CURVES.includes(this.name)) return Boolean(look.run.about);
+    return Boolean(look.frame && look.run.labels);
+  }
+
+  /** Say what would change the picture: nothing is drawn again while this is the same. */
+  stamp(look, theme) {
+    const frames = (look.frames ?? [look.frame]).map((frame) => frame && `${frame.run}/${frame.arm}@${frame.step}`);
+    const moving = this.kind?.glides ? `${look.next?.step}:${look.mix.toFixed(3)}:${look.run.maps.get(look.arm)?.size}` : "";
+    const lines = OF_CURVES.includes(this.name) ? `${this.view.store.changes}:${look.epoch}` : "";
+    const images = this.card ? `${this.view.store.changes}` : "";
+    const { clientWidth, clientHeight } = this.canvas;
+    return [frames, moving, lines, images, look.selected, JSON.stringify(look.hover ?? 0), theme.name ?? theme.ink, look.scale, clientWidth, clientHeight, look.limits, window.devicePixelRatio].join("|");
+  }
+
+  draw(theme) {
+    const look = this.lookNow();
+    const { view } = this;
+    const problem = view.problemOf(look);
+    this.element.classList.toggle("hidden", this.name === "card" && (!look.selected.length || !look.frame));
+    if (this.name === "card" && (!look.selected.length || !look.frame || !look.run.labels)) return;
+    if (!this.ready(look)) {
+      this.stamped = null;
+      this.writeTitle(look);
+      this.look.textContent = problem || "Waiting for the first picture.";
+      this.surface?.begin(theme, look.scale);
+      return;
+    }
+    const stamp = this.stamp(look, theme);
+    if (stamp === this.stamped) return;
+    this.stamped = stamp;
+    look.theme = theme;
+    this.writeTitle(look);
+    if (this.card) {
+      if (!look.run.images.asked) view.askImages(look.run);
+      this.card.draw(look);
+      return;
+    }
+    if (this.surface.begin(theme, look.scale)) this.kind.draw(this.surface, look);
+    this.write(look, problem);
+  }
+
+  writeTitle(look) {
+    const { view, name, about } = this;
+    const several = view.scene.sides.length > 1 && !OF_TWO.includes(name) && !OF_CURVES.includes(name);
+    const letter = several && view.scene.letters ? `${"AB"[this.side]} · ` : "";
+    let title = about.title;
+    if (name === "scores" && look.frame && !look.frame.critic) title = "Cosines: no critic";
+    if (name === "losses" || name === "measures") title = about.title;
+    let note = OF_CURVES.includes(name) || OF_TWO.includes(name) || name === "card" ? "" : look.label ?? "";
+    if (name === "map" && look.frame) {
+      note += ` · ${look.method === "UMAP" ? "UMAP" : look.run.status?.maps_working ? "PCA, UMAP is coming" : "PCA"}`;
+      if (look.frame.fitted) note += ", fitted";
+    }
+    put(this.title, `${letter}${title}`, note);
+    this.element.setAttribute("aria-label", `${letter}${title}${note ? `, ${note}` : ""}`);
+    if (this.choice) {
+      const names = this.name === "losses" ? look.run.about?.losses : look.run.about?.measures;
+      if (names && this.choice.options.length !== names.length) {
+        this.choice.replaceChildren(...names.map((key) => make("option", { value: key }, look.run.about.words[key].label)));
+      }
+      this.choice.value = this.metric();
+    }
+  }
+
+  write(look, problem) {
+    const { view, name, about } = this;
+    const values = { ...look.frame?.values };
+    if (OF_CURVES.includes(name)) {
+      const metric = this.metric();
+      values[metric] = view.valueAt(look, metric);
+      this.typeset(look.run.about.definitions[metric], "", values);
+      const line = look.lines.find((one) => one.name === look.bold) ?? look.lines[0];
+      const where = standing(line?.curve?.values ?? []);
+      setText(this.look, where ? `${line.label} stands at ${shown(where.now, look.metric.form)} and is ${where.way}. ${look.metric.meaning}` : "Not measured in this run.");
+      this.describe(curves.words(look));
+      return;
+    }
+    const key = name === "scores" && !look.frame.critic ? "cosines" : name === "lines" ? "plan" : name;
+    const equation = look.run.arm(look.arm)?.equations[key];
+    if (equation && !OF_TWO.includes(name) && !(name === "cosines")) this.typeset(equation[0], equation[1], values);
+    this.writeFacts(values);
+    const words = this.kind.words?.(look) ?? look.frame.words[name] ?? look.frame.words.plan;
+    setText(this.look, problem || (this.kind.words ? words : look.frame.looks[name === "lines" ? "plan" : name] ?? about.help));
+    this.describe(words);
+  }
+
+  typeset(mathml, words, values) {
+    if (this.typed !== mathml) {
+      this.equation.innerHTML = mathml;
+      this.equation.title = words;
+      this.typed = mathml;
+      this.slots = [...this.equation.querySelectorAll("[data-value]")];
+    }
+    for (const slot of this.slots) setText(slot, shown(values[slot.dataset.value], slot.dataset.form));
+  }
+
+  writeFacts(values) {
+    const names = this.about.facts.filter((name) => name !== "true_partner_mass" || name in values);
+    if (this.factNames !== names.join()) {
+      this.factNames = names.join();
+      this.facts.replaceChildren(...names.map((name) => {
+        const { short: label, meaning } = LAB.metrics[name];
+        return make("div", {}, make("dt", {}, make("button", { type: "button", class: "term", title: meaning, onclick: (event) => this.view.explain(event.target, meaning) }, label)), make("dd", { "data-fact": name }));
+      }));
+      this.numbers = names.map((name) => [name, this.facts.querySelector(`[data-fact="${name}"]`)]);
+    }
+    for (const [name, element] of this.numbers) setText(element, shown(values[name], LAB.metrics[name].form));
+  }
+
+  /** Describe the picture to those who do not see it, once it stands still. */
+  describe(words) {
+    this.words = words;
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.canvas.setAttribute("aria-label", words), 250);
+  }
+
+  listen() {
+    const { canvas } = this;
+    const at = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    const hit = (event) => {
+      const { x, y } = at(event);
+      return this.stamped && this.kind.hit ? this.kind.hit(this.memory, x, y) : null;
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      this.pressed = at(event);
+      if (this.kind.brush) canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const now = at(event);
+      if (this.pressed && this.kind.brush && wandered(this.pressed, now)) this.drawBrush(now);
+      else this.view.hover(this, hit(event), event);
+    });
+    canvas.addEventListener("pointerleave", () => this.view.hover(this, null));
+    canvas.addEventListener("pointerup", (event) => {
+      const [from, to] = [this.pressed, at(event)];
+      this.pressed = null;
+      this.brush?.remove();
+      this.brush = null;
+      if (!from || !this.stamped) return;
+      if (this.kind.brush && wandered(from, to)) this.view.select(this.kind.brushed(this.memory, from, to));
+      else if (this.kind.hit && !OF_CURVES.includes(this.name)) this.view.select(hit(event)?.samples ?? [], event.shiftKey || event.ctrlKey || event.metaKey);
+    });
+  }
+
+  drawBrush(now) {
+    this.brush ??= this.canvas.parentElement.appendChild(make("div", { class: "brush" }));
+    const whole = this.kind.brush === "range";
+    const { style } = this.brush;
+    style.left = `${Math.min(now.x, this.pressed.x)}px`;
+    style.width = `${Math.abs(now.x - this.pressed.x)}px`;
+    style.top = whole ? "0" : `${Math.min(now.y, this.pressed.y)}px`;
+    style.height = whole ? "100%" : `${Math.abs(now.y - this.pressed.y)}px`;
+  }
+}
+
+function wandered(from, to) {
+  return Math.hypot(from.x - to.x, from.y - to.y) > CLICK;
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function put(title, name, note) {
+  const text = `${name}\u0000${note}`;
+  if (title.shown === text) return;
+  title.shown = text;
+  title.replaceChildren(make("b", {}, name), ...(note ? [make("span", { class: "note" }, note)] : []));
+}

@@ -1,0 +1,3 @@
+export function mountPlayground(root, host, scene) {
+  return new View(root, host, scene);
+}

@@ -1,0 +1,552 @@
+// The view: panels of one scene, linked by time and by what is selected. Time belongs to the browser.
+
+const GLIDE = 350; // milliseconds from one step to the next when a new one arrives
+const SCENE_AFTER = 300; // milliseconds without a change before the host is told of the scene
+const MOST_SELECTED = 100;
+const MOST_ASKED = 24; // frames that are asked for at once
+const PATIENCE = 4000; // milliseconds before a question is asked again
+const STAGE_SCALE = 1.6; // of type and lines on a projector
+const MOVING = ["running", "starting", "training-teacher", "paused", "silent"];
+
+/** Show the view in `root`. `host` has `kind`, `can` and `say(message)`; returns the view, which
+ *  takes packets by `receive(bytes)`, scenes by `set(scene)`, and goes by `destroy()`. */
+export function mount(root, host, scene) {
+  return new View(root, host, scene);
+}
+
+export class View {
+  constructor(root, host, scene) {
+    Object.assign(this, { root, host, store: new Store(), place: 0, playing: false, speed: 2, panels: [], asked: new Map(), choices: { runs: [], own: true } });
+    this.scene = { panels: [], sides: [], step: null, selected: [], loss: "total", measure: "same_class_mass", present: null, ...scene };
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    this.alert = make("p", { class: "alert", role: "alert" });
+    this.note = make("p", { class: "note-line" });
+    this.toolbar = new Toolbar(this);
+    this.timeline = new Timeline(this);
+    this.grid = make("div", { class: "panels" });
+    this.objective = make("div", { class: "objective", "data-panel": "objective" });
+    this.tip = make("div", { class: "tip", role: "status" });
+    this.bubble = make("div", { class: "bubble", role: "dialog" });
+    this.element = make("div", { class: `view ${host.kind}`, tabindex: "-1" }, this.note, this.toolbar.element, this.timeline.element, this.alert, this.grid, this.objective, this.tip, this.bubble);
+    root.append(this.element);
+    this.keys = (event) => this.key(event);
+    window.addEventListener("keydown", this.keys, true);
+    this.away = (event) => { if (!event.composedPath().includes(this.bubble)) this.hideBubble(); };
+    window.addEventListener("pointerdown", this.away, true);
+    this.sized = new ResizeObserver(() => this.fit());
+    this.sized.observe(this.element);
+    this.restless = () => this.redraw();
+    this.schemes = matchMedia("(prefers-color-scheme: dark)");
+    this.schemes.addEventListener("change", this.restless);
+    this.looking = setInterval(() => this.redraw(), 1000); // the page's theme may change, a question get lost
+    this.layOut();
+    this.redraw();
+  }
+
+  destroy() {
+    window.removeEventListener("keydown", this.keys, true);
+    window.removeEventListener("pointerdown", this.away, true);
+    this.schemes.removeEventListener("change", this.restless);
+    this.sized.disconnect();
+    clearInterval(this.looking);
+    clearTimeout(this.telling);
+    cancelAnimationFrame(this.frame);
+    this.element.remove();
+  }
+
+  // ------------------------------------------------------------------------- what the host sends
+
+  /** Take a packet of bytes. One that was taken before changes nothing. */
+  receive(bytes) {
+    let packet;
+    try {
+      packet = unpack(bytes);
+    } catch (error) {
+      this.alert.textContent = error.message;
+      return;
+    }
+    const { feed, number } = packet.about;
+    if (feed === this.feed && number <= this.number) return;
+    if (feed !== this.feed && number > 1) { // packets of this feed were missed
+      if (this.greeted !== feed) this.host.say({ kind: "hello" });
+      this.greeted = feed;
+      return;
+    }
+    if (feed !== this.feed) this.asked.clear();
+    const newest = this.newest();
+    Object.assign(this, { feed, number });
+    for (const part of packet.parts) {
+      if (part.kind === "choices") this.choices = part;
+      else if (part.kind === "scene") this.set(part.scene, { silent: true });
+      else if (part.kind === "note") this.note.textContent = part.text;
+      else if (part.kind === "play") this.togglePlay(true);
+      else this.store.take(part);
+      if (part.kind === "frame" || part.kind === "missing") this.asked.delete(`${part.run}/${part.arm}@${part.step}`);
+      if (part.kind === "status" && part.run === this.scene.sides[0]?.[0] && part.phase !== this.phase) [this.phase, this.waiting] = [part.phase, null];
+      if (part.kind === "images" && part.arrays.png) this.store.run(part.run).images[part.side].sheet.onload = () => this.redraw(true);
+    }
+    this.alert.textContent = this.scene.sides.map(([run]) => this.store.run(run).trouble).filter(Boolean).join(" ");
+    this.repair();
+    this.settle(newest);
+    this.redraw();
+  }
+
+  /** Choose an arm that there is where the scene names one that there is not. */
+  repair() {
+    this.scene.sides = this.scene.sides.map(([run, arm]) => {
+      const { arms } = this.store.run(run);
+      return [run, !arms.length || arms.some(({ name }) => name === arm) ? arm : (arms.find(({ name }) => name === "wcord") ?? arms[0]).name];
+    });
+    const { about, labels } = this.main() ?? {};
+    if (labels && this.scene.selected.some((sample) => sample >= labels.length)) this.scene.selected = this.scene.selected.filter((sample) => sample < labels.length);
+    if (!about) return;
+    if (!about.losses.includes(this.scene.loss)) this.scene.loss = "total";
+    if (!about.measures.includes(this.scene.measure)) [this.scene.measure] = about.measures;
+  }
+
+  /** Stand at the step of the scene; glide there where it has just come. */
+  settle(before) {
+    const steps = this.steps();
+    if (this.playing) return;
+    const place = this.scene.step === null ? steps.length - 1 : this.placeOf(this.scene.step);
+    const glides = this.scene.step === null && before >= 0 && place === this.newest() && place > 0 && !this.calm.matches && this.lastPlace >= 0;
+    this.target = Math.max(place, 0);
+    if (!glides || this.target - this.place > 3 || this.place > this.target) this.place = this.target;
+    this.lastPlace = place;
+  }
+
+  // -------------------------------------------------------------------------------------- scenes
+
+  /** Change the scene. */
+  set(change, { silent = false } = {}) {
+    const panels = JSON.stringify(this.scene.panels);
+    this.scene = { ...this.scene, ...change };
+    this.repair();
+    if (JSON.stringify(this.scene.panels) !== panels) this.layOut();
+    if ("present" in change) this.veiled = false;
+    if ("step" in change && change.step !== undefined) this.playing = this.playing && silent;
+    if (!this.playing) this.settle(-1);
+    if (!silent) this.tell();
+    this.redraw();
+  }
+
+  /** Tell the host of the scene, once it rests; of other runs at once. */
+  tell() {
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.host.say({ kind: "scene", scene: this.scene }), SCENE_AFTER);
+  }
+
+  layOut() {
+    this.panels = this.scene.panels.map((id) => new Panel(id, this));
+    this.grid.replaceChildren(...this.panels.map(({ element }) => element));
+    this.grid.dataset.count = String(this.panels.filter(({ name }) => !["card", "accuracy", "losses", "measures"].includes(name)).length);
+  }
+
+  main() {
+    return this.scene.sides.length ? this.store.run(this.scene.sides[0][0]) : null;
+  }
+
+  // ---------------------------------------------------------------------------------------- time
+
+  steps() {
+    const all = [...new Set(this.scene.sides.map(([run]) => run))].map((run) => this.store.run(run).steps);
+    if (all.length < 2) return all[0] ?? [];
+    if (this.scene.letters) return all[0].filter((step) => all[1].includes(step));
+    return [...new Set(all.flat())].sort((a, b) => a - b);
+  }
+
+  newest() {
+    return this.steps().length - 1;
+  }
+
+  placeOf(step) {
+    const steps = this.steps();
+    let place = steps.findIndex((at) => at > step);
+    place = place < 0 ? steps.length - 1 : place - 1;
+    return Math.max(place, 0);
+  }
+
+  /** The step that is shown, null where there is none. */
+  step() {
+    const steps = this.steps();
+    return steps.length ? steps[Math.min(Math.floor(this.place + 1e-6), steps.length - 1)] : null;
+  }
+
+  /** The moment that is shown, between two steps while points glide. */
+  timeShown() {
+    const steps = this.steps();
+    const [low, mix] = [Math.min(Math.floor(this.place), steps.length - 1), this.place % 1];
+    return steps[low] + mix * ((steps[low + 1] ?? steps[low]) - steps[low]);
+  }
+
+  goToPlace(place) {
+    const steps = this.steps();
+    if (!steps.length) return;
+    const at = Math.min(Math.max(place, 0), steps.length - 1);
+    this.playing = false;
+    this.place = at;
+    this.target = at;
+    this.scene = { ...this.scene, step: steps[at] };
+    this.tell();
+    this.redraw();
+  }
+
+  goTo(step) {
+    this.playing = false;
+    this.set({ step });
+  }
+
+  /** Go `by` steps on; from the newest on, time is followed. */
+  stepBy(by) {
+    const place = Math.floor(this.place + 1e-6) + by;
+    if (by > 0 && place > this.newest()) this.goTo(null);
+    else this.goToPlace(place);
+  }
+
+  setSpeed(speed) {
+    this.speed = speed;
+    this.redraw();
+  }
+
+  togglePlay(wanted = !this.playing) {
+    if (this.newest() < 1 && wanted) return;
+    this.playing = wanted;
+    if (wanted && this.place >= this.newest() - 1e-6) this.place = 0;
+    this.before = null;
+    if (!wanted) this.goToPlace(Math.floor(this.place + 1e-6));
+    this.redraw();
+  }
+
+  /** Move time on by what has passed; return whether it goes on moving. */
+  advance(now) {
+    const passed = Math.min(now - (this.before ?? now), 200);
+    this.before = now;
+    if (this.playing) {
+      const held = this.held(Math.floor(this.place) + 1);
+      this.place = Math.min(this.place + (passed / 1000) * this.speed, held ? this.newest() : Math.floor(this.place) + 0.999);
+      if (this.place < this.newest()) return true;
+      this.playing = false;
+      this.set({ step: null });
+      return false;
+    }
+    if (this.target > this.place) {
+      this.place = Math.min(this.target, this.place + (passed / GLIDE) * Math.max(1, this.target - this.place));
+      return this.place < this.target;
+    }
+    return false;
+  }
+
+  /** Whether the frames at a place have come. */
+  held(place) {
+    const step = this.steps()[place];
+    return this.scene.sides.every(([run, arm]) => {
+      const store = this.store.run(run);
+      return step === undefined || store.frames.get(arm)?.has(step) || store.missing.has(`${arm}@${step}`) || !this.host.can.ask;
+    });
+  }
+
+  // ----------------------------------------------------------------------------------- what is seen
+
+  /** What a panel of one side shows now: run, arm, frame, the next frame and how near it is. */
+  lookOf(side) {
+    const [name, arm] = this.scene.sides[side] ?? ["", ""];
+    const run = this.store.run(name);
+    const steps = this.steps();
+    let place = Math.min(Math.floor(this.place + 1e-6), steps.length - 1);
+    let mix = this.calm.matches ? 0 : Math.max(this.place - place, 0);
+    const fixed = this.scene.step === null && !this.playing ? this.scene.stepOf?.[side] : undefined;
+    if (fixed !== undefined) [place, mix] = [this.placeOf(fixed), 0];
+    const frame = place < 0 ? null : run.frame(arm, steps[place]);
+    const next = mix > 0 && steps[place + 1] !== undefined ? run.frame(arm, steps[place + 1]) : null;
+    return { run, arm, label: this.labelOf(side), frame, next, mix, wanted: steps[place] };
+  }
+
+  labelOf(side) {
+    const [name, arm] = this.scene.sides[side];
+    const others = this.scene.sides.filter(([, other], place) => place !== side && other === arm);
+    const stepWords = this.scene.stepOf ? `, step ${this.scene.stepOf[side]}` : "";
+    return (others.some(([run]) => run !== name) ? `${arm} of ${name.length > 18 ? `${name.slice(0, 17)}…` : name}` : arm) + stepWords;
+  }
+
+  bold() {
+    return this.scene.sides.length === 1 || !this.scene.letters ? this.scene.sides[0]?.[1] : "";
+  }
+
+  curveLines(metric) {
+    const { sides } = this.scene;
+    const main = this.main();
+    if (!main?.about) return [];
+    const line = (run, arm, label) => ({ name: label, label, colours: run.arm(arm)?.colours ?? ["#888", "#888"], curve: run.curves.get(metric)?.get(arm) });
+    if (sides.length === 1) return main.arms.map(({ name }) => line(main, name, name));
+    const found = sides.map(([run, arm], side) => line(this.store.run(run), arm, this.scene.letters ? `${"AB"[side]} · ${arm}` : arm));
+    for (const arm of this.scene.beside ?? []) found.push(line(main, arm, arm));
+    const taken = new Set();
+    for (const one of found) {
+      if (taken.has(one.colours[0])) one.colours = [LAB.palette.distances.raw, LAB.palette.distances.raw];
+      taken.add(one.colours[0]);
+    }
+    return found;
+  }
+
+  /** The last value of a metric of the arm shown, up to the step shown. */
+  valueAt({ run, arm, frame }, metric) {
+    const curve = run.curves.get(metric)?.get(arm);
+    if (!curve?.values.length) return null;
+    const until = this.scene.step === null && !this.playing ? Infinity : frame?.epoch ?? Infinity;
+    let value = curve.values[0];
+    for (let i = 0; i < curve.epochs.length && curve.epochs[i] <= until + 1e-4; i += 1) value = curve.values[i];
+    return value;
+  }
+
+  /** The axes that the scores of several sides share: those with a critic have no unit in common with others. */
+  sharedLimits(panel) {
+    if (panel.name !== "scores" || this.scene.sides.length < 2) return undefined;
+    const frames = this.scene.sides.map((_, side) => this.lookOf(side).frame).filter(Boolean);
+    const own = this.lookOf(panel.side).frame;
+    const alike = frames.filter((frame) => frame.critic === own?.critic);
+    if (alike.length < 2) return undefined;
+    return {
+      x: [Math.min(...alike.map(({ bins }) => bins[0])), Math.max(...alike.map(({ bins }) => bins[1]))],
+      y: Math.max(...alike.map(({ arrays }) => 100 * Math.max(...arrays.shares))),
+      toString() { return `${this.x}:${this.y}`; },
+    };
+  }
+
+  problemOf({ run, arm, wanted, frame }) {
+    if (run.trouble) return run.trouble;
+    const why = run.missing.get(`${arm}@${wanted}`);
+    if (!why) return "";
+    return `Step ${wanted} cannot be read${frame ? `; step ${frame.step} is shown` : ""} (${why}).`;
+  }
+
+  scale() {
+    return this.scene.present ? Math.min(STAGE_SCALE, Math.max(1, this.element.clientWidth / 900)) : 1;
+  }
+
+  // --------------------------------------------------------------------------------- what is asked
+
+  /** Ask for frames that are not here: what is shown first, then what is near in time. */
+  ask() {
+    if (!this.host.can.ask || document.hidden) return;
+    const now = performance.now();
+    for (const [key, at] of this.asked) if (now - at > PATIENCE) this.asked.delete(key);
+    if (this.asked.size) return;
+    const wanted = [];
+    const want = (run, arm, step) => {
+      const key = `${run}/${arm}@${step}`;
+      const store = this.store.run(run);
+      if (wanted.length >= MOST_ASKED || step === undefined || store.frames.get(arm)?.has(step) || store.missing.has(`${arm}@${step}`)) return;
+      wanted.push([run, arm, step]);
+      this.asked.set(key, now);
+    };
+    const steps = this.steps();
+    const here = Math.max(Math.round(this.place), 0);
+    const sides = this.scene.sides;
+    const places = steps.map((_, place) => place).sort((a, b) => Math.abs(a - here - 0.6) - Math.abs(b - here - 0.6));
+    for (const [run, arm] of sides) want(run, arm, steps[here]);
+    const main = this.main();
+    if (sides.length === 1) for (const { name } of main?.arms ?? []) want(sides[0][0], name, steps[here]);
+    for (const place of places) for (const [run, arm] of sides) want(run, arm, steps[place]);
+    if (sides.length === 1) for (const place of places.filter((k) => k % 2 === here % 2)) for (const { name } of main?.arms ?? []) want(sides[0][0], name, steps[place]);
+    if (this.store.bytes > 0.75 * 96e6) wanted.length = Math.min(wanted.length, sides.length);
+    if (wanted.length) this.host.say({ kind: "frames", frames: wanted });
+    this.store.evict(sides[0]?.[0], steps[here] ?? 0);
+  }
+
+  askImages(run) {
+    run.images.asked = true;
+    if (this.host.can.ask) this.host.say({ kind: "images", run: run.name });
+  }
+
+  steer(action, value = null) {
+    if (action !== "pace") this.waiting = action;
+    this.host.say({ kind: "steer", run: this.scene.sides[0][0], action, value });
+    this.redraw();
+    clearTimeout(this.giving);
+    this.giving = setTimeout(() => { this.waiting = null; this.redraw(); }, 8000);
+  }
+
+  // ------------------------------------------------------------------------------------- selection
+
+  select(samples, add = false) {
+    const chosen = add ? [...new Set([...this.scene.selected, ...samples])] : samples;
+    const stride = Math.max(1, Math.ceil(chosen.length / MOST_SELECTED));
+    this.set({ selected: chosen.filter((_, i) => i % stride === 0) });
+  }
+
+  hover(panel, hit, event) {
+    this.hovering = hit ? { panel, hit } : null;
+    if (!hit) this.tip.classList.remove("open");
+    else this.point(panel, hit, event);
+    this.redraw();
+  }
+
+  hoverIn(panel) {
+    if (!this.hovering) return null;
+    if (this.hovering.panel === panel) return this.hovering.hit;
+    const { samples } = this.hovering.hit;
+    return samples.length && ["map", "scores", "lines"].includes(panel.name) ? { samples } : null;
+  }
+
+  point(panel, hit, event) {
+    const { run } = panel.memory;
+    if (!run.images.asked && hit.samples.length) this.askImages(run);
+    const images = [];
+    if (hit.student !== undefined) {
+      for (const [side, sample] of [["teacher", hit.teacher], ["student", hit.student]]) {
+        const image = imageOf(run, side, sample, 56);
+        if (image) images.push(make("figure", {}, image, make("figcaption", {}, `${side} ${sample}`)));
+      }
+    } else if (hit.samples.length) images.push(...bothImages(run, hit.samples[0], 56));
+    this.tip.replaceChildren(make("p", {}, hit.text), ...(images.length ? [make("div", { class: "thumbs" }, ...images)] : []));
+    this.tip.classList.add("open");
+    this.putNear(this.tip, event.clientX + 14, event.clientY + 14);
+  }
+
+  putNear(element, x, y) {
+    const box = this.element.getBoundingClientRect();
+    const width = element.offsetWidth;
+    const height = element.offsetHeight;
+    const left = Math.max(4, Math.min(x, window.innerWidth - width - 8, box.right - width - 4) - box.left);
+    const top = (y + height > window.innerHeight - 4 ? Math.max(4, y - height - 28) : y) - box.top;
+    element.style.left = `${left}px`;
+    element.style.top = `${top}px`;
+  }
+
+  explain(near, ...content) {
+    this.bubble.replaceChildren(...content.map((part) => (typeof part === "string" ? make("p", {}, part) : part)));
+    this.bubble.classList.add("open");
+    const box = near.getBoundingClientRect();
+    this.putNear(this.bubble, box.left - 8, box.bottom + 6);
+    this.explained = near;
+  }
+
+  hideBubble() {
+    this.bubble.classList.remove("open");
+  }
+
+  help(near) {
+    const keys = [["← →", "one step back or on (with Shift: ten)"], ["Home End", "the first step; the newest, and stay there"], ["Space", "play and stop"],
+      ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"], ["Esc", "back"]];
+    const list = (entries) => make("dl", { class: "words" }, ...entries.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
+    this.explain(near, make("h4", {}, "Words"), list(Object.entries(LAB.glossary)), make("h4", {}, "Keys"), list(keys));
+  }
+
+  // ------------------------------------------------------------------------------------ taking away
+
+  takeAway(panel) {
+    if (this.host.can.export) {
+      this.host.say({ kind: "export", panel: panel.id, metric: panel.metric?.() ?? null, step: this.step() });
+      return;
+    }
+    const name = `${panel.name}-${panel.memory.arm}-step-${this.step()}`.replace(/[^\w.+-]+/g, "-");
+    const save = (blob, ending) => {
+      const link = make("a", { download: `${name}.${ending}`, href: URL.createObjectURL(blob) });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    };
+    const button = (text, action) => make("button", { type: "button", onclick: action }, text);
+    this.explain(panel.tools, make("div", { class: "ways" },
+      button("Picture, PNG", () => panel.canvas.toBlob((blob) => save(blob, "png"))),
+      button("Data, CSV", () => save(new Blob([csvOf(panel)], { type: "text/csv" }), "csv"))));
+  }
+
+  // ------------------------------------------------------------------------- the whole screen, keys
+
+  present(id) {
+    this.set({ present: id });
+  }
+
+  key(event) {
+    const target = event.composedPath()[0];
+    const typing = target instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable);
+    const inside = event.composedPath().includes(this.element);
+    const idle = document.activeElement === document.body || document.activeElement === this.root.host;
+    if (event.altKey || event.ctrlKey || event.metaKey || typing) return;
+    if (!inside && !this.scene.present && (this.host.kind === "notebook" || !idle)) return;
+    if (event.key === " " && target instanceof HTMLButtonElement) return;
+    const shownPanels = ["objective", ...this.panels.filter(({ name }) => name !== "card").map(({ id }) => id)];
+    const actions = {
+      ArrowLeft: () => this.stepBy(event.shiftKey ? -10 : -1),
+      ArrowRight: () => this.stepBy(event.shiftKey ? 10 : 1),
+      Home: () => this.goToPlace(0),
+      End: () => this.goTo(null),
+      " ": () => this.togglePlay(),
+      Escape: () => (this.bubble.classList.contains("open") ? this.hideBubble() : this.scene.present ? this.present(null) : this.select([])),
+      ...(this.scene.present ? { h: () => { this.veiled = !this.veiled; this.redraw(); } } : {}),
+    };
+    const number = Number.parseInt(event.key, 10);
+    const action = actions[event.key] ?? actions[event.key.toLowerCase()] ?? (number > 0 && shownPanels[number] ? () => this.present(shownPanels[number]) : null);
+    if (!action) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    action();
+  }
+
+  // ------------------------------------------------------------------------------------- drawing
+
+  redraw(anew = false) {
+    if (anew) for (const panel of this.panels) panel.stamped = null;
+    this.frame ||= requestAnimationFrame((now) => this.draw(now));
+  }
+
+  /** Let the first row of panels end where the window does, whatever stands above it. */
+  fit() {
+    let above = this.grid.getBoundingClientRect().top + window.scrollY;
+    for (let at = this.root.host ?? this.root; at; at = at.parentElement) if (at !== document.documentElement) above += at.scrollTop ?? 0;
+    this.element.style.setProperty("--above", `${Math.round(Math.min(Math.max(above, 0), 400))}px`);
+    this.redraw();
+  }
+
+  draw(now) {
+    this.frame = 0;
+    const moving = this.advance(now);
+    const theme = themeOf(this.element);
+    this.element.classList.toggle("dark", isDark(theme));
+    const staged = this.scene.present;
+    this.element.classList.toggle("stage", Boolean(staged));
+    this.element.classList.toggle("veiled", Boolean(staged && this.veiled));
+    this.element.style.setProperty("--paper", theme.paper);
+    this.element.style.setProperty("--ink", theme.ink);
+    this.element.style.setProperty("--faint", theme.faint);
+    for (const panel of this.panels) panel.element.classList.toggle("staged", panel.id === staged || panel.name === staged);
+    this.objective.classList.toggle("staged", staged === "objective");
+    this.toolbar.draw();
+    this.timeline.draw(theme);
+    this.drawObjective();
+    for (const panel of this.panels) if (!staged || panel.element.classList.contains("staged")) panel.draw(theme);
+    this.ask();
+    if (moving) this.redraw();
+    else this.before = null;
+  }
+
+  drawObjective() {
+    const { run, arm, frame } = this.lookOf(0);
+    const equation = run?.arm(arm)?.equations.objective;
+    const wanted = equation && frame && this.scene.sides.length === 1;
+    this.objective.classList.toggle("hidden", !wanted);
+    if (!wanted) return;
+    if (this.typed !== equation[0]) {
+      this.objective.innerHTML = equation[0];
+      this.objective.title = equation[1];
+      this.typed = equation[0];
+    }
+    for (const slot of this.objective.querySelectorAll("[data-value]")) {
+      const text = shown(frame.values[slot.dataset.value], slot.dataset.form);
+      if (slot.textContent !== text) slot.textContent = text;
+    }
+  }
+}
+
+/** The data of a panel as comma-separated values. */
+export function csvOf(panel) {
+  const { run, frame, lines: curvesShown } = panel.memory;
+  const table = (head, rows) => [head, ...rows].map((row) => row.map((cell) => (/[",\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : cell)).join(",")).join("\n");
+  if (curvesShown) return table(["arm", "epoch", "value"], curvesShown.flatMap(({ label, curve }) => (curve?.epochs ?? []).map((epoch, i) => [label, epoch, curve.values[i]])));
+  if (panel.name === "map" || panel.name === "lines") {
+    const places = run.places(frame);
+    return table(["sample", "class", "side", "x", "y"], ["teacher", "student"].flatMap((side) => [...run.labels].map((label, i) => [i, run.className(label, true), side, places[side][2 * i] / 16383.5, places[side][2 * i + 1] / 16383.5])));
+  }
+  const value = panel.name === "plan" || panel.name === "difference" ? (i) => ((frame.arrays.plan[i] / 255) ** 2).toFixed(4) : (i) => (frame.low + (frame.arrays.scores[i] / 255) * (frame.high - frame.low)).toFixed(4);
+  return table(["teacher_sample", "student_sample", panel.name === "plan" ? "share" : "score"], [...frame.arrays.plan.keys()].map((i) => [Math.floor(i / frame.n), i % frame.n, value(i)]));
+}
