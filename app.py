@@ -4,8 +4,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from lab.redrawing import whole_page
-
 LAB = Path(__file__).parent / "lab"
 
 st.set_page_config(page_title="WCoRD lab", page_icon=str(LAB / "icon.svg"), layout="wide")
@@ -29,5 +27,4 @@ page = st.navigation(
     ],
     position="top",
 )
-with whole_page():
-    page.run()
+page.run()

@@ -28,7 +28,7 @@ def scene_of(page: str, first: Callable[[], Scene]) -> Scene:
     if not kept or {key: said.get(key, "") for key in PARTS} != kept["address"]:
         kept["scene"] = (kept.get("scene") or first()) | from_address(said)
         kept["address"] = {key: said.get(key, "") for key in PARTS}
-    return kept["scene"]  # type: ignore[no-any-return]
+    return kept["scene"]
 
 
 def keep(scene: Scene, change: Mapping[str, Any]) -> None:

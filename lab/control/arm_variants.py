@@ -113,7 +113,9 @@ def variant(experiment: Experiment, arm: str, turned: Mapping[str, Any]) -> Expe
     """
     new = changed(experiment, arm, turned)
     if not new:
-        raise ValueError("nothing was turned: change a weight, a form or a critic first")
+        raise ValueError(
+            "change a weight, a form or a critic first: the button then trains the new arm"
+        )
     terms = {term: asked.model_dump(mode="json") for term, asked in experiment.arms[arm].items()}
     for key, value in new.items():
         term, setting = key.split(".")

@@ -1,9 +1,9 @@
 """Taking a picture away: as PNG or SVG, its data as CSV, the settings, and a cell that redraws it.
 
 Each `of_…` function returns an `Export`: pure, and drawn or tabulated only when asked for.
-`popover` puts the buttons on a page:
+`dialog` opens the ways to take it over the page:
 
-    exporting.popover(exporting.of_plan(watch, arm, step), watch)
+    exporting.dialog(exporting.of_plan(watch, arm, step), watch)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import lab
+from lab.reading.pairing import Side, names
 from lab.reading.watch import Watch
 from lab.words import vocabulary
 from lab.words.class_names import name_points, name_ticks
@@ -194,6 +195,45 @@ def of_curves(watch: Watch, metric: str, name: str = "") -> Export:
     )
 
 
+def of_difference(a: Side, b: Side, step: int) -> Export:
+    """Return the export of the difference of two plans at a step."""
+    named = names(a, b)
+
+    def plans() -> tuple[Array, Array, Array]:
+        plan_a, plan_b = (side.watch.picture(step, side.arm).plan for side in (a, b))
+        return plan_a, plan_b, a.watch.snapshot(step).labels[: len(plan_a)]
+
+    def draw() -> Figure:
+        from lab import figures
+
+        plan_a, plan_b, labels = plans()
+        figure = figures.difference(plan_a, plan_b, labels, names=named)
+        name_ticks(figure.axes[0], labels, a.watch.class_names)
+        return figure
+
+    def table() -> pd.DataFrame:
+        plan_a, plan_b, _ = plans()
+        rows = pairs(a.watch.snapshot(step), plan_a, "mass_a")
+        return rows.assign(mass_b=plan_b.ravel(), difference=(plan_a - plan_b).ravel())
+
+    lines = ["from lab import figures", "from lab.words.class_names import name_ticks, names_of"]
+    lines += ["from wcord import Run", ""]
+    if any(address(side.watch.run.path).startswith("Path(") for side in (a, b)):
+        lines[:0] = ["from pathlib import Path", ""]
+    for key, side in (("a", a), ("b", b)):
+        lines.append(f"run_{key} = Run({address(side.watch.run.path)})")
+        lines.append(f"{key} = run_{key}.snapshot({step})")
+    lines += [
+        f"plan_a, plan_b = a.arm({a.arm!r}).plan, b.arm({b.arm!r}).plan",
+        "labels = a.labels[: len(plan_a)]",
+        f"figure = figures.difference(plan_a, plan_b, labels, names={named!r})",
+        "name_ticks(figure.axes[0], labels, names_of(run_a))",
+        "figure",
+    ]
+    stem = f"difference-{named[0]}-{named[1]}-step-{step}".replace(" ", "-")
+    return Export(stem, draw, table, "\n".join(lines))
+
+
 def pairs(snapshot: Snapshot, values: Array, name: str) -> pd.DataFrame:
     """Return a matrix (n, n) of a snapshot as a table, one row a pair of samples.
 
@@ -253,19 +293,6 @@ def of_panel(panel: str, watch: Watch, arm: str, step: int, metric: str | None) 
         return
     of = {"scores": of_scores, "cosines": of_scores, "map": of_map}.get(panel, of_plan)
     dialog(of(watch, arm, step), watch)
-
-
-def popover(export: Export, *watches: Watch, key: str | None = None) -> None:
-    """Show a button that opens the ways to take a picture away; nothing is drawn until asked.
-
-    Args:
-        export: of one of the functions above.
-        watches: the runs it shows, whose settings can be taken along.
-        key: tells popovers of one page apart; the picture's name where None.
-    """
-    key = key or export.name
-    with st.popover("Export", icon=":material/download:", type="tertiary", key=f"export-{key}"):
-        _ways(export, watches, key)
 
 
 def dialog(export: Export, *watches: Watch) -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 from lab.control import data_card, page_parts, run_time, settings_text
 from lab.control.steering import PACES, TALK, pace_in_words
 from lab.words import literal
+from wcord.runs import run_path
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment
@@ -270,14 +271,20 @@ def _await_cost(experiment: Experiment, pace: float) -> None:
     st.rerun()
 
 
-def start(experiment: Experiment | None, pace: float) -> None:
-    """Start a run and put its name into the address; what goes wrong is said by the next page."""
+def start(experiment: Experiment | None, pace: float, name: str | None = None) -> None:
+    """Start a run and put its name into the address; what goes wrong is said by the next page.
+
+    Args:
+        experiment: what to train; None starts nothing.
+        pace: seconds an epoch, 0 for full speed.
+        name: of the run; made from the settings where None.
+    """
     from wcord import launch
 
     if experiment is None:
         return
     try:
-        run = launch(experiment)
+        run = launch(experiment, run_path(name) if name else None)
     except (ValueError, OSError, RuntimeError) as error:
         st.session_state["trouble"] = str(error).splitlines()[0]
         return

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.colors import FuncNorm, LinearSegmentedColormap, PowerNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
@@ -82,6 +82,45 @@ def plan(
     axes.set_ylabel("teacher samples, by class")
     if scale:
         figure.colorbar(picture, ax=axes, label="share of a teacher sample's mass", shrink=0.8)
+    return figure
+
+
+def difference(
+    plan_a: Array,
+    plan_b: Array,
+    labels: Array,
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw what of a teacher sample's mass goes elsewhere: rows of plan A less rows of plan B.
+
+    Both plans (n, n) are sorted by class and each row is divided by its sum, so that entries lie
+    between −1 (all of it in B only) and 1; colours follow signed square roots.
+    """
+    figure, axes = _axes(ax)
+    ramp = LinearSegmentedColormap.from_list(
+        "difference", (palette.TARGET, LIGHT.paper, palette.SOURCE)[::-1]
+    )
+    root = FuncNorm(
+        (lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: np.sign(x) * np.square(x)), -1, 1
+    )
+    apart = sorted_plan(plan_a, labels) - sorted_plan(plan_b, labels)
+    shown = axes.imshow(apart, cmap=ramp, norm=root, interpolation="nearest")
+    blocks = class_blocks(labels)
+    faint = min(0.4, 5 / len(blocks.names))  # many lines would hide what lies between them
+    for start in blocks.starts[1:]:
+        axes.axhline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=faint)
+        axes.axvline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=faint)
+    middles = [middle - 0.5 for middle in blocks.middles]
+    axes.set_xticks(middles, [str(name) for name in blocks.names])
+    axes.set_yticks(middles, [str(name) for name in blocks.names])
+    axes.tick_params(length=0)
+    axes.set(xlabel="student samples, by class", ylabel="teacher samples, by class")
+    axes.set_title(mathtext(f"{names[0]} less {names[1]}"), fontsize=11)
+    figure.colorbar(
+        shown, ax=axes, label="share of a teacher sample's mass", ticks=[-1, -0.25, 0, 0.25, 1]
+    )
     return figure
 
 

@@ -18,6 +18,7 @@ import wcord
 from lab import figures
 from lab.reading.layouts import Frame, aligned
 from lab.reading.map_worker import fit
+from lab.reading.pairing import equal_cost_steps
 from wcord.runs import Run
 
 TITLES = {
@@ -30,22 +31,9 @@ SAMPLES = 100
 METRICS = {"plan_cost": "cost", "same_class_mass": "same_class_mass"}
 
 
-def same_cost_steps(run: Run) -> dict[str, int]:
-    """Return the steps at which the arms first come down to the lowest cost of `unpaired`."""
-    costs = {
-        arm: {step: run.snapshot(step).values(arm)["plan_cost"] for step in run.steps}
-        for arm in TITLES
-    }
-    reached = min(costs["unpaired"].values())
-    return {
-        arm: next(step for step, value in of.items() if value <= reached * 1.0001)
-        for arm, of in costs.items()
-    }
-
-
 def draw(run: Run) -> Figure:
     """Return the picture of a finished run of digits-unpaired."""
-    steps = same_cost_steps(run)
+    steps = equal_cost_steps(run, list(TITLES), "unpaired")
     panels, reference = [], None
     for arm, step in steps.items():
         snapshot = run.snapshot(step)

@@ -1,4 +1,4 @@
-"""The laboratory: turn a knob of an arm, train it anew from the same start, compare the two."""
+"""The laboratory: change a setting of an arm, train it from the same start, compare the two."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab import panels
-from lab.batches import arm_chooser, take_over
-from lab.control import arm_variants, start_form
+from lab.control import arm_variants, page_parts, start_form
 from lab.control.arm_variants import Knob
-from lab.control.steering import PACES, TALK
+from lab.control.steering import PACES, TALK, pace_in_words
 from lab.reading import registry
 from lab.reading.watch import Watch
 from lab.words import literal
@@ -24,11 +22,11 @@ GRID = (0.005, 0.01, 0.02, 0.05, 0.07, 0.1, 0.2, 0.5, 1.0)
 
 def page() -> None:
     """Draw the page: which arm to begin from, its knobs, and the button that starts the new one."""
-    panels.begin()
+    page_parts.begin()
     st.markdown(
-        "Turn a knob and train the arm anew, **paired** with the old one: same seed, same teacher, "
-        "same batches in the same order, same first weights. What differs afterwards comes from "
-        "what you turned."
+        "Change a setting and train the arm again, **paired** with the old one: same seed, same "
+        "teacher, same batches in the same order, same first weights. What differs afterwards "
+        "comes from what you changed."
     )
     if (chosen := choose()) is None:
         return
@@ -38,7 +36,7 @@ def page() -> None:
             experiment = watch.run.settings
             stood = arm_variants.settings_of(experiment, arm)
         except (ValueError, OSError) as error:
-            panels.error(error)
+            page_parts.error(error)
             return
     turned = knobs(watch, arm, experiment, stood)
     begin(watch, arm, experiment, turned)
@@ -54,20 +52,22 @@ def choose() -> tuple[Watch, str] | None:
     try:
         watch = registry.watch_of(registry.find(name))
     except ValueError as error:
-        panels.error(error)
+        page_parts.error(error)
         return None
-    st.session_state["begin-run"] = name
-    take_over()
-
-    def to_address() -> None:
-        st.query_params["run"] = st.session_state["begin-run"]
-
+    options = names if name in names else [name, *names]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        options = names if name in names else [name, *names]
-        st.selectbox("Begin from run", options, key="begin-run", on_change=to_address, width=420)
-        with st.container(width=240):
-            arm = arm_chooser("and arm", watch.arms)
+        run = st.selectbox("Begin from run", options, index=options.index(name), width=420)
+        asked = st.query_params.get("arm", "")
+        first = asked if asked in watch.arms else _favourite(watch.arms)
+        arm = st.selectbox("and arm", watch.arms, index=watch.arms.index(first), width=240)
+    if (run, arm) != (name, first):
+        st.query_params["run"], st.query_params["arm"] = run, arm
+        st.rerun()
     return watch, arm
+
+
+def _favourite(arms: list[str]) -> str:
+    return "wcord" if "wcord" in arms else arms[-1]
 
 
 def knobs(watch: Watch, arm: str, experiment: Experiment, stood: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def knobs(watch: Watch, arm: str, experiment: Experiment, stood: dict[str, Any])
     }
     for term, column in columns.items():
         with column.container(border=True, height="stretch"):
-            panels.title(*titles[term], "Where the arm has no such term, its weight is 0.")
+            page_parts.title(*titles[term], "Where the arm has no such term, its weight is 0.")
             for knob in arm_variants.KNOBS:
                 if knob.term == term:
                     absent = term not in experiment.arms[arm] and not turned.get(f"{term}.weight")
@@ -127,20 +127,17 @@ def control(knob: Knob, stood: Any, key: str, *, disabled: bool) -> Any:
 
 def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]) -> None:
     """Say what will be trained and what it costs, start it, and go on to compare the two."""
+    new, problem = None, ""
     try:
         new = arm_variants.variant(experiment, arm, turned)
     except ValueError as error:
-        changed = arm_variants.changed(experiment, arm, turned)
         problem = literal.markdown(str(error)[0].upper() + str(error)[1:])
-        (st.error if changed else st.info)(problem)
-        return
-    name = next(iter(new.arms))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pace = st.select_slider(
             "Pace",
             PACES,
             value=TALK if experiment.data.source == "digits" else 0.0,
-            format_func=lambda s: f"{s:g} s an epoch" if s else "full speed",
+            format_func=pace_in_words,
             key="begin-pace",
             width=260,
         )
@@ -149,7 +146,12 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
             key="begin",
             type="primary",
             icon=":material/play_arrow:",
+            disabled=new is None,
         )
+    if new is None:
+        (st.error if arm_variants.changed(experiment, arm, turned) else st.info)(problem)
+        return
+    name = next(iter(new.arms))
     shown = literal.markdown(name)
     st.markdown(f"New arm: **{shown}**, {experiment.epochs} epochs, seed {experiment.seed}.")
     try:
@@ -166,7 +168,7 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
                 query_params={"a": old, "arm_a": arm, "b": run.name, "arm_b": name},
             )
     except (ValueError, OSError, RuntimeError, StorageError) as error:
-        panels.error(str(error).splitlines()[0])
+        page_parts.error(str(error).splitlines()[0])
 
 
 page()

@@ -132,8 +132,9 @@ def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
         start_form.dialog()
         return
     panel = str(message["panel"]).partition("@")[0]
-    if message["kind"] == "why" and PANELS[panel].section:
-        notebook_section.show(PANELS[panel].section)
+    if message["kind"] == "why":
+        if section := PANELS[panel].section:
+            notebook_section.show(section)
     elif message["kind"] == "export":
         name, arm = kept["sides"][0]
         watch = registry.watch_of(registry.find(name))

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lab import panels
-from lab.control import start_form
+from lab.control import page_parts, start_form
 from lab.control.steering import attempt
 from lab.reading import registry
 from lab.reading.registry import Row
@@ -33,14 +32,16 @@ STATES = {
 
 def page() -> None:
     """Draw the page: the table of runs and the one chosen, or the editor of settings."""
-    panels.begin()
+    page_parts.begin()
+    kinds = ["Runs", "Start from settings"]
+    asked = st.query_params.get("view", "")
     view = st.segmented_control(
         "What to do",
-        ["Runs", "Start from settings"],
-        default="Runs",
+        kinds,
+        default=asked if asked in kinds else kinds[0],
         required=True,
         key="view",
-        bind="query-params",
+        on_change=lambda: to_address("view", st.session_state["view"]),
         label_visibility="collapsed",
     )
     if view == "Runs":
@@ -50,17 +51,26 @@ def page() -> None:
     st.caption(who_may_look())
 
 
+def to_address(name: str, value: str | None) -> None:
+    """Put a choice into the address (a callback)."""
+    if value:
+        st.query_params[name] = value
+    else:
+        st.query_params.pop(name, None)
+
+
 def overview() -> None:
     """Show search, attaching, the table, and under it the run that the address names."""
     attached = registry.attached()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         search = st.text_input(
             "Search",
+            st.query_params.get("search", ""),
             key="search",
             type="search",
             live=True,
             placeholder="words in name, title, state or notes",
-            bind="query-params",
+            on_change=lambda: to_address("search", st.session_state["search"]),
             width=420,
         )
         with st.popover("Attach a run elsewhere", icon=":material/folder_open:"):
@@ -80,7 +90,7 @@ def overview() -> None:
         try:
             registry.find(chosen)
         except ValueError as error:
-            panels.error(error)
+            page_parts.error(error)
     if any(row.moving for row in every):
         st.fragment(look_again, run_every=TICK)(signature(every))
 
@@ -161,7 +171,7 @@ def time_left(seconds: float | None) -> str:
 def details(row: Row) -> None:
     """Show the chosen run: what it says, where to look at it, what can be done with it."""
     with st.container(border=True):
-        panels.title(row.name, row.sentence, f"Its directory: {row.path}")
+        page_parts.title(row.name, row.sentence, f"Its directory: {row.path}")
         if row.title and not row.trouble:
             st.markdown(literal.markdown(row.title))
         if not registry.is_ours(row.path):

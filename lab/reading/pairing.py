@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -192,3 +193,13 @@ def over_seeds(a: Side, b: Side, metric: str = "test_accuracy") -> pd.DataFrame:
             if (summary := run.summary) and metric in summary.get("arms", {}).get(side.arm, {})
         }
     return pd.DataFrame(columns).astype(float).dropna().rename_axis("seed").sort_index()
+
+
+def equal_cost_steps(run: Run, arms: Sequence[str], reference: str) -> dict[str, int]:
+    """Return the steps at which arms first come down to the lowest cost of a reference arm."""
+    costs = {arm: {s: run.snapshot(s).values(arm)["plan_cost"] for s in run.steps} for arm in arms}
+    reached = min(costs[reference].values())
+    return {
+        arm: next((step for step, value in of.items() if value <= reached * 1.0001), run.steps[-1])
+        for arm, of in costs.items()
+    }

@@ -171,6 +171,7 @@ class Watch:
         self._flat: dict[str, Frame] = {}
         self._answers: dict[str, dict[int, tuple[float, np.ndarray]]] = {}
         self._names = NUMBERS
+        self._words: dict[Any, str] = {}
         self._images: sample_images.SampleImages | None = None
         self._pulses: deque[tuple[float, float]] = deque(maxlen=10)
         self._lock = threading.RLock()
@@ -266,6 +267,13 @@ class Watch:
                 self._pictures.popitem(last=False)
             return self._pictures[key]
 
+    def kept_words(self, key: Any, make: Callable[[], str]) -> str:
+        """Return what `make` says, made once for a key; words are small, so all are kept."""
+        with self._lock:
+            if key not in self._words:
+                self._words[key] = make()
+            return self._words[key]
+
     def curves(self, name: str) -> tuple[int, pd.DataFrame]:
         """Return one metric of all arms as a table, and the version of the file it is from."""
         with self._lock:
@@ -292,6 +300,12 @@ class Watch:
         with self._lock:
             self.metrics.poll()
             return self.metrics.value_at(arm, name, step)
+
+    def values_at(self, arm: str, step: int) -> dict[str, float]:
+        """Return the last value of every metric of an arm up to a step."""
+        with self._lock:
+            names = [name for of, name in self.metrics.series if of == arm]
+            return {name: self.metrics.value_at(arm, name, step) for name in names}
 
     def layout(self, step: int, arm: str) -> Layout:
         """Return the map of an arm: the newest UMAP frame up to this step, else PCA at once."""

@@ -13,47 +13,10 @@ from lab.viewer.feed import Feed, Opened
 from lab.viewer.frames import Part
 from lab.viewer.scene import Scene
 
-# Where the host's own code begins: it passes packets to the view, and messages of the view on.
-HOST = """
-const views = new WeakMap();
-export default function ({ data, parentElement, setTriggerValue }) {
-  let held = views.get(parentElement);
-  if (!held) {
-    const waiting = [];
-    let number = 0, sent = 0, at = 0;
-    const flush = () => {
-      if (!waiting.length || (sent && performance.now() - at < 3000)) return;
-      number += 1; sent = number; at = performance.now();
-      setTriggerValue("said", { number, messages: waiting.splice(0) });
-    };
-    const say = (message) => {
-      const same = waiting.findIndex(({ kind }) => kind === "scene" && message.kind === "scene");
-      if (same >= 0) waiting.splice(same, 1);
-      waiting.push(message);
-      flush();
-    };
-    const timer = setInterval(flush, 250);
-    held = { heard(about) { if (about.heard >= sent) { sent = 0; flush(); } }, timer, say };
-    views.set(parentElement, held);
-  }
-  if (!data) return;
-  const { about, parts } = unpack(data);
-  if (!held.view) {
-    const setup = parts.find(({ kind }) => kind === "setup");
-    if (!setup) { held.say({ kind: "hello" }); return; }
-    const make = setup.playground ? mountPlayground : mount;
-    held.view = make(parentElement, { kind: "streamlit", can: setup.can, say: held.say }, setup.scene);
-  }
-  held.heard(about);
-  held.view.receive(data);
-  return () => { clearInterval(held.timer); held.view.destroy(); views.delete(parentElement); };
-}
-"""
-
 
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
-    script = module.script().replace("export { mount, mountPlayground };", HOST)
+    script = module.script("streamlit")
     return st.components.v2.component("wcord_view", js=script, css=module.style())
 
 
@@ -72,7 +35,7 @@ def feed_of(key: str) -> Feed:
     kept = f"feed of {key}"
     if kept not in st.session_state:
         st.session_state[kept] = Feed(opened)
-    return st.session_state[kept]  # type: ignore[no-any-return]
+    return st.session_state[kept]
 
 
 def show(
@@ -81,6 +44,9 @@ def show(
     can: Mapping[str, bool],
     heard: Callable[[Mapping[str, Any]], None],
     extra: Sequence[Part] = (),
+    first: Callable[[], Sequence[Part]] | None = None,
+    *,
+    recorded: bool = False,
 ) -> None:
     """Show a view, and pass on what it says.
 
@@ -89,7 +55,9 @@ def show(
         scene: as the page keeps it.
         can: what the view may ask of this page: "ask", "steer", "start", "runs", "export", "why".
         heard: is given every message of the view that is not for its feed (a callback).
-        extra: parts of the page's own.
+        extra: parts of the page's own, in every packet.
+        first: returns parts for the first packet only, such as a recording of a run.
+        recorded: whether the runs of the scene are in those parts, and not on disk.
     """
     feed = feed_of(key)
 
@@ -104,6 +72,7 @@ def show(
                 heard(one)
 
     setup = Part("setup", {"can": dict(can), "scene": scene, "playground": False})
-    sides = [(str(run), str(arm)) for run, arm in scene["sides"]]
-    packet = feed.packet(sides, scene["step"], [setup, *extra])
+    sides = [] if recorded else [(str(run), str(arm)) for run, arm in scene["sides"]]
+    more = first() if first is not None and not feed.number else ()
+    packet = feed.packet(sides, scene["step"], [setup, *more, *extra])
     _component()(key=key, data=packet, on_said_change=said)

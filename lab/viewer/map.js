@@ -3,10 +3,42 @@
 const RIM = 32767;
 const MANY = 12; // classes above which not all are named
 
+/** Return the matrix [a, b, c, d] that turns (or mirrors) points onto others as closely as can be:
+ *  the orthogonal Procrustes problem in the plane (Schönemann 1966). Both sets are centred at 0. */
+export function turnOnto(points, others) {
+  let [xx, xy, yx, yy] = [0, 0, 0, 0];
+  for (let i = 0; i < points.length; i += 2) {
+    xx += points[i] * others[i];
+    xy += points[i] * others[i + 1];
+    yx += points[i + 1] * others[i];
+    yy += points[i + 1] * others[i + 1];
+  }
+  const turned = Math.hypot(xx + yy, xy - yx);
+  const mirrored = Math.hypot(xx - yy, xy + yx);
+  if (turned >= mirrored) return turned ? [(xx + yy) / turned, (xy - yx) / turned, (yx - xy) / turned, (xx + yy) / turned] : [1, 0, 0, 1];
+  return [(xx - yy) / mirrored, (xy + yx) / mirrored, (xy + yx) / mirrored, (yy - xx) / mirrored];
+}
+
+function turnedOnto(places, reference) {
+  if (!reference || reference.teacher.length !== places.teacher.length) return places;
+  const [a, b, c, d] = turnOnto(places.teacher, reference.teacher);
+  const turned = {};
+  for (const side of ["teacher", "student"]) {
+    turned[side] = new Float32Array(places[side].length);
+    for (let i = 0; i < turned[side].length; i += 2) {
+      const [x, y] = [places[side][i], places[side][i + 1]];
+      turned[side][i] = a * x + c * y;
+      turned[side][i + 1] = b * x + d * y;
+    }
+  }
+  return { ...places, ...turned };
+}
+
 /** Return where both sides' points are, in pixels, between a frame and the next. */
 function glide(look, surface) {
-  const now = look.run.places(look.frame);
-  const then = look.next && look.mix > 0 ? look.run.places(look.next) : now;
+  const facing = look.facing?.frame ? look.facing.run.places(look.facing.frame) : null;
+  const now = turnedOnto(look.run.places(look.frame), facing);
+  const then = look.next && look.mix > 0 ? turnedOnto(look.run.places(look.next), facing) : now;
   const mix = then === now || then.step === now.step ? 0 : look.mix;
   const k = surface.scale;
   const room = Math.min(surface.width - 8 * k, surface.height - 34 * k) / 2;

@@ -39,15 +39,23 @@ MODULES = (
 
 
 @cache
-def script() -> str:
-    """Return the view as one ES module; it exports `mount` and `mountPlayground`."""
+def script(host: str | None = None) -> str:
+    """Return the view as one ES module.
+
+    Args:
+        host: the file of a host's own code, without its ending, which exports what the host
+            needs; None exports `mount` and `mountPlayground`.
+    """
     words = panels.plain() | {"palette": palette.plain(), "version": VERSION}
     content = [f"const LAB = {json.dumps(words, ensure_ascii=False)};"]
     for name in MODULES:
         path = FOLDER / f"{name}.js"
         if path.exists():
             content.append(plain_script(path.read_text("utf-8")))
-    content.append("export { mount, mountPlayground };")
+    if host is None:
+        content.append("export { mount, mountPlayground };")
+    else:
+        content.append((FOLDER / f"{host}.js").read_text("utf-8"))
     return "\n".join(content)
 
 

@@ -9,15 +9,17 @@ export class Panel {
   /** `id` is the panel's name, and the side where there are several: "plan@1". */
   constructor(id, view) {
     const [name, side = "0"] = id.split("@");
-    Object.assign(this, { id, view, name, side: Number(side), about: LAB.panels[name], kind: PICTURES()[name] });
+    const fixed = name.startsWith("curve:") ? name.slice(6) : null; // one metric, not to be chosen
+    const about = fixed ? { ...LAB.panels.measures, title: LAB.metrics[fixed].label, help: LAB.metrics[fixed].meaning } : LAB.panels[name];
+    Object.assign(this, { id, view, name: fixed ? "measures" : name, fixed, side: Number(side), about, kind: PICTURES()[fixed ? "measures" : name] });
     this.title = make("h3");
     this.tools = make("span", { class: "tools" }, ...this.buttons());
     this.equation = make("div", { class: "equation" });
     this.canvas = make("canvas", { role: "img", class: this.kind?.hit ? "picks" : null });
     this.facts = make("dl", { class: "facts" });
     this.look = make("p", { class: "look" });
-    this.choice = OF_CURVES.includes(name) && name !== "accuracy" ? this.chooser() : null;
-    this.element = make("section", { class: `panel ${name}`, "data-panel": id, role: "group" },
+    this.choice = ["losses", "measures"].includes(name) ? this.chooser() : null;
+    this.element = make("section", { class: `panel ${this.name}`, "data-panel": id, role: "group" },
       make("header", {}, this.title, this.choice, this.tools), this.equation);
     if (name === "card") {
       const body = make("div", { class: "card-body" });
@@ -49,6 +51,7 @@ export class Panel {
 
   metric() {
     const { scene } = this.view;
+    if (this.fixed) return this.fixed;
     return { accuracy: "test_accuracy", losses: scene.loss, measures: scene.measure }[this.name];
   }
 
@@ -68,15 +71,17 @@ export class Panel {
       look.metric = look.run.about?.words[metric] ?? LAB.metrics[metric] ?? { label: metric, form: "3f" };
       look.lines = view.curveLines(metric);
       look.bold = view.bold();
+      look.curveOf = metric;
       look.last = Math.max(...view.scene.sides.map(([run]) => view.store.run(run).about?.epochs ?? 0));
       look.epoch = view.scene.step === null && !view.playing ? null : look.frame?.epoch ?? null;
     }
     look.limits = view.sharedLimits(this);
+    look.facing = name === "map" && view.scene.letters && this.side ? view.lookOf(0) : null;
     return look;
   }
 
   ready(look) {
-    if (OF_TWO.includes(this.name)) return look.frames.length === 2 && look.frames.every(Boolean) && look.frames[0].n === look.frames[1].n;
+    if (OF_TWO.includes(this.name)) return !this.view.unpaired && look.frames.length === 2 && look.frames.every(Boolean) && look.frames[0].n === look.frames[1].n;
     if (OF_CURVES.includes(this.name)) return Boolean(look.run.about);
     return Boolean(look.frame && look.run.labels);
   }
@@ -124,7 +129,6 @@ export class Panel {
     const letter = several && view.scene.letters ? `${"AB"[this.side]} · ` : "";
     let title = about.title;
     if (name === "scores" && look.frame && !look.frame.critic) title = "Cosines: no critic";
-    if (name === "losses" || name === "measures") title = about.title;
     let note = OF_CURVES.includes(name) || OF_TWO.includes(name) || name === "card" ? "" : look.label ?? "";
     if (name === "map" && look.frame) {
       note += ` · ${look.method === "UMAP" ? "UMAP" : look.run.status?.maps_working ? "PCA, UMAP is coming" : "PCA"}`;

@@ -36,6 +36,7 @@ export class Toolbar {
     return [
       can.start && !view.choices.own ? say("train", "Train this now", "Train this preset here, live: a minute on two cores", true) : null,
       can.start ? say("new", "New run…", "Choose a preset, its arms and its weights", view.choices.own) : null,
+      make("button", { type: "button", title: "All panels on the whole screen (F)", "aria-label": "Whole screen", onclick: () => view.present(view.scene.present ? null : "scene") }, "⛶"),
       make("button", { type: "button", title: "What the words and keys mean", "aria-label": "Help", onclick: (event) => view.help(event.target) }, "?"),
     ].filter(Boolean);
   }

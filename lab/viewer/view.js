@@ -78,14 +78,16 @@ export class View {
     for (const part of packet.parts) {
       if (part.kind === "choices") this.choices = part;
       else if (part.kind === "scene") this.set(part.scene, { silent: true });
-      else if (part.kind === "note") this.note.textContent = part.text;
+      else if (part.kind === "note") this.texts = { ...part, at: { ...(part.more ? this.texts?.at : {}), ...part.at } };
+      else if (part.kind === "unpaired") this.unpaired = part.why;
       else if (part.kind === "play") this.togglePlay(true);
       else this.store.take(part);
       if (part.kind === "frame" || part.kind === "missing") this.asked.delete(`${part.run}/${part.arm}@${part.step}`);
       if (part.kind === "status" && part.run === this.scene.sides[0]?.[0] && part.phase !== this.phase) [this.phase, this.waiting] = [part.phase, null];
       if (part.kind === "images" && part.arrays.png) this.store.run(part.run).images[part.side].sheet.onload = () => this.redraw(true);
     }
-    this.alert.textContent = this.scene.sides.map(([run]) => this.store.run(run).trouble).filter(Boolean).join(" ");
+    const troubles = [...new Set(this.scene.sides.map(([run]) => this.store.run(run).trouble)), this.unpaired];
+    this.alert.textContent = troubles.filter(Boolean).join(" ");
     this.repair();
     this.settle(newest);
     this.redraw();
@@ -139,7 +141,7 @@ export class View {
   layOut() {
     this.panels = this.scene.panels.map((id) => new Panel(id, this));
     this.grid.replaceChildren(...this.panels.map(({ element }) => element));
-    this.grid.dataset.count = String(this.panels.filter(({ name }) => !["card", "accuracy", "losses", "measures"].includes(name)).length);
+    this.grid.dataset.count = String(this.panels.filter(({ name }) => name !== "card").length);
   }
 
   main() {
@@ -313,14 +315,14 @@ export class View {
   }
 
   problemOf({ run, arm, wanted, frame }) {
-    if (run.trouble) return run.trouble;
+    if (run.trouble || this.unpaired) return run.trouble || this.unpaired;
     const why = run.missing.get(`${arm}@${wanted}`);
     if (!why) return "";
     return `Step ${wanted} cannot be read${frame ? `; step ${frame.step} is shown` : ""} (${why}).`;
   }
 
   scale() {
-    return this.scene.present ? Math.min(STAGE_SCALE, Math.max(1, this.element.clientWidth / 900)) : 1;
+    return this.scene.present && this.scene.present !== "scene" ? Math.min(STAGE_SCALE, Math.max(1, this.element.clientWidth / 900)) : 1;
   }
 
   // --------------------------------------------------------------------------------- what is asked
@@ -427,7 +429,7 @@ export class View {
 
   help(near) {
     const keys = [["← →", "one step back or on (with Shift: ten)"], ["Home End", "the first step; the newest, and stay there"], ["Space", "play and stop"],
-      ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"], ["Esc", "back"]];
+      ["F", "all panels on the whole screen"], ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"], ["Esc", "back"]];
     const list = (entries) => make("dl", { class: "words" }, ...entries.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
     this.explain(near, make("h4", {}, "Words"), list(Object.entries(LAB.glossary)), make("h4", {}, "Keys"), list(keys));
   }
@@ -467,6 +469,7 @@ export class View {
     if (event.key === " " && target instanceof HTMLButtonElement) return;
     const shownPanels = ["objective", ...this.panels.filter(({ name }) => name !== "card").map(({ id }) => id)];
     const actions = {
+      f: () => this.present(this.scene.present ? null : "scene"),
       ArrowLeft: () => this.stepBy(event.shiftKey ? -10 : -1),
       ArrowRight: () => this.stepBy(event.shiftKey ? 10 : 1),
       Home: () => this.goToPlace(0),
@@ -505,6 +508,7 @@ export class View {
     this.element.classList.toggle("dark", isDark(theme));
     const staged = this.scene.present;
     this.element.classList.toggle("stage", Boolean(staged));
+    this.element.classList.toggle("whole", staged === "scene");
     this.element.classList.toggle("veiled", Boolean(staged && this.veiled));
     this.element.style.setProperty("--paper", theme.paper);
     this.element.style.setProperty("--ink", theme.ink);
@@ -513,8 +517,10 @@ export class View {
     this.objective.classList.toggle("staged", staged === "objective");
     this.toolbar.draw();
     this.timeline.draw(theme);
+    const said = [this.texts?.text, this.texts?.at?.[this.step()], this.texts?.after].filter(Boolean).join(" ");
+    if (this.note.textContent !== said) this.note.textContent = said;
     this.drawObjective();
-    for (const panel of this.panels) if (!staged || panel.element.classList.contains("staged")) panel.draw(theme);
+    for (const panel of this.panels) if (!staged || staged === "scene" || panel.element.classList.contains("staged")) panel.draw(theme);
     this.ask();
     if (moving) this.redraw();
     else this.before = null;

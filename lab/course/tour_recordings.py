@@ -1,0 +1,96 @@
+"""Recordings of the tour's runs, which ship with the lab: `python -m lab.course.tour_recordings`.
+
+A recording is the packets of a finished run in one compressed file, so that the tour shows its
+pictures before anything was trained.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import lab
+from lab.course.tour_stops import STOPS, Stop, experiment
+from lab.reading.pairing import equal_cost_steps
+from lab.reading.watch import Watch
+
+from lab.viewer.frames import Part
+
+FOLDER = Path(lab.__file__).parent / "demo" / "tour"
+STEPS = 25  # of a recording
+SAMPLES = 64  # of plan and map
+
+
+def name_of(stop: Stop) -> str:
+    """Return the name by which the view knows the recording of a stop."""
+    return f"recording: {stop.preset}"
+
+
+def parts(stop: Stop) -> list[Part]:
+    """Return the recording of a stop, with what to look for at every step."""
+    return list(_read(stop.key))
+
+
+@lru_cache(maxsize=len(STOPS))
+def _read(key: str) -> tuple[Part, ...]:
+    from lab.viewer import packing
+
+    return tuple(packing.unpacked((FOLDER / f"{key}.frames").read_bytes()))
+
+
+def guidance(stop: Stop, watch: Watch, arms: Sequence[str], *, finished: bool) -> list[Part]:
+    """Return what to look for at every step, and the steps of equal cost where a stop has them."""
+    steps = watch.run.steps
+    if not steps:
+        return []
+    watch.metrics.poll()
+    values = {step: watch.values_at(arms[0], step) for step in steps}
+    first = values[steps[0]]
+    said = {str(step): f"Look now. {plain(stop.look(first, values[step]))}" for step in steps}
+    found = [Part("note", {"text": "", "at": said})]
+    if "lines" in stop.pictures and finished:
+        equal = watch.kept(
+            ("equal cost", *stop.cured),
+            lambda: equal_cost_steps(watch.run, stop.cured, stop.cured[0]),
+        )
+        found.append(Part("scene", {"scene": {"stepOf": [equal[arm] for arm in arms]}}))
+    return found
+
+
+def plain(text: str) -> str:
+    """Return Markdown without its marks of emphasis."""
+    return text.replace("**", "")
+
+
+def main() -> int:
+    """Train the run of every stop, and write its recording."""
+    import wcord
+    from lab.viewer import packing
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for stop in STOPS:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["WCORD_RUNS"] = folder
+            probe = {"batch": SAMPLES, "features": SAMPLES, "every": 1.0, "losses": 4}
+            chosen = experiment(stop).replace({"probe": probe})
+            run = wcord.distill(chosen, Path(folder) / name_of(stop).replace(": ", "-"))
+            watch = Watch(run.path)
+            arms = [*dict.fromkeys([*stop.cured, *stop.beside])]
+            content = packing.packed(
+                watch,
+                arms,
+                STEPS,
+                name=name_of(stop),
+                more=guidance(stop, watch, stop.cured, finished=True),
+            )
+        (FOLDER / f"{stop.key}.frames").write_bytes(content)
+        print(f"{stop.key}: {len(content) / 1e3:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
