@@ -31,8 +31,14 @@ def scene_of(page: str, first: Callable[[], Scene]) -> Scene:
     return kept["scene"]
 
 
-def keep(scene: Scene, change: Mapping[str, Any]) -> None:
-    """Take over what the view says of its scene, and bring the address up to it (a callback)."""
+def keep(scene: Scene, change: Mapping[str, Any]) -> bool:
+    """Take over what the view says of its scene, and bring the address up to it (a callback).
+
+    A view that has not yet followed a change from the side of the page is not listened to: then
+    nothing is kept, and False returned.
+    """
+    if change.get("moves", 0) != scene.get("moves", 0):
+        return False
     scene |= {
         key: change[key] for key in ("sides", "step", "selected", "present", "loss", "measure")
     }
@@ -45,3 +51,4 @@ def keep(scene: Scene, change: Mapping[str, Any]) -> None:
     for kept in st.session_state:
         if str(kept).startswith("scene of ") and st.session_state[kept].get("scene") is scene:
             st.session_state[kept]["address"] = {key: parts.get(key, "") for key in PARTS}
+    return True

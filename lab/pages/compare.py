@@ -63,8 +63,8 @@ def tick(kept: Scene, names: list[str], moved: bool) -> None:
 def heard(kept: Scene, message: Mapping[str, Any]) -> None:
     """Keep what the view says of its scene, or remember what it wants opened (a callback)."""
     if message["kind"] == "scene":
-        address.keep(kept, message["scene"])
-        for key, (run, arm) in zip("ab", kept["sides"], strict=True):
+        kept_up = address.keep(kept, message["scene"])
+        for key, (run, arm) in zip("ab", kept["sides"] if kept_up else (), strict=False):
             st.query_params[key], st.query_params[f"arm_{key}"] = run, arm
     else:
         st.session_state["opened"] = dict(message)

@@ -14,7 +14,7 @@ from lab.course import notebook_section
 from lab.reading import map_worker, registry
 from lab.viewer import in_streamlit
 from lab.viewer.frames import Part
-from lab.viewer.scene import Scene, scene
+from lab.viewer.scene import Scene, move, scene
 from lab.words.panels import PANELS
 from wcord.runs import list_runs
 
@@ -35,7 +35,7 @@ def page() -> None:
     name = chosen_run()
     kept = address.scene_of("live", lambda: scene([(name, address.asked("arm") or "wcord")]))
     if kept["sides"][0][0] != name:  # a link to another run
-        kept |= {"sides": [[name, kept["sides"][0][1]]], "step": None, "selected": []}
+        move(kept, sides=[[name, kept["sides"][0][1]]], step=None, selected=[])
     st.fragment(tick, run_every=TICK if moving(name) else REST, key="view")(kept, moving(name))
     warm_up.begin()
     if opened := st.session_state.pop("opened", None):
@@ -95,8 +95,8 @@ def heard(kept: Scene, message: Mapping[str, Any]) -> None:
     """Do what the view says: keep its scene, steer, or open a dialog (a callback)."""
     kind = message["kind"]
     if kind == "scene":
-        address.keep(kept, message["scene"])
-        st.query_params["run"], st.query_params["arm"] = kept["sides"][0]
+        if address.keep(kept, message["scene"]):
+            st.query_params["run"], st.query_params["arm"] = kept["sides"][0]
     elif kind == "steer":
         steering.attempt(
             lambda: steering.steer(found(message["run"]), message["action"], message["value"])
@@ -123,7 +123,7 @@ def begin_recording(kept: Scene) -> None:
     """Train the preset of the recording, at the pace of a talk."""
     experiment = start_form.preset("digits-compression")
     start_form.start(experiment.replace(start_form.watched(experiment)), steering.TALK)
-    kept |= {"step": None, "selected": []}
+    move(kept, sides=[[address.asked("run"), kept["sides"][0][1]]], step=None, selected=[])
 
 
 def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:

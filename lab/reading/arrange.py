@@ -62,7 +62,7 @@ def sorted_plan(plan: Array, labels: Array) -> Array:
 
 def share_of_rows(plan: Array) -> Array:
     """Return a plan (n, m) with each row divided by its sum; a row without mass stays 0."""
-    plan = np.nan_to_num(np.asarray(plan, dtype=np.float64))
+    plan = np.nan_to_num(np.asarray(plan, dtype=np.float64), posinf=0, neginf=0)
     rows = plan.sum(axis=1, keepdims=True)
     return np.divide(plan, rows, out=np.zeros_like(plan), where=rows > 0)
 

@@ -51,7 +51,6 @@ class Feed:
 
     Args:
         opened: returns a run by its name; raises ValueError, in one line, where there is none.
-        more: parts of the host's own, for every packet.
     """
 
     def __init__(self, opened: Callable[[str], Opened]) -> None:
@@ -109,7 +108,8 @@ class Feed:
                 return []
             sent.trouble = str(error)
             return [Part("trouble", {"run": run, "why": sent.trouble})]
-        sent.trouble = ""
+        if sent.trouble:  # it is back, perhaps as another run
+            sent = self._sent[run] = _Sent()
         found = []
         if not sent.run:
             found.append(parts.run_part(watch, run, ours=ours))

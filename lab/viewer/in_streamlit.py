@@ -71,8 +71,11 @@ def show(
             if one.get("kind") not in ("hello", "frames", "images"):
                 heard(one)
 
-    setup = Part("setup", {"can": dict(can), "scene": scene, "playground": False})
+    playground = bool(scene.get("playground"))
+    setup = Part("setup", {"can": dict(can), "scene": scene, "playground": playground})
     sides = [] if recorded else [(str(run), str(arm)) for run, arm in scene["sides"]]
+    if scene.get("moves"):
+        extra = [*extra, Part("scene", {"scene": scene, "number": scene["moves"]})]
     more = first() if first is not None and not feed.number else ()
     packet = feed.packet(sides, scene["step"], [setup, *more, *extra])
     _component()(key=key, data=packet, on_said_change=said)

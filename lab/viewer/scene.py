@@ -36,6 +36,12 @@ def scene(sides: Sequence[tuple[str, str]], panels: Sequence[str] = COCKPIT, **m
     } | more
 
 
+def move(scene: Scene, **change: Any) -> None:
+    """Change a scene from the side of the page; views that show it follow."""
+    scene |= change
+    scene["moves"] = scene.get("moves", 0) + 1
+
+
 def from_address(address: Mapping[str, str]) -> Scene:
     """Return those parts of a scene that an address names; nonsense in it is passed over."""
     found: Scene = {}

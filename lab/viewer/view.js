@@ -77,7 +77,7 @@ export class View {
     Object.assign(this, { feed, number });
     for (const part of packet.parts) {
       if (part.kind === "choices") this.choices = part;
-      else if (part.kind === "scene") this.set(part.scene, { silent: true });
+      else if (part.kind === "scene") this.follow(part);
       else if (part.kind === "note") this.texts = { ...part, at: { ...(part.more ? this.texts?.at : {}), ...part.at } };
       else if (part.kind === "unpaired") this.unpaired = part.why;
       else if (part.kind === "play") this.togglePlay(true);
@@ -130,6 +130,12 @@ export class View {
     if (!this.playing) this.settle(-1);
     if (!silent) this.tell();
     this.redraw();
+  }
+
+  /** Take a scene that the page has changed; one that was taken before changes nothing. */
+  follow({ scene, number }) {
+    if (number !== undefined && number <= (this.scene.moves ?? 0)) return;
+    this.set({ ...scene, ...(number === undefined ? {} : { moves: number }) }, { silent: true });
   }
 
   /** Tell the host of the scene, once it rests; of other runs at once. */
