@@ -48,6 +48,8 @@ def page() -> None:
 
 def tick(kept: Scene, names: list[str], moved: bool) -> None:
     """Send the view what is new, and what the two sides tell of one another."""
+    if "opened" in st.session_state or comparing.moving(kept) != moved:
+        st.rerun()
     choices = Part("choices", {"runs": names, "own": True})
     in_streamlit.show(
         "compare",

@@ -62,6 +62,8 @@ def moving(name: str) -> bool:
 def tick(kept: Scene, moved: bool) -> None:
     """Send the view what is new, and do what it says."""
     name, arm = kept["sides"][0]
+    if "opened" in st.session_state or moving(name) != moved:
+        st.rerun()
     draw_maps(name, arm)
     own = [run.name for run in list_runs()]
     others = [*registry.attached(), *registry.demo_runs()]
@@ -73,8 +75,6 @@ def tick(kept: Scene, moved: bool) -> None:
             extra.append(Part("play", {}))
             st.session_state["welcomed"] = True
     in_streamlit.show("live", kept, CAN, lambda message: heard(kept, message), extra)
-    if "opened" in st.session_state or moving(kept["sides"][0][0]) != moved:
-        st.rerun()
 
 
 def draw_maps(name: str, arm: str) -> None:

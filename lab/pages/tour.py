@@ -146,7 +146,8 @@ def is_moving(name: str) -> bool:
 
 def tick(stop: Stop, kept: Scene, *, own: bool, moved: bool) -> None:
     """Send the view what is new, with what to look for at every step."""
-    name = kept["sides"][0][0]
+    if "opened" in st.session_state or (own and is_moving(kept["sides"][0][0]) != moved):
+        st.rerun()
     first, extra = None, list[Part]()
     if own:
         extra = own_parts(stop, kept, moved=moved)
@@ -156,8 +157,6 @@ def tick(stop: Stop, kept: Scene, *, own: bool, moved: bool) -> None:
         f"tour {kept['key']}", kept, CAN, lambda message: heard(kept, message), extra, first,
         recorded=not own,
     )  # fmt: skip
-    if "opened" in st.session_state or (own and is_moving(name) != moved):
-        st.rerun()
 
 
 def own_parts(stop: Stop, kept: Scene, *, moved: bool) -> list[Part]:

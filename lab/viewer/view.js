@@ -67,12 +67,15 @@ export class View {
     }
     const { feed, number } = packet.about;
     if (feed === this.feed && number <= this.number) return;
-    if (feed !== this.feed && number > 1) { // packets of this feed were missed
+    if (number !== (feed === this.feed ? this.number + 1 : 1)) { // packets of this feed were missed
       if (this.greeted !== feed) this.host.say({ kind: "hello" });
       this.greeted = feed;
       return;
     }
-    if (feed !== this.feed) this.asked.clear();
+    if (feed !== this.feed) {
+      this.asked.clear();
+      this.store = new Store();
+    }
     const newest = this.newest();
     Object.assign(this, { feed, number });
     for (const part of packet.parts) {
