@@ -29,6 +29,7 @@ SHOWN = (
 def page() -> None:
     """Draw the page: two sides in the view, and what may be said of their difference."""
     begin()
+    opened = st.session_state.pop("opened", None)
     rows = [row for row in registry.rows(registry.attached()) if not row.trouble]
     if not rows:
         st.info("No run yet: start one on the live page.")
@@ -42,7 +43,7 @@ def page() -> None:
     moving = comparing.moving(kept)
     every = TICK if moving else REST
     st.fragment(tick, run_every=every, key="view")(kept, names, moving)
-    if opened := st.session_state.pop("opened", None):
+    if opened:
         open_dialog(opened, kept)
 
 

@@ -32,13 +32,14 @@ WELCOME = (
 def page() -> None:
     """Draw the page; what needs torch is not waited for."""
     begin()
+    opened = st.session_state.pop("opened", None)
     name = chosen_run()
     kept = address.scene_of("live", lambda: scene([(name, address.asked("arm") or "wcord")]))
     if kept["sides"][0][0] != name:  # a link to another run
         move(kept, sides=[[name, kept["sides"][0][1]]], step=None, selected=[])
     st.fragment(tick, run_every=TICK if moving(name) else REST, key="view")(kept, moving(name))
     warm_up.begin()
-    if opened := st.session_state.pop("opened", None):
+    if opened:
         open_dialog(opened, kept)
 
 
@@ -68,9 +69,9 @@ def tick(kept: Scene, moved: bool) -> None:
     own = [run.name for run in list_runs()]
     others = [*registry.attached(), *registry.demo_runs()]
     choices = Part("choices", {"runs": [*own[:MOST], *others], "own": bool(own)})
-    extra = [choices]
-    if not own and name in registry.demo_runs():
-        extra.append(Part("note", {"text": WELCOME}))
+    new = not own and name in registry.demo_runs()
+    extra = [choices, Part("note", {"text": WELCOME if new else ""})]
+    if new:
         if "welcomed" not in st.session_state and kept["step"] is None:
             extra.append(Part("play", {}))
             st.session_state["welcomed"] = True

@@ -28,6 +28,7 @@ PREDICT, WATCH, EXPLAIN, CURE = range(len(PHASES))
 def page() -> None:
     """Draw the page: where one is, then as much of the stop as this phase shows."""
     begin()
+    opened = st.session_state.pop("opened", None)
     number, phase = where()
     stop = STOPS[number]
     signposts(number, phase)
@@ -49,7 +50,7 @@ def page() -> None:
         explanation(stop, phase)
     if not own:
         train_it(stop)
-    if opened := st.session_state.pop("opened", None):
+    if opened:
         panel = str(opened["panel"]).partition("@")[0]
         if panel in PANELS and (section := PANELS[panel].section):
             notebook_section.show(section)

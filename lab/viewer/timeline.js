@@ -85,7 +85,9 @@ export class Timeline {
       c.fillRect(x(at) - 1, floor + 1, 2, 6);
     }
     c.globalAlpha = 1;
-    if (accuracy) surface.words("accuracy of every arm", TRACK, 0, { base: "top", colour: theme.faint });
+    c.globalAlpha = 0.5;
+    if (accuracy) surface.words("accuracy", TRACK, 0, { base: "top" });
+    c.globalAlpha = 1;
     if (step === null) return;
     const at = x(view.timeShown());
     surface.line([[at, 2], [at, floor + 4]], theme.ink, 1.5);
