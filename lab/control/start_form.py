@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment
 
 TICK = 0.5  # seconds between looks for what a run will take
+IN_A_ROW = 4  # weights side by side
 MONOSPACE = "<style>[class*=st-key-settings-] textarea{font-family:monospace}</style>"
 SYMBOLS = {"gckt": "λ1 · GCKT", "lckt": "λ2 · LCKT", "ce": "CE", "kd": "KD", "crd": "CRD"}
 
@@ -120,8 +121,13 @@ def form() -> None:
         help="Students that are trained side by side on the same batches.",
     )
     weights = {}
-    for label, members in weight_groups(experiment).items():
-        if any(arm in arms for arm, _ in members):
+    groups = weight_groups(experiment)
+    shown = [label for label, members in groups.items() if any(arm in arms for arm, _ in members)]
+    for number, label in enumerate(shown):
+        if number % IN_A_ROW == 0:
+            columns = st.columns(IN_A_ROW)
+        members = groups[label]
+        with columns[number % IN_A_ROW]:
             weights[label] = st.number_input(
                 literal.markdown(label),
                 value=float(experiment.arms[members[0][0]][members[0][1]].weight),
@@ -132,11 +138,11 @@ def form() -> None:
                     f"Weight of this term in {', '.join(arm for arm, _ in members)}."
                 ),
             )
-    left, right = st.columns(2)
+    left, right, wide = st.columns([1, 1, 2])
     epochs = left.number_input("Epochs", value=experiment.epochs, step=1, key=f"epochs-{name}")
     seed = right.number_input("Seed", value=experiment.seed, step=1, key=f"seed-{name}")
     is_small = experiment.data.source == "digits"
-    pace = st.select_slider(
+    pace = wide.select_slider(
         "Pace",
         PACES,
         value=TALK if is_small else 0.0,

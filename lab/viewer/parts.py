@@ -73,7 +73,7 @@ def run_part(watch: Watch, name: str, *, ours: bool) -> Part:
         "measures": measures,
         "words": {key: metric(key)._asdict() for key in (*losses, *measures)},
         "definitions": {
-            key: equations.curve(key, metric(key).latex).mathml
+            key: equations.curve(key, metric(key).latex, metric(key).form).mathml
             for key in ("test_accuracy", *losses, *measures)
         },
         "classes": [[names.short(label), names(label)] for label in classes if names.known],

@@ -130,8 +130,8 @@ def distance() -> Equation:
     )
 
 
-def curve(name: str, latex: str) -> Equation:
+def curve(name: str, latex: str, form: str) -> Equation:
     """Return the definition of a metric with a place for its value; a loss is its own symbol."""
     named = re.sub(r"[^A-Za-z0-9 ]", "", name.replace("_", " "))
     symbol = SYMBOLS.get(name, ("", rf"\mathcal{{L}}_{{\text{{{named}}}}}"))[1]
-    return Equation(rf"{latex or symbol} = {place(name)}", "")
+    return Equation(rf"{latex or symbol} = {place(name, form)}", "")
