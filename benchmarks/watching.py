@@ -1,14 +1,15 @@
-"""The cost of an open page: time per tick, age on screen, memory, and slower training.
+"""The cost of an open page: time per tick, frames while playing, key to picture, slower training.
 
-    python -m benchmarks.watching --seconds 30 --ticks 7200
+    python -m benchmarks.watching --seconds 30 --ticks 7200 --before FOLDER
 
 A made-up run of one arm (plan and scores of 128 samples, UMAP of 1,000 samples on both sides, 2,000
 points) grows every half second by a snapshot, a UMAP and a value of each metric, so that every tick
-of the live page redraws all its pictures; then without metrics, so that it redraws three (plan,
-scores, map). The page is open in chromium. Memory: the page's script runs in one process, as many
-times as the ticks of an hour. Training: steps per second of a run on the digits, in turns: alone,
-with its page open in a browser elsewhere (a client that requests the ticks and draws nothing), and
-with its page open in chromium on the same machine.
+of the live page redraws all its pictures. The page is open in chromium, which draws in software.
+Playing and keys: on the same run once it has stopped growing, with all panels on the screen. Memory
+of the page's script: as many ticks as an hour has, in one process. Memory of the browser: as long
+as the page of the growing run is open. Training: steps per second of a run on the digits, in turns:
+alone, and with its page open in chromium on the same machine. FOLDER is another checkout of the
+project, whose page is measured on the same growing run in turns with this one.
 """
 
 from __future__ import annotations
@@ -23,36 +24,35 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 import wcord
-from benchmarks.growing_run import GrowingRun, growing
-from lab.control import run_time
-from wcord.analysis.estimate import Estimate
+from benchmarks.growing_run import ARM, EVERY, GrowingRun, growing
+from lab.reading.watch import Watch
+from lab.viewer.feed import Feed, Opened
 
 ROOT = Path(__file__).parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 @contextmanager
-def served(runs: Path) -> Iterator[tuple[str, int]]:
-    """Serve the app; yield its address and the id of its process."""
+def served(runs: Path, root: Path = ROOT) -> Iterator[tuple[str, int]]:
+    """Serve the app of a checkout; yield its address and the id of its process."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     server = subprocess.Popen(
         [*command, f"--server.port={port}"],
-        cwd=ROOT,
-        env=os.environ | {"WCORD_RUNS": str(runs), "OMP_NUM_THREADS": "1"},
+        cwd=root,
+        env=os.environ | {"WCORD_RUNS": str(runs), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -77,58 +77,17 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def open_in_chromium(url: str) -> Iterator[Any]:
-    """Open a page in chromium."""
+def open_in_chromium(url: str, size: tuple[int, int] = (1366, 768)) -> Iterator[Any]:
+    """Open a page in chromium, once its first picture is there."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
         page.goto(url)
         page.locator("canvas").first.wait_for(timeout=120_000)
         yield page
         browser.close()
-
-
-@contextmanager
-def open_elsewhere(url: str) -> Iterator[None]:
-    """Request the ticks of a page and draw nothing, like a browser on another machine."""
-    from streamlit.proto.BackMsg_pb2 import BackMsg
-    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-    from websockets.sync.client import connect
-
-    address, query = url.replace("http", "ws", 1).split("/?")
-    ended, due = threading.Event(), dict[str, tuple[float, float]]()  # interval, next time
-
-    def request(socket: Any, fragment: str = "") -> None:
-        message = BackMsg()
-        message.rerun_script.query_string = query
-        message.rerun_script.fragment_id = fragment
-        message.rerun_script.is_auto_rerun = bool(fragment)
-        socket.send(message.SerializeToString())
-
-    def watch() -> None:
-        with connect(f"{address}/_stcore/stream", max_size=None) as socket:
-            request(socket)
-            while not ended.is_set():
-                with suppress(TimeoutError):
-                    message = ForwardMsg.FromString(socket.recv(timeout=0.05))
-                    if message.WhichOneof("type") == "auto_rerun":
-                        interval = message.auto_rerun.interval
-                        due[message.auto_rerun.fragment_id] = interval, time.monotonic() + interval
-                now = time.monotonic()
-                for fragment, (interval, at) in due.items():
-                    if now >= at:
-                        due[fragment] = interval, now + interval
-                        request(socket, fragment)
-
-    viewer = threading.Thread(target=watch)
-    viewer.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        viewer.join()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -143,57 +102,102 @@ def resident_megabytes(pid: int | str = "self") -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def tick_costs(url: str, pid: int, run: GrowingRun, seconds: float) -> dict[str, float]:
-    """Return milliseconds per tick of server and browser, and the age of the picture on screen."""
-    with open_in_chromium(url) as page:
-        page.get_by_text("UMAP of step").first.wait_for()
-        if "present" not in url:
-            page.get_by_text("MB on disk").wait_for(timeout=180_000)  # the estimate is complete
-        time.sleep(3)
+def tick_costs(url: str, pid: int, seconds: float) -> dict[str, float]:
+    """Return milliseconds per tick of server and browser; a tick is half a second."""
+    with open_in_chromium(url, (1600, 1400)) as page:
+        time.sleep(12)  # what is fetched and drawn once is over
         client = page.context.new_cdp_session(page)
         client.send("Performance.enable")
 
-        def busy() -> float:
+        def metric(name: str) -> float:
             metrics = client.send("Performance.getMetrics")["metrics"]
-            return float(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+            return float(next(m["value"] for m in metrics if m["name"] == name))
 
-        caption = page.get_by_text("UMAP of step").first
-
-        def step_shown() -> int:
-            return int(caption.inner_text().rsplit("step ", 1)[1].split()[0])
-
-        first, cpu, task = step_shown(), cpu_seconds(pid), busy()
+        cpu, task, heap = cpu_seconds(pid), metric("TaskDuration"), metric("JSHeapUsedSize")
         time.sleep(seconds)
-        cpu, task = cpu_seconds(pid) - cpu, busy() - task
-        ticks = max((step_shown() - first) // 10, 1)
-        ages, end = [], time.time() + seconds
-        while time.time() < end:  # only now, because every query costs the page time
-            step = step_shown()
-            newer = [at for other, at in list(run.written.items()) if other > step]
-            ages.append(time.time() - min(newer) if newer else 0.0)
-            time.sleep(0.05)
+        cpu, task = cpu_seconds(pid) - cpu, metric("TaskDuration") - task
+        client.send("HeapProfiler.collectGarbage")
+        ticks = seconds / EVERY
         return {
-            "ticks": ticks,
             "server, ms per tick": 1e3 * cpu / ticks,
             "browser, ms per tick": 1e3 * task / ticks,
-            "age on screen, s, mean": statistics.mean(ages),
-            "age on screen, s, maximum": max(ages),
+            "browser's heap before, MB": heap / 2**20,
+            "browser's heap after, MB": metric("JSHeapUsedSize") / 2**20,
         }
 
 
+def age_on_screen(url: str, run: GrowingRun, seconds: float) -> dict[str, float]:
+    """Return how old the picture on the screen is, in seconds: mean and maximum."""
+    with open_in_chromium(url) as page:
+        time.sleep(3)
+        where, ages, end = page.locator(".where"), [], time.time() + seconds
+        while time.time() < end:
+            step = int(where.inner_text().split()[1])
+            newer = [at for other, at in list(run.written.items()) if other > step]
+            ages.append(time.time() - min(newer) if newer else 0.0)
+            time.sleep(0.05)
+    return {"age, s, mean": statistics.mean(ages), "age, s, maximum": max(ages)}
+
+
+FRAMES = """seconds => new Promise(done => {
+  const times = [];
+  const count = now => {
+    times.push(now);
+    now - times[0] < 1000 * seconds ? requestAnimationFrame(count) : done(times);
+  };
+  requestAnimationFrame(count);
+})"""
+# From a key to the moment after the frame in which its picture was drawn.
+KEYS = """keys => new Promise(done => {
+  const found = [];
+  addEventListener("keydown", event => {
+    const began = event.timeStamp;
+    requestAnimationFrame(() => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        found.push(performance.now() - began);
+        if (found.length === keys) done(found);
+      };
+      port2.postMessage(0);
+    });
+  }, true);
+})"""
+
+
+def answers(url: str, seconds: float, keys: int = 40) -> dict[str, float]:
+    """Return frames a second while playing, and milliseconds from an arrow key to its picture."""
+    with open_in_chromium(url, (1600, 1400)) as page:
+        time.sleep(12)
+        page.get_by_role("button", name="Play").click()
+        times = page.evaluate(FRAMES, seconds)
+        gaps = sorted(b - a for a, b in zip(times[:-1], times[1:], strict=True))
+        page.get_by_role("button", name="Stop playing").click()
+        page.evaluate(f"window.answered = ({KEYS})({keys})")
+        for number in range(keys):
+            page.keyboard.press("ArrowLeft" if number < keys / 2 else "ArrowRight")
+            time.sleep(0.12)
+        took = sorted(page.evaluate("window.answered"))
+    return {
+        "frames a second, playing": 1000 * (len(times) - 1) / (times[-1] - times[0]),
+        "longest of 20 frames, ms": gaps[int(0.95 * len(gaps))],
+        "key to picture, ms, median": statistics.median(took),
+        "key to picture, ms, maximum": took[-1],
+    }
+
+
 def first_picture(runs: Path, rounds: int = 3) -> float:
-    """Return the seconds from a running server to the first picture, the median of rounds."""
+    """Return the seconds from a server that answers to the first picture, the median of rounds."""
     from playwright.sync_api import sync_playwright
 
     seconds = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         for _ in range(rounds):
-            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
             with served(runs) as (url, _):
                 began = time.monotonic()
-                page.goto(f"{url}/?run=watched")
-                page.locator(".st-key-plan canvas").first.wait_for(timeout=60_000)
+                page.goto(f"{url}/")
+                page.locator(".panel.plan .facts dd").first.wait_for(timeout=60_000)
                 seconds.append(time.monotonic() - began)
                 page.close()
         browser.close()
@@ -201,18 +205,15 @@ def first_picture(runs: Path, rounds: int = 3) -> float:
 
 
 def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
-    """Return the memory of this process in MB after a warm-up, and after all ticks."""
-    from streamlit.testing.v1 import AppTest
-
-    estimate = Estimate(2.0, 9.0, 2**25, "cpu", 440)
-    run_time.Stopwatch.ask = lambda *_: estimate  # type: ignore[method-assign]  # starts no process
+    """Return the memory in MB of a process that feeds one viewer, after a warm-up and at the end."""
     run = GrowingRun(path)
     with FileLock(path / "lock"), FileLock(path / "maps" / "lock"):
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        watch = Watch(path)
+        feed = Feed(lambda _: Opened(watch, True))
         before = 0.0
         for tick in range(ticks):
             run.grow()
-            app.run()
+            feed.packet([(path.name, ARM)], None)
             if tick == min(400, ticks // 2):
                 gc.collect()
                 before = resident_megabytes()
@@ -224,8 +225,7 @@ def training_paces(runs: Path, seconds: float, rounds: int = 3) -> dict[str, flo
     """Return steps per second of a run on the digits by where its page is open, medians."""
     experiment = wcord.load("digits-compression").replace({"epochs": 5000, "teacher.epochs": 2})
     run = wcord.launch(experiment, runs / "trained")
-    paces: dict[str, list[float]] = {"alone": [], "beside a page elsewhere": [],
-                                     "beside a page in chromium here": []}  # fmt: skip
+    paces: dict[str, list[float]] = {"alone": [], "beside a page in chromium here": []}
     try:
         with served(runs) as (url, _):
             while run.status.step < 50:
@@ -234,12 +234,9 @@ def training_paces(runs: Path, seconds: float, rounds: int = 3) -> dict[str, flo
             with FileLock(run.path / "maps" / "lock"):  # no UMAP worker
                 for where, values in list(paces.items()) * rounds:
                     with ExitStack() as stack:
-                        if "elsewhere" in where:
-                            stack.enter_context(open_elsewhere(f"{url}/?run=trained"))
-                        elif "chromium" in where:
-                            page = stack.enter_context(open_in_chromium(f"{url}/?run=trained"))
-                            page.get_by_text("MB on disk").wait_for(timeout=180_000)
-                        time.sleep(3)
+                        if "chromium" in where:
+                            stack.enter_context(open_in_chromium(f"{url}/?run=trained"))
+                        time.sleep(5)
                         values.append(_pace(run, seconds))
     finally:
         run.stop()
@@ -258,23 +255,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
     parser.add_argument("--ticks", type=int, default=7200, help="for memory: an hour has 7,200")
+    parser.add_argument("--before", type=Path, help="another checkout, measured beside this one")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the processes of this program
+    roots = {"before": options.before, "now": ROOT} if options.before else {"now": ROOT}
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         os.environ["WCORD_RUNS"] = folder
-        with growing(runs / "watched") as run, served(runs) as (url, pid):
-            for title, query in (
-                ("the live page, six charts", ""),
-                ("the live page, three of them: plan, scores, map", ""),
-                ("one panel on the full screen", "&present=map"),
-            ):
-                run.writes_metrics = "three" not in title
-                print(title)
-                costs = tick_costs(f"{url}/?run=watched{query}", pid, run, options.seconds)
-                for name, value in costs.items():
-                    print(f"  {name:26} {value:8.2f}")
-        print(f"first picture {first_picture(runs):.1f} s after the server has started")
+        with growing(runs / "watched") as run:
+            for name, root in [*roots.items()] * 2:
+                with served(runs, root.resolve()) as (url, pid):
+                    print(f"the live page, {name}")
+                    shown(tick_costs(f"{url}/?run=watched", pid, options.seconds))
+            with served(runs) as (url, _):
+                shown(age_on_screen(f"{url}/?run=watched", run, options.seconds))
+        with served(runs) as (url, _):
+            shown(answers(f"{url}/?run=watched", options.seconds / 3))
+        shutil.rmtree(runs / "watched")
+        print(f"first picture {first_picture(runs):.1f} s after the server answers")
         paces = training_paces(runs, options.seconds)
         for where, pace in paces.items():
             print(
@@ -283,6 +281,12 @@ def main() -> None:
         shutil.rmtree(runs / "trained")
         before, after = memory_growth(runs / "long", options.ticks)
         print(f"memory, MB: {before:.0f} after a warm-up, {after:.0f} after {options.ticks} ticks")
+
+
+def shown(costs: dict[str, float]) -> None:
+    """Print figures, one a line."""
+    for name, value in costs.items():
+        print(f"  {name:28} {value:8.2f}", flush=True)
 
 
 if __name__ == "__main__":
