@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import os
 import shutil
 import signal
@@ -170,7 +171,7 @@ def answers(url: str, seconds: float, keys: int = 40) -> dict[str, float]:
         time.sleep(12)
         page.get_by_role("button", name="Play").click()
         times = page.evaluate(FRAMES, seconds)
-        gaps = sorted(b - a for a, b in zip(times[:-1], times[1:], strict=True))
+        gaps = sorted(b - a for a, b in itertools.pairwise(times))
         page.get_by_role("button", name="Stop playing").click()
         page.evaluate(f"window.answered = ({KEYS})({keys})")
         for number in range(keys):
@@ -205,7 +206,7 @@ def first_picture(runs: Path, rounds: int = 3) -> float:
 
 
 def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
-    """Return the memory in MB of a process that feeds one viewer, after a warm-up and at the end."""
+    """Return the memory in MB of a process that feeds a viewer, after a warm-up and at the end."""
     run = GrowingRun(path)
     with FileLock(path / "lock"), FileLock(path / "maps" / "lock"):
         watch = Watch(path)

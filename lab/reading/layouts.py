@@ -46,7 +46,10 @@ def nearest(features: Array, samples: int, count: int) -> Array:
     unit = on_sphere(features)
     closeness = unit[:samples] @ unit.T  # (samples, m)
     np.fill_diagonal(closeness, -np.inf)
-    return np.argsort(-closeness, axis=1, kind="stable")[:, : min(count, len(unit) - 1)]
+    count = min(count, len(unit) - 1)
+    near = np.argpartition(-closeness, count - 1, axis=1)[:, :count] if count else closeness[:, :0]
+    order = np.argsort(-np.take_along_axis(closeness, near.astype(int), axis=1), axis=1)
+    return np.take_along_axis(near, order, axis=1)
 
 
 def in_units(frame: Frame) -> Frame:

@@ -4,6 +4,7 @@ const GLIDE = 350; // milliseconds from one step to the next when a new one arri
 const SCENE_AFTER = 300; // milliseconds without a change before the host is told of the scene
 const MOST_SELECTED = 100;
 const MOST_ASKED = 24; // frames that are asked for at once
+const [FEW, VERY_FEW, AT_ONCE] = [40, 4, 6]; // steps that are read of a run being trained; at once
 const PATIENCE = 4000; // milliseconds before a question is asked again
 const STAGE_SCALE = 1.6; // of type and lines on a projector
 const MOVING = ["running", "starting", "training-teacher", "paused", "silent"];
@@ -353,13 +354,19 @@ export class View {
     const steps = this.steps();
     const here = Math.max(Math.round(this.place), 0);
     const sides = this.scene.sides;
-    const places = steps.map((_, place) => place).sort((a, b) => Math.abs(a - here - 0.6) - Math.abs(b - here - 0.6));
     for (const [run, arm] of sides) want(run, arm, steps[here]);
     const main = this.main();
-    if (sides.length === 1) for (const { name } of main?.arms ?? []) want(sides[0][0], name, steps[here]);
-    for (const place of places) for (const [run, arm] of sides) want(run, arm, steps[place]);
-    if (sides.length === 1) for (const place of places.filter((k) => k % 2 === here % 2)) for (const { name } of main?.arms ?? []) want(sides[0][0], name, steps[place]);
-    if (this.store.bytes > 0.75 * 96e6) wanted.length = Math.min(wanted.length, sides.length);
+    const others = sides.length === 1 ? (main?.arms ?? []).map(({ name }) => [sides[0][0], name]) : [];
+    // Of a run that is being trained some steps are enough: reading them takes time from training.
+    const moving = sides.some(([run]) => MOVING.includes(this.store.run(run).status?.phase));
+    if (!moving) for (const [run, arm] of others) want(run, arm, steps[here]);
+    if (!wanted.length && this.store.bytes < 0.75 * ROOM && (!moving || now - (this.read ?? 0) > PATIENCE)) {
+      this.read = now;
+      const near = (most) => spreadOver(steps.length, moving ? most : Infinity).sort((a, b) => Math.abs(a - here - 0.6) - Math.abs(b - here - 0.6));
+      for (const place of near(FEW)) for (const [run, arm] of sides) want(run, arm, steps[place]);
+      for (const place of near(VERY_FEW)) for (const [run, arm] of others) want(run, arm, steps[place]);
+      if (moving) for (const [run, arm, step] of wanted.splice(AT_ONCE)) this.asked.delete(`${run}/${arm}@${step}`);
+    }
     if (wanted.length) this.host.say({ kind: "frames", frames: wanted });
     this.store.evict(sides[0]?.[0], steps[here] ?? 0);
   }
@@ -551,6 +558,12 @@ export class View {
       if (slot.textContent !== text) slot.textContent = text;
     }
   }
+}
+
+/** Places of `count`, at most `most` of them, spread so that more steps later change few of them. */
+function spreadOver(count, most) {
+  const stride = 2 ** Math.ceil(Math.log2(Math.max(1, count / most)));
+  return Array.from({ length: Math.ceil(count / stride) }, (_, k) => k * stride);
 }
 
 /** The data of a panel as comma-separated values. */
