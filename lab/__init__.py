@@ -1,15 +1,64 @@
 """The lab: all that people look at. It stands on `wcord`, which knows nothing of it.
 
-- Pictures, pure functions: for notebooks and print `figures` and `illustrations` (matplotlib); for
-  pages `charts`, `heat_maps`, `cloud_charts`, `sample_charts`, `joined`, `differences` (ECharts).
-  Under both: `arrange`, `layouts`, `shapes`, `options`, `palette`. In words: `describe`,
-  `equations`, `lookout`.
-- A run that is looked at: `reading`, `registry`, `maps`, `sightings`, `pairing`, `batches`.
-- Parts of pages: of the live page `panels`, `pictures`, `timeline`, `selection`, `sample`, `why`,
-  `presenting`, `steering`, `starting`, `timing`, `loading`, `settings_text`; of the others
-  `exporting`, `laboratory`, `stops` (the tour), `transporting`, `critics`, `drawing` (the
-  playground); of all `address`, `echoes`, `redrawing`.
-- Pages: `pages`, put together by `app.py`.
-- Notebooks: `lesson`, `widgets`, `exercises`, and the tool that runs them, `notebooks`.
-- Made once: `head_picture`, `make_demo`.
+    import lab
+    lab.view(run)               the view of a run, in a notebook
+    lab.page(run, "run.html")   the same in one file of HTML, which opens in any browser
+
+- `reading`: a run that is read: snapshots, curves, maps of features, the registry of runs.
+- `words`: names, equations, descriptions and hints; each is written once.
+- `figures`: printed figures, pure functions from data to matplotlib. `palette`: every colour.
+- `viewer`: the view, one picture machine for pages, notebooks and files of HTML.
+- `control`: what pages share: steering, starting, exporting, the address.
+- `pages`: the pages, put together by `app.py`.
+- `course`: what the notebooks import, the stops of the tour, and the tool that runs notebooks.
+- `demo`: finished runs that ship with the lab.
 """
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.viewer.in_notebook import RunView
+    from lab.viewer.in_page import Page
+    from wcord.runs import RunReader
+
+
+def view(
+    run: RunReader | str | os.PathLike[str],
+    arm: str | None = None,
+    panels: Sequence[str] | None = None,
+) -> RunView:
+    """Return the view of a run, live or finished, for a notebook.
+
+    Its traits `arm`, `step` and `selected` are what is shown; setting one moves the view.
+
+    Args:
+        run: a run, its directory, its name in the runs folder, or the name of the run that ships
+            with the lab, "digits-compression".
+        arm: the arm to begin with; wcord where None, else the last one.
+        panels: names of panels, such as ["plan", "measures"]; the usual ones where None.
+
+    Raises:
+        ValueError: no such run, arm or panel; in one line.
+    """
+    from lab.reading.named_run import run_of
+    from lab.viewer.in_notebook import RunView
+
+    return RunView(run_of(run), arm, panels)
+
+
+def page(
+    run: RunReader | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    arms: Sequence[str] | None = None,
+    steps: int = 60,
+    *,
+    force: bool = False,
+) -> Page:
+    """Write a run into one file of HTML; see `lab.viewer.in_page.page`."""
+    from lab.viewer.in_page import page
+
+    return page(run, path, arms, steps, force=force)

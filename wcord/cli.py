@@ -2,6 +2,11 @@
 
 Dotted options go to `Experiment.replace`, so that command line, page and notebook share one
 validator and its messages. Exit code 2 means a mistake of the user, 1 any other failure.
+
+Other packages add commands by entry points of the group `wcord.commands`. Each names a function
+`command(parser)`, which adds the options to an `argparse.ArgumentParser` and returns the function
+that runs the command: of the parsed options, to the exit code. The first line of its docstring is
+the help.
 """
 
 from __future__ import annotations
@@ -9,21 +14,32 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from wcord.errors import first_line
 
 if TYPE_CHECKING:
     from wcord.runs import Run
 
 Command = Callable[[argparse.Namespace, dict[str, Any]], int]
 
+GROUP = "wcord.commands"
+LAB = "pip install 'wcord[lab]'"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options, rest = _parser().parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser, commands = _parser()
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        more = "" if entry_points(group=GROUP) else f"; the lab adds more: {LAB}"
+        return _print_error(f"no command {words[0]!r}; there are {', '.join(commands)}{more}", 2)
+    options, rest = parser.parse_known_args(words)
     if "" not in sys.path:
         sys.path.append("")  # the working directory, which may hold plugins
     try:
@@ -71,7 +87,8 @@ def dotted(rest: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """Return the parser, and the names of all commands."""
     parser = argparse.ArgumentParser(
         "wcord",
         description="Wasserstein Contrastive Representation Distillation",
@@ -117,7 +134,43 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run_dirs", nargs="+", metavar="RUN")
     _add_report_options(report)
     add("doctor", _doctor, "check packages, device and folders of this machine")
-    return parser
+    for point in sorted(entry_points(group=GROUP)):
+        if point.name not in commands.choices:
+            _add_command_of_package(point, add)
+    return parser, commands.choices
+
+
+def _add_command_of_package(point: EntryPoint, add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command of an entry point; where it cannot be loaded, one that says why."""
+
+    def run(options: argparse.Namespace, changes: dict[str, Any]) -> int:
+        try:
+            return start(options)
+        except ImportError as error:
+            raise ValueError(_reason(point, error)) from error
+
+    def refuse(options: argparse.Namespace, changes: dict[str, Any]) -> int:
+        raise ValueError(reason)
+
+    try:
+        begin = point.load()
+    except Exception as error:  # whatever is wrong with it, the other commands work
+        reason = _reason(point, error)
+        command = add(point.name, refuse, f"cannot be used: {reason}", dotted=True)
+        command.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+        return
+    text = (begin.__doc__ or point.value).splitlines()[0].rstrip(".")
+    start = begin(add(point.name, run, text[:1].lower() + text[1:]))
+
+
+def _reason(point: EntryPoint, error: Exception) -> str:
+    """Return why the command of an entry point cannot be used, and what to install."""
+    if not isinstance(error, ImportError):
+        return f"wcord {point.name} is damaged: {first_line(error)}"
+    package = point.dist.name if point.dist else "wcord"
+    extras = f"[{','.join(point.extras)}]" if point.extras else ""
+    needed = f"the package {error.name}" if error.name else first_line(error)
+    return f"wcord {point.name} needs {needed}: pip install '{package}{extras}'"
 
 
 def _add_sweep_options(command: argparse.ArgumentParser) -> None:

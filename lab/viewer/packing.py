@@ -4,8 +4,10 @@
     parts = unpacked(content)
 
 The bytes are frames (see `frames.py`) compressed with gzip, which a browser expands with
-`DecompressionStream`. They contain complete snapshots only, and no path or name of the machine.
-Exported pages contain a recording, and the tour ships with one for each stop.
+`DecompressionStream`. Where that takes fewer bytes, plans and scores are written as differences
+(modulo 256) from the frame before of the same arm; `about` then names them under "differences".
+A recording contains complete snapshots only, and no path or name of the machine. Exported pages
+contain one, and the tour ships with one for each stop.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from wcord.runs import RunReader, Status
 
 Array = NDArray[Any]
 
+DIFFERENT = ("plan", "scores")  # arrays of u1, which may be written as differences
 LARGEST = 2**28  # bytes of a recording when it is expanded
 MOST_IMAGE_BYTES = 2_000_000  # of the images of one recording
 IMAGE_SIDES = (64, 32)  # pixels: larger images are made smaller
@@ -86,8 +89,12 @@ def packed(
         *more,
     ]
     feed = hashlib.sha256("\n".join([name, *watch.arms, *map(str, frames)]).encode())
-    content = pack(found, feed=feed.hexdigest()[:8], number=1, heard=0)
-    return gzip.compress(content, mtime=0)
+    about_all = {"feed": feed.hexdigest()[:8], "number": 1, "heard": 0}
+    ways = (
+        pack(found, **about_all),
+        pack(_differences(found), differences=DIFFERENT, **about_all),
+    )
+    return min((gzip.compress(content, mtime=0) for content in ways), key=len)
 
 
 def unpacked(content: bytes) -> list[Part]:
@@ -103,7 +110,29 @@ def unpacked(content: bytes) -> list[Part]:
         raise ValueError(f"these bytes are no recording: {error}") from None
     if not expander.eof:
         raise ValueError("this recording is incomplete or far too large")
-    return unpack(expanded)[1]
+    about, found = unpack(expanded)
+    try:
+        return _differences(found, undo=True) if about.get("differences") else found
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"damaged recording: {error}") from None
+
+
+def _differences(found: Sequence[Part], *, undo: bool = False) -> list[Part]:
+    """Return parts whose plans and scores are differences from the frame before of their arm."""
+    before: dict[str, Mapping[str, Array]] = {}
+    changed = []
+    for part in found:
+        if part.kind == "frame":
+            arm, arrays = part.about["arm"], dict(part.arrays)
+            earlier = before.get(arm)
+            if earlier is not None and earlier["plan"].shape == arrays["plan"].shape:
+                for name in DIFFERENT:
+                    change = np.add if undo else np.subtract
+                    arrays[name] = change(arrays[name], earlier[name])  # modulo 256
+            before[arm] = arrays if undo else part.arrays
+            part = part._replace(arrays=arrays)
+        changed.append(part)
+    return changed
 
 
 def chosen_arms(watch: Watch, arms: Sequence[str] | None) -> list[str]:
@@ -220,9 +249,10 @@ def without_paths(text: str) -> str:
     >>> without_paths("no file '/home/me/my data/a.npz' beside /srv/b/c.pt; kd/crd, 1 / 2")
     "no file '…/a.npz' beside …/c.pt; kd/crd, 1 / 2"
     """
-    text = QUOTED.sub(lambda found: f"{found[1]}{_last_part(found[2])}{found[1]}", text)
-    return " ".join(PATH.sub(lambda found: _last_part(found[0]), text).split())
+    text = QUOTED.sub(lambda found: f"{found[1]}{last_part(found[2])}{found[1]}", text)
+    return " ".join(PATH.sub(lambda found: last_part(found[0]), text).split())
 
 
-def _last_part(path: str) -> str:
+def last_part(path: str) -> str:
+    """Return a path of which only the last part is left."""
     return "…/" + re.split(r"[/\\]", path.rstrip("/\\"))[-1]

@@ -1,0 +1,34 @@
+"""A run by whatever names it: the run itself, its path, its name in the runs folder, the demo's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import lab.demo
+from wcord.runs import Run, RunReader
+
+DEMO = Path(lab.demo.__file__).parent
+
+
+def run_of(run: RunReader | str | os.PathLike[str]) -> Run:
+    """Return a run.
+
+    Args:
+        run: a run, its directory, its name in the runs folder, or the name of a run that ships
+            with the lab ("digits-compression", "demo: digits-compression").
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, RunReader):
+        return Run(run.path)
+    try:
+        return Run(run)
+    except ValueError:
+        demo = DEMO / os.fspath(run).removeprefix("demo: ")
+        if demo.parent == DEMO and (demo / "settings.yaml").is_file():
+            return Run(demo)
+        raise

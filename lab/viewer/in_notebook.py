@@ -1,0 +1,276 @@
+"""The view in a notebook, with a printed figure beside it for those who read without a kernel.
+
+lab.view(run)
+lab.view(run, "wcord", panels=["plan"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from lab.reading.named_run import DEMO
+from lab.reading.watch import Watch
+from lab.viewer import module, printed
+from lab.viewer.feed import Feed, Opened, latest
+from lab.viewer.frames import Part, unpack
+from lab.viewer.packing import chosen_arms
+from lab.viewer.scene import Scene, scene
+from lab.words import descriptions
+from lab.words.panels import PANELS
+from wcord.errors import first_line
+from wcord.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TICK = 0.5  # seconds between two readings of a run that goes on
+OF_TWO_SIDES = ("difference", "answers")
+KNOWN = [name for name in PANELS if name not in OF_TWO_SIDES]
+SHOWN = ("plan", "scores", "map", "accuracy", "losses", "measures", "card")
+CAN = {"ask": True, "steer": True, "start": False, "runs": False, "export": False, "why": False}
+
+
+class RunView(anywidget.AnyWidget):
+    """A run in a notebook, as `lab.view` returns it.
+
+    Attributes:
+        arm: the arm that is shown.
+        step: the step that is shown; None follows the newest.
+        selected: the selected samples, by their place among those of the snapshots.
+
+    These are traits: setting one moves the view, and `observe` calls a function when somebody
+    moves it.
+    """
+
+    _esm = module.script("notebook")
+    _sheet = traitlets.Unicode(module.style()).tag(sync=True)
+    arm = traitlets.Unicode()
+    step = traitlets.Int(None, allow_none=True)
+    selected = traitlets.List(traitlets.Int(min=0))
+
+    def __init__(self, run: Run, arm: str | None, panels: Sequence[str] | None) -> None:
+        self.run, self.reader = run, Watch(run.path)
+        self._lock = threading.RLock()  # messages may come in a thread of their own
+        self._feed = Feed(self._opened)
+        self._connected = False  # whether a browser has asked for packets
+        self._moving = True  # whether traits change because the view does
+        self._pace: float | None = None  # seconds an epoch that are waiting for its length
+        self._name = run.path.resolve().name or "run"
+        if arm is None:
+            arm = "wcord" if "wcord" in self.reader.arms else self.reader.arms[-1]
+        (arm,) = chosen_arms(self.reader, [arm])
+        self._scene = scene([(self._name, arm)], checked(SHOWN if panels is None else panels))
+        super().__init__(arm=arm)
+        self._moving = False
+        self.on_msg(self._hear)
+        self._task = _in_background(self._follow()) if self.goes_on else None
+
+    @property
+    def scene(self) -> Scene:
+        """What the view shows, as plain data (see `lab.viewer.scene`)."""
+        return {
+            **self._scene,
+            "sides": [[self._name, self.arm]],
+            "step": self.step,
+            "selected": list(self.selected),
+        }
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a process may still write the run."""
+        status = self.run.status
+        return status.active or status.phase == "silent"
+
+    def refresh(self) -> bool:
+        """Show what the run has written since; return whether it goes on.
+
+        The kernel's loop calls it twice a second. Where there is no loop, it is called by hand.
+        """
+        going = self.goes_on
+        with self._lock:
+            self._keep_promised_pace()
+            self._send()
+        return going
+
+    async def _follow(self) -> None:
+        while self.refresh():
+            await asyncio.sleep(TICK)
+
+    def _opened(self, name: str) -> Opened:
+        if not (self.run.path / "settings.yaml").is_file():
+            raise ValueError(f"the run {self._name} is gone")
+        return Opened(self.reader, ours=DEMO not in self.run.path.resolve().parents)
+
+    # ------------------------------------------------------------------------------ to the view
+
+    def _send(self, *extra: Part) -> None:
+        """Send what is new, if a browser shows the view."""
+        if not self._connected:
+            return
+        now = self.scene
+        packet = self._feed.packet([tuple(side) for side in now["sides"]], now["step"], extra)
+        if unpack(packet)[1]:
+            self.send({}, buffers=[packet])
+        else:
+            self._feed.number -= 1  # an empty packet is not sent, and so not counted
+
+    @traitlets.observe("arm", "step", "selected")
+    def _moved(self, change: Any) -> None:
+        if self._moving:
+            return
+        with self._lock:
+            names = ("sides", "step", "selected")
+            self._send(Part("scene", {"scene": {name: self.scene[name] for name in names}}))
+
+    @traitlets.validate("arm")
+    def _known_arm(self, proposal: Any) -> str:
+        try:
+            (arm,) = chosen_arms(self.reader, [proposal["value"]])
+        except ValueError as error:
+            raise traitlets.TraitError(str(error)) from None
+        return arm
+
+    # ---------------------------------------------------------------------------- from the view
+
+    def _hear(self, _: Any, content: Mapping[str, Any], buffers: Any) -> None:
+        """Take messages of the view, and answer."""
+        with self._lock:
+            messages = content["messages"]
+            self._feed.hear(content["number"], messages)
+            for message in messages:
+                if message["kind"] == "hello":
+                    self._connected = True
+                    self._send(Part("setup", {"can": CAN, "scene": self.scene}))
+                elif message["kind"] == "scene":
+                    self._take(message["scene"])
+                elif message["kind"] == "steer":
+                    self._steer(message["action"], message["value"])
+            self._send()
+            while self._feed.behind:
+                self._send()
+
+    def _take(self, shown: Scene) -> None:
+        """Let the traits be what the view shows."""
+        self._scene |= {name: shown[name] for name in ("loss", "measure", "present")}
+        self._moving = True
+        try:
+            self.set_trait("arm", shown["sides"][0][1])
+            self.set_trait("step", shown["step"])
+            self.set_trait("selected", shown["selected"])
+        finally:
+            self._moving = False
+
+    def _steer(self, action: str, value: Any) -> None:
+        """Do what a button asks; what goes wrong is shown in one line."""
+        why = ""
+        try:
+            if action == "pace":
+                self._pace = float(value)
+                self._keep_promised_pace()
+            else:
+                steer(self.run, action, value)
+        except (ValueError, OSError, RuntimeError) as error:
+            why = first_line(error)
+        self._send(Part("note", {"text": why}))
+        if action == "relaunch" and not why:
+            self._task = _in_background(self._follow())
+
+    def _keep_promised_pace(self) -> None:
+        """Set the pace that was asked for, once the number of steps of an epoch is known."""
+        total = self.run.status.total if self._pace is not None else 0
+        if self._pace is not None and total:
+            self.run.pace(self._pace * self.reader.epochs / total)
+            self._pace = None
+
+    # ------------------------------------------------------------------------------------ printed
+
+    @property
+    def words(self) -> str:
+        """What is shown, in words."""
+        begin = f"{self._name}: {self.run.status.sentence}"
+        step = latest(self.run.steps, self.step)
+        if step is None:
+            return f"{begin}; nothing to see yet"
+        try:
+            picture, labels = self.reader.picture(step, self.arm), self.reader.snapshot(step).labels
+        except ValueError as error:
+            return f"{begin}; {first_line(error)}"
+        few = labels[: len(picture.plan)]
+        return (
+            f"{begin}. {self.arm} at step {step}. {descriptions.of_plan(picture.plan, few)} "
+            f"{descriptions.of_scores(picture.scores, few)}"
+        )
+
+    def figure(self) -> Figure:
+        """Return the first panels as a printed figure.
+
+        Raises:
+            ValueError: there is nothing to see yet, or the snapshot cannot be read.
+        """
+        step = latest(self.run.steps, self.step)
+        if step is None:
+            raise ValueError(f"{self._name}: no snapshot yet")
+        return printed.figure_of(self.reader, self.arm, step, self._scene)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the view, and figure and words for those who read without a kernel."""
+        from lab.course.notebook_setup import png
+
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        words = self.words
+        data = {**data, "text/plain": words}
+        try:
+            content = png(self.figure())
+        except ValueError:
+            return data, metadata
+        data["image/png"] = base64.b64encode(content).decode()
+        return data, {**metadata, "image/png": {"alt": words}}
+
+
+def checked(panels: Sequence[str]) -> list[str]:
+    """Return names of panels that one run can show.
+
+    Raises:
+        ValueError: an unknown name, or none; in one line.
+    """
+    for name in panels:
+        if name not in KNOWN:
+            raise ValueError(f"no panel {name!r}; there are {', '.join(KNOWN)}")
+    if isinstance(panels, str) or not panels:
+        raise ValueError(f"panels is a list of names, some of {', '.join(KNOWN)}")
+    return list(panels)
+
+
+def steer(run: Run, action: str, value: Any = None) -> None:
+    """Steer a run: "pause", "resume", "stop", "step" (a number of steps), "relaunch".
+
+    Raises:
+        ValueError: no such action, or a number of steps below 1.
+    """
+    if action in ("pause", "resume", "stop"):
+        getattr(run, action)()
+    elif action == "step" and isinstance(value, int) and value > 0:
+        run.step(value)
+    elif action == "relaunch":
+        from wcord import relaunch
+
+        relaunch(run)
+    else:
+        raise ValueError(f"a run cannot be steered by {action} {value!r}")
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    """Let the kernel's event loop do the work; where there is no loop, leave it to the caller."""
+    try:
+        return asyncio.get_running_loop().create_task(work)
+    except RuntimeError:
+        work.close()
+        return None

@@ -1,0 +1,196 @@
+"""A run in one file of HTML, which opens from disk in any browser and fetches nothing.
+
+    wcord page RUN -o run.html
+    lab.page(run, "run.html")
+
+The file has the view with a recording of the run (`packing.py`), and below it results, conditions,
+settings and how to repeat the run. Its policy lets it run its own script and show its own images,
+and nothing else. Nothing of the machine is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import html
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from wcord.runs import Run, RunReader
+
+LARGEST = 10_000_000  # bytes of a page
+STEPS = 60
+CLOSE_UNDER = 0.97  # of the steps for which there would be room
+
+
+class Page(NamedTuple):
+    """A page that was written: where, how large (bytes), and what its reader should know."""
+
+    path: Path
+    size: int
+    remarks: tuple[str, ...]
+
+
+def command(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    """Write a run into one HTML file that opens in any browser, without a server."""
+    parser.add_argument("run_dir", metavar="RUN", help="a directory, or a name in $WCORD_RUNS")
+    parser.add_argument("--arms", help="the arms to show, a,b,c (default: all)")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help=f"at most so many snapshots (default: {STEPS})"
+    )
+    parser.add_argument("-o", "--output", help="the file (default: RUN.html)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+    def run(options: argparse.Namespace) -> int:
+        arms = None if options.arms is None else options.arms.split(",")
+        made = page(options.run_dir, options.output, arms, options.steps, force=options.force)
+        for remark in made.remarks:
+            print(f"wcord: {remark}", file=sys.stderr)
+        print(f"{made.path}: {made.size / 1e6:.2f} MB")
+        return 0
+
+    return run
+
+
+def page(
+    run: RunReader | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    arms: Sequence[str] | None = None,
+    steps: int = STEPS,
+    *,
+    force: bool = False,
+) -> Page:
+    """Write a run into one file of HTML.
+
+    Args:
+        run: a run, its directory or its name; it may still be written.
+        path: of the file; the run's name with the ending .html where None.
+        arms: those to show; all where None.
+        steps: at most so many snapshots, evenly spread, the first and the last among them. There
+            are fewer where the file would be larger than 10 MB.
+        force: whether an existing file is replaced.
+
+    Raises:
+        ValueError: no such run or arm, nothing to show, the file exists, or there is no room for
+            two steps; in one line.
+    """
+    from lab.reading.named_run import run_of
+    from wcord.runs.storage import write_bytes
+
+    found = run_of(run)
+    target = Path(path) if path is not None else Path(f"{_name(found)}.html")
+    if target.exists() and not force:
+        raise ValueError(f"{target} exists: choose another file, or replace it with --force")
+    text, remarks = document(found, arms, steps)
+    content = text.encode()
+    write_bytes(target, content)
+    return Page(target, len(content), remarks)
+
+
+def document(
+    run: Run, arms: Sequence[str] | None = None, steps: int = STEPS
+) -> tuple[str, tuple[str, ...]]:
+    """Return the page of a run as text, and remarks on what was left out.
+
+    Raises:
+        ValueError: as `page`.
+    """
+    from lab.viewer.packing import packed, unpacked
+
+    wanted = steps
+    remarks: list[str] = []
+    while True:
+        content = packed(run, arms, wanted, name=_name(run))
+        about = {part.kind: part.about for part in unpacked(content)}
+        text = _html(run, about, content)
+        size, kept = len(text.encode()), len(about["status"]["steps"])
+        if size <= LARGEST:
+            break
+        if kept <= 2:
+            raise ValueError(
+                f"{kept} steps of {run.name} would take {size / 1e6:.1f} MB, and a page may have "
+                f"{LARGEST / 1e6:g}: choose fewer arms"
+            )
+        if not remarks:
+            remarks.append(f"{kept} steps would take {size / 1e6:.1f} MB: fewer are kept")
+        coded = len(content) * 4 // 3
+        room = (LARGEST - size + coded) / coded
+        wanted = max(2, min(kept - 1, int(CLOSE_UNDER * room * kept)))
+    if remarks:
+        remarks[0] = remarks[0].replace("fewer are kept", f"{kept} are kept")
+    remarks += [f"step {step} is left out: {why}" for step, why in about["recording"]["left_out"]]
+    return text, tuple(remarks)
+
+
+def _name(run: RunReader) -> str:
+    return run.path.resolve().name or "run"
+
+
+def _html(run: Run, about: Mapping[str, Any], recording: bytes) -> str:
+    """Return the page, whole.
+
+    Args:
+        run: the run.
+        about: what the recording's parts say, by their kind.
+        recording: as `packed` returns it.
+    """
+    from lab.viewer import module, run_sheet
+    from lab.viewer.scene import scene
+
+    script = module.script("page").replace("</script", r"<\/script").replace("<!--", r"<\!--")
+    style = "\n".join([_colours(), (module.FOLDER / "page.css").read_text("utf-8"), module.style()])
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    arms = [arm["name"] for arm in about["run"]["arms"]]
+    shown = scene([(_name(run), "wcord" if "wcord" in arms else arms[-1])])
+    title = html.escape(about["run"]["title"])
+    count = len(about["status"]["steps"])
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<h1 class="page-title">{title} <small>a recording of {html.escape(_name(run))}, \
+{count} snapshot{"s" * (count != 1)}</small></h1>
+<main id="view" data-scene="{html.escape(json.dumps(shown))}">
+<p>The pictures need JavaScript.</p>
+</main>
+<div class="about">
+{run_sheet.html_of(run, about)}
+</div>
+<script id="recording" type="application/octet-stream">{base64.b64encode(recording).decode()}\
+</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _colours() -> str:
+    """Return the palette's ink and paper as properties, for light and for dark."""
+    from lab.palette import DARK, LIGHT
+
+    light, dark = (
+        f":root {{ --page-ink: {theme.ink}; --page-paper: {theme.paper}; "
+        f"--page-faint: {theme.faint}; }}"
+        for theme in (LIGHT, DARK)
+    )
+    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"

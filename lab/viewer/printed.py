@@ -1,0 +1,110 @@
+"""Panels of the view as one printed figure, for those who read without a browser or a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lab.palette import LIGHT
+from lab.reading.watch import Watch
+from lab.words.class_names import name_points, name_ticks
+from lab.words.literal import mathtext
+from lab.words.vocabulary import metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 4  # panels of a figure
+
+
+def figure_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> Figure:
+    """Return the first four panels of a scene that can be printed, two side by side.
+
+    Raises:
+        ValueError: the snapshot is gone or damaged.
+    """
+    from lab.figures import illustrations
+
+    names = [name for name in scene["panels"] if name in DRAWN][:MOST]
+    columns = min(len(names), 2) or 1
+    size = (4.6, 3.9) if columns == 2 else (5.4, 4.2)
+    figure, axes = illustrations.panels(columns, -(-len(names) // 2) or 1, size=size)
+    for ax, name in zip(axes, names, strict=False):
+        DRAWN[name](watch, arm, step, scene, ax)
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    figure.suptitle(mathtext(f"{arm}, step {step}"), fontsize=12)
+    return figure
+
+
+Draw = Callable[[Watch, str, int, Mapping[str, Any], "Axes"], None]
+
+
+def _plan(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
+    from lab import figures
+
+    plan = watch.picture(step, arm).plan
+    labels = watch.snapshot(step).labels[: len(plan)]
+    figures.plan(plan, labels, title="transport plan", ax=ax, scale=False)
+    name_ticks(ax, labels, watch.class_names)
+
+
+def _scores(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
+    from lab import figures
+
+    picture = watch.picture(step, arm)
+    labels = watch.snapshot(step).labels[: len(picture.plan)]
+    figures.scores(picture.scores, labels, picture.values, ax=ax)
+
+
+def _cosines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
+    from lab import figures
+
+    cosines = 1 - watch.picture(step, arm).cost
+    labels = watch.snapshot(step).labels[: len(cosines)]
+    figures.scores(cosines, labels, title="cosines of all pairs", ax=ax)
+
+
+def _map(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
+    from lab import figures
+
+    layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
+    values = snapshot.values(arm)
+    figures.joint_map(layout.frame, snapshot.labels, values, title=layout.method, ax=ax)
+    name_points(ax, watch.class_names)
+
+
+def _lines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
+    from lab import figures
+
+    plan, frame = watch.picture(step, arm).plan, watch.layout(step, arm).frame
+    n = len(plan)
+    labels = watch.snapshot(step).labels[:n]
+    sides = frame.teacher[:n], frame.student[:n]
+    figures.transport_lines(*sides, plan, labels, labels, title="plan as lines", ax=ax)
+
+
+def _curve(of: Callable[[Mapping[str, Any]], str]) -> Draw:
+    def draw(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
+        from lab import figures
+
+        name = of(scene)
+        table = watch.curves(name)[1].melt("epoch", var_name="arm").dropna()
+        if len(table):
+            figures.curves(table, name=metric(name).label, ax=ax)
+        ax.axvline(watch.snapshot(step).epoch, color=LIGHT.ink, lw=1, ls=":")
+
+    return draw
+
+
+DRAWN: dict[str, Draw] = {
+    "plan": _plan,
+    "scores": _scores,
+    "map": _map,
+    "lines": _lines,
+    "cosines": _cosines,
+    "accuracy": _curve(lambda scene: "test_accuracy"),
+    "losses": _curve(lambda scene: str(scene["loss"])),
+    "measures": _curve(lambda scene: str(scene["measure"])),
+}
