@@ -32,14 +32,13 @@ SIDE = 64  # pixels of a picture at least; small ones are enlarged without blur
 
 
 def of_run(run: Run) -> None:
-    """Show a button that opens what a run found in its data, where the run keeps it."""
+    """Open what a run found in its data, where the run keeps it."""
     if (found := run.data) is None:
         return
-    if st.button("Data", key="data", icon=ICON, help="What this run found in its data set."):
-        picture = None
-        with suppress(OSError):
-            picture = (run.path / "pictures.png").read_bytes()
-        _open(found, picture, names_of(run))
+    picture = None
+    with suppress(OSError):
+        picture = (run.path / "pictures.png").read_bytes()
+    _open(found, picture, names_of(run))
 
 
 def look(experiment: Experiment) -> None:

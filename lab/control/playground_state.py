@@ -6,7 +6,7 @@ The view solves Sinkhorn itself. It asks for what it cannot know:
     {"kind": "batch", "run": name, "arm": arm, "step": step}
     {"kind": "clouds", "version": ..., "exact": true}   the exact answer; IPOT; a batch's cost
     {"kind": "critic", "learn": true, "again": 0}       the critic, after some more steps
-    {"kind": "scene", "scene": {...}}                   what is shown now, for the address
+    {"kind": "scene", "scene": {...}, "moves": 0}       what is shown now, for the address
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ ROOM = 1.04  # between the outermost point and the rim of a picture
 class Kept:
     """What one session keeps.
 
-    scene: what the view shows. address: its parts as they were last read or written. moved:
-    whether an address has changed the scene since the view was told. asked: the newest question
-    of each kind. version, source, target: the clouds last asked about. critic: with what it was
-    made for, and the exact distance.
+    scene: what the view shows. address: its parts as they were last read or written. moves: how
+    often an address has changed the scene; told: how many of these the view was sent. asked: the
+    newest question of each kind. version, source, target: the clouds last asked about. critic:
+    with what it was made for, and the exact distance.
     """
 
     scene: Scene = field(default_factory=cloud_scene.scene)
     address: dict[str, str] | None = None
-    moved: bool = False
+    moves: int = 0
+    told: int = 0
     asked: dict[str, Question] = field(default_factory=dict)
     version: int | None = None
     source: Array | None = None
@@ -63,7 +64,7 @@ def kept() -> Kept:
     if said != found.address:
         if said or found.address is None:
             found.scene = cloud_scene.from_address(said)
-            found.moved = True
+            found.moves += 1
         else:  # the page is opened by its name: it shows what it showed, and says so
             write_address(found)
         found.address = said or found.address
@@ -82,11 +83,11 @@ def write_address(found: Kept) -> None:
 
 def hear(found: Kept, message: Question) -> None:
     """Take one message of the view: a scene at once, a question for `answers` (a callback)."""
-    if message["kind"] == "scene":
+    if message["kind"] in ANSWERS:
+        found.asked[message["kind"]] = message
+    if message["kind"] == "scene" and message.get("moves") == found.moves:
         found.scene = cloud_scene.completed(message["scene"])
         write_address(found)
-    elif message["kind"] in ANSWERS:
-        found.asked[message["kind"]] = message
 
 
 def for_the_view(found: Kept) -> Scene:
@@ -96,6 +97,7 @@ def for_the_view(found: Kept) -> Scene:
 
 def first_parts(found: Kept) -> list[Part]:
     """Return what a view needs before it can draw; nothing of this waits for torch."""
+    found.told = -1
     found.asked.setdefault("shapes", {"points": found.scene["points"], "seed": found.scene["seed"]})
     if found.scene["space"] == "batch":
         found.asked.setdefault("batch", found.scene["batch"])
@@ -105,9 +107,9 @@ def first_parts(found: Kept) -> list[Part]:
 def answers(found: Kept) -> list[Part]:
     """Return the answers to all questions, and the scene where an address has changed it."""
     parts = []
-    if found.moved:
-        parts.append(Part("scene", {"scene": found.scene}))
-        found.moved = False
+    if found.told != found.moves:
+        parts.append(Part("scene", {"scene": found.scene, "moves": found.moves}))
+        found.told = found.moves
     for kind, answer in ANSWERS.items():
         question = found.asked.pop(kind, None)
         if question is None:
@@ -121,6 +123,11 @@ def answers(found: Kept) -> list[Part]:
 
 
 # -------------------------------------------------------------------------------- the questions
+
+
+def heard(found: Kept, question: Question) -> Part:
+    """Return that a scene has come, so that the view need not send it again."""
+    return Part("told", {"number": question.get("number")})
 
 
 def shapes(found: Kept, question: Question) -> Part:
@@ -214,7 +221,7 @@ def critic(found: Kept, question: Question) -> Part:
     return cloud_parts.critic_part(about, learner, best, max(SIDE, ROOM * furthest))
 
 
-ANSWERS = {"shapes": shapes, "batch": batch, "clouds": clouds, "critic": critic}
+ANSWERS = {"scene": heard, "shapes": shapes, "batch": batch, "clouds": clouds, "critic": critic}
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from lab.control import address, exporting, start_form, steering, warm_up
+from lab.control import address, data_card, exporting, start_form, steering, warm_up
 from lab.control.page_parts import begin
 from lab.course import notebook_section
 from lab.reading import map_worker, registry
@@ -21,7 +21,7 @@ from wcord.runs import list_runs
 TICK = 0.5  # seconds between looks at a run that moves
 REST = 4.0  # seconds between looks at one that does not
 MOST = 100  # runs to choose from here; the page of runs has them all
-CAN = dict.fromkeys(("ask", "steer", "start", "runs", "export", "why"), True)
+CAN = dict.fromkeys(("ask", "steer", "start", "runs", "export", "why", "data"), True)
 WELCOME = (
     "You are watching a small student network learn from a large teacher on handwritten digits: a "
     "recording that ships with the lab. Dark squares on the plan's diagonal mean that the student "
@@ -71,10 +71,9 @@ def tick(kept: Scene, moved: bool) -> None:
     choices = Part("choices", {"runs": [*own[:MOST], *others], "own": bool(own)})
     new = not own and name in registry.demo_runs()
     extra = [choices, Part("note", {"text": WELCOME if new else ""})]
-    if new:
-        if "welcomed" not in st.session_state and kept["step"] is None:
-            extra.append(Part("play", {}))
-            st.session_state["welcomed"] = True
+    if new and "welcomed" not in st.session_state and kept["step"] is None:
+        extra.append(Part("play", {}))
+        st.session_state["welcomed"] = True
     in_streamlit.show("live", kept, CAN, lambda message: heard(kept, message), extra)
 
 
@@ -131,6 +130,9 @@ def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
     """Open what the view asked for over the page."""
     if message["kind"] == "new":
         start_form.dialog()
+        return
+    if message["kind"] == "data":
+        data_card.of_run(registry.watch_of(registry.find(kept["sides"][0][0])).run)
         return
     panel = str(message["panel"]).partition("@")[0]
     if message["kind"] == "why":

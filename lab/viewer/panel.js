@@ -31,6 +31,7 @@ export class Panel {
       this.listen();
     }
     this.memory = {}; // what a picture keeps from one drawing to the next
+    this.canvas.memory = this.memory;
   }
 
   buttons() {

@@ -78,6 +78,7 @@ def run_part(watch: Watch, name: str, *, ours: bool) -> Part:
         },
         "classes": [[names.short(label), names(label)] for label in classes if names.known],
         "ours": ours,
+        "data": watch.run.data is not None,
     }
     return Part("run", about)
 

@@ -22,7 +22,7 @@ export class Toolbar {
     if (status?.speed) words += ` · ${shown(status.speed, "1f")} epochs a second`;
     if (status?.phase === "finished") words = "";
     if (this.state.textContent !== words) this.state.textContent = words;
-    const begin = JSON.stringify([view.host.can, view.choices.own, status?.phase === "running"]);
+    const begin = JSON.stringify([view.host.can, view.choices.own, view.main()?.about?.data]);
     if (this.begun !== begin) {
       this.begun = begin;
       this.begin.replaceChildren(...this.beginnings());
@@ -35,6 +35,7 @@ export class Toolbar {
     const { can } = view.host;
     return [
       can.start && !view.choices.own ? say("train", "Train this now", "Train this preset here, live: a minute on two cores", true) : null,
+      can.data && view.main()?.about?.data ? say("data", "Data", "What this run found in its data set") : null,
       can.start ? say("new", "New run…", "Choose a preset, its arms and its weights", view.choices.own) : null,
       make("button", { type: "button", title: "All panels on the whole screen (F)", "aria-label": "Whole screen", onclick: () => view.present(view.scene.present ? null : "scene") }, "⛶"),
       make("button", { type: "button", title: "What the words and keys mean", "aria-label": "Help", onclick: (event) => view.help(event.target) }, "?"),
