@@ -134,6 +134,16 @@ def read_prediction(path: Path, arm: str) -> tuple[float, np.ndarray]:
         raise ValueError(f"snapshot {path.name} cannot be read") from error
 
 
+def _check_terms(arm: str, terms: Any) -> None:
+    """Refuse an arm whose terms are not written out: a damaged run, or one of another program."""
+    arm.encode()
+    if not isinstance(terms, dict) or not all(isinstance(term, dict) for term in terms.values()):
+        raise ValueError(f"arm {arm!r} is no table of terms with their settings")
+    for name, term in terms.items():
+        name.encode()
+        float(term.get("weight", 1.0))
+
+
 class Layout(NamedTuple):
     """A frame of the map, how it was made ("UMAP" or "PCA") and the step it shows."""
 
@@ -157,6 +167,9 @@ class Watch:
         try:
             self.settings: dict[str, Any] = self.run.plain_settings
             self.arms: list[str] = list(self.settings["arms"])
+            for arm in self.arms:
+                _check_terms(arm, self.settings["arms"][arm])
+            int(self.settings["epochs"])
         except Exception as error:
             raise ValueError(f"the settings of {path.name} cannot be read: {error}") from error
         schema = self.settings.get("schema_version", KNOWN_SCHEMA)
@@ -304,6 +317,7 @@ class Watch:
     def values_at(self, arm: str, step: int) -> dict[str, float]:
         """Return the last value of every metric of an arm up to a step."""
         with self._lock:
+            self.metrics.poll()
             names = [name for of, name in self.metrics.series if of == arm]
             return {name: self.metrics.value_at(arm, name, step) for name in names}
 

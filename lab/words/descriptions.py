@@ -35,7 +35,7 @@ def of_scores(scores: Array, labels: Array) -> str:
     """Say how far the critic tells congruent pairs from others."""
     means = {k: v[np.isfinite(v)] for k, v in score_groups(scores, labels).items()}
     said = [f"{name} pairs {v.mean():.2f}" for name, v in means.items() if v.size]
-    return f"Histograms of the critic's scores; means: {', '.join(said)}."
+    return f"Histograms of the critic's scores; means: {', '.join(said) or 'not defined'}."
 
 
 def of_map(labels: Array, values: Mapping[str, float], method: str) -> str:

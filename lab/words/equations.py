@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from html import escape
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 SYMBOLS = {
     "ce": ("", r"\mathrm{CE}"),
@@ -45,8 +47,11 @@ class Equation(NamedTuple):
 
 
 def place(name: str, form: str = "3f") -> str:
-    """Return a place for the value of a metric, shown with `form` digits."""
-    return rf"\text{{@{name}:{form}@}}"
+    """Return a place for the value of a metric, shown with `form` digits.
+
+    Letters of a name that LaTeX or HTML would read as their own are written as %XX.
+    """
+    return rf"\text{{@{quote(name, safe='').replace('~', '%7E')}:{form}@}}"
 
 
 def under(symbol: str, value: str) -> str:
@@ -65,7 +70,7 @@ def mathml(latex: str) -> str:
 
     return re.sub(
         r"<mtext>@([^:<]*):(\w+)@</mtext>",
-        r'<mn data-value="\1" data-form="\2">–</mn>',
+        lambda found: f'<mn data-value="{escape(unquote(found[1]))}" data-form="{found[2]}">–</mn>',
         convert(latex),
     )
 
