@@ -53,7 +53,7 @@ def test_the_first_packet_is_all_that_a_picture_needs(runs: Runs) -> None:
     assert set(found) == {"run", "status", "samples", "frame", "curve"}
     [frame] = found["frame"]
     assert (frame.about["arm"], frame.about["step"]) == ("wcord", 42)
-    assert about["number"] == 1 and about["heard"] == 0
+    assert about["number"] == 1 and about["heard"] == ""
 
 
 def test_nothing_is_sent_twice_until_the_view_begins_again(runs: Runs) -> None:

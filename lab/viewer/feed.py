@@ -55,17 +55,18 @@ class Feed:
 
     def __init__(self, opened: Callable[[str], Opened]) -> None:
         self._opened = opened
+        self.heard: str | int = ""
         self._begin()
 
     def _begin(self) -> None:
         self.id = uuid.uuid4().hex[:8]
-        self.number, self.heard = 0, 0
+        self.number = 0
         self._sent: dict[str, _Sent] = {}
         self._asked: list[tuple[str, str, int]] = []
         self._images: list[str] = []
 
-    def hear(self, number: int, asks: Sequence[Ask]) -> None:
-        """Take what the view asks for; `number` counts its messages and is answered."""
+    def hear(self, number: str | int, asks: Sequence[Ask]) -> None:
+        """Take what the view asks for; the next packet says by `number` that it was heard."""
         for ask in asks:
             if ask.get("kind") == "hello":
                 self._begin()

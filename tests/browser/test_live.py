@@ -238,7 +238,8 @@ def test_what_is_selected_in_one_panel_is_selected_in_all(page: Any, served: Any
     until(lambda: "more selected" in card.inner_text(), "the box selects samples")
     box = canvas(page, "scores").bounding_box()
     axes = canvas(page, "scores").evaluate(
-        "({memory: {axes: a}}) => ({left: a.left, right: a.right, bottom: a.bottom, span: a.spans.x})"
+        "({memory: {axes: a}}) =>"
+        " ({left: a.left, right: a.right, bottom: a.bottom, span: a.spans.x})"
     )
     page.mouse.move(box["x"] + axes["left"] + 2, box["y"] + axes["bottom"] - 20)
     page.mouse.down()
