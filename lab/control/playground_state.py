@@ -61,13 +61,11 @@ def kept() -> Kept:
     """Return what this session keeps, brought up to an address that was followed."""
     found: Kept = st.session_state.setdefault("playground", Kept())
     said = {key: value for key in cloud_scene.NAMES if (value := st.query_params.get(key, ""))}
-    if said != found.address:
-        if said or found.address is None:
-            found.scene = cloud_scene.from_address(said)
-            found.moves += 1
-        else:  # the page is opened by its name: it shows what it showed, and says so
-            write_address(found)
-        found.address = said or found.address
+    if said != found.address and (said or found.address is None):
+        found.scene, found.address = cloud_scene.from_address(said), said
+        found.moves += 1
+    elif said != found.address:  # the page is opened by its name: it shows what it showed
+        write_address(found)
     return found
 
 
@@ -123,11 +121,6 @@ def answers(found: Kept) -> list[Part]:
 
 
 # -------------------------------------------------------------------------------- the questions
-
-
-def heard(found: Kept, question: Question) -> Part:
-    """Return that a scene has come, so that the view need not send it again."""
-    return Part("told", {"number": question.get("number")})
 
 
 def shapes(found: Kept, question: Question) -> Part:
@@ -221,7 +214,7 @@ def critic(found: Kept, question: Question) -> Part:
     return cloud_parts.critic_part(about, learner, best, max(SIDE, ROOM * furthest))
 
 
-ANSWERS = {"scene": heard, "shapes": shapes, "batch": batch, "clouds": clouds, "critic": critic}
+ANSWERS = {"shapes": shapes, "batch": batch, "clouds": clouds, "critic": critic}
 
 
 @cache

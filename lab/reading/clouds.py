@@ -41,40 +41,42 @@ SOLVERS: dict[str, Callable[[torch.Tensor, float, int], Transport]] = {
 }
 
 
+def cost_matrix(source: Array, target: Array, cost: str) -> Array:
+    """Return the cost (n, m) of moving mass between points (n, d) and (m, d), in float64.
+
+    Raises:
+        ValueError: points that are not finite, empty clouds, an unknown cost.
+    """
+    if cost not in COSTS:
+        raise ValueError(f"unknown cost {cost!r}; known are {', '.join(COSTS)}")
+    for name, points in (("source", source), ("target", target)):
+        if not np.isfinite(points).all():
+            raise ValueError(f"the {name} holds points that are not finite numbers")
+    x, y = (torch.from_numpy(np.asarray(points, dtype=np.float64)) for points in (source, target))
+    return COSTS[cost](x, y).numpy()
+
+
 @dataclass(frozen=True)
 class Solved:
-    """A plan between two clouds beside the exact answer, as numpy arrays and numbers.
+    """A plan between two clouds, as numpy arrays and numbers.
 
-    plan (n, m); f (n,), g (m,) and exact_f, exact_g are potentials in units of cost, centred on
-    f's mean; value is ⟨P, C⟩, bias its excess over the exact value.
+    plan (n, m); f (n,) and g (m,) are potentials in units of cost, where f has mean 0; value is
+    ⟨P, C⟩, objective ⟨a, f⟩ + ⟨b, g⟩, marginal_error the L1 error of the rows.
     """
 
     plan: Array
     f: Array
     g: Array
-    exact_f: Array
-    exact_g: Array
     value: float
     objective: float
-    exact_value: float
     marginal_error: float
-    converged: bool
-
-    @property
-    def bias(self) -> float:
-        """How much dearer the plan is than the exact one, in units of cost."""
-        return self.value - self.exact_value
 
 
-def solve(
-    source: Array, target: Array, cost: str, solver: str, epsilon: float, iterations: int
-) -> Solved:
-    """Solve transport between clouds (n, d) and (m, d), uniform masses, in float64.
+def solve(matrix: Array, solver: str, epsilon: float, iterations: int) -> Solved:
+    """Solve transport at a cost (n, m), uniform masses, in float64.
 
     Args:
-        source: points (n, d).
-        target: points (m, d).
-        cost: a name in `COSTS`.
+        matrix: the cost (n, m), as `cost_matrix` returns it.
         solver: a name in `SOLVERS`.
         epsilon: strength of the entropy, in units of cost; β for "ipot", whose entropy is
             β / iterations; not used by "exact".
@@ -83,27 +85,36 @@ def solve(
     Raises:
         ValueError: as the solvers do, in one line.
     """
-    matrix = COSTS[cost](torch.from_numpy(source).double(), torch.from_numpy(target).double())
-    found = SOLVERS[solver](matrix, epsilon, iterations)
-    dual = kantorovich(matrix)
-    f, g = _centred(found)
-    shift = dual.f.mean()
+    found = SOLVERS[solver](torch.from_numpy(matrix), epsilon, iterations)
     return Solved(
-        plan=found.plan.numpy(),
-        f=f,
-        g=g,
-        exact_f=(dual.f - shift).numpy(),
-        exact_g=(dual.g + shift).numpy(),
-        value=float(found.value),
-        objective=float(found.objective),
-        exact_value=float(dual.value),
-        marginal_error=float(found.marginal_error),
-        converged=bool(found.converged),
+        found.plan.numpy(),
+        *_centred(*found.potentials),
+        float(found.value),
+        float(found.objective),
+        float(found.marginal_error),
     )
 
 
-def _centred(found: Transport) -> tuple[Array, Array]:
-    f, g = found.potentials
+@dataclass(frozen=True)
+class Dual:
+    """The least cost of transport, and potentials f (n,) and g (m,) that prove it; f has mean 0."""
+
+    value: float
+    f: Array
+    g: Array
+
+
+def exact_dual(matrix: Array) -> Dual:
+    """Return the exact value and dual solution of transport at a cost (n, m), uniform masses.
+
+    Raises:
+        ValueError: a cost that is not finite.
+    """
+    dual = kantorovich(torch.from_numpy(matrix))
+    return Dual(float(dual.value), *_centred(dual.f, dual.g))
+
+
+def _centred(f: torch.Tensor, g: torch.Tensor) -> tuple[Array, Array]:
     return (f - f.mean()).numpy(), (g + f.mean()).numpy()
 
 

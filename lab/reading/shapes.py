@@ -68,17 +68,3 @@ def shape(name: str, count: int, seed: int) -> Array:
     if count < 1:
         raise ValueError(f"a cloud needs at least 1 point, not {count}")
     return SHAPES[name](count, np.random.default_rng([seed, count]))
-
-
-def moved(points: Array, right: float, up: float, size: float, turn: float) -> Array:
-    """Return points (n, 2) scaled by `size`, turned by `turn` degrees, then moved."""
-    angle = np.deg2rad(turn)
-    rotate = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return size * np.asarray(points) @ rotate + np.array([right, up])
-
-
-def clickable(cells: int = 41) -> Array:
-    """Return a square grid of places (cells², 2) that cover the picture."""
-    line = np.linspace(-SIDE, SIDE, cells)
-    across, up = np.meshgrid(line, line)
-    return np.stack([across.ravel(), up.ravel()], 1).round(3)

@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from lab import palette
+from lab.viewer import cloud_scene
 from lab.viewer.frames import VERSION
-from lab.words import panels
+from lab.words import panels, playground
 
 FOLDER = Path(__file__).parent
 MODULES = (
@@ -34,6 +35,14 @@ MODULES = (
     "view",
     "sinkhorn",
     "clouds",
+    "cloud_questions",
+    "cloud_pictures",
+    "critic_pictures",
+    "cloud_canvas",
+    "cloud_controls",
+    "cloud_boards",
+    "critic_section",
+    "cloud_screen",
     "playground",
 )
 
@@ -47,6 +56,7 @@ def script(host: str | None = None) -> str:
             needs; None exports `mount` and `mountPlayground`.
     """
     words = panels.plain() | {"palette": palette.plain(), "version": VERSION}
+    words["playground"] = playground.plain() | cloud_scene.plain()
     content = [f"const LAB = {json.dumps(words, ensure_ascii=False)};"]
     for name in MODULES:
         path = FOLDER / f"{name}.js"
@@ -68,4 +78,4 @@ def plain_script(text: str) -> str:
 @cache
 def style() -> str:
     """Return the view's style sheet."""
-    return (FOLDER / "view.css").read_text("utf-8")
+    return "".join((FOLDER / f"{name}.css").read_text("utf-8") for name in ("view", "playground"))
