@@ -15,6 +15,7 @@ from pathlib import Path
 
 import lab
 from lab.course.tour_stops import STOPS, Stop, experiment
+from lab.reading import map_worker
 from lab.reading.pairing import equal_cost_steps
 from lab.reading.watch import Watch
 
@@ -78,6 +79,7 @@ def main() -> int:
             probe = {"batch": SAMPLES, "features": SAMPLES, "every": 1.0, "losses": 4}
             chosen = experiment(stop).replace({"probe": probe})
             run = wcord.distill(chosen, Path(folder) / name_of(stop).replace(": ", "-"))
+            map_worker.work(run.path)
             watch = Watch(run.path)
             arms = [*dict.fromkeys([*stop.cured, *stop.beside])]
             content = packing.packed(
