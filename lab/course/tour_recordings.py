@@ -82,13 +82,12 @@ def main() -> int:
             map_worker.work(run.path)
             watch = Watch(run.path)
             arms = [*dict.fromkeys([*stop.cured, *stop.beside])]
-            content = packing.packed(
-                watch,
-                arms,
-                STEPS,
-                name=name_of(stop),
-                more=guidance(stop, watch, stop.cured, finished=True),
-            )
+            more = guidance(stop, watch, stop.cured, finished=True)
+            equal = {
+                s for part in more if part.kind == "scene" for s in part.about["scene"]["stepOf"]
+            }
+            steps = sorted({*packing.thinned(watch.run.steps, STEPS), *equal})
+            content = packing.packed(watch, arms, steps, name=name_of(stop), more=more)
         (FOLDER / f"{stop.key}.frames").write_bytes(content)
         print(f"{stop.key}: {len(content) / 1e3:.0f} kB")
     return 0
