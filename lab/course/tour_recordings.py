@@ -18,7 +18,6 @@ from lab.course.tour_stops import STOPS, Stop, experiment
 from lab.reading import map_worker
 from lab.reading.pairing import equal_cost_steps
 from lab.reading.watch import Watch
-
 from lab.viewer.frames import Part
 
 FOLDER = Path(lab.__file__).parent / "demo" / "tour"
