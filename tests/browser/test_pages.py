@@ -1,43 +1,37 @@
-"""The other pages in a real browser: several people, runs, compare and export, the tour."""
+"""The other pages in a real browser: runs, compare and export, the laboratory, the tour."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from browser.test_journey import address, picture_pixels, until
+from browser.shown import (
+    DEMO_NAME,
+    address,
+    assert_shows,
+    canvas,
+    panel,
+    pixels,
+    press,
+    ready,
+    step_shown,
+    until,
+)
 from made_up_run import write_run
 from PIL import Image
 
-import wcord
-from lab import palette
-from lab.course.tour_stops import STOPS, experiment, run_name
+from lab.course.tour_stops import STOPS
 from lab.reading.watch import Watch
 from wcord.runs import Run
 
 pytestmark = pytest.mark.browser
-
-BROAD = {"width": 1600, "height": 1100}
-
-
-@pytest.fixture
-def people(browser: Any) -> Iterator[list[Any]]:
-    """Three people: three browsers that share nothing but the server."""
-    contexts = [browser.new_context(viewport=BROAD) for _ in range(3)]
-    for context in contexts:
-        context.set_default_timeout(120_000)
-    yield [context.new_page() for context in contexts]
-    for context in contexts:
-        context.close()
 
 
 def at_rest(page: Any) -> None:
@@ -52,56 +46,18 @@ def at_rest(page: Any) -> None:
     )
 
 
-def chosen(page: Any, key: str) -> str:
-    """Return what a select box shows."""
-    return str(page.locator(f"[class*=st-key-{key}-] input").input_value())
-
-
-def test_three_people_steer_three_runs_and_nothing_leaks(people: list[Any], served: Any) -> None:
-    runs = [Run(write_run(served.runs / f"person-{n}", state="paused")) for n in range(3)]
-    arms = ("plain", "wcord", "wcord+kd")
-    from filelock import FileLock
-
-    locks = [FileLock(run.path / "lock") for run in runs]
-    for lock in locks:
-        lock.acquire()
-    try:
-        for person, run, arm in zip(people, runs, arms, strict=True):
-            person.goto(f"{served.url}/?run={run.name}&arm={arm.replace('+', '%2B')}")
-        for person in people:
-            person.get_by_role("button", name="10 steps").wait_for()
-        # the second resumes, the third stops, the first does nothing
-        people[1].get_by_role("button", name="Resume").click()
-        people[2].get_by_role("button", name="Stop").click()
-        until(lambda: runs[1].control["pause_at"] is None, "the second run is resumed")
-        until(lambda: runs[2].control["stop"], "the third run is stopped")
-        assert [run.control["stop"] for run in runs] == [False, False, True]
-        people[0].locator(".st-key-arm").get_by_text("crd", exact=True).click()
-        until(lambda: "arm=crd" in address(people[0]), "the first chose another arm")
-        people[0].reload()
-        people[0].get_by_role("button", name="10 steps").wait_for()
-        shown = [
-            person.locator(".st-key-arm [aria-checked=true]").inner_text().strip()
-            for person in people
-        ]
-        assert shown == ["crd", "wcord", "wcord+kd"]
-        # each on another page: notes and searches are one's own, too
-        people[0].goto(f"{served.url}/runs?run=person-0&search=person-0")
-        people[1].goto(f"{served.url}/runs?run=person-1")
-        for person in people[:2]:
-            at_rest(person)
-        searches = [person.get_by_label("Search", exact=True) for person in people[:2]]
-        until(lambda: searches[0].input_value() == "person-0", "the search of the link is shown")
-        assert searches[1].input_value() == ""
-        people[1].get_by_role("textbox", name="Notes").fill("mine")
-        people[1].get_by_role("textbox", name="Notes").blur()
-        until(lambda: runs[1].notes == "mine", "the note is kept")
-        assert [run.notes for run in runs] == ["", "mine", ""]
-    finally:
-        for lock in locks:
-            lock.release()
-        for run in runs:
-            (run.path / "control.json").unlink()
+def test_a_link_leads_to_a_run_and_a_search(page: Any, served: Any) -> None:
+    runs = [Run(write_run(served.runs / f"noted-{n}")) for n in range(2)]
+    page.goto(f"{served.url}/runs?run=noted-0&search=noted-0")
+    at_rest(page)
+    search = page.get_by_label("Search", exact=True)
+    until(lambda: search.input_value() == "noted-0", "the search of the link is shown")
+    page.get_by_role("textbox", name="Notes").fill("mine")
+    page.get_by_role("textbox", name="Notes").blur()
+    until(lambda: runs[0].notes == "mine", "the note is kept")
+    assert runs[1].notes == ""
+    search.fill("noted-1")
+    until(lambda: "search=noted-1" in address(page), "the search is in the address")
 
 
 def test_delete_asks_and_then_deletes_this_run(page: Any, served: Any) -> None:
@@ -118,25 +74,31 @@ def test_delete_asks_and_then_deletes_this_run(page: Any, served: Any) -> None:
 def test_two_arms_are_compared_exported_and_found_again(
     page: Any, served: Any, tmp_path: Path, strangers: list[str]
 ) -> None:
-    run = write_run(served.runs / "compared", seed=3)
-    page.goto(f"{served.url}/compare?a=compared&arm_a=crd&arm_b=wcord%2Bkd&step=28")
-    page.locator(".st-key-difference canvas").first.wait_for()
-    at_rest(page)
-    assert (chosen(page, "arm_a"), chosen(page, "arm_b")) == ("crd", "wcord+kd")
+    run = Run(write_run(served.runs / "compared", seed=3))
+    page.goto(f"{served.url}/compare?a=compared&arm_a=crd&b=compared&arm_b=wcord%2Bkd&step=28")
+    ready(page, "plan@1")
+    assert_shows(page, run, 28, "crd", "plan@0")
+    assert_shows(page, run, 28, "wcord+kd", "plan@1")
+    page.locator(".note-line").get_by_text("at step 28").wait_for()
 
     # the picture says what the plans say: orange where a has more, blue where b has
     until(lambda: colours_of(page), "the difference is drawn")
     orange, blue = colours_of(page)
-    snapshot = Watch(run).snapshot(28)
+    snapshot = Watch(run.path).snapshot(28)
     apart = snapshot.arm("crd").plan - snapshot.arm("wcord+kd").plan
     assert abs(orange / (orange + blue) - (apart > 0).mean()) < 0.15
 
+    # both maps turn onto one another: teacher's points lie in the same places
+    spots = [canvas(page, f"map@{k}").evaluate("c => [...c.memory.points.teacher]") for k in (0, 1)]
+    width = canvas(page, "map@0").evaluate("c => c.clientWidth")
+    assert np.abs(np.subtract(*spots)).mean() < 0.1 * width
+
     # take it away, and open what was taken
-    page.get_by_role("button", name="Export").click()
+    panel(page, "difference").get_by_role("button", name="Take this picture away").click()
     taken = {}
     for label, ending in (("PNG", "png"), ("SVG", "svg"), ("Data, CSV", "csv")):
         with page.expect_download() as download:
-            page.get_by_role("button", name=label, exact=True).click()
+            press(page, label)
         taken[ending] = tmp_path / download.value.suggested_filename
         download.value.save_as(taken[ending])
         assert taken[ending].suffix == f".{ending}"
@@ -150,59 +112,78 @@ def test_two_arms_are_compared_exported_and_found_again(
     page.keyboard.press("Escape")
 
     # another arm, then come back by the address
-    page.locator("[class*=st-key-arm_a-] button").click()
-    page.get_by_role("option", name="plain", exact=True).click()
+    page.get_by_label("Arm of A", exact=True).select_option("plain")
     until(lambda: "arm_a=plain" in address(page), "the address names the arm")
+    assert_shows(page, run, 28, "plain", "plan@0")
     page.reload()
-    at_rest(page)
-    until(lambda: chosen(page, "arm_a") == "plain", "the same view again")
-    assert re.search(r"step=28", address(page))
+    ready(page, "plan@0")
+    until(lambda: page.get_by_label("Arm of A", exact=True).input_value() == "plain", "found again")
+    assert step_shown(page) == 28
     assert strangers == []
 
 
-def colours_of(page: Any) -> tuple[int, int] | None:
-    """Return how many pixels of the difference are orange, and how many blue."""
-    pixels = picture_pixels(page, "difference")[
-        :, : int(0.8 * picture_pixels(page, "difference").shape[1])
-    ]
-    red, blue = pixels[..., 0], pixels[..., 2]
+def colours_of(page: Any) -> tuple[int, int]:
+    """Return how many pixels of the difference are orange, and how many blue; () while none."""
+    square = canvas(page, "difference").evaluate("c => c.memory.square")
+    if not square:
+        return ()  # type: ignore[return-value]
+    seen = pixels(page, "difference")
+    scale = seen.shape[1] / canvas(page, "difference").evaluate("c => c.clientWidth")
+    x, y, side = (int(square[key] * scale) for key in ("x", "y", "side"))
+    inside = seen[y : y + side, x : x + side]
+    red, blue = inside[..., 0], inside[..., 2]
     counts = int((red - blue > 25).sum()), int((blue - red > 25).sum())
-    return counts if min(counts) > 0 else None
+    return counts if min(counts) > 0 else ()  # type: ignore[return-value]
 
 
-def test_the_tour_goes_by_arrow_keys(page: Any, served: Any) -> None:
+def test_runs_of_other_samples_are_not_paired(page: Any, served: Any) -> None:
+    write_run(served.runs / "few", samples=40)
+    write_run(served.runs / "many", samples=60)
+    page.goto(f"{served.url}/compare?a=few&arm_a=crd&b=many&arm_b=crd")
+    page.locator(".alert").get_by_text("nothing can be paired").wait_for()
+    ready(page, "plan@0")  # each plan is still shown
+
+
+def test_the_tour_shows_its_recordings_at_once(
+    page: Any, served: Any, strangers: list[str]
+) -> None:
     page.goto(f"{served.url}/tour")
     page.get_by_text("Predict.").wait_for()
-    page.get_by_text("it rises towards 1").click()
+    page.get_by_role("button", name="it rises towards 1").click()
     page.get_by_text("radio_button_checked").wait_for()
-    page.keyboard.press("ArrowRight")
-    page.get_by_role("button", name="Start the run").wait_for()
-    assert "phase=watch" in address(page)
-    page.keyboard.press("ArrowRight")
-    page.get_by_text(re.compile("You predicted “it rises towards 1”")).wait_for()
-    page.keyboard.press("ArrowLeft")
-    page.get_by_text("radio_button_checked").wait_for()
-    assert "phase=watch" in address(page)
+    page.get_by_role("button", name="Next: Watch").click()
+    until(lambda: "phase=watch" in address(page), "the address names the phase")
+    ready(page, "plan@0")
+    page.locator(".note-line").get_by_text("Look now.").wait_for()
+    last = step_shown(page)
+    page.keyboard.press("Home")
+    until(lambda: step_shown(page) == 0, "time moves")
+    page.keyboard.press("End")
+    until(lambda: step_shown(page) == last, "and back")
+    page.get_by_role("button", name="Next: Explain").click()
+    page.get_by_text("You predicted “it rises towards 1”").wait_for()
+    page.get_by_role("button", name="Next: Cure").click()
+    ready(page, "plan@1")
+    assert strangers == []
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.key)
+def test_every_stop_has_a_recording(page: Any, served: Any, stop: Any) -> None:
+    page.goto(f"{served.url}/tour?stop={stop.key}&phase=cure")
+    for side in range(len(stop.cured)):
+        ready(page, f"{stop.pictures[0]}@{side}")
+    for metric in stop.curves:
+        words = panel(page, f"curve:{metric}").locator(".look")
+        until(lambda words=words: "stands at" in words.inner_text(), f"{metric} is drawn")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_narrow_window(browser: Any, served: Any, scheme: str) -> None:
     write_run(served.runs / "narrow")
     page = browser.new_page(viewport={"width": 600, "height": 900}, color_scheme=scheme)
-    theme = palette.DARK if scheme == "dark" else palette.LIGHT
-    paper = "rgb({}, {}, {})".format(*(int(theme.paper[k : k + 2], 16) for k in (1, 3, 5)))
-    for path in ("runs?run=narrow", "compare?a=narrow", "tour"):
+    for path in ("runs?run=narrow", "compare?a=narrow", "laboratory?run=narrow", "tour"):
         page.goto(f"{served.url}/{path}")
         at_rest(page)
-        until(
-            lambda: (
-                page.evaluate(
-                    "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
-                )
-                == paper
-            ),
-            f"{path} is {scheme}",
-        )
         width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert width <= 600, path
     page.close()
@@ -212,21 +193,18 @@ def test_pages_fit_a_narrow_window(browser: Any, served: Any, scheme: str) -> No
 def test_photographs(page: Any, served: Any) -> None:
     """Take the README's pictures of two pages, beside that of the live page."""
     folder = Path(os.environ["WCORD_SCREENSHOT"]).parent
-    demo = "a=demo%3A+digits-compression&b=demo%3A+digits-compression"
-    page.set_viewport_size({"width": 1600, "height": 1400})
-    page.goto(f"{served.url}/compare?{demo}&arm_a=wcord&arm_b=plain")
-    page.locator(".st-key-difference canvas").first.wait_for()
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.goto(f"{served.url}/compare?a={DEMO_NAME}&arm_a=wcord&b={DEMO_NAME}&arm_b=plain")
+    ready(page, "plan@1")
     take(page, folder / "compare.png")
-    last = STOPS[-1]
-    wcord.distill(experiment(last), served.runs / run_name(last), progress=False)
-    page.goto(f"{served.url}/tour?stop={last.key}&phase=cure")
-    page.locator("canvas").nth(3).wait_for()
+    page.set_viewport_size({"width": 1366, "height": 1000})
+    page.goto(f"{served.url}/tour?stop={STOPS[-1].key}&phase=cure")
+    ready(page, "plan@2")
     take(page, folder / "tour.png")
 
 
 def take(page: Any, path: Path) -> None:
     """Write what is on the page, once all of it is drawn."""
-    at_rest(page)
     time.sleep(2)
     content = page.screenshot(scale="css")
     Image.open(io.BytesIO(content)).convert("RGB").save(path, optimize=True)
