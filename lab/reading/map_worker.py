@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +37,7 @@ NEIGHBOURS = 15
 LONGEST_NAME = 200  # of a folder; file systems take 255
 MIN_DIST = 0.5  # wide enough that circles and diamonds of one class do not hide one another
 EPOCHS_COLD, EPOCHS_WARM = 200, 50
+MOST_STEPS = 64  # of a run whose maps are drawn; between them the view shows the one before
 
 
 def folder_name(arm: str) -> str:
@@ -135,6 +136,20 @@ def nearest_frame(run: Path, arm: str, arms: list[str], step: int) -> Frame | No
     return None
 
 
+def wanted_steps(steps: Sequence[int]) -> list[int]:
+    """Return the steps whose maps are drawn: every one of few, of many every second, fourth, ….
+
+    The first and the last are always among them; a run that grows keeps most of what was drawn.
+
+    >>> wanted_steps(range(0, 1000, 10))[:3], len(wanted_steps(range(0, 1000, 10)))
+    ([0, 20, 40], 51)
+    """
+    stride = 1
+    while len(steps) > MOST_STEPS * stride:
+        stride *= 2
+    return sorted({*steps[::stride], *steps[-1:]})
+
+
 def next_job(
     run: Run, arms: list[str], skipped: Collection[tuple[int, str]] = ()
 ) -> tuple[int, str] | None:
@@ -142,7 +157,7 @@ def next_job(
     done = {arm: set(drawn_steps(run.path, arm)) for arm in arms}
     wanted = (read_json(run.path / "maps" / "wanted.json", {}) or {}).get("arm")
     ranked = sorted(arms, key=lambda arm: arm != wanted)
-    for step in reversed(run.steps):
+    for step in reversed(wanted_steps(run.steps)):
         for arm in ranked:
             if step not in done[arm] and (step, arm) not in skipped:
                 return step, arm
@@ -214,8 +229,8 @@ def is_working(run: Path) -> bool:
 
 
 def all_drawn(run: Run, arms: list[str]) -> bool:
-    """Return whether every snapshot has a map for every arm."""
-    steps = set(run.steps)
+    """Return whether every wanted snapshot has a map for every arm."""
+    steps = set(wanted_steps(run.steps))
     return bool(steps) and all(steps <= set(drawn_steps(run.path, arm)) for arm in arms)
 
 

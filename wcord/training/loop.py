@@ -16,7 +16,7 @@ from wcord.training.faster_networks import print_once
 from wcord.training.prepare import Prepared
 from wcord.training.step_graph import Stepper
 
-PROBE_EVERY = 0.25  # seconds between probes of a run that is slowed or paused
+PROBE_EVERY = 0.5  # seconds between probes of a run that is slowed or paused
 CHECKPOINT_EVERY = 10.0  # seconds at least; a checkpoint is only written between two steps
 CHECKPOINT_COST = 0.2  # seconds; checkpoints that take longer are written less often
 
