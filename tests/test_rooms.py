@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grimp
 import pytest
+
+import lab
+
+LAB = Path(lab.__file__).parent
 
 # lowest first; a file may import from its own room and from those above it in this list
 ROOMS = [
@@ -21,7 +27,14 @@ ROOMS = [
     ("wcord.analysis",),
     ("wcord.cli", "wcord.__main__"),
     ("wcord",),
-    ("lab",),
+    ("lab.palette", "lab.demo", "lab.reading.arrange"),
+    ("lab.words",),
+    ("lab.reading", "lab.maps"),
+    ("lab.figures",),
+    ("lab.viewer",),
+    ("lab.control",),
+    ("lab.course",),
+    ("lab", "lab.demo.make_demo"),
 ]
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
@@ -79,6 +92,13 @@ def test_no_files_import_each_other_in_a_circle(imports: list[tuple[str, str, in
     found = circles(imports)
     print(f"files in import circles: {sum(map(len, found))}")
     assert not found, "\n".join(", ".join(sorted(group)) for group in found)
+
+
+def test_pages_are_imported_by_nothing(imports: list[tuple[str, str, int]]) -> None:
+    assert not [line for line in imports if line[1].startswith("lab.pages")]
+    packages = {p.parent.name for p in LAB.glob("*/__init__.py")}
+    assert {f"lab.{name}" for name in packages} <= set(LEVELS)
+    assert {"pages"} == {p.name for p in LAB.iterdir() if any(p.glob("*.py"))} - packages
 
 
 def test_a_circle_is_found() -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-import lab
+from lab.reading.named_run import DEMO
 from lab.reading.pairing import Side, names
 from lab.reading.watch import Watch
 from lab.words import vocabulary
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 DPI = 160
-DEMO = Path(lab.__file__).parent / "demo"
 
 
 class Export(NamedTuple):

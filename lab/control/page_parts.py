@@ -1,8 +1,6 @@
-"""What every page shares: its margins, what went wrong, the theme, titles and numbers."""
+"""What every page shares: its margins, what went wrong, titles."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import streamlit as st
 
@@ -26,13 +24,6 @@ def begin() -> None:
     st.html(WIDE)
     if trouble := st.session_state.pop("trouble", None):
         error(trouble)
-
-
-def facts(shown: Sequence[tuple[str, str, str]]) -> None:
-    """Show a row of numbers: name, value, and what it means."""
-    with st.container(horizontal=True, gap="small"):
-        for name, value, meaning in shown:
-            st.metric(name, value, help=meaning, width="stretch")
 
 
 def title(name: str, note: str, what: str) -> None:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import streamlit as st
 
-import lab
 from lab.words import literal
 from lab.words.panels import Section
 from wcord.runs.storage import read_json
 
-FOLDER = Path(lab.__file__).parents[1] / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
 def markdown_of(section: Section, folder: Path = FOLDER) -> str:

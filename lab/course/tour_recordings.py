@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import lab
 from lab.course.tour_stops import STOPS, Stop, experiment
 from lab.reading import map_worker
+from lab.reading.named_run import DEMO
 from lab.reading.pairing import equal_cost_steps
 from lab.reading.watch import Watch
 from lab.viewer.frames import Part
 
-FOLDER = Path(lab.__file__).parent / "demo" / "tour"
+FOLDER = DEMO / "tour"
 STEPS = 25  # of a recording
 SAMPLES = 64  # of plan and map
 

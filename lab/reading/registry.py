@@ -18,12 +18,11 @@ from typing import Any
 import streamlit as st
 import yaml
 
-import lab
+from lab.reading.named_run import DEMO
 from lab.reading.watch import KNOWN_SCHEMA, Watch
 from wcord.runs import ACTIVE, Run, find_run, is_locked, run_path, runs_folder
 from wcord.runs.storage import read_json
 
-DEMO = Path(lab.__file__).parent / "demo"
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half
 MOST_ATTACHED = 20  # of a session
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times faster where it is

@@ -11,7 +11,6 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,10 +89,6 @@ class Metrics:
             series.epochs.append(epoch)
             series.values.append(float("nan") if value is None else float(value))
 
-    def names(self, arms: list[str]) -> list[str]:
-        """Return the names of all metrics that any of the arms has."""
-        return list(dict.fromkeys(name for arm, name in self.series if arm in arms))
-
     def curves(self, name: str, arms: list[str]) -> pd.DataFrame:
         """Return one metric as a table: epoch, then a column an arm; at most 400 rows."""
         found = {arm: self.series[arm, name] for arm in arms if (arm, name) in self.series}
@@ -116,22 +111,6 @@ class Metrics:
         series = self.series.get((arm, name), Series([], [], []))
         place = bisect_right(series.steps, step)
         return series.values[place - 1] if place else float("nan")
-
-
-def read_prediction(path: Path, arm: str) -> tuple[float, np.ndarray]:
-    """Return epoch and predicted classes (m,) of an arm, without reading the rest of a snapshot.
-
-    Raises:
-        ValueError: the file is gone or damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            header = json.loads(file.metadata()["snapshot"])
-            return float(header["epoch"]), file.get_tensor(f"{arm}/prediction").astype(np.int64)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"snapshot {path.name} cannot be read") from error
 
 
 def _check_terms(arm: str, terms: Any) -> None:
@@ -182,7 +161,6 @@ class Watch:
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._pictures: OrderedDict[Any, Any] = OrderedDict()
         self._flat: dict[str, Frame] = {}
-        self._answers: dict[str, dict[int, tuple[float, np.ndarray]]] = {}
         self._names = NUMBERS
         self._words: dict[Any, str] = {}
         self._images: sample_images.SampleImages | None = None
@@ -221,32 +199,6 @@ class Watch:
                 b - a for a, b in zip(self._pulses[0], self._pulses[-1], strict=True)
             )
             return epochs / seconds if seconds > 0.2 and epochs > 0 else None
-
-    def predictions(self, arm: str) -> tuple[list[float], np.ndarray]:
-        """Return epochs (k,) and classes (k, m) that an arm's student answered at each picture.
-
-        Pictures are read once; one that cannot be read is left out.
-        """
-        with self._lock:
-            known = self._answers.setdefault(arm, {})
-            steps = self.run.steps
-            for step in set(known) - set(steps):
-                del known[step]
-            for step in steps:
-                if step not in known:
-                    with suppress(ValueError):
-                        known[step] = read_prediction(
-                            self.run.path / "snapshots" / f"{step}.safetensors", arm
-                        )
-            found = [known[step] for step in steps if step in known]
-            shape = {answer.shape for _, answer in found}
-            table = np.stack([a for _, a in found]) if len(shape) == 1 else np.empty((0, 0), int)
-            return [epoch for epoch, _ in found] if len(table) else [], table
-
-    def newest_step(self) -> int | None:
-        """Return the step of the newest snapshot, None where there is none yet."""
-        steps = self.run.steps
-        return steps[-1] if steps else None
 
     def snapshot(self, step: int) -> Snapshot:
         """Return a snapshot, from memory where it was read before.
@@ -307,12 +259,6 @@ class Watch:
                     raise ValueError("no snapshot has been taken yet")
                 self._images = sample_images.read(self.run, self.snapshot(self.run.steps[0]))
             return self._images
-
-    def value_at(self, arm: str, name: str, step: int) -> float:
-        """Return the last value of a metric of an arm up to a step, NaN where there is none."""
-        with self._lock:
-            self.metrics.poll()
-            return self.metrics.value_at(arm, name, step)
 
     def values_at(self, arm: str, step: int) -> dict[str, float]:
         """Return the last value of every metric of an arm up to a step."""

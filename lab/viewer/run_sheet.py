@@ -12,7 +12,7 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from lab.control import settings_text
+from lab.reading import settings_text
 from lab.viewer.packing import last_part, without_paths
 from lab.words.vocabulary import metric
 from wcord.runs import Run

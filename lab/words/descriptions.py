@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lab.reading.arrange import class_blocks, plan_masses, score_groups
@@ -51,26 +50,6 @@ def of_map(labels: Array, values: Mapping[str, float], method: str) -> str:
     ]
     said = f" In full dimension: {', '.join(facts)}." if facts else ""
     return f"{method} map of {len(labels)} samples as teacher and as student see them.{said}"
-
-
-def of_curves(curves: pd.DataFrame, name: str) -> str:
-    """Say where each curve stands at its end."""
-    last = {
-        str(arm): float(curves[arm].dropna().iloc[-1])
-        for arm in curves.columns[1:]
-        if curves[arm].notna().any()
-    }
-    if not last:
-        return f"{name}: no values yet."
-    return f"{name}, latest: {', '.join(f'{arm} {value:.3g}' for arm, value in last.items())}."
-
-
-def of_lines(mass: float, count: int, covered: float) -> str:
-    """Say how many lines of a plan are drawn between two clouds."""
-    return (
-        f"Two clouds of points in the plane joined by the {count} heaviest entries of the plan, "
-        f"{_percent(covered)} of its mass; total cost {mass:.3f}."
-    )
 
 
 def _percent(share: float) -> str:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 CLEAR = 1.5  # times chance before mass inside classes is called more than chance
 SHRUNK = 0.6  # variance ratio below which classes are called shrunk
 COLLAPSED = 1e-2  # plan cost below which all directions are nearly one
-STILL = 0.02  # relative change over the last tenth of a curve that is called none
 
 
 def at_plan(values: Mapping[str, float], chance: float) -> str:
@@ -64,14 +62,3 @@ def at_map(values: Mapping[str, float]) -> str:
     if overlap >= 0.6:
         return "Diamonds sit on their circles, and neighbours mostly agree."
     return "Watch diamonds move to the circles of their own colour; overlap follows later."
-
-
-def at_curve(table: pd.DataFrame, arm: str, name: str) -> str:
-    """Say where an arm's curve goes, over its last tenth."""
-    values = table[arm].dropna().to_numpy() if arm in table else np.empty(0)
-    if not len(values):
-        return f"The arm {arm} has no {name}."
-    now, before = values[-1], values[max(len(values) - 1 - max(len(values) // 10, 1), 0)]
-    span = max(np.ptp(values), 1e-12)
-    way = "flat" if abs(now - before) < STILL * span else "rising" if now > before else "falling"
-    return f"{arm} stands at {now:.3g} and is {way}."
