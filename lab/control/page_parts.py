@@ -9,8 +9,8 @@ from lab.words import literal
 # The theme has no setting for the margins beside the page, which pictures need more; a narrow
 # window has none to spare.
 WIDE = """<style>
-[data-testid=stMainBlockContainer] {padding: 3.6rem 1.4rem 1rem}
-@media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.6rem .6rem 1rem}}
+[data-testid=stMainBlockContainer] {padding: 4.1rem 1.4rem 1rem}
+@media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 4.1rem .6rem 1rem}}
 </style>"""
 
 

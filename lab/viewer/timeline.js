@@ -8,7 +8,7 @@ export class Timeline {
     this.view = view;
     this.play = make("button", { type: "button", class: "play", title: "Play through time (Space)", onclick: () => view.togglePlay() });
     this.speed = make("select", { "aria-label": "Speed of playing", title: "Speed of playing", onchange: () => view.setSpeed(Number(this.speed.value)) },
-      ...SPEEDS.map((speed) => make("option", { value: speed }, `${speed}×`)));
+      ...SPEEDS.map((speed) => make("option", { value: speed }, `${speed} step${speed === 1 ? "" : "s"}/s`)));
     this.canvas = make("canvas", { role: "slider", tabindex: "0", "aria-label": "Step shown", "aria-orientation": "horizontal" });
     this.follow = make("button", { type: "button", title: "To the newest step, and stay there (End)", onclick: () => view.goTo(null) }, "newest ⏭");
     this.where = make("output", { class: "where" });
