@@ -7,10 +7,12 @@ import streamlit as st
 from lab.words import literal
 
 # The theme has no setting for the margins beside the page, which pictures need more; a narrow
-# window has none to spare.
+# window has none to spare. Streamlit fades what it draws again for longer than a moment; a view is
+# whole all the time.
 WIDE = """<style>
 [data-testid=stMainBlockContainer] {padding: 4.1rem 1.4rem 1rem}
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 4.1rem .6rem 1rem}}
+[data-stale=true]:has([data-testid=stBidiComponent]) {opacity: 1 !important}
 </style>"""
 
 
