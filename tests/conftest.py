@@ -1,4 +1,4 @@
-"""Fixtures of all tests: one thread, no deadlines, a temporary folder of runs, a finished run."""
+"""Fixtures of all tests: one thread, no deadlines, folders of runs, a finished run, pages."""
 
 from __future__ import annotations
 
@@ -50,3 +50,26 @@ def finished(short: wcord.Experiment, tmp_path_factory: pytest.TempPathFactory) 
     """A finished run of all five arms."""
     path: Path = tmp_path_factory.mktemp("finished") / "run"
     return wcord.Run(wcord.distill(short, path, progress=False).path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of runs for the pages, with a place beside it, and a quick estimate."""
+    from lab.control import run_time
+    from wcord.analysis.estimate import Estimate
+
+    inside = tmp_path / "runs"
+    inside.mkdir()
+    monkeypatch.setenv("WCORD_RUNS", str(inside))
+    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+    return inside
+
+
+@pytest.fixture
+def canvas(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A stand-in for the view of every page."""
+    from app_pages import Canvas
+
+    stand_in = Canvas()
+    monkeypatch.setattr("lab.viewer.in_streamlit._component", lambda: stand_in)
+    return stand_in

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
+from torch.nn import functional as F
 
 from lab.reading import arrange, layouts
 from lab.reading.layouts import Frame
+from wcord.training.evaluation import neighbours
 
 seeds = st.integers(0, 10_000)
 
@@ -49,6 +53,13 @@ def test_masses_and_groups_against_loops(seed: int, n: int) -> None:
     assert sorted(groups["other class"]) == sorted(others)
 
 
+def test_entropy_is_that_of_scipy() -> None:
+    plan = np.random.default_rng(0).random((6, 5))
+    plan[0, :3] = 0
+    plan /= plan.sum()
+    assert arrange.entropy(plan) == pytest.approx(scipy.stats.entropy(plan.ravel()))
+
+
 def test_histogram_shares_sum_to_one_and_survive_nan_and_constants() -> None:
     groups = {"a": np.array([1.0, 2.0, np.nan]), "b": np.array([]), "c": np.array([1.5])}
     bins = arrange.histogram(groups, bins=8)
@@ -56,6 +67,9 @@ def test_histogram_shares_sum_to_one_and_survive_nan_and_constants() -> None:
     assert bins.means["a"] == pytest.approx(1.5) and np.isnan(bins.means["b"])
     constant = arrange.histogram({"a": np.full(5, 3.0)})
     assert constant.shares["a"].sum() == pytest.approx(1)
+    spanned = arrange.histogram(groups, bins=4, span=(-1.0, 3.0))
+    assert spanned.edges.tolist() == [-1, 0, 1, 2, 3] == [c - 0.5 for c in spanned.centres] + [3]
+    assert spanned.shares["a"].tolist() == [0, 0, 0.5, 0.5]
 
 
 @given(seeds, st.integers(1, 50))
@@ -118,6 +132,20 @@ def test_pca_spans_the_first_right_singular_vectors(seed: int, dim: int) -> None
     for side, wanted in zip(frame, expected, strict=True):
         signs = np.sign((side * wanted).sum(0))
         np.testing.assert_allclose(side * signs, wanted, atol=2e-3)
+
+
+def test_neighbours_are_those_of_the_metric() -> None:
+    features = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    near = neighbours(F.normalize(torch.from_numpy(features)), 10)
+    found = layouts.nearest(features, 25, 10)
+    assert found.shape == (25, 10)
+    for sample in range(25):
+        assert set(found[sample]) == set(np.flatnonzero(near[sample].numpy()))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    closeness = np.take_along_axis(unit[:25] @ unit.T, found, axis=1)
+    assert (np.diff(closeness, axis=1) <= 1e-6).all()  # nearest first
+    few = layouts.nearest(features[:3], 3, 10)
+    assert [sorted(row) for row in few.tolist()] == [[1, 2], [0, 2], [0, 1]]
 
 
 def test_layouts_survive_nan_zero_and_one_dimension() -> None:

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from made_up_run import NASTY_CLASSES, write_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lab import charts, figures, heat_maps, sample_charts
-from lab.options import Option
+from lab import figures
 from lab.reading.arrange import class_blocks, spaced
 from lab.reading.layouts import Frame
 from lab.words.class_names import (
     FEW,
     MOST,
     NUMBERS,
+    ROOM,
     ClassNames,
     columns,
     name_points,
+    name_ticks,
     named,
     names_of,
 )
@@ -85,30 +86,6 @@ def test_an_axis_names_no_more_classes_than_it_has_room_for(classes: list[int]) 
     assert spaced(blocks.middles, len(classes), len(classes)) == list(range(len(blocks.names)))
 
 
-def words(axis: Option) -> list[str]:
-    """Return the texts along an axis that are not empty."""
-    return [text for text in axis["data"] if text]
-
-
-def test_charts_write_names_where_numbers_stood() -> None:
-    labels = np.array([2, 0, 1, 0, 2, 1])
-    plan = np.eye(6) / 6
-    option = heat_maps.plan_chart(plan, labels, names=PETS)
-    for axis in (option["xAxis"][0], option["yAxis"][0]):
-        assert words(axis) == ["tabby cat", "golden r…", "wolf"]
-    plain = heat_maps.plan_chart(plan, labels)
-    assert words(plain["xAxis"][0]) == ["0", "1", "2"]
-    assert option["grid"]["left"] > plain["grid"]["left"]  # room for the names
-    frame = Frame(plan[:, :2], plan[:, :2])
-    marks = charts.map_chart(frame, labels, names=PETS)["series"][2]["data"]
-    assert [mark[2] for mark in marks] == ["tabby cat", "golden r…", "wolf"]
-    rows = sample_charts.rows_chart(plan[0], plan[0], labels, 0, names=PETS)
-    assert words(rows["xAxis"][1]) == ["tabby cat", "golden r…", "wolf"]
-    answers = sample_charts.prediction_chart([0.0], np.array([1]), 2, [1, 2], names=PETS)
-    assert answers["yAxis"]["data"] == ["golden r…", "wolf"]
-    assert answers["series"][0]["data"][0]["value"] == [0.0, 0]  # the place of class 1
-
-
 def test_names_on_an_exported_map_of_a_hundred_classes_do_not_lie_on_one_another() -> None:
     labels = np.arange(300) % 100
     points = np.random.default_rng(0).uniform(-0.9, 0.9, size=(300, 2))
@@ -123,7 +100,17 @@ def test_names_on_an_exported_map_of_a_hundred_classes_do_not_lie_on_one_another
 def test_names_of_a_hundred_classes_and_of_any_letters_fit_on_the_axes() -> None:
     labels = np.arange(300) % 100
     names = ClassNames(tuple(f"class number {k}" for k in range(100)))
-    option = heat_maps.plan_chart(np.eye(300) / 300, labels, names=names)
-    assert len(words(option["xAxis"][0])) <= MOST
+    axes = figures.plan(np.eye(300) / 300, labels).axes[0]
+    name_ticks(axes, labels, names)
+    assert 1 < len(axes.get_xticklabels()) == len(axes.get_yticklabels()) <= MOST
     some = ClassNames(NASTY_CLASSES)
-    assert max(columns(some.short(label)) for label in range(len(NASTY_CLASSES))) <= 9
+    assert max(columns(some.short(label)) for label in range(len(NASTY_CLASSES))) <= ROOM
+
+
+def test_names_stand_along_a_plan_where_numbers_stood() -> None:
+    labels = np.array([2, 0, 1, 0, 2, 1])
+    axes = figures.plan(np.eye(6) / 6, labels).axes[0]
+    name_ticks(axes, labels, PETS)
+    for side in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [text.get_text() for text in side] == ["tabby cat", "golden r…", "wolf"]
+    assert {text.get_rotation() for text in axes.get_xticklabels()} == {90}

@@ -1,4 +1,4 @@
-"""Two arms compared: intervals against their definitions, pictures against arrays, the page."""
+"""The compare page: which sides, what is said of their difference, and what the view is sent."""
 
 from __future__ import annotations
 
@@ -10,335 +10,248 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from hypothesis import assume, given
-from hypothesis import strategies as hs
-from made_up_run import ARMS, write_run
-from scipy.stats import beta, binom, ttest_rel
-from shown import shown
-from streamlit.testing.v1 import AppTest
+from app_pages import ROOT, Canvas, in_address, open_page, rerun
+from made_up_run import ARMS, NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
+from safetensors.numpy import load, save
+from test_lab_pairing import change, summarise
 
-from lab import differences, palette
-from lab.reading import layouts, pairing
-from lab.reading.arrange import sorted_plan
-from lab.reading.pairing import Side, paired_accuracy
+from lab.control import comparing
+from lab.course import notebook_section
+from lab.reading.pairing import PairedAccuracy, Side
 from lab.reading.watch import Watch
-from wcord.analysis import report
+from lab.words.panels import PANELS
 
-APP = str(Path(__file__).parents[1] / "app.py")
-CHARTS = {"plan-a", "plan-b", "difference", "scores-a", "scores-b", "answers", "map-a", "map-b"}
+ONE_ARM = {"wcord": ARMS["wcord"]}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one finished run."""
-    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    write_run(tmp_path / "one")
-    return tmp_path
+def one(folder: Path) -> Path:
+    """A finished run whose students are right on every sample."""
+    return write_run(folder / "one")
 
 
-def change(path: Path, **settings: Any) -> None:
-    """Change settings of a run."""
-    said = yaml.safe_load((path / "settings.yaml").read_text())
-    (path / "settings.yaml").write_text(yaml.safe_dump(said | settings, sort_keys=False))
+def answer_wrong(path: Path, arm: str, count: int) -> None:
+    """Let an arm's last answers be wrong on the first samples."""
+    file = path / "snapshots" / "42.safetensors"
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])["__metadata__"]
+    arrays = load(content)
+    wrong = arrays[f"{arm}/prediction"].copy()
+    wrong[:count] = (wrong[:count] + 1) % 10
+    file.write_bytes(save(arrays | {f"{arm}/prediction": wrong}, header))
 
 
-def summarise(path: Path, seed: int, **accuracies: float) -> None:
-    """Write the results of a finished run of one seed."""
-    change(path, seed=seed)
-    arms = {arm: {"test_accuracy": value, "frozen": None} for arm, value in accuracies.items()}
-    (path / "summary.json").write_text(json.dumps({"seed": seed, "arms": arms}))
+# ------------------------------------------------------------------------------------ the sides
 
 
-# --------------------------------------------------------------------------------- intervals
-
-ANSWERS = hs.lists(hs.tuples(hs.booleans(), hs.booleans()), min_size=1, max_size=60)
-
-
-@given(ANSWERS)
-def test_the_paired_interval_is_clopper_pearsons_on_the_disagreements(
-    answers: list[tuple[bool, bool]],
-) -> None:
-    a, b = np.array(answers).T
-    found = paired_accuracy(a, b)
-    assert found.difference == pytest.approx(100 * (a.mean() - b.mean()))
-    assert found.both + found.only_a + found.only_b + found.neither == len(a)
-    assert found.low <= found.difference + 1e-9 and found.difference <= found.high + 1e-9
-    k, n = found.only_a, found.only_a + found.only_b
-    assume(n)
-    lowest = beta.ppf(0.025, k, n - k + 1) if k else 0.0
-    highest = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
-    assert found.low == pytest.approx(100 * n / len(a) * (2 * lowest - 1))
-    assert found.high == pytest.approx(100 * n / len(a) * (2 * highest - 1))
-    # McNemar's exact test, by summing the binomial tails
-    p = min(1.0, 2 * binom.cdf(min(k, n - k), n, 0.5))
-    assert found.p == pytest.approx(p)
-    assert (found.verdict == "cannot be told apart") == (p > 0.05)
-    other = paired_accuracy(b, a)
-    assert (other.low, other.high) == pytest.approx((-found.high, -found.low))
+def test_two_arms_of_the_newest_run_are_compared_at_first(one: Path) -> None:
+    assert comparing.sides_of(["one"], [("", "")] * 2) == [("one", "wcord"), ("one", "plain")]
+    asked = [("", "crd"), ("", "kd")]
+    assert comparing.sides_of(["one"], asked) == [("one", "crd"), ("one", "kd")]
+    assert comparing.sides_of(["one"], [("", "plain"), ("", "")])[1] == ("one", "crd")
 
 
-def test_the_interval_covers_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    covered = []
-    for _ in range(300):
-        kind = rng.choice(4, p=[0.5, 0.25, 0.1, 0.15], size=120)  # both, only a, only b, neither
-        found = paired_accuracy(kind <= 1, (kind == 0) | (kind == 2))
-        covered.append(found.low <= 15 <= found.high)
-    assert np.mean(covered) > 0.93
-
-
-def test_equal_answers_and_answers_that_cannot_be_paired() -> None:
-    same = paired_accuracy(np.ones(5, bool), np.ones(5, bool))
-    assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
-    for a, b in ((np.ones(3), np.ones(4)), (np.ones(0), np.ones(0)), (np.ones((2, 2)),) * 2):
-        with pytest.raises(ValueError, match="cannot be paired"):
-            paired_accuracy(a, b)
-
-
-def test_seeds_are_paired_and_other_experiments_left_out(folder: Path) -> None:
-    rng = np.random.default_rng(1)
-    values = rng.normal([80, 82], 1, size=(4, 2))
-    for seed, (plain, crd) in enumerate(values):
-        path = write_run(folder / f"seed-{seed}")
-        summarise(path, seed, plain=plain, crd=crd)
-    other = write_run(folder / "longer", epochs=4)
-    summarise(other, 9, plain=0.0, crd=99.0)
-    watch = Watch(folder / "seed-2")
-    table = pairing.over_seeds(Side(watch, "crd"), Side(watch, "plain"))
-    assert list(table.index) == [0, 1, 2, 3]
-    np.testing.assert_allclose(table[["b", "a"]].to_numpy(), values)
-    interval = ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
-    found = report.compare(table, "b")["a"]
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert len(pairing.over_seeds(Side(watch, "wcord"), Side(watch, "plain"))) == 0
-
-
-# ---------------------------------------------------------------------------------- pictures
-
-
-@pytest.mark.parametrize("theme", [palette.LIGHT, palette.DARK])
-def test_the_difference_is_drawn_with_its_sign(theme: palette.Theme) -> None:
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(4), 3)
-    a, b = rng.dirichlet(np.ones(144), size=2).reshape(2, 12, 12)
-    option = differences.difference_chart(a, b, labels, theme)
-    table = option["dataset"]["source"].to_pandas()
-    drawn = np.zeros((12, 12))
-    drawn[table["teacher"], table["student"]] = table["share"]
-    expected = sorted_plan(a, labels) - sorted_plan(b, labels)
-    np.testing.assert_allclose(drawn, expected, atol=1 / 255**2)
-    assert (np.sign(table["shade"]) == np.sign(table["share"])).all()
-    scale = option["visualMap"]
-    assert scale["min"] == -scale["max"] and scale["inRange"]["color"][1] == theme.paper
-    again = differences.difference_chart(b, a, labels, theme)["dataset"]["source"].to_pandas()
-    np.testing.assert_array_equal(again["shade"], -table["shade"])
-    assert len(differences.difference_chart(a, a, labels)["dataset"]["source"]) == 0
-
-
-def test_the_printed_twin_shows_the_same_numbers() -> None:
-    labels = np.arange(6) % 2
-    a, b = np.eye(6) / 6, np.ones((6, 6)) / 36
-    image = differences.difference_figure(a, b, labels, "x", "y").axes[0].images[0]
-    np.testing.assert_array_equal(image.get_array(), differences.difference(a, b, labels))
-    np.testing.assert_array_equal(image.norm(np.array([-1.0, 0.0, 1.0])), [0, 0.5, 1])
-
-
-def test_scores_share_limits_that_hold_all_of_them() -> None:
-    labels = np.arange(8) % 2
-    rng = np.random.default_rng(0)
-    pair = [rng.normal(size=(8, 8)), 5 + 3 * rng.normal(size=(8, 8))]
-    pair[0][0, 0] = np.nan
-    (low, high), up = differences.shared_scores(pair, labels)
-    assert low <= np.nanmin(pair[0]) and high >= pair[1].max() and 0 < up <= 100
-    option = differences.on_axes({"xAxis": {"scale": True}, "yAxis": {}}, (low, high), up)
-    assert option["yAxis"]["max"] >= up and not option["xAxis"]["scale"]
-
-
-def test_maps_face_one_another() -> None:
-    rng = np.random.default_rng(0)
-    teacher, student = rng.normal(size=(2, 30, 2))
-    frame = layouts.in_units(layouts.Frame(teacher, student))
-    turned = layouts.Frame(frame.teacher[:, ::-1] * [1, -1], frame.student[:, ::-1] * [1, -1])
-    np.testing.assert_allclose(differences.facing(frame, turned).student, frame.student)
-
-
-def test_sides_of_one_name_are_called_by_their_runs(folder: Path) -> None:
+def test_two_runs_are_compared_by_the_same_arm(one: Path, folder: Path) -> None:
     write_run(folder / "two")
-    one, two = (Watch(folder / name) for name in ("one", "two"))
-    assert pairing.names(Side(one, "crd"), Side(two, "plain")) == ("crd", "plain")
-    names = pairing.names(Side(one, "crd"), Side(two, "crd"))
-    assert names == ("crd of one", "crd of two")
-    colours = differences.colours(Side(one, "crd"), Side(two, "crd"))
-    assert colours[0] != colours[1]
+    asked = [("one", "crd"), ("two", "")]
+    assert comparing.sides_of(["two", "one"], asked) == [("one", "crd"), ("two", "crd")]
+    assert comparing.sides_of(["two", "one"], [("one", ""), ("two", "")])[1] == ("two", "wcord")
+
+
+def test_a_run_with_one_arm_is_not_compared_with_itself(one: Path, folder: Path) -> None:
+    write_run(folder / "alone", arms=ONE_ARM)
+    alone = ("alone", "wcord")
+    assert comparing.sides_of(["alone", "one"], [("", "")] * 2) == [alone, ("one", "wcord")]
+    assert comparing.sides_of(["alone"], [("", "")] * 2)[0] == alone  # there is no other
+    asked = [("alone", ""), ("alone", "")]  # somebody wants it
+    assert comparing.sides_of(["alone", "one"], asked) == [alone, alone]
+
+
+def test_a_run_that_there_is_not_does_not_stop_the_other(one: Path) -> None:
+    assert comparing.arms_of("absent") == []
+    assert comparing.sides_of(["one"], [("absent", ""), ("", "")])[0] == ("absent", "wcord")
+
+
+# ------------------------------------------------------------------------------------- in words
+
+
+def test_a_difference_is_said_with_its_interval_and_of_whom_it_speaks(one: Path) -> None:
+    answer_wrong(one, "plain", 12)
+    watch = Watch(one)
+    a, b = Side(watch, "wcord"), Side(watch, "plain")
+    said = comparing.verdict(a, b, 42)
+    assert said.startswith("A less B: +20.0 points of accuracy on the same 60 held-out samples")
+    assert "from the 12 samples that only one of them gets right: A is better." in said
+    assert "these two trained students" in said
+    assert "−20.0 points" in comparing.verdict(b, a, 42) and "worse" in comparing.verdict(b, a, 42)
+    same = comparing.verdict(a, b, 28)
+    assert same == "A and B are right on the same of 60 held-out samples."
+
+
+def test_a_difference_that_may_be_chance_is_called_so(one: Path) -> None:
+    watch = Watch(one)
+    few = PairedAccuracy(5.0, -3.0, 13.0, 0.2, 50, 6, 3, 1)
+    said = comparing.sentence(Side(watch, "crd"), Side(watch, "plain"), few, 42)
+    assert "they cannot be told apart" in said and "interval −3.0 to +13.0" in said
+
+
+def test_students_that_answer_nothing_are_not_compared_by_their_answers(folder: Path) -> None:
+    arms = {arm: {"lckt": {"weight": 1.0}} for arm in ARMS}
+    summary = {arm: {"linear_probe_accuracy": 80.0 + k} for k, arm in enumerate(ARMS)}
+    for seed in (0, 1):
+        path = write_run(folder / f"seed-{seed}", arms=arms)
+        change(path, seed=seed)
+        (path / "summary.json").write_text(json.dumps({"seed": seed, "arms": summary}))
+    watch = Watch(folder / "seed-0")
+    a, b = Side(watch, "wcord"), Side(watch, "plain")
+    assert comparing.verdict(a, b, 42).startswith("Neither student was trained to answer")
+    said = comparing.over_seeds(a, b)
+    assert said.startswith("Over 2 seeds: +2.0 points of linear probe accuracy:")
+    assert "interval" not in said  # one difference twice: no spread
+
+
+def test_seeds_are_told(folder: Path) -> None:
+    for seed, gain in enumerate((2.0, 2.1, 1.9)):
+        path = write_run(folder / f"seed-{seed}")
+        summarise(path, seed, plain=80.0 + seed, wcord=80.0 + seed + gain)
+    watch = Watch(folder / "seed-1")
+    said = comparing.over_seeds(Side(watch, "wcord"), Side(watch, "plain"))
+    assert said.startswith("Over 3 seeds: +2.0 points of test accuracy, 95 % interval +1.")
+    assert said.endswith("A is better.")
+    longer = Watch(write_run(folder / "longer", epochs=4))
+    unknown = comparing.over_seeds(Side(longer, "wcord"), Side(longer, "plain"))
+    assert unknown.startswith("Other seeds are not known yet")
 
 
 # ------------------------------------------------------------------------------------ the page
 
 
-def page(**address: str) -> AppTest:
-    """Open the compare page, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60).run()
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("lab/pages/compare.py").run()
-    assert not app.exception, app.exception
-    return app
+def test_two_arms_of_a_run_side_by_side(one: Path, canvas: Canvas) -> None:
+    answer_wrong(one, "plain", 12)
+    app = open_page("compare", a="one", arm_a="wcord", arm_b="plain", step="28")
+    assert not app.error and canvas.scene["letters"] and canvas.scene["step"] == 28
+    assert canvas.scene["sides"] == [["one", "wcord"], ["one", "plain"]]
+    assert {panel.partition("@")[0] for panel in canvas.scene["panels"]} <= set(PANELS)
+    frames = canvas.last("frame")
+    assert [(f.about["arm"], f.about["step"]) for f in frames] == [("wcord", 28), ("plain", 28)]
+    (note,), (unpaired,) = canvas.last("note"), canvas.last("unpaired")
+    assert list(note.about["at"]) == ["0", "14", "28", "42"] and unpaired.about["why"] == ""
+    assert "+20.0 points" in note.about["at"]["42"] and "seeds" in note.about["after"]
 
 
-def rerun(app: AppTest) -> None:
-    app.run()
-    assert not app.exception, app.exception
-
-
-def said(app: AppTest, key: str) -> str:
-    """Return what the address says of a key."""
-    value: Any = app.query_params[key]
-    return str(value[-1] if isinstance(value, list) else value)
-
-
-def text(app: AppTest) -> str:
-    return " ".join(element.value for element in app.markdown)
-
-
-def test_two_arms_of_a_run_side_by_side(folder: Path) -> None:
-    app = page(a="one", arm_a="crd", arm_b="wcord+kd")
-    charts = app.get("echarts_chart")
-    assert len(charts) == 9 and all(element.proto.alt for element in charts)
-    ids = " ".join(element.proto.id for element in charts)
-    assert all(f"-{key}" in ids for key in CHARTS)
-    assert not app.error
-    assert "right on the same of 60 held-out samples" in text(app)  # the made-up run is perfect
-    assert shown(app.selectbox, "b").value == "one"
-
-
-def test_choices_go_into_the_address_and_come_from_it(folder: Path) -> None:
+def test_choices_go_into_the_address_and_come_from_it(
+    one: Path, folder: Path, canvas: Canvas
+) -> None:
     write_run(folder / "two", seed=1)
-    app = page(a="one")
-    assert (shown(app.selectbox, "arm_a").value, shown(app.selectbox, "arm_b").value) == (
-        "wcord",
-        "plain",
-    )
-    shown(app.selectbox, "b").set_value("two")
+    app = open_page("compare", a="one")
+    assert canvas.scene["sides"] == [["one", "wcord"], ["one", "plain"]]
+    assert set(canvas.last("choices")[0].about["runs"]) >= {"one", "two"}
+    canvas.say(app, "scene", scene=canvas.scene | {"sides": [["one", "kd"], ["two", "crd"]]})
+    said = [in_address(app, name) for name in ("a", "arm_a", "b", "arm_b")]
+    assert said == ["one", "kd", "two", "crd"]
+    assert canvas.scene["sides"] == [["one", "kd"], ["two", "crd"]]
     rerun(app)
-    shown(app.selectbox, "arm_b").set_value("crd")
-    rerun(app)
-    assert all(said(app, key) == value for key, value in (("b", "two"), ("arm_b", "crd")))
-    again = page(a="one", b="two", arm_b="crd")
-    assert (
-        shown(again.selectbox, "b").value == "two"
-        and shown(again.selectbox, "arm_b").value == "crd"
-    )
+    assert canvas.scene["sides"] == [["one", "kd"], ["two", "crd"]]
 
 
-def test_one_step_for_both(folder: Path) -> None:
-    write_run(folder / "two", epochs=2, seed=1)
-    app = page(a="one", b="two", step="42")
-    assert not app.error  # the later steps of the one are not compared with anything
-    expected = Watch(folder / "one").snapshot(28).values("wcord")["same_class_mass"]
-    assert app.metric[0].value == f"{expected:.2f}"
-
-
-def test_paired_accuracy_counts_the_stored_predictions(folder: Path) -> None:
-    from safetensors.numpy import load, save
-
-    file = folder / "one" / "snapshots" / "42.safetensors"
-    content = file.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])["__metadata__"]
-    arrays = load(content)
-    wrong = arrays["plain/prediction"].copy()
-    wrong[:12] = (wrong[:12] + 1) % 10
-    file.write_bytes(save(arrays | {"plain/prediction": wrong}, header))
-    app = page(a="one", arm_a="wcord", arm_b="plain")
-    assert "+20.0 points" in text(app) and "A is better" in text(app)
-    assert "from the 12 samples" in text(app)
+def test_no_run_at_all_leads_to_the_demo_alone(folder: Path, canvas: Canvas) -> None:
+    open_page("compare")
+    demo = "demo: digits-compression"
+    assert canvas.scene["sides"] == [[demo, "wcord"], [demo, "plain"]]
+    assert canvas.last("note")[0].about["at"]["440"].startswith("A less B:")
 
 
 @pytest.mark.parametrize(
-    ("settings", "samples", "why"),
+    ("settings", "run", "why"),
     [
-        ({"seed": 5}, 60, "seed is"),
-        ({"data": {"source": "cifar10"}}, 60, "data.source is"),
-        ({}, 50, "looked at on 60 and 50 samples"),
+        ({"seed": 5}, {}, "Not the same samples, so nothing can be paired: seed is"),
+        ({}, {"batch": 16}, "probe.batch"),
+        ({}, {"epochs": 5, "steps": {0, 14, 28, 42}}, "no picture of one step in common"),
+        ({}, {"steps": set(range(99))}, "No picture has been taken of two yet"),
     ],
 )
-def test_other_samples_are_refused_in_one_line(
-    folder: Path, settings: dict[str, Any], samples: int, why: str
+def test_sides_that_cannot_be_paired_are_one_line(
+    one: Path,
+    folder: Path,
+    canvas: Canvas,
+    settings: dict[str, Any],
+    run: dict[str, Any],
+    why: str,
 ) -> None:
-    path = write_run(folder / "two", samples=samples)
+    removed = run.pop("steps", set())
+    path = write_run(folder / "two", **run)
     change(path, **settings)
-    app = page(a="one", b="two")
-    assert len(app.error) == 1 and why in app.error[0].value and "\n" not in app.error[0].value
-    assert not app.get("echarts_chart")
-
-
-def test_batches_of_unlike_size_are_refused(folder: Path) -> None:
-    write_run(folder / "two", batch=16)
-    (error,) = page(a="one", b="two").error
-    assert "probe.batch" in error.value
+    for step in removed:
+        (path / "snapshots" / f"{step}.safetensors").unlink(missing_ok=True)
+    app = open_page("compare", a="one", b="two")
+    (unpaired,) = canvas.last("unpaired")
+    assert why in unpaired.about["why"] and "\n" not in unpaired.about["why"]
+    assert not canvas.last("note") and not app.error
 
 
 @pytest.mark.parametrize("name", ["../one", "absent", "a/b", "/nowhere"])
-def test_an_address_that_is_no_run_is_one_line(folder: Path, name: str) -> None:
-    for side in ("a", "b"):
-        app = page(**{side: name})
-        assert len(app.error) == 1 and "\n" not in app.error[0].value
-        assert len(app.get("echarts_chart")) == 9
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_an_address_that_is_no_run_is_one_line(
+    one: Path, canvas: Canvas, side: str, name: str
+) -> None:
+    open_page("compare", **{side: name})
+    (trouble,) = canvas.last("trouble")
+    assert trouble.about["run"] == name and "\n" not in trouble.about["why"]
+    assert not canvas.last("note")
 
 
-def test_an_unknown_arm_is_forgotten(folder: Path) -> None:
-    app = page(a="one", arm_a="nonsense")
-    assert shown(app.selectbox, "arm_a").value in ARMS
+def test_damage_is_said_at_its_step(one: Path, canvas: Canvas) -> None:
+    (one / "snapshots" / "42.safetensors").write_bytes(b"half")
+    open_page("compare", a="one", arm_a="nonsense")
+    assert not canvas.last("note")  # of an arm that there is not
+    open_page("compare", a="one")
+    (note,) = canvas.last("note")
+    assert "cannot be read" in note.about["at"]["42"] and "right on" in note.about["at"]["28"]
+    assert len(canvas.last("missing")) == 2
 
 
-def test_a_damaged_snapshot_and_a_run_without_any_are_one_line(folder: Path) -> None:
-    (folder / "one" / "snapshots" / "42.safetensors").write_bytes(b"half")
-    (error,) = page(a="one").error
-    assert "cannot be read" in error.value
-    for file in (folder / "one" / "snapshots").iterdir():
-        file.unlink()
-    assert "No picture" in page(a="one").info[0].value
+def test_names_of_all_kinds_pass(folder: Path, canvas: Canvas) -> None:
+    write_run(folder / "nasty", arms=NASTY_ARMS, classes=NASTY_CLASSES)
+    open_page("compare", a="nasty", arm_a=NASTY_ARM)
+    assert [frame.about["arm"] for frame in canvas.last("frame")] == [NASTY_ARM, "_hidden_"]
 
 
-def test_students_that_answer_nothing_are_not_compared_by_their_answers(folder: Path) -> None:
-    path = folder / "one"
-    change(path, arms={arm: {"lckt": {"weight": 1.0}} for arm in ARMS})
-    summary = {arm: {"linear_probe_accuracy": 80.0 + k} for k, arm in enumerate(ARMS)}
-    for seed in (0, 1):
-        other = write_run(folder / f"seed-{seed}")
-        change(other, arms={arm: {"lckt": {"weight": 1.0}} for arm in ARMS}, seed=seed)
-        (other / "summary.json").write_text(json.dumps({"seed": seed, "arms": summary}))
-    app = page(a="one")
-    assert "neither student was trained to answer" in text(app)
-    assert "points** of accuracy" not in text(app)
-    assert "+2.0 points of linear probe accuracy, correlation of the two –: no spread" in text(app)
+def test_pictures_are_taken_away_and_explained(one: Path, canvas: Canvas) -> None:
+    app = open_page("compare", a="one", arm_a="crd", arm_b="wcord")
+    canvas.say(app, "export", panel="difference", metric=None, step=42)
+    assert "figures.difference(plan_a, plan_b" in app.code[0].value
+    canvas.say(app, "export", panel="scores@1", metric=None, step=14)
+    assert "arm('wcord')" in app.code[0].value and "snapshot(14)" in app.code[0].value
+    canvas.say(app, "export", panel="accuracy", metric="test_accuracy", step=14)
+    assert "test_accuracy" in app.code[0].value
+    canvas.say(app, "export", panel="answers", metric=None, step=14)
+    assert not app.code
+    canvas.say(app, "why", panel="map@1")
+    section = PANELS["map"].section
+    assert section is not None
+    opening = notebook_section.markdown_of(section).splitlines()[0]
+    assert any(said.value.startswith(opening) for said in app.markdown)
 
 
-def test_the_terms_that_train_answers_are_those_that_see_logits() -> None:
-    from wcord.objectives import TERMS
-
-    seen = {name for name, term in TERMS.items() if term.needs_logits}
-    assert seen | {"ce"} == set(pairing.ANSWERING)
-
-
-def test_seeds_are_told_on_the_page(folder: Path) -> None:
-    for seed, gain in enumerate((2.0, 2.1, 1.9)):
-        path = write_run(folder / f"seed-{seed}")
-        summarise(path, seed, plain=80.0 + seed, wcord=80.0 + seed + gain)
-    assert "Over 3 seeds: +2.0 points" in text(page(a="seed-1"))
-    write_run(folder / "longer", epochs=4)
-    assert "Over seeds nothing is known" in text(page(a="longer"))
-
-
-@pytest.mark.parametrize("name", ["compare", "tour"])
-def test_the_first_picture_does_not_wait_for_torch(folder: Path, name: str) -> None:
-    path = str(Path(APP).parent / "lab" / "pages" / f"{name}.py")
-    code = (
-        "import sys; from streamlit.testing.v1 import AppTest; "
-        f"app = AppTest.from_file({path!r}, default_timeout=60).run(); "
-        "assert not app.exception; "
-        "sys.exit(', '.join({'torch', 'ot', 'umap', 'sklearn'} & set(sys.modules)) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def test_the_first_pictures_do_not_wait_for_torch(one: Path) -> None:
+    pages = [str(ROOT / "lab" / "pages" / f"{name}.py") for name in ("live", "compare", "tour")]
+    code = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+from lab.control import warm_up
+warm_up.begin = lambda: None
+for page in {pages!r}:
+    assert not AppTest.from_file(page, default_timeout=60).run().exception
+sys.exit(", ".join({{"torch", "ot", "umap", "sklearn"}} & set(sys.modules)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_verdicts_are_made_once(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(one)
+    a, b = Side(watch, "wcord"), Side(watch, "plain")
+    before = [comparing.verdict(a, b, step) for step in watch.run.steps]
+    monkeypatch.setattr(np, "asarray", lambda *_, **__: pytest.fail("read again"))
+    assert [comparing.verdict(a, b, step) for step in watch.run.steps] == before

@@ -7,52 +7,36 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_pages import Canvas, open_page
 from made_up_run import write_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import wcord
-from lab.control import data_card, run_time
+from lab.control import data_card
 from lab.control.data_card import by_statement, enlarged
-from lab.reading import map_worker
-from wcord.analysis.estimate import Estimate
-
-APP = str(Path(__file__).parents[1] / "app.py")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the pages a folder of runs and one of data, with two classes and two files more."""
-    monkeypatch.setenv("WCORD_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("WCORD_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(map_worker, "start", lambda path: None)
-    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+def data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of data, with two classes and two files more."""
+    inside = folder.parent / "data"
+    monkeypatch.setenv("WCORD_DATA", str(inside))
     rng = np.random.default_rng(0)
     for name in ("_cat_", "dog $x$"):
-        inside = tmp_path / "data" / "pets" / name
-        inside.mkdir(parents=True)
+        (inside / "pets" / name).mkdir(parents=True)
         for k in range(40):
             pixels = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(inside / f"{k}.png")
-        (inside / "notes.txt").write_text("no picture")
-    return tmp_path
+            Image.fromarray(pixels).save(inside / "pets" / name / f"{k}.png")
+        (inside / "pets" / name / "notes.txt").write_text("no picture")
+    return inside
 
 
-def page(name: str, **address: str) -> AppTest:
-    """Run a page with an address, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60)
-    for key, value in address.items():
-        app.query_params[key] = value
-    app.switch_page(f"lab/pages/{name}.py").run()
-    assert not app.exception
-    return app
-
-
-def test_the_live_page_opens_what_the_run_found(folder: Path) -> None:
-    write_run(folder / "runs" / "run", classes=[f"class_{k}_" for k in range(14)])
-    app = page("live", run="run")
+def test_the_live_page_opens_what_the_run_found(folder: Path, canvas: Canvas) -> None:
+    write_run(folder / "run", classes=[f"class_{k}_" for k in range(14)])
+    app = open_page("live", run="run")
     assert not app.dataframe
-    app.button(key="data").click().run()
+    canvas.say(app, "data")
     table = app.dataframe[0].value
     assert table["class"].tolist() == [f"class_{k}_" for k in range(14)]
     assert table["training"].tolist() == [100 + k for k in range(14)]
@@ -64,12 +48,14 @@ def test_the_live_page_opens_what_the_run_found(folder: Path) -> None:
     assert app.get("image")
 
 
-def test_a_run_without_a_record_has_no_such_button(folder: Path) -> None:
-    write_run(folder / "runs" / "old")
-    assert "data" not in {button.key for button in page("live", run="old").button}
+def test_a_run_without_a_record_opens_nothing(folder: Path, canvas: Canvas) -> None:
+    write_run(folder / "old")
+    app = open_page("live", run="old")
+    canvas.say(app, "data")
+    assert not app.dataframe and not app.error
 
 
-def test_a_label_set_of_the_student_is_named(folder: Path) -> None:
+def test_a_label_set_of_the_student_is_named() -> None:
     def script() -> None:
         from lab.control.data_card import card
         from lab.words.class_names import ClassNames
@@ -82,8 +68,8 @@ def test_a_label_set_of_the_student_is_named(folder: Path) -> None:
     assert app.caption[0].value == r"The student's label set: \_pet\_."
 
 
-def test_data_are_read_before_a_run_and_what_is_wrong_is_one_line(folder: Path) -> None:
-    app = page("runs", view="Start from settings")
+def test_data_are_read_before_a_run_and_what_is_wrong_is_one_line(data: Path) -> None:
+    app = open_page("runs", view="Start from settings")
     (text,) = (area for area in app.text_area if area.key.startswith("settings-"))
     text.set_value("extends: digits-compression\ndata.source: folder:pets\nbatch: 32").run()
     app.button(key="look-at-data").click().run()
@@ -101,7 +87,7 @@ def test_data_are_read_before_a_run_and_what_is_wrong_is_one_line(folder: Path) 
     assert r"no_where\_" in error.value and not app.dataframe
 
 
-def test_a_batch_that_does_not_fit_does_not_hide_the_data(folder: Path) -> None:
+def test_a_batch_that_does_not_fit_does_not_hide_the_data(data: Path) -> None:
     settings = {"data.source": "folder:pets", "batch": 4096}
     found, picture = data_card.read(wcord.load("digits-compression").replace(settings))
     assert [each["name"] for each in found["classes"]] == ["_cat_", "dog $x$"]

@@ -15,9 +15,9 @@ from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from lab import differences
 from lab.control import exporting
 from lab.control.exporting import Export
+from lab.reading.pairing import Side
 from lab.reading.watch import Watch
 
 DEMO = exporting.DEMO / "digits-compression"
@@ -34,7 +34,7 @@ EXPORTS: dict[str, Callable[[Watch], Export]] = {
     "scores": lambda w: exporting.of_scores(w, "crd", 14),
     "map": lambda w: exporting.of_map(w, "wcord", 42),
     "curves": lambda w: exporting.of_curves(w, "test_accuracy", "test accuracy, %"),
-    "difference": lambda w: differences.export((w, "crd"), (w, "wcord"), 42),
+    "difference": lambda w: exporting.of_difference(Side(w, "crd"), Side(w, "wcord"), 42),
 }
 
 
@@ -67,7 +67,7 @@ def test_cells_of_a_run_with_named_classes_draw_the_very_picture(watch: Watch) -
     for export in (
         exporting.of_plan(named, NASTY_ARM, 42),
         exporting.of_map(named, NASTY_ARM, 42),
-        differences.export((named, NASTY_ARM), (named, "_hidden_"), 42),
+        exporting.of_difference(Side(named, NASTY_ARM), Side(named, "_hidden_"), 42),
     ):
         assert twin(export).svg() == export.svg()
 
@@ -107,26 +107,34 @@ def test_runs_elsewhere_are_named_so_that_a_notebook_finds_them(
 ) -> None:
     path = path or write_run(tmp_path_factory.mktemp("elsewhere") / "made-up")
     there = Watch(path)
-    step = there.newest_step()
-    assert step is not None
+    step = there.run.steps[-1]
+    for export in (
+        exporting.of_plan(there, there.arms[0], step),
+        exporting.of_difference(Side(there, there.arms[0]), Side(watch, "wcord"), step),
+    ):
+        assert ast.parse(export.cell)
+    assert "made-up" in export.cell
     export = exporting.of_plan(there, there.arms[0], step)
     assert twin(export).png() == export.png()
 
 
-def test_the_popover_offers_every_file_and_the_cell(
-    watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def script(path: str) -> None:
+def test_the_dialog_offers_every_file_and_the_cell(watch: Watch, tmp_path: Path) -> None:
+    def script(path: str, other: str) -> None:
         from pathlib import Path
 
         from lab.control import exporting
+        from lab.reading.pairing import Side
         from lab.reading.watch import Watch
 
-        watch = Watch(Path(path))
-        exporting.popover(exporting.of_plan(watch, "crd", 14), watch)
+        a, b = (Watch(Path(run)) for run in (path, other))
+        export = exporting.of_difference(Side(a, "crd"), Side(b, "wcord"), 14)
+        exporting.dialog(export, a, b)
 
-    app = AppTest.from_function(script, args=(str(watch.run.path),)).run()
+    other = write_run(tmp_path / "_other_")
+    app = AppTest.from_function(script, args=(str(watch.run.path), str(other))).run()
     assert not app.exception
     labels = [button.proto.label for button in app.get("download_button")]
-    assert labels == ["PNG", "SVG", "Data, CSV", "Settings, YAML"]
-    assert app.code[0].value == exporting.of_plan(watch, "crd", 14).cell
+    settings = ["Settings of made-up", r"Settings of \_other\_"]
+    assert labels == ["PNG", "SVG", "Data, CSV", *settings]
+    expected = exporting.of_difference(Side(watch, "crd"), Side(Watch(other), "wcord"), 14)
+    assert app.code[0].value == expected.cell

@@ -8,10 +8,12 @@ import matplotlib._pylab_helpers as pylab
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from lab import figures
+from lab import figures, palette
 from lab.figures import illustrations
+from lab.palette import LIGHT
 from lab.reading.arrange import sorted_plan
 from lab.reading.layouts import Frame
 
@@ -33,6 +35,18 @@ def test_plan_shows_the_sorted_shares() -> None:
     np.testing.assert_allclose(axes.images[0].get_array(), sorted_plan(PLAN, LABELS))
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1", "2"]
     assert "same class" in axes.get_title()
+
+
+def test_a_difference_keeps_its_sign_and_its_places() -> None:
+    other = rng.random((12, 12)) / 144
+    figure = drawn(figures.difference(PLAN, other, LABELS, names=("x", "$y$")))
+    image = figure.axes[0].images[0]
+    expected = sorted_plan(PLAN, LABELS) - sorted_plan(other, LABELS)
+    np.testing.assert_allclose(image.get_array(), expected)
+    shades = [image.cmap(image.norm(np.array(at))) for at in (-1.0, 0.0, 1.0)]
+    colours = [to_rgba(colour) for colour in (palette.SOURCE, LIGHT.paper, palette.TARGET)]
+    np.testing.assert_allclose(shades, colours, atol=0.01)  # blue, paper, orange
+    assert figure.axes[0].get_title() == r"x less \$y\$"
 
 
 def test_lines_take_the_colour_of_their_class_and_break_where_they_leave_it() -> None:

@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_pages import Canvas, in_address, open_page, rerun
 from made_up_run import write_run
-from shown import shown
 from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab.control import arm_variants, run_time
+from lab.control import arm_variants
 from lab.control.arm_variants import KNOBS
-from wcord.analysis.estimate import Estimate
 from wcord.objectives import TERMS
 from wcord.runs import Run
-
-APP = str(Path(__file__).parents[1] / "app.py")
 
 
 @pytest.fixture
@@ -28,13 +25,11 @@ def experiment() -> wcord.Experiment:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: wcord.Experiment) -> Path:
+def real(folder: Path, experiment: wcord.Experiment) -> Path:
     """A folder with a made-up run that has real settings."""
-    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
-    path = write_run(tmp_path / "made-up")
+    path = write_run(folder / "made-up")
     (path / "settings.yaml").write_text(experiment.replace({"arms.kd": None}).yaml())
-    return tmp_path
+    return folder
 
 
 # ---------------------------------------------------------------------------------- pure parts
@@ -78,7 +73,7 @@ def test_a_term_that_the_arm_lacks_comes_with_its_weight_only(experiment: wcord.
     (terms,) = new.arms.values()
     assert list(terms) == ["ce", "lckt"] and terms["lckt"].weight == 0.5
     for turned in (stood, stood | {"gckt.form": "nce"}):  # form of a term of weight 0
-        with pytest.raises(ValueError, match="nothing was turned"):
+        with pytest.raises(ValueError, match="change a weight"):
             arm_variants.variant(experiment, "plain", turned)
 
 
@@ -128,21 +123,6 @@ def test_the_new_arm_is_paired_step_by_step(
 # ------------------------------------------------------------------------------------ the page
 
 
-def page(**address: str) -> AppTest:
-    """Open the laboratory, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.run().switch_page("lab/pages/laboratory.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def rerun(app: AppTest) -> None:
-    app.run()
-    assert not app.exception, app.exception
-
-
 def control(app: AppTest, key: str) -> Any:
     return app.get_by_key(key)
 
@@ -151,11 +131,11 @@ def key(setting: str) -> str:
     return f"{setting}-made-up-wcord"
 
 
-def test_nothing_can_be_started_before_something_is_turned(folder: Path) -> None:
-    app = page()
-    assert app.selectbox(key="begin-run").value == "made-up"
-    assert "Nothing was turned" in app.info[0].value
-    assert not [button for button in app.button if button.key == "begin"]
+def test_nothing_can_be_started_before_something_is_turned(real: Path) -> None:
+    app = open_page("laboratory")
+    assert [box.value for box in app.selectbox] == ["made-up", "wcord"]
+    assert app.info[0].value.startswith("Change a weight")
+    assert app.button(key="begin").disabled and not app.error
 
 
 VALUES: dict[str, Any] = {
@@ -171,8 +151,8 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.key)
-def test_every_knob_makes_an_arm(folder: Path, knob: arm_variants.Knob) -> None:
-    app = page()
+def test_every_knob_makes_an_arm(real: Path, knob: arm_variants.Knob) -> None:
+    app = open_page("laboratory")
     control(app, key(knob.key)).set_value(VALUES[knob.key])
     rerun(app)
     assert not app.error and not app.info
@@ -180,49 +160,50 @@ def test_every_knob_makes_an_arm(folder: Path, knob: arm_variants.Knob) -> None:
     assert any(f"New arm: **{name}**" in text.value for text in app.markdown)
 
 
-def test_an_arm_is_started_and_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_is_started_and_compared(
+    real: Path, monkeypatch: pytest.MonkeyPatch, canvas: Canvas
+) -> None:
     started: list[wcord.Experiment] = []
 
     def launch(experiment: wcord.Experiment) -> Run:
         started.append(experiment)
-        run = Run(write_run(folder / "started", upto=0, state="running"))
+        run = Run(write_run(real / "started", upto=0, state="running"))
         (run.path / "settings.yaml").write_text(experiment.yaml())
         return run
 
     monkeypatch.setattr(wcord.training.launch, "launch", launch)
-    app = page(run="made-up", take="wcord@42")
+    app = open_page("laboratory", run="made-up")
     control(app, key("lckt.plan")).set_value("identity")
     rerun(app)
     app.button(key="begin").click()
     rerun(app)
     (experiment,) = started
     assert list(experiment.arms) == ["wcord lckt.plan=identity"]
-    assert "made-up, arm wcord" in Run(folder / "started").notes
-    said = json.loads((folder / "started" / "control.json").read_text())
+    assert "made-up, arm wcord" in Run(real / "started").notes
+    said = json.loads((real / "started" / "control.json").read_text())
     assert said["delay"] == pytest.approx(1.0 / (42 // 40))  # a second an epoch
-    assert shown(app.selectbox, "a").value == "made-up"  # the compare page
-    assert shown(app.selectbox, "b").value == "started"
-    assert shown(app.selectbox, "arm_b").value == "wcord lckt.plan=identity"
+    arm = "wcord lckt.plan=identity"
+    assert canvas.scene["sides"] == [["made-up", "wcord"], ["started", arm]]  # the compare page
 
 
-def test_choices_go_into_the_address(folder: Path) -> None:
-    app = page()
-    app.selectbox(key="arm").set_value("plain")
+def test_choices_go_into_the_address(real: Path) -> None:
+    app = open_page("laboratory")
+    app.selectbox[1].set_value("plain")
     rerun(app)
-    assert app.query_params["arm"] in ("plain", ["plain"])
+    assert in_address(app, "arm") == "plain"
     assert control(app, "gckt.weight-made-up-plain").value == 0
     assert control(app, "gckt.form-made-up-plain").disabled
 
 
 @pytest.mark.parametrize("name", ["../made-up", "absent", "a/b"])
-def test_an_address_that_is_no_run_is_one_line(folder: Path, name: str) -> None:
-    (error,) = page(run=name).error
+def test_an_address_that_is_no_run_is_one_line(real: Path, name: str) -> None:
+    (error,) = open_page("laboratory", run=name).error
     assert "\n" not in error.value
 
 
-def test_settings_that_cannot_be_run_are_one_line(folder: Path) -> None:
-    write_run(folder / "other", epochs=1)
-    path = folder / "other" / "settings.yaml"
+def test_settings_that_cannot_be_run_are_one_line(real: Path) -> None:
+    write_run(real / "other", epochs=1)
+    path = real / "other" / "settings.yaml"
     path.write_text(path.read_text().replace("epochs: 1", "epochs: -1"))
-    (error,) = page(run="other").error
+    (error,) = open_page("laboratory", run="other").error
     assert "epochs" in error.value and "\n" not in error.value

@@ -10,36 +10,31 @@ from typing import Any
 
 import mistune
 import pytest
+from app_pages import Canvas, one_error, open_page
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
 from matplotlib.figure import Figure
-from streamlit.testing.v1 import AppTest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lab import differences
-from lab.control import exporting, run_time
-from lab.course.widgets import watch as widget
-from lab.reading import map_worker
+from lab.control import exporting
+from lab.reading.pairing import Side
 from lab.reading.watch import Watch
 from lab.words.literal import markdown, mathtext
-from wcord.analysis.estimate import Estimate
-from wcord.runs import Run
 from wcord.runs.tensorboard import TensorBoardFile
 
-APP = str(Path(__file__).parents[1] / "app.py")
 RUN = "nasty.run_-_x--y"
-PAGES: dict[str, dict[str, str]] = {
-    "live": {"run": RUN, "samples": "3"},
-    "compare": {"a": RUN, "b": RUN},
-    "laboratory": {"run": RUN},
-    "playground": {"run": RUN, "space": "a run's batch", "arm": NASTY_ARM},
-    "runs": {"run": RUN},
+PAGES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {  # an address; what the view then says
+    "live": ({"run": RUN, "samples": "3"}, {"kind": "data"}),
+    "live ": ({"run": RUN}, {"kind": "export", "panel": "plan", "step": 42, "metric": None}),
+    "compare": ({"a": RUN}, {"kind": "export", "panel": "difference", "step": 42, "metric": None}),
+    "laboratory": ({"run": RUN}, {}),
+    "runs": ({"run": RUN}, {}),
 }
 PLAIN = {  # what the browser shows as it is written, by element and field
     "selectbox": {"options", "raw_values", "default", "value", "raw_value"},
-    "echarts_chart": {"spec", "alt"},
     "code": {"code_text"},
+    "arrow_data_frame": {"alt"},
     "text_area": {"default", "value"},
     "page_link": {"query_string"},
 }
@@ -91,19 +86,14 @@ def strings(proto: Any, plain: set[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_pages_pass_names_on_as_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
-) -> None:
-    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    monkeypatch.setattr(map_worker, "start", lambda path: None)
-    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
+def test_pages_pass_names_on_as_text(folder: Path, canvas: Canvas, page: str) -> None:
     error = f"arm {NASTY_ARM!r} froze"
-    write_run(tmp_path / RUN, arms=NASTY_ARMS, classes=NASTY_CLASSES, state="failed", error=error)
-    app = AppTest.from_file(APP, default_timeout=60)
-    for name, value in PAGES[page].items():
-        app.query_params[name] = value
-    app.switch_page(f"lab/pages/{page}.py").run()
-    assert not app.exception
+    write_run(folder / RUN, arms=NASTY_ARMS, classes=NASTY_CLASSES, state="failed", error=error)
+    address, said = PAGES[page]
+    app = open_page(page.strip(), **address)
+    if said:
+        canvas.say(app, **said)
+        assert app.get("dialog") and not app.error
     found = [
         text
         for element in app._tree
@@ -111,15 +101,19 @@ def test_pages_pass_names_on_as_text(
         for text in strings(proto, PLAIN.get(element.type, set()))
     ]
     whole = "\n".join(found)
-    assert markdown(NASTY_ARM) in whole or page == "laboratory"  # where a list alone has names
+    if page == "runs":
+        assert markdown(NASTY_ARM) in whole
     for name in (*NASTY_ARMS, *NASTY_CLASSES, RUN):
         if markdown(name) != name:
             assert not re.search(re.escape(name), whole), name
 
 
-def test_exported_figures_and_widgets_show_the_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_is_no_run_is_said_as_text(folder: Path, canvas: Canvas) -> None:
+    app = open_page("runs", run="**bold** $x$")
+    one_error(app, markdown("**bold** $x$"))
+
+
+def test_exported_figures_show_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
     seen = Watch(write_run(tmp_path / RUN, arms=NASTY_ARMS, classes=NASTY_CLASSES))
     plan, on_map, curves = (
@@ -136,11 +130,9 @@ def test_exported_figures_and_widgets_show_the_names(
     assert plan.get_title().startswith(mathtext(NASTY_ARM))
     legend = curves.get_legend()
     assert legend is not None and len(legend.get_texts()) == len(NASTY_ARMS)
-    apart = differences.export((seen, NASTY_ARM), (seen, "_hidden_"), 42).draw()
+    sides = Side(seen, NASTY_ARM), Side(seen, "_hidden_")
+    apart = exporting.of_difference(*sides, 42).draw()
     assert {tick.get_text() for tick in apart.axes[0].get_yticklabels()} == short
-    panel = widget(Run(seen.run.path), NASTY_ARM)
-    assert {tick.get_text() for tick in panel.figure.axes[1].get_xticklabels()} == short
-    assert "<b>" not in panel._picture.value + panel._line.value
 
 
 def test_the_mirror_keeps_the_names_of_arms(tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_run import ARMS, line_of, write_run
 
 from lab.reading.watch import MOST_POINTS, Metrics, Watch
-from wcord.runs import Run
+from lab.words.vocabulary import MEASURES
+from wcord.runs import Run, Status
 
 
 @pytest.fixture
@@ -82,8 +85,7 @@ def test_long_curves_are_thinned_with_their_ends_kept(tmp_path: Path) -> None:
 
 def test_watch_gives_what_the_run_gives(made_up: Path) -> None:
     watch, run = Watch(made_up), Run(made_up)
-    step = watch.newest_step()
-    assert step == run.steps[-1]
+    step = run.steps[-1]
     np.testing.assert_array_equal(
         watch.picture(step, "wcord").plan, run.snapshot(step).arm("wcord").plan
     )
@@ -94,6 +96,12 @@ def test_watch_gives_what_the_run_gives(made_up: Path) -> None:
     _, table = watch.curves("same_class_mass")
     assert list(table.columns) == ["epoch", *ARMS]
     assert watch.terms("wcord")["gckt"]["weight"] == 5.0
+    assert watch.epochs == 4 and watch.measured(["cka", "true_partner_mass"]) == ["cka"]
+    told = watch.values_at("crd", 29)
+    assert told["total"] == watch.metrics.value_at("crd", "total", 28)
+    assert {"crd", "same_class_mass", "test_accuracy"} <= set(told) and "gckt" not in told
+    assert watch.kept("key", object) is watch.kept("key", object)
+    assert watch.kept_words("key", "made".upper) == watch.kept_words("key", "other".upper) == "MADE"
 
 
 def test_map_is_pca_until_a_frame_was_drawn_and_then_the_newest_one(made_up: Path) -> None:
@@ -121,6 +129,55 @@ def test_what_is_missing_or_damaged_is_one_line(made_up: Path, tmp_path: Path) -
         watch.snapshot(0)
     with pytest.raises(ValueError, match="no run at"):
         Watch(tmp_path / "nowhere")
-    (made_up / "settings.yaml").write_text("a: [")
-    with pytest.raises(ValueError, match="settings of run cannot be read"):
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "a: [",
+        "just words",
+        "arms: {a: {ce: 1}}\nepochs: 3",  # terms that are not written out
+        "arms: {a: [ce]}\nepochs: 3",
+        "arms: {a: {ce: {weight: much}}}\nepochs: 3",
+        'arms: {"\\ud800": {ce: {weight: 1}}}\nepochs: 3',
+        "arms: {a: {ce: {weight: 1}}}\nepochs: many",
+        "arms: {a: {ce: {weight: 1}}}",
+    ],
+)
+def test_settings_that_cannot_be_shown_are_refused_at_once(made_up: Path, settings: str) -> None:
+    (made_up / "settings.yaml").write_text(settings)
+    with pytest.raises(ValueError, match="settings of run cannot be read") as refused:
         Watch(made_up)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("pairing", "shown"),
+    [
+        ({"broken": 0.75}, True),
+        ({"broken": 0.75, "within": "data"}, False),
+        ({"broken": 0}, False),
+        (None, False),
+    ],
+)
+def test_masses_of_partners_are_measured_where_pairs_are_wrong_within_the_batch(
+    made_up: Path, pairing: dict[str, Any] | None, shown: bool
+) -> None:
+    settings = yaml.safe_load((made_up / "settings.yaml").read_text())
+    settings["pairing"] = pairing
+    if pairing is None:  # as of before there was such a setting
+        del settings["pairing"]
+    (made_up / "settings.yaml").write_text(yaml.safe_dump(settings))
+    measured = Watch(made_up).measured(MEASURES)
+    assert {"cka", "plan_cost"} <= set(measured) <= set(MEASURES)
+    assert ("true_partner_mass" in measured) == ("wrong_partner_mass" in measured) == shown
+
+
+def test_speed_is_that_of_the_last_looks(made_up: Path) -> None:
+    watch = Watch(made_up)
+    assert watch.speed(Status(heartbeat=100.0, epoch=1.0)) is None
+    assert watch.speed(Status(heartbeat=104.0, epoch=3.0)) == pytest.approx(0.5)
+    assert watch.speed(Status(heartbeat=104.0, epoch=3.0)) == pytest.approx(0.5)
+    for k in range(20):
+        watch.speed(Status(heartbeat=105.0 + k, epoch=4.0 + 2 * k))
+    assert watch.speed(Status(heartbeat=125.0, epoch=44.0)) == pytest.approx(2)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from app_pages import in_address, one_error, open_page, rerun
 from filelock import FileLock
 from hypothesis import example, given, settings
 from hypothesis import strategies as hs
@@ -19,27 +20,18 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab.control import run_time, settings_text
-from lab.reading import map_worker, registry
-from wcord.analysis.estimate import Estimate
+from lab.reading import registry, settings_text
 from wcord.cli import dotted
 from wcord.runs import Run
 from wcord.settings.experiment import SCHEMA_VERSION
 
-APP = str(Path(__file__).parents[1] / "app.py")
 OUTSIDE = ["..", ".", "../outside", "a/b", "/etc", "", ".hidden", "a/../..", "a\\b", "x\n"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of runs with something precious beside it."""
-    inside = tmp_path / "runs"
-    inside.mkdir()
-    write_run(tmp_path / "outside", epochs=1)
-    monkeypatch.setenv("WCORD_RUNS", str(inside))
-    monkeypatch.setattr(map_worker, "start", lambda path: None)
-    monkeypatch.setattr(run_time.Stopwatch, "ask", lambda *_: Estimate(2.0, 9.0, 2**25, "cpu", 440))
-    return inside
+def outside(folder: Path) -> Path:
+    """Something precious beside the folder of runs."""
+    return write_run(folder.parent / "outside", epochs=1)
 
 
 @pytest.fixture
@@ -142,7 +134,7 @@ def test_notes_are_kept_beside_the_numbers(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
+def test_no_name_leads_out_of_the_folder(outside: Path, folder: Path, name: str) -> None:
     before = sorted(folder.parent.rglob("*"))
     with pytest.raises(ValueError):
         registry.delete(name)
@@ -163,18 +155,20 @@ def test_deletion_stays_in_the_folder_whatever_is_asked(
     assert (home / "b" / "settings.yaml").exists()
 
 
-def test_links_strangers_and_living_runs_are_not_deleted(going: Path, folder: Path) -> None:
-    (folder / "link").symlink_to(folder.parent / "outside")
+def test_links_strangers_and_living_runs_are_not_deleted(
+    going: Path, outside: Path, folder: Path
+) -> None:
+    (folder / "link").symlink_to(outside)
     (folder / "sweeps").mkdir()
     for name, why in (("link", "a link"), ("sweeps", "no run"), ("going", "stop it first")):
         with pytest.raises(ValueError, match=why):
             registry.delete(name)
-    assert (folder.parent / "outside" / "settings.yaml").exists() and going.exists()
+    assert (outside / "settings.yaml").exists() and going.exists()
     assert not registry.is_ours(folder / "link")
 
 
-def test_find_knows_names_demos_and_whole_paths_only(folder: Path) -> None:
-    inside, outside = write_run(folder / "made-up", epochs=1), folder.parent / "outside"
+def test_find_knows_names_demos_and_whole_paths_only(outside: Path, folder: Path) -> None:
+    inside = write_run(folder / "made-up", epochs=1)
     assert registry.find("made-up") == inside and registry.name_of(inside) == "made-up"
     assert registry.find(str(outside)) == outside and registry.name_of(outside) == str(outside)
     for name, path in registry.demo_runs().items():
@@ -248,30 +242,14 @@ def test_the_command_line_says_the_same(asked: dict[str, Any]) -> None:
 # ------------------------------------------------------------------------------------- the page
 
 
-def page(**address: str) -> AppTest:
-    """Open the page of runs, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60)
-    app.run()
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("lab/pages/runs.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
 def listed(app: AppTest) -> Any:
     """Return the rows of the table by name."""
     return app.dataframe[0].value.set_index("run").to_dict("index")
 
 
-def rerun(app: AppTest) -> None:
-    app.run()
-    assert not app.exception, app.exception
-
-
 def test_the_table_lists_every_run_and_what_is_wrong(going: Path, folder: Path) -> None:
     (write_run(folder / "broken", epochs=1) / "settings.yaml").write_text("arms: [")
-    app = page()
+    app = open_page("runs")
     rows = listed(app)
     assert rows["going"]["progress"] == pytest.approx(100 / 3)
     assert rows["going"]["left"] == "0:01:15" and "running" in rows["going"]["state"]
@@ -283,7 +261,7 @@ def test_the_table_lists_every_run_and_what_is_wrong(going: Path, folder: Path) 
 def test_search_on_the_page(folder: Path) -> None:
     for name in ("alpha", "beta"):
         write_run(folder / name, epochs=1)
-    app = page(search="alph")
+    app = open_page("runs", search="alph")
     assert set(listed(app)) == {"alpha"}
     app.text_input(key="search").set_value("zzz")
     rerun(app)
@@ -292,18 +270,18 @@ def test_search_on_the_page(folder: Path) -> None:
 
 def test_notes_are_written_and_read_on_the_page(folder: Path) -> None:
     path = write_run(folder / "made-up", epochs=1)
-    app = page(run="made-up")
+    app = open_page("runs", run="made-up")
     app.text_area(key="notes-made-up").set_value("try ε = 0.02")
     rerun(app)
     assert Run(path).notes == "try ε = 0.02"
     assert listed(app)["made-up"]["notes"] == "try ε = 0.02"
-    assert page(run="made-up").text_area(key="notes-made-up").value == "try ε = 0.02"
+    assert open_page("runs", run="made-up").text_area(key="notes-made-up").value == "try ε = 0.02"
 
 
 def test_deleting_needs_a_second_click_and_takes_this_run_only(folder: Path) -> None:
     for name in ("alpha", "beta"):
         write_run(folder / name, epochs=1)
-    app = page(run="beta")
+    app = open_page("runs", run="beta")
     assert app.button(key="delete").label == "Delete beta"
     app.button(key="delete").click()
     rerun(app)
@@ -312,7 +290,7 @@ def test_deleting_needs_a_second_click_and_takes_this_run_only(folder: Path) -> 
 
 
 def test_a_living_run_can_be_stopped_not_deleted(going: Path) -> None:
-    app = page(run="going")
+    app = open_page("runs", run="going")
     keys = {button.key for button in app.button}
     assert "stop" in keys and not keys & {"delete", "resume"}
     app.button(key="stop").click()
@@ -324,50 +302,49 @@ def test_an_interrupted_run_is_resumed(folder: Path, monkeypatch: pytest.MonkeyP
     write_run(folder / "dead", epochs=4, upto=2, state="running")
     asked: list[str] = []
     monkeypatch.setattr(wcord.training.launch, "relaunch", lambda run: asked.append(run.name))
-    app = page(run="dead")
+    app = open_page("runs", run="dead")
     app.button(key="resume").click()
     rerun(app)
     assert asked == ["dead"]
 
 
-def test_a_run_elsewhere_is_attached_looked_at_and_left_alone(folder: Path) -> None:
-    outside = folder.parent / "outside"
+def test_a_run_elsewhere_is_attached_looked_at_and_left_alone(outside: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
-    app = page()
+    app = open_page("runs")
     app.text_input(key="attach-path").set_value(str(outside))
     app.button(key="attach").click()
     rerun(app)
     assert str(outside) in listed(app)
-    assert app.query_params["at"] in (str(outside), [str(outside)])
+    assert in_address(app, "at") == in_address(app, "run") == str(outside)
     assert not {button.key for button in app.button} & {"delete", "resume", "stop"}
     assert not [area for area in app.text_area if str(area.key).startswith("notes")]
     assert any("never changed" in caption.value for caption in app.caption)
-    assert str(outside) in listed(page(at=str(outside)))  # a link shows it, too
+    assert str(outside) in listed(open_page("runs", at=str(outside)))  # a link shows it, too
     assert {path: path.stat().st_mtime_ns for path in outside.rglob("*")} == before
 
 
 def test_an_attached_run_that_has_gone_is_a_row(folder: Path) -> None:
-    rows = listed(page(at=str(folder.parent / "gone")))
+    rows = listed(open_page("runs", at=str(folder.parent / "gone")))
     assert rows[str(folder.parent / "gone")]["what"] == "the directory is gone"
 
 
 @pytest.mark.parametrize("text", ["", "/nowhere", "relative", "\0", "x" * 5000])
 def test_a_path_without_a_run_is_one_line(folder: Path, text: str) -> None:
-    app = page()
+    app = open_page("runs")
     app.text_input(key="attach-path").set_value(text)
     app.button(key="attach").click()
     rerun(app)
-    assert len(app.error) == 1 and "\n" not in app.error[0].value
+    one_error(app)
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/b", "absent"])
 def test_an_address_that_is_no_run_is_one_line(folder: Path, name: str) -> None:
-    app = page(run=name)
-    assert len(app.error) == 1 and "\n" not in app.error[0].value
+    app = open_page("runs", run=name)
+    one_error(app)
 
 
 def editor(folder: Path) -> AppTest:
-    app = page(view="Start from settings", base="digits-half")
+    app = open_page("runs", view="Start from settings", base="digits-half")
     assert not app.error
     return app
 
@@ -377,7 +354,7 @@ def test_settings_are_edited_checked_and_started(
 ) -> None:
     started: list[Any] = []
 
-    def launch(experiment: wcord.Experiment) -> Run:
+    def launch(experiment: wcord.Experiment, path: Path | None = None) -> Run:
         started.append(experiment)
         return Run(write_run(folder / "started", upto=0, state="running"))
 

@@ -1,12 +1,14 @@
-"""The guided tour: its stops against the presets and a real run, its pictures, its page."""
+"""The guided tour: its stops against the presets and a real run, its recordings, its page."""
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from app_pages import Canvas, in_address, open_page, rerun, text
 from hypothesis import given
 from hypothesis import strategies as hs
 from made_up_run import write_run
@@ -14,14 +16,14 @@ from streamlit.testing.v1 import AppTest
 
 import wcord
 import wcord.training.launch
-from lab import joined, palette
-from lab.course import notebook_section, tour_stops
+from lab.course import notebook_section, tour_recordings, tour_stops
 from lab.course.tour_stops import PHASES, STOPS, Stop
-from lab.pictures import NAMES
-from lab.reading.layouts import Frame
+from lab.reading.watch import Watch
+from lab.viewer import packing
+from lab.viewer.frames import Part
+from lab.words.panels import PANELS
+from lab.words.vocabulary import METRICS
 from wcord.runs import Run
-
-APP = str(Path(__file__).parents[1] / "app.py")
 
 
 def write_tour_run(folder: Path, stop: Stop, **more: Any) -> Path:
@@ -42,9 +44,10 @@ def write_tour_run(folder: Path, stop: Stop, **more: Any) -> Path:
 def test_a_stop_names_what_there_is(stop: Stop) -> None:
     arms = wcord.load(stop.preset).arms
     assert set(stop.watched) <= set(stop.cured) <= set(arms)
-    assert stop.watched[0] == stop.cured[0] and len(stop.cured) > len(stop.watched)
+    assert stop.cured[: len(stop.watched)] == stop.watched != stop.cured
     assert 0 <= stop.right < len(stop.answers) == len(set(stop.answers))
-    assert set(stop.curves) <= set(NAMES)
+    assert set(stop.curves) <= set(METRICS) and set(stop.pictures) <= set(PANELS)
+    assert set(stop.beside) <= set(arms) - set(stop.cured)
     assert len(notebook_section.markdown_of(stop.section)) > 100
     assert all(line == "$$" for line in stop.explanation.splitlines() if "$$" in line)
     assert tour_stops.experiment(stop).replace(
@@ -91,83 +94,127 @@ def test_what_to_look_for_holds_the_live_values(stop: Stop) -> None:
     assert stop.look({}, {})  # not measured: said so, no exception
 
 
-def test_joined_lines_carry_the_plans_mass_in_the_teachers_colour() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.array([0, 0, 1, 1])
-    plan = np.eye(4)[[0, 2, 1, 3]] / 4
-    frame = Frame(rng.normal(size=(6, 2)), 4 * rng.normal(size=(6, 2)))  # of more samples
-    option = joined.joined_chart(frame, plan, labels, palette.DARK)
-    lines = option["series"][-1]["data"]
-    sides = [table["source"].to_pandas()[["x", "y"]].to_numpy() for table in option["dataset"]]
-    for side, points, sign in zip(sides, frame, (-1, 1), strict=True):
-        np.testing.assert_allclose(side - side.mean(0), points[:4] - points[:4].mean(0))
-        assert (sign * side[:, 0] > 0).all()  # teacher left, student right
-    assert np.abs(np.concatenate(sides)[:, 1]).max() < option["yAxis"]["max"]
-    assert np.abs(np.concatenate(sides)[:, 0]).max() < option["xAxis"]["max"]
-    assert len(lines) == 4
-    for line in lines:
-        start, end = np.array(line["coords"])
-        source = np.abs(sides[0] - start).sum(1).argmin()
-        target = np.abs(sides[1] - end).sum(1).argmin()
-        assert plan[source, target] > 0
-        style = line["lineStyle"]
-        assert style["color"] == palette.class_colour(int(labels[source]))
-        assert (style["type"] == "solid") == (labels[source] == labels[target])
-    assert len(option["dataset"][0]["source"]) == 4
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.key)
+def test_guidance_speaks_of_every_step(tmp_path: Path, stop: Stop) -> None:
+    watch = Watch(write_tour_run(tmp_path, stop))
+    note, *scenes = tour_recordings.guidance(stop, watch, stop.cured, finished=True)
+    first = watch.values_at(stop.cured[0], 0)
+    at = {str(step): watch.values_at(stop.cured[0], step) for step in watch.run.steps}
+    assert list(note.about["at"]) == ["0", "14", "28", "42"]
+    for step, said in note.about["at"].items():
+        assert said == f"Look now. {stop.look(first, at[step]).replace('**', '')}"
+    assert bool(scenes) == ("lines" in stop.pictures)
+    for scene in scenes:  # steps of equal cost, one a side
+        assert scene.about["scene"]["stepOf"] == [42] * len(stop.cured)
+    assert len(tour_recordings.guidance(stop, watch, stop.cured, finished=False)) == 1
+
+
+def test_guidance_waits_for_the_first_step(tmp_path: Path) -> None:
+    path = write_tour_run(tmp_path, STOPS[0])
+    for snapshot in (path / "snapshots").iterdir():
+        snapshot.unlink()
+    assert tour_recordings.guidance(STOPS[0], Watch(path), ["unpaired"], finished=True) == []
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.key)
+def test_the_recording_that_ships_shows_the_answer(stop: Stop) -> None:
+    content = (tour_recordings.FOLDER / f"{stop.key}.frames").read_bytes()
+    assert len(content) < 4e6 and b"/home" not in gzip.decompress(content)
+    parts: dict[str, list[Part]] = {}
+    for part in tour_recordings.parts(stop):
+        parts.setdefault(part.kind, []).append(part)
+    (run,), (status,) = parts["run"], parts["status"]
+    arms = [arm["name"] for arm in run.about["arms"]]
+    assert run.about["run"] == tour_recordings.name_of(stop)
+    assert set(arms) == {*stop.cured, *stop.beside} and status.about["phase"] == "finished"
+    steps = status.about["steps"]
+    assert 10 <= len(steps) <= tour_recordings.STEPS and steps[-1] == status.about["total"]
+    frames = {(part.about["arm"], part.about["step"]): part.about for part in parts["frame"]}
+    assert set(frames) == {(arm, step) for arm in arms for step in steps}
+    assert set(stop.curves) <= {part.about["name"] for part in parts["curve"]}
+    assert set(parts["note"][0].about["at"]) == set(map(str, steps))
+    assert any("png" in part.arrays for part in parts["images"])
+    first, last = (
+        {arm: frames[arm, step]["values"] for arm in arms} for step in steps[:: len(steps) - 1]
+    )
+    shows(stop.key)(first, last)
+
+
+Values = dict[str, dict[str, float]]
+
+
+def shows(stop: str) -> Callable[[Values, Values], None]:
+    """Return what the first and the last values of a stop's arms must show."""
+
+    def unpaired(first: Values, last: Values) -> None:
+        assert last["unpaired"]["plan_cost"] < 0.5 * first["unpaired"]["plan_cost"]
+        assert last["unpaired"]["same_class_mass"] < 0.3 < 0.6 < last["cured"]["same_class_mass"]
+
+    def collapse(first: Values, last: Values) -> None:
+        assert last["collapse"]["plan_cost"] < 0.05
+        assert last["collapse"]["same_class_mass"] == pytest.approx(0.1, abs=0.03)
+        assert last["teacher fixed"]["plan_cost"] > 0.1
+
+    def shrunk(first: Values, last: Values) -> None:
+        assert last["shrunk"]["variance_ratio"] < 0.6 < 0.85 < last["debiased"]["variance_ratio"]
+        assert last["shrunk"]["same_class_mass"] > 0.6
+
+    def wrong_pairs(first: Values, last: Values) -> None:
+        assert last["sinkhorn"]["true_partner_mass"] > 2 * first["sinkhorn"]["true_partner_mass"]
+
+    all_stops = {"unpaired": unpaired, "same-cost": unpaired, "collapse": collapse}
+    return (all_stops | {"shrunk": shrunk, "wrong-pairs": wrong_pairs})[stop]
 
 
 # ------------------------------------------------------------------------------------ the page
 
 
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up recordings of all stops, of two steps each."""
+    shipped, runs = (tmp_path_factory.mktemp(name) for name in ("tour", "runs"))
+    for stop in STOPS:
+        watch = Watch(write_tour_run(runs, stop, epochs=1, samples=16, batch=8))
+        name = tour_recordings.name_of(stop)
+        content = packing.packed(watch, name=name, images=False)
+        (shipped / f"{stop.key}.frames").write_bytes(content)
+    return shipped
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
-    return tmp_path
-
-
-def page(**address: str) -> AppTest:
-    """Open the tour, without any exception."""
-    app = AppTest.from_file(APP, default_timeout=60).run()
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("lab/pages/tour.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def rerun(app: AppTest) -> None:
-    app.run()
-    assert not app.exception, app.exception
-
-
-def text(app: AppTest) -> str:
-    return " ".join(element.value for element in app.markdown)
+def recorded(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The made-up recordings in place of those that ship."""
+    monkeypatch.setattr(tour_recordings, "FOLDER", recordings)
+    tour_recordings._read.cache_clear()
+    yield
+    tour_recordings._read.cache_clear()
 
 
 def place_of(app: AppTest) -> tuple[str, str]:
-    """Return the stop and the phase whose signposts have a frame."""
-    here = [
-        str(button.key)
+    """Return the stop whose signpost has a frame, and the phase that is named beside it."""
+    (stop,) = (
+        str(button.key).removeprefix("stop-")
         for button in app.button
-        if str(button.key).startswith(("stop-", "phase-")) and button.proto.type == "secondary"
-    ]
-    stop, phase = here
-    return stop.removeprefix("stop-"), phase.removeprefix("phase-")
+        if str(button.key).startswith("stop-") and button.proto.type == "secondary"
+    )
+    (phase,) = (said.value for said in app.markdown if said.value.endswith(f" of {len(PHASES)}"))
+    return stop, phase.partition(" ")[0].lower()
 
 
-def test_next_and_back_go_through_every_phase_and_the_address_follows(folder: Path) -> None:
-    for stop in {stop.preset: stop for stop in STOPS}.values():
-        write_tour_run(folder, stop)
-    app = page()
+def test_next_and_back_go_through_every_phase_and_the_address_follows(
+    folder: Path, canvas: Canvas, recorded: None
+) -> None:
+    app = open_page("tour")
     seen = [place_of(app)]
     while not app.button(key="next").disabled:
         app.button(key="next").click()
         rerun(app)
         assert not app.error
         seen.append(place_of(app))
-    assert len(seen) == len(set(seen)) == len(STOPS) * len(PHASES)
-    assert app.query_params["stop"] in ("wrong-pairs", ["wrong-pairs"])
-    again = page(stop="wrong-pairs", phase="cure")
+    wanted = [(stop.key, phase.lower()) for stop in STOPS for phase in PHASES]
+    assert seen == wanted
+    assert (in_address(app, "stop"), in_address(app, "phase")) == wanted[-1]
+    again = open_page("tour", stop="wrong-pairs", phase="cure")
     assert place_of(again) == seen[-1]
     again.button(key="back").click()
     rerun(again)
@@ -175,43 +222,76 @@ def test_next_and_back_go_through_every_phase_and_the_address_follows(folder: Pa
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.key)
-def test_every_phase_shows_its_panels(folder: Path, stop: Stop) -> None:
-    write_tour_run(folder, stop)
-    counts = (0, 4, 4, len(stop.cured) + 2)  # two pictures, two curves; then a picture an arm
-    for phase, count in zip(PHASES, counts, strict=True):
-        app = page(stop=stop.key, phase=phase.lower())
-        charts = app.get("echarts_chart")
-        assert len(charts) == count and all(chart.proto.alt for chart in charts)
-        assert ("**Look now.**" in text(app)) == (phase != "Predict")
-        assert (stop.explanation.strip()[:40] in text(app)) == (phase in ("Explain", "Cure"))
-        assert (stop.cure in text(app)) == (phase == "Cure")
+@pytest.mark.parametrize("own", [False, True], ids=["recorded", "own"])
+def test_every_phase_shows_its_panels(
+    folder: Path, canvas: Canvas, recorded: None, stop: Stop, own: bool
+) -> None:
+    if own:
+        write_tour_run(folder, stop)
+    name = tour_stops.run_name(stop) if own else tour_recordings.name_of(stop)
+    for phase in PHASES:
+        canvas.packets.clear()
+        app = open_page("tour", stop=stop.key, phase=phase.lower())
+        assert bool(canvas.packets) == (phase != "Predict") and not app.error
+        said = text(app)
+        assert (stop.explanation.strip()[:40] in said) == (phase in ("Explain", "Cure"))
+        assert (stop.cure in said) == (phase == "Cure")
+        if phase == "Predict":
+            assert stop.question in said
+            continue
+        arms = stop.cured if phase == "Cure" else stop.watched
+        kinds = stop.pictures if len(arms) == 1 else stop.pictures[:1]
+        sides = range(len(arms))
+        panels = [f"{kind}@{side}" for side in sides for kind in kinds]
+        assert canvas.scene["sides"] == [[name, arm] for arm in arms] and canvas.scene["fixed"]
+        assert canvas.scene["panels"] == panels + [f"curve:{metric}" for metric in stop.curves]
+        sent = {part.about["arm"] for part in canvas.all("frame")}
+        assert set(arms) <= sent and canvas.all("run")[0].about["run"] == name
+        assert bool(canvas.last("note")) == own  # the made-up recordings have none
+        assert ("start-stop" in {button.key for button in app.button}) == (not own)
 
 
-def test_nothing_is_told_before_it_is_asked(folder: Path) -> None:
-    write_tour_run(folder, STOPS[0])
-    app = page(phase="watch")
+def test_a_recording_is_sent_once_a_view(folder: Path, canvas: Canvas, recorded: None) -> None:
+    app = open_page("tour", phase="watch")
+    rerun(app)
+    assert [any(p.kind == "frame" for p in packet) for packet in canvas.packets] == [True, False]
+    canvas.say(app, "hello")  # a view that begins again has everything anew
+    assert canvas.last("frame")
+
+
+def test_nothing_is_told_before_it_is_asked(folder: Path, canvas: Canvas, recorded: None) -> None:
+    app = open_page("tour", phase="watch")
     app.button(key="guess-unpaired-0").click()
     rerun(app)
-    assert "what happens" not in text(app)
+    assert "what happens" not in text(app) and STOPS[0].explanation[:40] not in text(app)
     app.button(key="next").click()
     rerun(app)
-    assert "You predicted “it rises towards 1”; what happens: **it stays near chance.**" in text(
-        app
-    )
+    right = "what happens: **it stays near chance.**"
+    assert f"You predicted “it rises towards 1”; {right}" in text(app)
+    assert "guess-unpaired-0" not in {button.key for button in app.button}
+    other = open_page("tour", phase="explain")
+    assert f"{STOPS[0].question} **It stays near chance.**" in text(other)
+    other = open_page("tour", phase="predict")
+    other.button(key="guess-unpaired-1").click()
+    rerun(other)
+    assert other.button(key="guess-unpaired-1").proto.icon.endswith("radio_button_checked:")
+    for _ in range(2):
+        other.button(key="next").click()
+        rerun(other)
+    assert "You predicted it: **it stays near chance.**" in text(other)
 
 
-def test_the_stop_can_be_chosen_and_begins_with_its_question(folder: Path) -> None:
-    app = page(stop="unpaired", phase="watch")
+def test_the_stop_can_be_chosen_and_begins_with_its_question(
+    folder: Path, canvas: Canvas, recorded: None
+) -> None:
+    app = open_page("tour", stop="unpaired", phase="watch", step="14")
     app.button(key="stop-shrunk").click()
     rerun(app)
-    assert place_of(app) == ("shrunk", "predict")
-    app.button(key="phase-watch").click()
-    rerun(app)
-    assert app.query_params["phase"] in ("watch", ["watch"])
+    assert place_of(app) == ("shrunk", "predict") and "step" not in app.query_params
 
 
 def test_a_stops_run_is_started_once_and_used_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, canvas: Canvas, recorded: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
 
@@ -220,54 +300,53 @@ def test_a_stops_run_is_started_once_and_used_again(
         return Run(write_tour_run(folder, STOPS[0], upto=1, state="running"))
 
     monkeypatch.setattr(wcord.training.launch, "launch", launch)
-    app = page(phase="watch")
-    assert not app.get("echarts_chart")
+    app = open_page("tour", phase="watch")
     app.button(key="start-stop").click()
     rerun(app)
     assert started == [(tour_stops.experiment(STOPS[0]), folder / "tour-digits-unpaired")]
-    assert len(app.get("echarts_chart")) == 4
-    again = page(stop="same-cost", phase="watch")
-    assert not [button for button in again.button if button.key == "start-stop"]
-    assert len(again.get("echarts_chart")) == 4
-
-
-def test_a_run_that_was_interrupted_is_resumed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_tour_run(folder, STOPS[0], upto=1, state="running")
-    asked: list[str] = []
-    monkeypatch.setattr(wcord.training.launch, "relaunch", lambda run: asked.append(run.name))
-    app = page(phase="watch")
-    app.button(key="resume-stop").click()
+    sides = [["tour-digits-unpaired", "unpaired"]]
+    assert canvas.scene["sides"] == sides and canvas.last("frame")
+    assert not [button for button in app.button if button.key == "start-stop"]
+    open_page("tour", stop="same-cost", phase="watch")  # of the same preset
+    assert canvas.scene["sides"] == [*sides, ["tour-digits-unpaired", "cured"]]
+    canvas.messages.append({"kind": "steer", "run": sides[0][0], "action": "stop", "value": None})
     rerun(app)
-    assert asked == ["tour-digits-unpaired"]
+    assert Run(folder / "tour-digits-unpaired").control["stop"] is True
 
 
-def test_a_broken_run_and_a_nonsense_address_are_one_line(folder: Path) -> None:
+def test_a_broken_run_and_a_nonsense_address_are_one_line(
+    folder: Path, canvas: Canvas, recorded: None
+) -> None:
     path = write_tour_run(folder, STOPS[0])
     (path / "snapshots" / "42.safetensors").write_bytes(b"half")
-    (error,) = page(phase="watch").error
-    assert "cannot be read" in error.value
+    open_page("tour", phase="watch")
+    assert "cannot be read" in canvas.last("missing")[0].about["why"]
     (path / "settings.yaml").write_text("arms: [")
-    (error,) = page(phase="watch").error
-    assert "page of runs" in error.value and "\n" not in error.value
-    assert place_of(page(stop="../x", phase="\0")) == ("unpaired", "predict")
+    open_page("tour", phase="watch")
+    (trouble,) = canvas.last("trouble")
+    assert "cannot be read" in trouble.about["why"] and "\n" not in trouble.about["why"]
+    assert place_of(open_page("tour", stop="../x", phase="\0")) == ("unpaired", "predict")
 
 
-def test_failing_to_start_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_to_start_is_one_line(
+    folder: Path, canvas: Canvas, recorded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(experiment: wcord.Experiment, path: Path) -> Run:
         raise ValueError("no space left\nand more")
 
     monkeypatch.setattr(wcord.training.launch, "launch", refuse)
-    app = page(phase="watch")
+    app = open_page("tour", phase="watch")
     app.button(key="start-stop").click()
     rerun(app)
     assert [error.value for error in app.error] == ["no space left"]
 
 
-def test_the_notebooks_section_opens(folder: Path) -> None:
-    write_tour_run(folder, STOPS[1])
-    app = page(stop="collapse", phase="explain")
+def test_the_notebooks_section_opens(folder: Path, canvas: Canvas, recorded: None) -> None:
+    app = open_page("tour", stop="collapse", phase="explain")
     app.button(key="why").click()
     rerun(app)
     assert "A loss curve that falls to nothing" in text(app)
+    canvas.say(app, "why", panel="plan@0")
+    section = PANELS["plan"].section
+    assert section is not None
+    assert notebook_section.markdown_of(section).splitlines()[0] in text(app)

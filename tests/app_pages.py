@@ -1,0 +1,90 @@
+"""Pages of the app under test: opened by Streamlit's tester, with a stand-in for the view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from lab.viewer.frames import Part, unpack
+
+ROOT = Path(__file__).parents[1]
+APP = str(ROOT / "app.py")
+
+
+class Canvas:
+    """Stands in for the view in a browser: keeps what it is sent, says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.packets: list[list[Part]] = []
+        self.messages: list[dict[str, Any]] = []
+        self.number = 0
+        self.heard_in = 0  # the number of packets when it last said something
+
+    def __call__(self, *, key: str, data: bytes, on_said_change: Callable[[], None]) -> None:
+        """Take a packet, and say what there is to say, as the component does."""
+        self.packets.append(unpack(data)[1])
+        if self.messages:
+            self.number += 1
+            said = {"number": self.number, "messages": self.messages}
+            self.messages, self.heard_in = [], len(self.packets)
+            st.session_state[key] = SimpleNamespace(said=said)
+            on_said_change()
+
+    def last(self, kind: str) -> list[Part]:
+        """Return the parts of one kind in the last packet."""
+        return [part for part in self.packets[-1] if part.kind == kind] if self.packets else []
+
+    def all(self, kind: str) -> list[Part]:
+        """Return the parts of one kind in all packets."""
+        return [part for packet in self.packets for part in packet if part.kind == kind]
+
+    @property
+    def scene(self) -> dict[str, Any]:
+        """The scene that the page shows."""
+        return dict(self.last("setup")[0].about["scene"])
+
+    def say(self, app: AppTest, kind: str, **message: Any) -> None:
+        """Say something, and let the page show what comes of it."""
+        self.messages.append({"kind": kind, **message})
+        rerun(app)
+        if len(self.packets) == self.heard_in:  # the page has heard it, and not gone on itself
+            rerun(app)
+
+
+def open_page(name: str, **address: str) -> AppTest:
+    """Open a page with an address, without any exception."""
+    app = AppTest.from_file(APP, default_timeout=60)
+    for key, value in address.items():
+        app.query_params[key] = value
+    app.switch_page(f"lab/pages/{name}.py")
+    rerun(app)
+    return app
+
+
+def rerun(app: AppTest) -> None:
+    """Run a page again, without any exception."""
+    app.run()
+    assert not app.exception, app.exception
+
+
+def text(app: AppTest) -> str:
+    """Return all that a page says in Markdown."""
+    return " ".join(element.value for element in app.markdown)
+
+
+def in_address(app: AppTest, name: str) -> str:
+    """Return what the address says of a name, "" where it says nothing."""
+    value: Any = app.query_params.get(name, "")
+    return str(value[-1] if isinstance(value, list) else value)
+
+
+def one_error(app: AppTest, *words: str) -> None:
+    """Check that a page says what is wrong once, in one line that has all these words."""
+    (error,) = app.error
+    assert len(error.value.splitlines()) == 1
+    assert all(word in error.value for word in words), error.value
