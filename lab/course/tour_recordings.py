@@ -85,7 +85,9 @@ def main() -> int:
             equal = {
                 s for part in more if part.kind == "scene" for s in part.about["scene"]["stepOf"]
             }
-            steps = sorted({*packing.thinned(watch.run.steps, STEPS), *equal})
+            taken = watch.run.steps
+            few = (taken[place] for place in packing.thinned(taken, STEPS))
+            steps = sorted({*few, *equal})
             content = packing.packed(watch, arms, steps, name=name_of(stop), more=more)
         (FOLDER / f"{stop.key}.frames").write_bytes(content)
         print(f"{stop.key}: {len(content) / 1e3:.0f} kB")
