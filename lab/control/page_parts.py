@@ -12,7 +12,7 @@ from lab.words import literal
 WIDE = """<style>
 [data-testid=stMainBlockContainer] {padding: 4.1rem 1.4rem 1rem}
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 4.1rem .6rem 1rem}}
-[data-stale=true]:has([data-testid=stBidiComponent]) {opacity: 1 !important}
+[data-stale=true]:has(.stBidiComponent) {opacity: 1 !important}
 </style>"""
 
 
