@@ -16,12 +16,14 @@ export class Toolbar {
   draw() {
     const { view } = this;
     if (!view.scene.fixed) this.drawSides();
+    else if (this.begin.parentElement === this.element) view.timeline.element.append(this.begin); // a line less
     this.drawSteering();
     const status = view.main()?.status;
     let words = view.main()?.trouble || status?.sentence || "";
     if (status?.speed) words += ` · ${shown(status.speed, "1f")} epochs a second`;
     if (status?.phase === "finished") words = "";
     if (this.state.textContent !== words) this.state.textContent = words;
+    this.element.classList.toggle("hidden", Boolean(view.scene.fixed && !words && !this.steering.childElementCount));
     const begin = JSON.stringify([view.host.can, view.choices.own, view.main()?.about?.data]);
     if (this.begun !== begin) {
       this.begun = begin;
