@@ -196,7 +196,7 @@ def test_descriptions_say_what_the_pictures_show() -> None:
     assert "(25 % would by chance)" in descriptions.of_plan(scores, LABELS)
     assert "not defined" in descriptions.of_plan(np.zeros((20, 20)), LABELS)
     mean = np.diag(scores).mean()
-    assert f"congruent pairs {mean:.2f}, same class" in descriptions.of_scores(scores, LABELS)
+    assert f"matching pairs {mean:.2f}, same class" in descriptions.of_scores(scores, LABELS)
     scores[:] = np.nan
     assert descriptions.of_scores(scores, LABELS).endswith("means: not defined.")
     told: dict[str, Any] = {"cka": 0.5, "feature_distance": np.nan}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from lab.control import address, start_form, steering
-from lab.control.page_parts import begin
+from lab.control.page_parts import begin, wanted
 from lab.course import notebook_section, tour_recordings
 from lab.course.tour_stops import PHASES, STOPS, Stop, experiment, place, run_name
 from lab.reading import registry
@@ -135,7 +135,14 @@ def kept_scene(stop: Stop, name: str, arms: Sequence[str], key: str) -> Scene:
     sides = [(name, arm) for arm in arms]
     return address.scene_of(
         f"tour {key} {name}",
-        lambda: scene(sides, panels, fixed=True, beside=list(stop.beside), key=f"{key} {name}"),
+        lambda: scene(
+            sides,
+            panels,
+            fixed=True,
+            beside=list(stop.beside),
+            behind=stop.curves[1 if stop.curves[1] == "same_class_mass" else 0],
+            key=f"{key} {name}",
+        ),
     )
 
 
@@ -147,7 +154,7 @@ def is_moving(name: str) -> bool:
 
 def tick(stop: Stop, kept: Scene, *, own: bool, moved: bool) -> None:
     """Send the view what is new, with what to look for at every step."""
-    if "opened" in st.session_state or (own and is_moving(kept["sides"][0][0]) != moved):
+    if wanted() or (own and is_moving(kept["sides"][0][0]) != moved):
         st.rerun()
     first, extra = None, list[Part]()
     if own:

@@ -10,7 +10,7 @@ export class Panel {
   constructor(id, view) {
     const [name, side = "0"] = id.split("@");
     const fixed = name.startsWith("curve:") ? name.slice(6) : null; // one metric, not to be chosen
-    const about = fixed ? { ...LAB.panels.measures, title: LAB.metrics[fixed].label, help: LAB.metrics[fixed].meaning } : LAB.panels[name];
+    const about = fixed ? { ...LAB.panels.measures, title: capital(LAB.metrics[fixed].label), help: LAB.metrics[fixed].meaning } : LAB.panels[name];
     Object.assign(this, { id, view, name: fixed ? "measures" : name, fixed, side: Number(side), about, kind: PICTURES()[fixed ? "measures" : name] });
     this.title = make("h3");
     this.tools = make("span", { class: "tools" }, ...this.buttons());
@@ -155,7 +155,7 @@ export class Panel {
       this.typeset(look.run.about.definitions[metric], "", values);
       const line = look.lines.find((one) => one.name === look.bold) ?? look.lines[0];
       const where = standing(line?.curve?.values ?? []);
-      setText(this.look, where ? `${line.label} stands at ${shown(where.now, look.metric.form)} and is ${where.way}. ${look.metric.meaning}` : "Not measured in this run.");
+      setText(this.look, where ? `${line.label} stands at ${shown(where.now, look.metric.form)} and is ${where.way}.` : "Not measured in this run.");
       this.describe(curves.words(look));
       return;
     }
@@ -238,6 +238,10 @@ export class Panel {
     style.top = whole ? "0" : `${Math.min(now.y, this.pressed.y)}px`;
     style.height = whole ? "100%" : `${Math.abs(now.y - this.pressed.y)}px`;
   }
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
 }
 
 function wandered(from, to) {

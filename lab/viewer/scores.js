@@ -1,6 +1,7 @@
 // Scores of all pairs as three histograms, with every sample's own score as a tick below.
 
 const GROUPS = ["congruent", "same class", "other class"];
+const SHORT_NAMES = { congruent: "matching", "same class": "same class", "other class": "other" };
 const GROUP_NAMES = { congruent: "matching pairs", "same class": "same class", "other class": "other class" };
 
 function drawHistograms(surface, look, shares, bins, means, name) {
@@ -16,6 +17,9 @@ function drawHistograms(surface, look, shares, bins, means, name) {
     surface.words(short(tick), axes.x(tick), axes.bottom + 20 * k, { align: "center", base: "top" });
   }
   const c = surface.context;
+  surface.type();
+  const wide = Object.values(GROUP_NAMES).reduce((sum, text) => sum + 30 * k + c.measureText(text).width, 0);
+  const names = axes.left + wide > surface.width ? SHORT_NAMES : GROUP_NAMES;
   let across = axes.left;
   GROUPS.forEach((group, place) => {
     const colour = theme.groups[group];
@@ -39,8 +43,8 @@ function drawHistograms(surface, look, shares, bins, means, name) {
     }
     c.fillStyle = colour;
     c.fillRect(across, 8 * k, 12 * k, 8 * k);
-    surface.words(GROUP_NAMES[group], across + 16 * k, 12 * k, { base: "middle" });
-    across += 30 * k + c.measureText(GROUP_NAMES[group]).width;
+    surface.words(names[group], across + 16 * k, 12 * k, { base: "middle" });
+    across += 30 * k + c.measureText(names[group]).width;
   });
 }
 

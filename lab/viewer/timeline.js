@@ -68,12 +68,15 @@ export class Timeline {
     const x = (value) => TRACK + ((value - low) / (high - low)) * (surface.width - 2 * TRACK);
     const floor = surface.height - 12;
     const dark = isDark(theme) ? 1 : 0;
-    const accuracy = run.curves.get("test_accuracy");
+    const behind = view.scene.behind ?? "test_accuracy";
+    const metric = LAB.metrics[behind];
+    const curvesBehind = view.curveLines(behind);
+    const top = metric.top ?? Math.max(1e-9, ...curvesBehind.flatMap(({ curve }) => curve?.values ?? []));
     c.globalAlpha = 0.55;
-    for (const { name, label, colours, curve } of view.curveLines("test_accuracy")) {
+    for (const { name, colours, curve } of curvesBehind) {
       if (!curve) continue;
       const last = run.about.epochs || 1;
-      const points = curve.epochs.map((e, i) => [x((e / last) * high), 4 + (floor - 6) * (1 - curve.values[i] / 100)]);
+      const points = curve.epochs.map((e, i) => [x((e / last) * high), 4 + (floor - 6) * (1 - curve.values[i] / top)]);
       surface.line(points, colours[dark], name === view.bold() ? 2.4 : 1.3);
     }
     c.globalAlpha = 1;
@@ -86,7 +89,7 @@ export class Timeline {
     }
     c.globalAlpha = 1;
     c.globalAlpha = 0.5;
-    if (accuracy) surface.words("accuracy", TRACK, 0, { base: "top" });
+    if (curvesBehind.some(({ curve }) => curve)) surface.words(metric.short, TRACK, 0, { base: "top" });
     c.globalAlpha = 1;
     if (step === null) return;
     const at = x(view.timeShown());

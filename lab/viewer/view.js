@@ -289,7 +289,7 @@ export class View {
     const main = this.main();
     if (!main?.about) return [];
     const line = (run, arm, label) => ({ name: label, label, colours: run.arm(arm)?.colours ?? ["#888", "#888"], curve: run.curves.get(metric)?.get(arm) });
-    if (sides.length === 1) return main.arms.map(({ name }) => line(main, name, name));
+    if (sides.length === 1 && !this.scene.fixed) return main.arms.map(({ name }) => line(main, name, name));
     const found = sides.map(([run, arm], side) => line(this.store.run(run), arm, this.scene.letters ? `${"AB"[side]} · ${arm}` : arm));
     for (const arm of this.scene.beside ?? []) found.push(line(main, arm, arm));
     const taken = new Set();

@@ -31,9 +31,10 @@ by chance), 100 % joins a sample to itself.'
 
 
 def of_scores(scores: Array, labels: Array) -> str:
-    """Say how far the critic tells congruent pairs from others."""
+    """Say how far the critic tells matching pairs from others."""
     means = {k: v[np.isfinite(v)] for k, v in score_groups(scores, labels).items()}
-    said = [f"{name} pairs {v.mean():.2f}" for name, v in means.items() if v.size]
+    words = {"congruent": "matching"}  # as the paper calls them
+    said = [f"{words.get(k, k)} pairs {v.mean():.2f}" for k, v in means.items() if v.size]
     return f"Histograms of the critic's scores; means: {', '.join(said) or 'not defined'}."
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-CLEAR = 1.5  # times chance before mass inside classes is called more than chance
+CLEAR = 2.0  # times chance before mass inside classes is called more than chance
 SHRUNK = 0.6  # variance ratio below which classes are called shrunk
 COLLAPSED = 1e-2  # plan cost below which all directions are nearly one
 
