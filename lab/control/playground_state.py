@@ -5,13 +5,15 @@ The view solves Sinkhorn itself. It asks for what it cannot know:
     {"kind": "shapes", "points": 24, "seed": 0}         points of all shapes
     {"kind": "batch", "run": name, "arm": arm, "step": step}
     {"kind": "clouds", "version": ..., "exact": true}   the exact answer; IPOT; a batch's cost
-    {"kind": "critic", "learn": true, "again": 0}       the critic, after some more steps
+    {"kind": "critic", "version": ..., "learn": true}   the critic, after some more steps
     {"kind": "scene", "scene": {...}, "moves": 0}       what is shown now, for the address
 """
 
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -148,7 +150,8 @@ def batch(found: Kept, question: Question) -> Part:
 
 def clouds(found: Kept, question: Question) -> Part:
     """Return what is asked about two clouds: the exact answer, a plan, the cost of a batch."""
-    load()
+    if not loaded():
+        return Part("clouds", {"number": question.get("number"), "later": True})
     from lab.reading.clouds import cost_matrix, exact_dual, solve
 
     wanted = cloud_scene.completed(question)
@@ -195,9 +198,9 @@ def points_of(said: Any, cloud: str, *, flat: bool) -> Array:
 def critic(found: Kept, question: Question) -> Part:
     """Return the critic of the clouds last asked about, after some more steps where it learns."""
     about = {"number": question.get("number"), "version": found.version}
-    if found.source is None or found.target is None:
-        return Part("critic", about | {"trouble": "no clouds have been asked about"})
-    load()
+    waits = found.version != question.get("version")  # the question about these clouds comes later
+    if waits or found.source is None or found.target is None or not loaded():
+        return Part("critic", about | {"later": True})
     from lab.reading.cloud_critic import critic_of, learn
     from lab.reading.clouds import exact_distance
 
@@ -217,12 +220,30 @@ def critic(found: Kept, question: Question) -> Part:
 ANSWERS = {"shapes": shapes, "batch": batch, "clouds": clouds, "critic": critic}
 
 
-@cache
-def load() -> None:
-    """Import what solves, once a server; the view shows its own answers meanwhile."""
-    import lab.reading.cloud_critic
-    import lab.reading.clouds  # noqa: F401
+def loaded() -> bool:
+    """Return whether what solves has been imported; at first begin to, beside the page."""
+    thread = _loading()
+    return thread is None or not thread.is_alive()
 
+
+@cache
+def _loading() -> threading.Thread | None:
+    """Begin to import what solves, once a server; None where all is there already."""
+    if "lab.reading.cloud_critic" in sys.modules:
+        return None
+    thread = threading.Thread(target=_load, daemon=True)
+    thread.start()
+    return thread
+
+
+def _load() -> None:
+    """Import torch and POT, which takes seconds, and use both once: the first use takes seconds."""
+    from lab.reading.cloud_critic import critic_of
+    from lab.reading.clouds import exact_dual
+
+    points = np.eye(2)
+    exact_dual(points)
+    critic_of(points, points + 1, cloud_scene.CONSTRAINTS[0]).step().fit()
     # After every answer Streamlit searches all objects for garbage; torch's many would take 0.3 s.
     gc.collect()
     gc.freeze()

@@ -1,6 +1,7 @@
 // Questions of the playground to the page that holds it.
 
 const ANSWER_WITHIN = 15000; // milliseconds before a question is asked again
+const LATER = 1000; // the same, where the page has said that it cannot answer yet
 
 /** Questions of one kind: one is under way at a time, and of those that wait only the newest. */
 export class Question {
@@ -23,8 +24,14 @@ export class Question {
     this.say({ kind: this.kind, number: this.number, ...message });
   }
 
-  /** Take an answer; return whether it is the one that is waited for. */
+  /** Take an answer; return whether it is the one that is waited for. A page that cannot answer
+   *  yet is asked again a little later. */
   answered(part) {
+    if (part.later) {
+      this.at = performance.now() + LATER - ANSWER_WITHIN;
+      setTimeout(() => this.send(), LATER);
+      return false;
+    }
     if (part.number !== null && part.number !== undefined && part.number !== this.number) return false;
     this.sent = null;
     this.send();

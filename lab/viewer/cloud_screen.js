@@ -10,6 +10,7 @@ export class CloudScreen {
 
   build(root) {
     this.alert = make("p", { class: "alert", role: "alert" });
+    this.toast = make("p", { class: "alert toast", role: "alert" });
     this.live = make("p", { class: "unseen", "aria-live": "polite" });
     this.controls = new CloudControls(this);
     this.numbers = new NumberRow(LAB.playground.numbers, (near, words) => this.explain(near, words), "Numbers of the plan");
@@ -23,7 +24,7 @@ export class CloudScreen {
     this.grid = make("div", { class: "boards" }, ...Object.values(this.boards).map(({ element }) => element));
     this.tip = make("div", { class: "tip", role: "status" });
     this.bubble = make("div", { class: "bubble", role: "dialog", "aria-label": "Explanation" });
-    this.element = make("div", { class: `view playground ${this.host.kind}` }, this.alert, this.controls.element, this.numbers.element, this.grid, this.dual.element, this.live, this.tip, this.bubble);
+    this.element = make("div", { class: `view playground ${this.host.kind}` }, this.alert, this.controls.element, this.numbers.element, this.grid, this.dual.element, this.live, this.toast, this.tip, this.bubble);
     root.append(this.element);
     const { canvas } = this.boards.clouds;
     canvas.tabIndex = 0;
@@ -117,9 +118,9 @@ export class CloudScreen {
 
   /** Say for a while why something was not done. */
   warn(text) {
-    this.alert.textContent = text;
+    this.toast.textContent = text;
     clearTimeout(this.warning);
-    this.warning = setTimeout(() => { if (this.alert.textContent === text) this.alert.textContent = ""; }, 5000);
+    this.warning = setTimeout(() => { this.toast.textContent = ""; }, 5000);
   }
 
   hover(hit, event) {
@@ -143,11 +144,12 @@ export class CloudScreen {
     const { solved } = this;
     if (!solved) return name;
     const { n, m } = solved;
-    if (column !== undefined) return `${name}: ${percent(n * solved.plan[place * m + column])} of its mass goes to target point ${column + 1}`;
+    const inPercent = (share) => (share < 5e-4 ? "less than 0.1 %" : percent(share));
+    if (column !== undefined) return `${name}: ${inPercent(n * solved.plan[place * m + column])} of its mass goes to target point ${column + 1}`;
     const share = (other) => (cloud === "source" ? n * solved.plan[place * m + other] : m * solved.plan[other * m + place]);
     let best = 0;
     for (let other = 1; other < (cloud === "source" ? m : n); other += 1) if (share(other) > share(best)) best = other;
-    return `${name}: ${percent(share(best))} of its mass ${cloud === "source" ? "goes to" : "comes from"} ${otherCloud(cloud)} point ${best + 1}`;
+    return `${name}: ${inPercent(share(best))} of its mass ${cloud === "source" ? "goes to" : "comes from"} ${otherCloud(cloud)} point ${best + 1}`;
   }
 
   // ------------------------------------------------------------------------------------- drawing

@@ -82,7 +82,7 @@ export class Playground extends CloudScreen {
 
   takeAnswer(part) {
     if (this.questions.clouds.answered(part)) this.alert.textContent = part.trouble ?? "";
-    if (part.trouble || part.version !== this.version) return;
+    if (part.trouble || part.later || part.version !== this.version) return;
     const { exact_f: f, exact_g: g, matrix, plan: masses } = part.arrays;
     if (f) this.exact = { value: part.exact, f, g };
     if (masses && part.solving === this.solving) {

@@ -302,6 +302,29 @@ def test_five_quick_clicks_give_five_points_which_can_be_undone(page: Any, serve
     assert check(page)["points"] == 8
 
 
+def test_a_whole_cloud_is_moved_by_hand_and_by_sliders(page: Any, served: Any) -> None:
+    page.goto(f"{served.url}/playground?points=6")
+    at = plane(page)
+    source, _ = clouds_of(check(page))
+    page.keyboard.down("Shift")
+    page.mouse.move(*at(*source[2]))
+    page.mouse.down()
+    page.mouse.move(*at(*(source[2] + [0.7, -1.0])), steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    until(lambda: "source" in address(page), "the cloud has moved")
+    spec = check(page)["source"]
+    assert spec["shape"] == "one blob"  # it is still a shape, that is moved
+    np.testing.assert_allclose([spec["right"], spec["up"]], [0.7, -1.0], atol=0.03)
+    page.get_by_role("button", name="Move the target").click()
+    page.get_by_role("slider", name="turn of the target").press("ArrowRight")
+    until(lambda: check(page)["target"]["turn"] == 5, "the target has turned")
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("slider", name="turn of the target").is_visible()
+    page.keyboard.press("Control+z")
+    until(lambda: check(page)["target"]["turn"] == 0, "and is turned back")
+
+
 def test_sliders_and_solvers_answer_with_wcords_numbers(page: Any, served: Any) -> None:
     page.goto(f"{served.url}/playground?points=12&cost=distance")
     page.locator(".board.plan canvas").wait_for(timeout=90_000)
@@ -395,14 +418,14 @@ def test_bad_addresses_are_passed_over_or_one_line(page: Any, served: Any) -> No
     page.goto(f"{served.url}/playground?{nonsense}")
     page.locator(".board.plan canvas").wait_for(timeout=90_000)
     assert number(page, "value") is not None or settled(page)
-    assert page.locator(".alert").inner_text() == ""
+    assert page.locator(".alert:not(.toast)").inner_text() == ""
     page.goto(f"{served.url}/playground?run=absent&arm=x&step=7")
-    page.locator(".alert", has_text=re.compile("absent")).wait_for()
-    assert "\n" not in page.locator(".alert").inner_text()
+    page.locator(".alert:not(.toast)", has_text=re.compile("absent")).wait_for()
+    assert "\n" not in page.locator(".alert:not(.toast)").inner_text()
     assert page.locator("[data-number=value]").inner_text() == "–"
     page.get_by_role("button", name="plane", exact=True).click()
     settled(page)
-    assert page.locator(".alert").inner_text() == ""
+    assert page.locator(".alert:not(.toast)").inner_text() == ""
 
 
 def test_the_critic_learns_and_certifies_no_more_than_there_is(page: Any, served: Any) -> None:
