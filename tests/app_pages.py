@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunData
+from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 from streamlit.testing.v1 import AppTest
 
 from lab.viewer.frames import Part, unpack
 
 ROOT = Path(__file__).parents[1]
 APP = str(ROOT / "app.py")
+SPEAK = "speak"  # key of the button by which the stand-in speaks
 
 
 class Canvas:
-    """Stands in for the view in a browser: keeps what it is sent, says what it is told to say."""
+    """Stands in for the view in a browser: keeps what it is sent, says what it is told to say.
+
+    It speaks by a button, so that a page hears it as it hears the view: first the callback runs,
+    then only the fragment that the view stands in.
+    """
 
     def __init__(self) -> None:
         self.packets: list[list[Part]] = []
         self.messages: list[dict[str, Any]] = []
         self.number = 0
-        self.heard_in = 0  # the number of packets when it last said something
+        self.fragment: str | None = None
 
     def __call__(self, *, key: str, data: bytes, on_said_change: Callable[[], None]) -> None:
-        """Take a packet, and say what there is to say, as the component does."""
+        """Take a packet, as the component does."""
         self.packets.append(unpack(data)[1])
-        if self.messages:
-            self.number += 1
-            said = {"number": self.number, "messages": self.messages}
-            self.messages, self.heard_in = [], len(self.packets)
-            st.session_state[key] = SimpleNamespace(said=said)
-            on_said_change()
+        self.fragment = ThreadState.get().fragment_id
+        st.button("Speak", key=SPEAK, on_click=self._speak, args=(key, on_said_change))
+
+    def _speak(self, key: str, heard: Callable[[], None]) -> None:
+        self.number += 1
+        said = {"number": self.number, "messages": self.messages}
+        self.messages = []
+        st.session_state[key] = SimpleNamespace(said=said)
+        heard()
 
     def last(self, kind: str) -> list[Part]:
         """Return the parts of one kind in the last packet."""
@@ -49,10 +61,12 @@ class Canvas:
         return dict(self.last("setup")[0].about["scene"])
 
     def say(self, app: AppTest, kind: str, **message: Any) -> None:
-        """Say something, and let the page show what comes of it."""
+        """Say something to the page."""
         self.messages.append({"kind": kind, **message})
-        rerun(app)
-        if len(self.packets) == self.heard_in:  # the page has heard it, and not gone on itself
+        app.button(key=SPEAK).click()
+        with pytest.MonkeyPatch.context() as patch:
+            of_fragment = partial(RerunData, fragment_id=self.fragment)
+            patch.setattr("streamlit.testing.v1.local_script_runner.RerunData", of_fragment)
             rerun(app)
 
 

@@ -228,6 +228,7 @@ def test_a_link_to_another_run_moves_a_view_that_is_open(folder: Path, canvas: C
     app.query_params["run"] = "other"
     rerun(app)
     assert canvas.scene["sides"][0][0] == "other" and canvas.scene["moves"] == 1
+    assert "step" not in app.query_params  # it was one of the run before
     assert canvas.last("run")[0].about["run"] == "other"
     late = canvas.scene | {"sides": [["made-up", "wcord"]], "moves": 0}
     canvas.say(app, "scene", scene=late)  # said before the view had followed
@@ -326,6 +327,6 @@ def test_the_runs_of_the_recording_can_be_trained_here(
     preset = wcord.load("digits-compression")
     assert started == [preset.replace(start_form.watched(preset))]
     assert canvas.scene["sides"] == [["started", "crd"]] and canvas.scene["step"] is None
-    assert in_address(app, "run") == "started"
+    assert in_address(app, "run") == "started" and "step" not in app.query_params
     # the pace of a talk, promised before the length of an epoch was known
     assert control(folder / "started")["delay"] == pytest.approx(steering.TALK / 14)

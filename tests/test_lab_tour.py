@@ -307,10 +307,9 @@ def test_a_stops_run_is_started_once_and_used_again(
     sides = [["tour-digits-unpaired", "unpaired"]]
     assert canvas.scene["sides"] == sides and canvas.last("frame")
     assert not [button for button in app.button if button.key == "start-stop"]
-    open_page("tour", stop="same-cost", phase="watch")  # of the same preset
+    other = open_page("tour", stop="same-cost", phase="watch")  # of the same preset
     assert canvas.scene["sides"] == [*sides, ["tour-digits-unpaired", "cured"]]
-    canvas.messages.append({"kind": "steer", "run": sides[0][0], "action": "stop", "value": None})
-    rerun(app)
+    canvas.say(other, "steer", run=sides[0][0], action="stop", value=None)
     assert Run(folder / "tour-digits-unpaired").control["stop"] is True
 
 

@@ -42,6 +42,12 @@ def keep(scene: Scene, change: Mapping[str, Any]) -> bool:
     scene |= {
         key: change[key] for key in ("sides", "step", "selected", "present", "loss", "measure")
     }
+    write(scene)
+    return True
+
+
+def write(scene: Scene) -> None:
+    """Bring the address up to a scene that a page keeps."""
     parts = to_address(scene)
     for key in PARTS:
         if value := parts.get(key, ""):
@@ -51,4 +57,3 @@ def keep(scene: Scene, change: Mapping[str, Any]) -> bool:
     for kept in st.session_state:
         if str(kept).startswith("scene of ") and st.session_state[kept].get("scene") is scene:
             st.session_state[kept]["address"] = {key: parts.get(key, "") for key in PARTS}
-    return True

@@ -28,6 +28,11 @@ def begin() -> None:
         error(trouble)
 
 
+def wanted() -> bool:
+    """Return whether the whole page is to be drawn: a dialog waits, or word of what went wrong."""
+    return "opened" in st.session_state or "trouble" in st.session_state
+
+
 def title(name: str, note: str, what: str) -> None:
     """Show a name, a short note, and what it is behind a question mark; all are text."""
     name, note, what = map(literal.markdown, (name, note, what))

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from lab.control import address, comparing, exporting
-from lab.control.page_parts import begin
+from lab.control.page_parts import begin, wanted
 from lab.course import notebook_section
 from lab.reading import registry
 from lab.reading.pairing import Side
@@ -49,7 +49,7 @@ def page() -> None:
 
 def tick(kept: Scene, names: list[str], moved: bool) -> None:
     """Send the view what is new, and what the two sides tell of one another."""
-    if "opened" in st.session_state or comparing.moving(kept) != moved:
+    if wanted() or comparing.moving(kept) != moved:
         st.rerun()
     choices = Part("choices", {"runs": names, "own": True})
     in_streamlit.show(
@@ -59,7 +59,7 @@ def tick(kept: Scene, names: list[str], moved: bool) -> None:
         lambda message: heard(kept, message),
         [choices, *comparing.parts(kept)],
     )
-    if "opened" in st.session_state or comparing.moving(kept) != moved:
+    if wanted() or comparing.moving(kept) != moved:
         st.rerun()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from lab.control import address, data_card, exporting, start_form, steering, warm_up
-from lab.control.page_parts import begin
+from lab.control.page_parts import begin, wanted
 from lab.course import notebook_section
 from lab.reading import map_worker, registry
 from lab.viewer import in_streamlit
@@ -37,6 +37,7 @@ def page() -> None:
     kept = address.scene_of("live", lambda: scene([(name, address.asked("arm") or "wcord")]))
     if kept["sides"][0][0] != name:  # a link to another run
         move(kept, sides=[[name, kept["sides"][0][1]]], step=None, selected=[])
+        address.write(kept)
     st.fragment(tick, run_every=TICK if moving(name) else REST, key="view")(kept, moving(name))
     warm_up.begin()
     if opened:
@@ -63,7 +64,7 @@ def moving(name: str) -> bool:
 def tick(kept: Scene, moved: bool) -> None:
     """Send the view what is new, and do what it says."""
     name, arm = kept["sides"][0]
-    if "opened" in st.session_state or moving(name) != moved:
+    if wanted() or moving(name) != moved:
         st.rerun()
     draw_maps(name, arm)
     own = [run.name for run in list_runs()]
@@ -124,6 +125,7 @@ def begin_recording(kept: Scene) -> None:
     experiment = start_form.preset("digits-compression")
     start_form.start(experiment.replace(start_form.watched(experiment)), steering.TALK)
     move(kept, sides=[[address.asked("run"), kept["sides"][0][1]]], step=None, selected=[])
+    address.write(kept)
 
 
 def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
