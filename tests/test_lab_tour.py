@@ -128,11 +128,17 @@ def test_the_recording_that_ships_shows_the_answer(stop: Stop) -> None:
     assert run.about["run"] == tour_recordings.name_of(stop)
     assert set(arms) == {*stop.cured, *stop.beside} and status.about["phase"] == "finished"
     steps = status.about["steps"]
-    assert 10 <= len(steps) <= tour_recordings.STEPS and steps[-1] == status.about["total"]
+    equal = [step for part in parts.get("scene", []) for step in part.about["scene"]["stepOf"]]
+    assert len(set(steps) - set(equal)) <= tour_recordings.STEPS and len(steps) > 20
+    assert steps[0] == 0 and steps[-1] == status.about["total"]
     frames = {(part.about["arm"], part.about["step"]): part.about for part in parts["frame"]}
     assert set(frames) == {(arm, step) for arm in arms for step in steps}
+    assert {frame["method"] for frame in frames.values()} == {"UMAP"}
+    assert len(equal) == ("lines" in stop.pictures) * len(stop.cured)
+    costs = [frames[at]["values"]["plan_cost"] for at in zip(stop.cured, equal, strict=False)]
+    assert all(cost <= costs[0] * 1.001 for cost in costs)
     assert set(stop.curves) <= {part.about["name"] for part in parts["curve"]}
-    assert set(parts["note"][0].about["at"]) == set(map(str, steps))
+    assert set(map(str, steps)) <= set(parts["note"][0].about["at"])
     assert any("png" in part.arrays for part in parts["images"])
     first, last = (
         {arm: frames[arm, step]["values"] for arm in arms} for step in steps[:: len(steps) - 1]
