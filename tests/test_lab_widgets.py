@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_run import STEPS_AN_EPOCH, write_run
+from made_up_run import write_run
 
 from lab.course import widgets
 from lab.course.widgets import Panel
+from lab.words.vocabulary import metric
 from wcord.runs import Run
 from wcord.transport import CONSTRAINTS, CloudCritic, exact, sinkhorn
 
@@ -78,58 +79,6 @@ def test_critic_is_the_one_that_was_asked_for(dim: int) -> None:
     assert panel.constraint.options == CONSTRAINTS
 
 
-def test_watch_scrubs_and_does_not_jump_back(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "run", epochs=4, upto=2, state="running")
-    panel = widgets.watch(path)
-    assert panel.step.value == 2 * STEPS_AN_EPOCH and panel.follow.value
-    first = shown(panel)
-    panel.step.value = STEPS_AN_EPOCH
-    assert not panel.follow.value and f"at step {STEPS_AN_EPOCH}" in panel.words
-    assert shown(panel) != first
-    write_run(path, epochs=4, upto=3, state="running")
-    assert panel.refresh()
-    assert panel.step.value == STEPS_AN_EPOCH  # the slider stays where it was put
-    assert panel.step.options[-1] == 3 * STEPS_AN_EPOCH
-    panel.follow.value = True
-    write_run(path, epochs=4, upto=4, state="finished")
-    assert not panel.refresh()
-    assert panel.step.value == 4 * STEPS_AN_EPOCH and "finished" in panel.words
-
-
-def test_watch_shows_the_arm_and_the_curve_that_were_chosen(tmp_path: Path) -> None:
-    panel = widgets.watch(write_run(tmp_path / "run"), "plain")
-    assert panel.words.split(". ")[1].startswith("plain")
-    panel.arm.value = "wcord"
-    assert panel.words.split(". ")[1].startswith("wcord")
-    panel.metric.value = "same_class_mass"
-    assert panel.figure.axes[0].get_ylabel() == widgets.METRICS["same_class_mass"]
-
-
-def test_watch_offers_the_mass_of_true_partners_where_pairs_are_wrong(tmp_path: Path) -> None:
-    for name, broken in (("right", 0), ("wrong", 0.5)):
-        panel = widgets.watch(write_run(tmp_path / name, broken=broken))
-        offered = [metric for _, metric in panel.metric.options]
-        assert ("true_partner_mass" in offered) == bool(broken)
-
-
-def test_buttons_steer_a_run_that_goes_on(tmp_path: Path) -> None:
-    run = Run(write_run(tmp_path / "run", epochs=4, upto=1, state="running"))
-    panel = widgets.watch(run)
-    panel.pause.click()
-    assert run.control["pause_at"] == 0
-    panel.one.click()
-    assert run.control["pause_at"] == STEPS_AN_EPOCH + 1
-    panel.go_on.click()
-    assert run.control["pause_at"] is None
-    ended = widgets.watch(write_run(tmp_path / "ended"))
-    assert len(ended.children) == len(panel.children) - 1
-
-
-def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "run", upto=-1, state="starting")
-    assert "nothing to see yet" in widgets.watch(path).words
-
-
 def test_compare_shows_paired_differences(finished: Run) -> None:
     panel = widgets.compare([finished])
     assert panel.arms.value == tuple(finished.arms)
@@ -140,7 +89,9 @@ def test_compare_shows_paired_differences(finished: Run) -> None:
     panel.arms.value = ("kd",)
     assert list(panel.table.index) == ["crd", "kd"]
     panel.metric.value = "same_class_mass"
-    assert panel.figure.axes[0].get_ylabel() == widgets.METRICS["same_class_mass"]
+    assert panel.figure.axes[0].get_ylabel() == metric("same_class_mass").label
+    offered = [name for _, name in panel.metric.options]
+    assert "true_partner_mass" not in offered  # no pair of this run is wrong
     panel.result.value = "held_out_accuracy"
     assert panel.words.startswith("held_out_accuracy, 1 seeds")
 

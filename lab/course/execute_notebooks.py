@@ -97,8 +97,8 @@ def _kept(output: Any) -> Any:
         output.text = _without_addresses(output.text)
         return output if output.text.strip() else None
     if output.output_type in ("display_data", "execute_result"):
-        if WIDGET in output.data:
-            return None
+        if output.data.pop(WIDGET, None) is not None and "image/png" not in output.data:
+            return None  # a widget without a picture of itself
         for kind, content in output.data.items():
             if kind.startswith("text/"):
                 output.data[kind] = _without_addresses(content)

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import atexit
 import base64
-import io
 import os
 import tempfile
 from typing import Any, TypeVar
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+
+from lab.figures.small_png import png
 
 T = TypeVar("T")
 
 QUICK = os.environ.get("WCORD_QUICK", "0") not in ("", "0")
-DPI = 88
-COLOURS = 160  # of a picture's palette: a third of the bytes, and no difference to be seen
 
 
 def begin(threads: int = 1) -> None:
@@ -47,20 +44,6 @@ def begin(threads: int = 1) -> None:
 def pick(full: T, quick: T) -> T:
     """Return `full`, or `quick` where the environment variable WCORD_QUICK is set."""
     return quick if QUICK else full
-
-
-def png(figure: Figure, dpi: int = DPI) -> bytes:
-    """Return a figure as a small PNG with a palette of 160 colours."""
-    raw = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(raw, format="png", dpi=dpi)
-    raw.seek(0)
-    small = io.BytesIO()
-    picture = Image.open(raw).convert("RGB")
-    # the widest coverage keeps thin lines in their own colour
-    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 class Picture:

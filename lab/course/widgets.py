@@ -2,8 +2,9 @@
 
     plan_explorer(cost)     an entropic plan against ε and the number of iterations
     critic_explorer(x, y)   a critic of two clouds, as it trains
-    watch(run)              a run, live or finished, with the step on a slider
     compare(runs)           runs of one experiment, arms paired by seed
+
+A run itself is shown by `lab.view`.
 
 Every control works by keyboard (Tab, arrow keys, Space), every figure carries its alternative
 text, and the line under it, which says the same in numbers, is announced when it changes.
@@ -11,10 +12,8 @@ text, and the line under it, which says the same in numbers, is announced when i
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import html
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,30 +28,15 @@ from torch import Tensor
 from lab import figures
 from lab.course.notebook_setup import png
 from lab.figures import illustrations
-from lab.reading.watch import Watch
-from lab.words import descriptions
-from lab.words.class_names import name_points, name_ticks
-from lab.words.literal import mathtext
+from lab.words.vocabulary import MEASURES, metric
 from wcord.analysis.report import report, results
-from wcord.runs import ENDED, Run
+from wcord.runs import Run
 from wcord.transport import CONSTRAINTS, CloudCritic, euclidean, exact, sinkhorn
 
 Array = NDArray[Any]
 
 LOOK_EVERY = 25  # steps between two looks at a critic
-TICK = 0.5  # seconds between two readings of a run that goes on
-METRICS = {
-    "held_out_accuracy": "accuracy on the held-out part, %",
-    "test_accuracy": "test accuracy, %",
-    "same_class_mass": "mass that stays in its class",
-    "diagonal_mass": "mass on the diagonal",
-    "true_partner_mass": "wrong pairs: mass at the true partner",
-    "plan_cost": "transport cost ⟨P, C⟩",
-    "variance_ratio": "within-class variance, student / teacher",
-    "exact_iw": "exact I_W",
-    "certified_iw": "certified bound of I_W",
-    "cka": "linear CKA",
-}
+CURVES = ("held_out_accuracy", "test_accuracy", *MEASURES)
 
 
 class Panel(ipw.VBox):
@@ -232,129 +216,6 @@ def critic_explorer(
 # ------------------------------------------------------------------------------------------ runs
 
 
-class RunWatch(Panel):
-    """`watch`: one run; `arm`, `metric` and `step` choose what is seen, `follow` keeps the newest.
-
-    `refresh` reads what the run has written since; while the run goes on it is called twice a
-    second by the kernel, whenever the kernel is free.
-    """
-
-    def __init__(self, run: Run, arm: str | None) -> None:
-        self.run, self.reader = run, Watch(run.path)
-        arms = self.reader.arms
-        self.arm = ipw.Dropdown(options=arms, value=arm or arms[-1], **_wide("arm"))
-        options = [(METRICS[name], name) for name in self.reader.measured(METRICS)]
-        self.metric = ipw.Dropdown(options=options, **_wide("curve"))
-        self.step = ipw.SelectionSlider(
-            options=run.steps or [0], continuous_update=False, **_wide("step")
-        )
-        self.step.value = self.step.options[-1]
-        self.follow = ipw.Checkbox(True, **_wide("follow the newest step"))
-        self.pause, self.one, self.go_on = (
-            ipw.Button(description=text, tooltip=help)
-            for text, help in (
-                ("Pause", "pause the run before its next step"),
-                ("One step", "take one step, then pause"),
-                ("Go on", "go on without pausing"),
-            )
-        )
-        self.pause.on_click(lambda _: run.pause())
-        self.one.on_click(lambda _: run.step())
-        self.go_on.on_click(lambda _: run.resume())
-        self._refreshing = False
-        going = run.status.state not in ENDED
-        buttons = [ipw.HBox([self.pause, self.one, self.go_on])] if going else []
-        super().__init__([self.arm, self.metric, self.step, self.follow], buttons)
-        self._task = _in_background(self._ticks()) if going else None
-
-    def _changed(self, change: Any) -> None:
-        if not self._refreshing:
-            if change["owner"] is self.step:
-                with self._quiet():
-                    self.follow.value = change["new"] == self.step.options[-1]
-            self.update()
-
-    def _quiet(self) -> _Quiet:
-        return _Quiet(self)
-
-    def refresh(self) -> bool:
-        """Read on; draw anew where there is a new step. Return whether the run goes on."""
-        going = self.run.status.state not in ENDED
-        steps = self.run.steps or [0]
-        if tuple(steps) != tuple(self.step.options):
-            with self._quiet():
-                kept = self.step.value
-                self.step.options = steps
-                self.step.value = steps[-1] if self.follow.value or kept not in steps else kept
-            self.update()
-        return going
-
-    async def _ticks(self) -> None:
-        while self.refresh():
-            await asyncio.sleep(TICK)
-
-    def draw(self) -> tuple[Figure, str]:
-        """Return curves, plan, scores and map at the step."""
-        status = self.run.status.sentence
-        if not self.run.steps:
-            return illustrations.panels(1)[0], f"{self.run.name}: {status}; nothing to see yet"
-        arm, step = self.arm.value, int(self.step.value)
-        picture, labels = self.reader.picture(step, arm), self.reader.snapshot(step).labels
-        few, names = labels[: len(picture.plan)], self.reader.class_names
-        figure, axes = illustrations.panels(2, 2, size=(4.6, 3.9))
-        table = self.reader.curves(self.metric.value)[1].melt("epoch", var_name="arm").dropna()
-        figures.curves(table, name=METRICS[self.metric.value], ax=axes[0])
-        axes[0].axvline(self.reader.snapshot(step).epoch, color="#1f2430", lw=1, ls=":")
-        figures.plan(picture.plan, few, title="transport plan", ax=axes[1], scale=False)
-        name_ticks(axes[1], few, names)
-        figures.scores(picture.scores, few, picture.values, ax=axes[2])
-        layout = self.reader.layout(step, arm)
-        figures.joint_map(layout.frame, labels, picture.values, title=layout.method, ax=axes[3])
-        name_points(axes[3], names)
-        figure.suptitle(mathtext(f"{arm}, step {step}"), fontsize=12)
-        words = (
-            f"{self.run.name}: {status}. {arm} at step {step}. "
-            f"{descriptions.of_plan(picture.plan, few)} "
-            f"{descriptions.of_scores(picture.scores, few)}"
-        )
-        return figure, words
-
-
-class _Quiet:
-    """While this is entered, changes of a panel's controls do not draw."""
-
-    def __init__(self, panel: RunWatch) -> None:
-        self.panel = panel
-
-    def __enter__(self) -> None:
-        self.panel._refreshing = True
-
-    def __exit__(self, *_: Any) -> None:
-        self.panel._refreshing = False
-
-
-def _in_background(work: Any) -> Any:
-    """Let the kernel's event loop do the work; where there is no loop, leave it to the caller."""
-    try:
-        return asyncio.get_running_loop().create_task(work)
-    except RuntimeError:
-        work.close()
-        return None
-
-
-def watch(run: Run | str | os.PathLike[str], arm: str | None = None) -> RunWatch:
-    """Return a view of a run, live or finished, with the step on a slider.
-
-    Moving the slider back stops following; moving it to the end, or ticking the box, follows
-    again. Buttons to pause, step and go on are there while the run is.
-
-    Args:
-        run: the run, or its directory.
-        arm: the arm to begin with; the last one where None.
-    """
-    return RunWatch(run if isinstance(run, Run) else Run(run), arm)
-
-
 class Comparison(Panel):
     """`compare`: curves of the chosen `arms` over runs, and differences `against` one of them."""
 
@@ -371,11 +232,11 @@ class Comparison(Panel):
         ]
         self.result = ipw.Dropdown(options=measured, **_wide("result"))
         self.against = ipw.Dropdown(options=arms, value=against or arms[0], **_wide("against"))
-        self.metric = ipw.Dropdown(
-            options=[(words, name) for name, words in METRICS.items()], **_wide("curve")
-        )
-        self.arms = ipw.SelectMultiple(options=arms, value=tuple(arms), **_wide("arms"))
         self._metrics = {run.name: run.metrics() for run in self.runs}
+        known = {name for frame in self._metrics.values() for name in frame["name"].unique()}
+        options = [(metric(name).label, name) for name in CURVES if name in known]
+        self.metric = ipw.Dropdown(options=options, **_wide("curve"))
+        self.arms = ipw.SelectMultiple(options=arms, value=tuple(arms), **_wide("arms"))
         super().__init__([self.result, self.against, self.metric, self.arms])
 
     def draw(self) -> tuple[Figure, str]:
@@ -388,7 +249,7 @@ class Comparison(Panel):
             for frame in self._metrics.values()
         ]
         figure, axes = illustrations.panels(2, size=(5.0, 3.9))
-        figures.curves(pd.concat(rows), name=METRICS[name], ax=axes[0])
+        figures.curves(pd.concat(rows), name=metric(name).label, ax=axes[0])
         chosen = [arm for arm in chosen if arm in table]
         said = report(self.runs, self.against.value, self.result.value).frame.loc[chosen]
         illustrations.intervals(said, self.against.value, ax=axes[1])

@@ -22,7 +22,6 @@ from lab.viewer.feed import Feed, Opened, latest
 from lab.viewer.frames import Part, unpack
 from lab.viewer.packing import chosen_arms
 from lab.viewer.scene import Scene, scene
-from lab.words import descriptions
 from lab.words.panels import PANELS
 from wcord.errors import first_line
 from wcord.runs import Run
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 TICK = 0.5  # seconds between two readings of a run that goes on
 OF_TWO_SIDES = ("difference", "answers")
 KNOWN = [name for name in PANELS if name not in OF_TWO_SIDES]
-SHOWN = ("plan", "scores", "map", "accuracy", "losses", "measures", "card")
+SHOWN = ("plan", "scores", "map", "measures", "card")
 CAN = {"ask": True, "steer": True, "start": False, "runs": False, "export": False, "why": False}
 
 
@@ -63,6 +62,7 @@ class RunView(anywidget.AnyWidget):
         self._moving = True  # whether traits change because the view does
         self._pace: float | None = None  # seconds an epoch that are waiting for its length
         self._name = run.path.resolve().name or "run"
+        self._ours = DEMO not in run.path.resolve().parents  # a run that ships stays as it is
         if arm is None:
             arm = "wcord" if "wcord" in self.reader.arms else self.reader.arms[-1]
         (arm,) = chosen_arms(self.reader, [arm])
@@ -96,7 +96,7 @@ class RunView(anywidget.AnyWidget):
         going = self.goes_on
         with self._lock:
             self._keep_promised_pace()
-            self._send()
+            self._send_news()
         return going
 
     async def _follow(self) -> None:
@@ -106,11 +106,11 @@ class RunView(anywidget.AnyWidget):
     def _opened(self, name: str) -> Opened:
         if not (self.run.path / "settings.yaml").is_file():
             raise ValueError(f"the run {self._name} is gone")
-        return Opened(self.reader, ours=DEMO not in self.run.path.resolve().parents)
+        return Opened(self.reader, self._ours)
 
     # ------------------------------------------------------------------------------ to the view
 
-    def _send(self, *extra: Part) -> None:
+    def _send_news(self, *extra: Part) -> None:
         """Send what is new, if a browser shows the view."""
         if not self._connected:
             return
@@ -127,7 +127,7 @@ class RunView(anywidget.AnyWidget):
             return
         with self._lock:
             names = ("sides", "step", "selected")
-            self._send(Part("scene", {"scene": {name: self.scene[name] for name in names}}))
+            self._send_news(Part("scene", {"scene": {name: self.scene[name] for name in names}}))
 
     @traitlets.validate("arm")
     def _known_arm(self, proposal: Any) -> str:
@@ -147,14 +147,14 @@ class RunView(anywidget.AnyWidget):
             for message in messages:
                 if message["kind"] == "hello":
                     self._connected = True
-                    self._send(Part("setup", {"can": CAN, "scene": self.scene}))
+                    self._send_news(Part("setup", {"can": CAN, "scene": self.scene}))
                 elif message["kind"] == "scene":
                     self._take(message["scene"])
                 elif message["kind"] == "steer":
                     self._steer(message["action"], message["value"])
-            self._send()
+            self._send_news()
             while self._feed.behind:
-                self._send()
+                self._send_news()
 
     def _take(self, shown: Scene) -> None:
         """Let the traits be what the view shows."""
@@ -171,6 +171,8 @@ class RunView(anywidget.AnyWidget):
         """Do what a button asks; what goes wrong is shown in one line."""
         why = ""
         try:
+            if not self._ours:
+                raise ValueError(f"{self._name} ships with the lab: it is looked at, not steered")
             if action == "pace":
                 self._pace = float(value)
                 self._keep_promised_pace()
@@ -178,7 +180,7 @@ class RunView(anywidget.AnyWidget):
                 steer(self.run, action, value)
         except (ValueError, OSError, RuntimeError) as error:
             why = first_line(error)
-        self._send(Part("note", {"text": why}))
+        self._send_news(Part("note", {"text": why}))
         if action == "relaunch" and not why:
             self._task = _in_background(self._follow())
 
@@ -193,20 +195,17 @@ class RunView(anywidget.AnyWidget):
 
     @property
     def words(self) -> str:
-        """What is shown, in words."""
-        begin = f"{self._name}: {self.run.status.sentence}"
+        """What is shown, in words. The run goes by its experiment, which no date is a part of."""
+        name = self.reader.settings.get("name") or self._name
+        begin = f"{name}: {self.run.status.sentence}"
         step = latest(self.run.steps, self.step)
         if step is None:
             return f"{begin}; nothing to see yet"
         try:
-            picture, labels = self.reader.picture(step, self.arm), self.reader.snapshot(step).labels
+            words = printed.words_of(self.reader, self.arm, step, self._scene)
         except ValueError as error:
             return f"{begin}; {first_line(error)}"
-        few = labels[: len(picture.plan)]
-        return (
-            f"{begin}. {self.arm} at step {step}. {descriptions.of_plan(picture.plan, few)} "
-            f"{descriptions.of_scores(picture.scores, few)}"
-        )
+        return f"{begin}. {self.arm} at step {step}. {words}"
 
     def figure(self) -> Figure:
         """Return the first panels as a printed figure.
@@ -221,7 +220,7 @@ class RunView(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the view, and figure and words for those who read without a kernel."""
-        from lab.course.notebook_setup import png
+        from lab.figures.small_png import png
 
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
@@ -241,11 +240,11 @@ def checked(panels: Sequence[str]) -> list[str]:
     Raises:
         ValueError: an unknown name, or none; in one line.
     """
+    if isinstance(panels, str) or not panels:
+        raise ValueError(f"panels is a list of names, some of {', '.join(KNOWN)}")
     for name in panels:
         if name not in KNOWN:
             raise ValueError(f"no panel {name!r}; there are {', '.join(KNOWN)}")
-    if isinstance(panels, str) or not panels:
-        raise ValueError(f"panels is a list of names, some of {', '.join(KNOWN)}")
     return list(panels)
 
 

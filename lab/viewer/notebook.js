@@ -1,14 +1,33 @@
 // The view in a notebook: packets come as messages with bytes, the view's messages go back. It
 // stands in a shadow root, so that its style and that of the notebook leave each other alone.
 
-const NOTEBOOK_STYLE = ":host { font-family: var(--jp-ui-font-family, system-ui, sans-serif); min-height: 3em; }";
+const NOTEBOOK_STYLE = `
+:host { font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
+.view.notebook:not(.stage) .panels { grid-auto-rows: auto; }
+.view.notebook:not(.stage) .panel:not(.card) { height: 430px; }
+.view.stage[popover] { width: auto; height: auto; margin: 0; border: 0; }
+`;
+
+/** Show the view above all else while one of its panels is on the whole screen: a cell of a notebook
+ *  cuts off what is larger than itself. */
+function liftWhenStaged(element) {
+  const staged = new MutationObserver(() => {
+    const wanted = element.classList.contains("stage");
+    if (wanted === element.hasAttribute("popover")) return;
+    element.toggleAttribute("popover", wanted);
+    if (!wanted) return;
+    element.popover = "manual";
+    element.showPopover();
+  });
+  staged.observe(element, { attributeFilter: ["class"] });
+}
 
 function render({ model, el }) {
   const root = el.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(model.get("_sheet") + NOTEBOOK_STYLE);
   root.adoptedStyleSheets = [sheet];
-  const waiting = make("p", {}, "Waiting for the kernel.");
+  const waiting = make("p", {}, "Waiting for the kernel. Where nothing comes, run the cell again.");
   root.append(waiting);
   let view = null;
   let number = 0;
@@ -22,6 +41,7 @@ function render({ model, el }) {
     if (setup) {
       waiting.remove();
       view = mount(root, { kind: "notebook", can: setup.can, say }, setup.scene);
+      liftWhenStaged(view.element);
       window.addEventListener("keydown", keep, true);
     }
     view?.receive(bytes);

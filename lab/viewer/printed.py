@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lab.palette import LIGHT
 from lab.reading.watch import Watch
+from lab.words import descriptions
 from lab.words.class_names import name_points, name_ticks
 from lab.words.literal import mathtext
 from lab.words.vocabulary import metric
@@ -26,7 +29,7 @@ def figure_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> Fi
     """
     from lab.figures import illustrations
 
-    names = [name for name in scene["panels"] if name in DRAWN][:MOST]
+    names = _printed(scene)
     columns = min(len(names), 2) or 1
     size = (4.6, 3.9) if columns == 2 else (5.4, 4.2)
     figure, axes = illustrations.panels(columns, -(-len(names) // 2) or 1, size=size)
@@ -38,6 +41,40 @@ def figure_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> Fi
     return figure
 
 
+def words_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> str:
+    """Return what the panels of `figure_of` show, in words.
+
+    Raises:
+        ValueError: the snapshot is gone or damaged.
+    """
+    picture, labels = watch.picture(step, arm), watch.snapshot(step).labels
+    few = labels[: len(picture.plan)]
+    found = []
+    for name in _printed(scene):
+        if name in ("plan", "lines"):
+            found.append(descriptions.of_plan(picture.plan, few))
+        elif name == "scores":
+            found.append(descriptions.of_scores(picture.scores, few))
+        elif name == "map":
+            method = watch.layout(step, arm).method
+            found.append(descriptions.of_map(labels, picture.values, method))
+        elif name in CURVES:
+            metric_name = CURVES[name](scene)
+            value = watch.values_at(arm, step).get(metric_name, np.nan)
+            if np.isfinite(value):
+                found.append(f"Curves of every arm: {metric(metric_name).label}, {arm} at {value:.2f}.")
+    return " ".join(dict.fromkeys(found))
+
+
+def _printed(scene: Mapping[str, Any]) -> list[str]:
+    return [name for name in scene["panels"] if name in DRAWN][:MOST]
+
+
+CURVES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "accuracy": lambda scene: "test_accuracy",
+    "losses": lambda scene: str(scene["loss"]),
+    "measures": lambda scene: str(scene["measure"]),
+}
 Draw = Callable[[Watch, str, int, Mapping[str, Any], "Axes"], None]
 
 
@@ -104,7 +141,5 @@ DRAWN: dict[str, Draw] = {
     "map": _map,
     "lines": _lines,
     "cosines": _cosines,
-    "accuracy": _curve(lambda scene: "test_accuracy"),
-    "losses": _curve(lambda scene: str(scene["loss"])),
-    "measures": _curve(lambda scene: str(scene["measure"])),
+    **{name: _curve(of) for name, of in CURVES.items()},
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser.test_journey import until
+from browser.shown import until
 from made_up_run import write_run
 
 import lab
@@ -26,8 +26,7 @@ LISTEN = """window.refused = [];
 document.addEventListener("securitypolicyviolation", (event) => {
   window.refused.push(`${event.violatedDirective}: ${event.blockedURI}`);
 });"""
-PIXELS = """(name) => {
-  const canvas = document.querySelector(`.panel.${name} .picture canvas`);
+PIXELS = """(canvas) => {
   const { width, height } = canvas;
   const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
   return { width, height, ratio: width / canvas.clientWidth, data: Array.from(data) };
@@ -67,7 +66,7 @@ class Opened:
 
     def pixels(self, panel: str) -> tuple[np.ndarray, float]:
         """Return the pixels (h, w, 3) of a panel, and how many there are in a CSS pixel."""
-        found = self.page.evaluate(PIXELS, panel)
+        found = self.page.locator(f".panel.{panel} .picture canvas").evaluate(PIXELS)
         shape = (found["height"], found["width"], 4)
         return np.array(found["data"], np.uint8).reshape(shape)[..., :3], found["ratio"]
 
