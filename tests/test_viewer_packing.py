@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -168,6 +169,21 @@ def test_images_are_those_of_the_samples(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(packing, "MOST_IMAGE_BYTES", 10)
     (none,) = of_kind(unpacked(packed(run, ["wcord"], 1)), "images")
     assert none.about["why"] == packing.TOO_LARGE
+
+
+def test_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(DEMO, tmp_path / "run")
+    settings = tmp_path / "run" / "settings.yaml"
+    settings.write_text(settings.read_text().replace("download: false", "download: true"))
+    asked = []
+
+    def read(run: Run, snapshot: object) -> None:
+        asked.append(run.settings.data.download)
+        raise OSError("not here")
+
+    monkeypatch.setattr("lab.reading.sample_images.read", read)
+    packed(Run(tmp_path / "run"), ["wcord"], 1)
+    assert asked == [False] and Run(tmp_path / "run").settings.data.download
 
 
 def test_large_images_are_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,10 @@ from lab.reading.arrange import spread_evenly
 from lab.reading.watch import Watch
 from lab.viewer import parts
 from lab.viewer.frames import Part, pack, unpack
-from wcord.runs import RunReader, Status
+from wcord.runs import Run, RunReader, Status
+
+if TYPE_CHECKING:
+    from wcord.settings.experiment import Experiment
 
 Array = NDArray[Any]
 
@@ -65,6 +68,7 @@ def packed(
         ValueError: no such arm or step, or no snapshot that can be read; in one line.
     """
     watch = Watch(run.run.path if isinstance(run, Watch) else run.path)
+    watch.run = _WithoutDownload(watch.run.path)
     name = name or watch.run.name
     status = watch.run.status  # before the steps: a snapshot written after this may be there too
     colours = {arm["name"]: arm["colours"] for arm in _run_part(watch, name).about["arms"]}
@@ -133,6 +137,14 @@ def _differences(found: Sequence[Part], *, undo: bool = False) -> list[Part]:
             part = part._replace(arrays=arrays)
         changed.append(part)
     return changed
+
+
+class _WithoutDownload(Run):
+    """A run of which only data that are at hand are read: recording it downloads nothing."""
+
+    @property
+    def settings(self) -> Experiment:
+        return super().settings.replace({"data.download": False})
 
 
 def chosen_arms(watch: Watch, arms: Sequence[str] | None) -> list[str]:
