@@ -31,6 +31,12 @@ def scene_of(page: str, first: Callable[[], Scene]) -> Scene:
     return kept["scene"]
 
 
+def run_before(page: str) -> str:
+    """Return the run that a page has shown in this session, "" where it has shown none."""
+    kept = st.session_state.get(f"scene of {page}") or {}
+    return str(kept["scene"]["sides"][0][0]) if kept.get("scene") else ""
+
+
 def keep(scene: Scene, change: Mapping[str, Any]) -> bool:
     """Take over what the view says of its scene, and bring the address up to it (a callback).
 

@@ -39,7 +39,7 @@ def steer(path: Path, action: str, value: Any = None) -> None:
     run = Run(path)
     if action in ("pause", "resume", "stop"):
         getattr(run, action)()
-    elif action == "step" and isinstance(value, int) and value > 0:
+    elif action == "step" and type(value) is int and value > 0:
         run.step(value)
     elif action == "pace" and isinstance(value, (int, float)) and value >= 0:
         set_pace(run, float(value))

@@ -45,9 +45,11 @@ def page() -> None:
 
 
 def chosen_run() -> str:
-    """Return the run that the address names, else the newest, else the demo."""
+    """Return the run that the address names, else the one looked at before, the newest, the demo."""
     if asked := st.query_params.get("run", ""):
         return asked
+    if (before := address.run_before("live")) and not registry.trouble(before):
+        return before
     newest = list_runs()
     return newest[0].name if newest else next(iter(registry.demo_runs()), "")
 

@@ -255,9 +255,11 @@ def start(run: Path) -> subprocess.Popen[bytes] | None:
 
 def want(run: Path, arm: str) -> None:
     """Tell the worker which arm is being watched; where that cannot be written, never mind."""
+    wish = {"arm": arm}
     try:
         (run / "maps").mkdir(exist_ok=True)
-        write_json(run / "maps" / "wanted.json", {"arm": arm})
+        if read_json(run / "maps" / "wanted.json") != wish:
+            write_json(run / "maps" / "wanted.json", wish)
     except (OSError, StorageError):
         return
 

@@ -66,6 +66,15 @@ def find(name: str) -> Path:
     return attachable(name) if os.path.isabs(name) else find_run(name).path
 
 
+def trouble(name: str) -> str:
+    """Return why a run cannot be shown, "" where it can."""
+    try:
+        watch_of(find(name))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def name_of(path: Path) -> str:
     """Return the name by which `find` knows a run."""
     if DEMO in path.parents:
