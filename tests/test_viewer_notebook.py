@@ -48,7 +48,7 @@ class Browser:
         """Say something, and return the answer."""
         self.said += 1
         before = len(self.parts)
-        self.view._hear(self.view, {"number": self.said, "messages": [message]}, [])
+        self.view._receive(self.view, {"number": self.said, "messages": [message]}, [])
         return self.parts[before:]
 
     def shows(self, **change: Any) -> list[Part]:

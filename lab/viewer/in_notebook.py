@@ -69,7 +69,7 @@ class RunView(anywidget.AnyWidget):
         self._scene = scene([(self._name, arm)], checked(SHOWN if panels is None else panels))
         super().__init__(arm=arm)
         self._moving = False
-        self.on_msg(self._hear)
+        self.on_msg(self._receive)
         self._task = _in_background(self._follow()) if self.goes_on else None
 
     @property
@@ -139,7 +139,7 @@ class RunView(anywidget.AnyWidget):
 
     # ---------------------------------------------------------------------------- from the view
 
-    def _hear(self, _: Any, content: Mapping[str, Any], buffers: Any) -> None:
+    def _receive(self, _: Any, content: Mapping[str, Any], buffers: Any) -> None:
         """Take messages of the view, and answer."""
         with self._lock:
             messages = content["messages"]

@@ -166,7 +166,7 @@ def _html(run: Run, about: Mapping[str, Any], recording: bytes) -> str:
 <body>
 <h1 class="page-title">{title} <small>a recording of {html.escape(_name(run))}, \
 {count} snapshot{"s" * (count != 1)}</small></h1>
-<main id="view" data-scene="{html.escape(json.dumps(shown))}">
+<main id="view" aria-label="The recorded run" data-scene="{html.escape(json.dumps(shown))}">
 <p>The pictures need JavaScript.</p>
 </main>
 <div class="about">

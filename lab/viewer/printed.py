@@ -62,7 +62,8 @@ def words_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> str
             metric_name = CURVES[name](scene)
             value = watch.values_at(arm, step).get(metric_name, np.nan)
             if np.isfinite(value):
-                found.append(f"Curves of every arm: {metric(metric_name).label}, {arm} at {value:.2f}.")
+                label = metric(metric_name).label
+                found.append(f"Curves of every arm: {label}, {arm} at {value:.2f}.")
     return " ".join(dict.fromkeys(found))
 
 

@@ -86,21 +86,21 @@ def _results(summary: Mapping[str, Any], arms: Sequence[str], about: Mapping[str
         sentence = about["status"]["sentence"] or "the run has none"
         return f"<p>No results yet: {escape(sentence)}. The curves above are what there is.</p>"
     names = [*ACCURACIES, *(key for key in _keys(rows) if key.startswith(PROBE))]
-    heads = ["arm", *(_heading(name) for name in names), "weights"]
+    heads = ["arm", *(_heading(name) for name in names), "parameters"]
     body = [
         [name, *(_number(row.get(key)) for key in names), _whole(row.get("parameters"))]
         for name, row in rows.items()
     ]
+    meanings = _list({_heading(name): metric(name).meaning for name in ACCURACIES})
     words = (
-        f"Per cent, at the last epoch. {metric('test_accuracy').meaning} "
-        f"{metric('held_out_accuracy').meaning} One run, one seed: which differences between arms "
-        "are more than chance, several seeds tell (<code>wcord sweep</code>)."
+        "Per cent, at the last epoch of one run with one seed. Several seeds are needed to know "
+        "which differences between arms are more than chance: <code>wcord sweep</code>."
     )
     frozen = [
         f"{name} was frozen at {row['frozen']}" for name, row in rows.items() if row.get("frozen")
     ]
     note = f"<p>{escape('; '.join(frozen))}.</p>" if frozen else ""
-    return f'<div class="wide">{_table(heads, body)}</div>\n<p>{words}</p>{note}'
+    return f'<div class="wide">{_table(heads, body)}</div>\n<p>{words}</p>{note}{meanings}'
 
 
 def _keys(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
