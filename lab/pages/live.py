@@ -45,7 +45,7 @@ def page() -> None:
 
 
 def chosen_run() -> str:
-    """Return the run that the address names, else the one looked at before, the newest, the demo."""
+    """Return the run of the address, else the one looked at before, the newest, the demo."""
     if asked := st.query_params.get("run", ""):
         return asked
     if (before := address.run_before("live")) and not registry.trouble(before):

@@ -7,6 +7,8 @@ const MOST_ASKED = 24; // frames that are asked for at once
 const [FEW, VERY_FEW, AT_ONCE] = [40, 4, 6]; // steps that are read of a run being trained; at once
 const PATIENCE = 4000; // milliseconds before a question is asked again
 const STAGE_SCALE = 1.6; // of type and lines on a projector
+// What has keys of its own elsewhere on the page.
+const OWN_KEYS = ["slider", "radio", "tab", "listbox", "option", "menu", "dialog", "grid"].map((role) => `[role=${role}]`).join();
 const MOVING = ["running", "starting", "training-teacher", "paused", "silent"];
 
 /** Show the view in `root`. `host` has `kind`, `can` and `say(message)`; returns the view, which
@@ -479,9 +481,8 @@ export class View {
     const target = event.composedPath()[0];
     const typing = target instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable);
     const inside = event.composedPath().includes(this.element);
-    const idle = document.activeElement === document.body || document.activeElement === this.root.host;
     if (event.altKey || event.ctrlKey || event.metaKey || typing) return;
-    if (!inside && !this.scene.present && (this.host.kind === "notebook" || !idle)) return;
+    if (!inside && !this.scene.present && (this.host.kind === "notebook" || target.closest?.(OWN_KEYS))) return;
     if (event.key === " " && target instanceof HTMLButtonElement) return;
     const shownPanels = ["objective", ...this.panels.filter(({ name }) => name !== "card").map(({ id }) => id)];
     const actions = {
