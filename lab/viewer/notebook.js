@@ -5,6 +5,9 @@ const NOTEBOOK_STYLE = `
 :host { font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
 .view.notebook:not(.stage) .panels { grid-auto-rows: auto; }
 .view.notebook:not(.stage) .panel:not(.card) { height: 430px; }
+@container (min-width: 621px) and (max-width: 1300px) {
+  .view.notebook:not(.stage) .panels:not([data-count="1"]) > .panel:not(.card) { grid-column: span 6; }
+}
 .view.stage[popover] { width: auto; height: auto; margin: 0; border: 0; }
 `;
 

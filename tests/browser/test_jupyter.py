@@ -145,6 +145,7 @@ def test_it_is_drawn_steered_by_keys_and_read_in_the_kernel(notebook: Any) -> No
     pixels = page.locator(".panel.plan .picture canvas").evaluate(PIXELS)
     colours = np.array(pixels["data"], np.uint8).reshape(-1, 4)
     assert len(np.unique(colours, axis=0)) > 30  # of the plan's ramp
+    assert pixels["width"] / pixels["ratio"] > 380  # wide enough for its equation
 
     # keys move through time, and none of them is a command of the notebook
     page.locator(".timeline canvas").focus()
