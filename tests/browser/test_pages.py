@@ -79,7 +79,7 @@ def test_two_arms_are_compared_exported_and_found_again(
     ready(page, "plan@1")
     assert_shows(page, run, 28, "crd", "plan@0")
     assert_shows(page, run, 28, "wcord+kd", "plan@1")
-    page.locator(".note-line").get_by_text("at step 28").wait_for()
+    page.locator(".note-line").get_by_text("are right on the same of 60").wait_for()
 
     # the picture says what the plans say: orange where a has more, blue where b has
     until(lambda: colours_of(page), "the difference is drawn")
