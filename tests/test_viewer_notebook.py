@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,8 @@ def test_it_follows_a_run_by_the_loop_until_the_run_ends(
         await asyncio.wait_for(view._task, 20)
         return browser.parts
 
-    parts = asyncio.run(look())
+    with ThreadPoolExecutor() as thread:  # of its own: a browser's loop may run in this one
+        parts = thread.submit(asyncio.run, look()).result()
     assert [p.about["step"] for p in parts if p.kind == "frame"][-1] == 4 * STEPS_AN_EPOCH
     assert lab.view(running)._task is None
 
