@@ -85,7 +85,7 @@ export class Toolbar {
     this.steered = key;
     const kind = !may ? "none" : ["interrupted", "stopped", "failed"].includes(phase) ? "ended"
       : phase === "paused" ? "paused" : ["running", "starting", "training-teacher", "silent"].includes(phase) ? "running" : "none";
-    const act = (text, title, action, value = null) => make("button", { type: "button", title, disabled: view.waiting === action, onclick: () => view.steer(action, value) }, view.waiting === action ? `${text}…` : text);
+    const act = (text, title, action, value = null) => make("button", { type: "button", title, disabled: view.waiting === `${action} ${value}`, onclick: () => view.steer(action, value) }, view.waiting === `${action} ${value}` ? `${text}…` : text);
     const steps = () => [["1 step", 1], ["10 steps", 10], ...(perEpoch ? [["1 epoch", perEpoch]] : [])].map(([text, count]) => act(text, `Take ${text}, then pause`, "step", count));
     const found = {
       none: () => [],

@@ -89,7 +89,10 @@ export class View {
       else if (part.kind === "play") this.togglePlay(true);
       else this.store.take(part);
       if (part.kind === "frame" || part.kind === "missing") this.asked.delete(`${part.run}/${part.arm}@${part.step}`);
-      if (part.kind === "status" && part.run === this.scene.sides[0]?.[0] && part.phase !== this.phase) [this.phase, this.waiting] = [part.phase, null];
+      if (part.kind === "status" && part.run === this.scene.sides[0]?.[0]) {
+        const known = `${part.phase} ${part.phase === "paused" ? part.step : ""}`;
+        if (known !== this.known) [this.known, this.waiting] = [known, null];
+      }
       if (part.kind === "images" && part.arrays.png) this.store.run(part.run).images[part.side].sheet.onload = () => this.redraw(true);
     }
     const troubles = [...new Set(this.scene.sides.map(([run]) => this.store.run(run).trouble)), this.unpaired];
@@ -379,7 +382,7 @@ export class View {
   }
 
   steer(action, value = null) {
-    if (action !== "pace") this.waiting = action;
+    if (action !== "pace") this.waiting = `${action} ${value}`;
     this.host.say({ kind: "steer", run: this.scene.sides[0][0], action, value });
     this.redraw();
     clearTimeout(this.giving);
@@ -482,6 +485,7 @@ export class View {
     const typing = target instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable);
     const inside = event.composedPath().includes(this.element);
     if (event.altKey || event.ctrlKey || event.metaKey || typing) return;
+    if (!inside && document.querySelector("[role=dialog]")) return;
     if (!inside && !this.scene.present && (this.host.kind === "notebook" || target.closest?.(OWN_KEYS))) return;
     if (event.key === " " && target instanceof HTMLButtonElement) return;
     const shownPanels = ["objective", ...this.panels.filter(({ name }) => name !== "card").map(({ id }) => id)];
