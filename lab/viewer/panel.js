@@ -93,8 +93,7 @@ export class Panel {
     const moving = this.kind?.glides ? `${look.next?.step}:${look.mix.toFixed(3)}:${look.run.maps.get(look.arm)?.size}` : "";
     const lines = OF_CURVES.includes(this.name) ? `${this.view.store.changes}:${look.epoch}` : "";
     const images = this.card ? `${this.view.store.changes}` : "";
-    const { clientWidth, clientHeight } = this.canvas;
-    return [frames, moving, lines, images, look.selected, JSON.stringify(look.hover ?? 0), theme.name ?? theme.ink, look.scale, clientWidth, clientHeight, look.limits, window.devicePixelRatio].join("|");
+    return [frames, moving, lines, images, look.selected, JSON.stringify(look.hover ?? 0), theme.ink, look.scale, this.view.sizes, this.view.scene.present, look.limits, window.devicePixelRatio].join("|");
   }
 
   draw(theme) {

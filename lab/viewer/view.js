@@ -1,6 +1,7 @@
 // The view: panels of one scene, linked by time and by what is selected. Time belongs to the browser.
 
-const GLIDE = 350; // milliseconds from one step to the next when a new one arrives
+const GLIDE = 250; // milliseconds from one step to the next when a new one arrives
+const FRAME = 31; // milliseconds between two drawings while points move
 const SCENE_AFTER = 300; // milliseconds without a change before the host is told of the scene
 const MOST_SELECTED = 100;
 const MOST_ASKED = 24; // frames that are asked for at once
@@ -38,6 +39,7 @@ export class View {
     window.addEventListener("pointerdown", this.away, true);
     this.sized = new ResizeObserver(() => this.fit());
     this.sized.observe(this.element);
+    this.sized.observe(this.grid);
     this.restless = () => this.redraw();
     this.schemes = matchMedia("(prefers-color-scheme: dark)");
     this.schemes.addEventListener("change", this.restless);
@@ -519,13 +521,26 @@ export class View {
     let above = this.grid.getBoundingClientRect().top + window.scrollY;
     for (let at = this.root.host ?? this.root; at; at = at.parentElement) if (at !== document.documentElement) above += at.scrollTop ?? 0;
     this.element.style.setProperty("--above", `${Math.round(Math.min(Math.max(above, 0), 400))}px`);
+    this.sizes = (this.sizes ?? 0) + 1;
     this.redraw();
   }
 
   draw(now) {
     this.frame = 0;
-    const moving = this.advance(now);
-    const theme = themeOf(this.element);
+    if (this.moving && now - this.drawn < FRAME) { // browsers offer twice as many
+      this.redraw();
+      return;
+    }
+    const glided = this.moving && !this.playing;
+    this.drawn = now;
+    this.moving = this.advance(now);
+    if (!this.moving || now - (this.themed ?? 0) > 500) [this.theme, this.themed] = [themeOf(this.element), now];
+    const { theme } = this;
+    if (glided && this.moving) { // between two steps only the points move
+      for (const panel of this.panels) if (panel.kind?.glides) panel.draw(theme);
+      this.redraw();
+      return;
+    }
     this.element.classList.toggle("dark", isDark(theme));
     const staged = this.scene.present;
     this.element.classList.toggle("stage", Boolean(staged));
@@ -543,7 +558,7 @@ export class View {
     this.drawObjective();
     for (const panel of this.panels) if (!staged || staged === "scene" || panel.element.classList.contains("staged")) panel.draw(theme);
     this.ask();
-    if (moving) this.redraw();
+    if (this.moving) this.redraw();
     else this.before = null;
   }
 
