@@ -36,7 +36,7 @@ export class Surface {
       this.canvas.width = width;
       this.canvas.height = height;
     }
-    const family = getComputedStyle(this.canvas).fontFamily;
+    const family = this.family ?? getComputedStyle(this.canvas).fontFamily;
     Object.assign(this, { width: clientWidth, height: clientHeight, ratio, theme, scale, family });
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.context.clearRect(0, 0, clientWidth, clientHeight);
