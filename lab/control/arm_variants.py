@@ -56,6 +56,23 @@ KNOBS = (
 )  # fmt: skip
 
 
+VALUES = {
+    "wasserstein": "wasserstein: difference of means",
+    "nce": "nce: matching pair or not, pair by pair",
+    "infonce": "infonce: which of many is the match",
+    "dot": "dot: product of two projections",
+    "joint": "joint: a network on the pair",
+    "any": "any other sample",
+    "other_class": "samples of another class",
+    "sinkhorn": "sinkhorn: entropic transport",
+    "ipot": "ipot: proximal steps",
+    "exact": "exact transport",
+    "identity": "identity: the given pairs",
+    "uniform": "uniform: all with all (control)",
+    "shuffled": "shuffled: random pairs (control)",
+}
+
+
 def options(knob: Knob) -> list[str]:
     """Return what a knob of choices can be set to, as the term's settings list it."""
     from typing import get_args

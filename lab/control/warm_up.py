@@ -32,6 +32,8 @@ def _loading() -> threading.Thread | None:
 def _load() -> None:
     """Import torch, and have the preset timed that is offered first."""
     time.sleep(HEAD_START)
+    import scipy.stats  # noqa: F401  # it looks at torch, which must not be half imported then
+
     from wcord import presets
 
     experiment = start_form.preset(presets()[0])

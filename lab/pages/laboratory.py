@@ -93,11 +93,12 @@ def knobs(watch: Watch, arm: str, experiment: Experiment, stood: dict[str, Any])
 def control(knob: Knob, stood: Any, key: str, *, disabled: bool) -> Any:
     """Show one knob where the arm has it, and return where it stands now."""
     if knob.kind == "choice":
-        return st.segmented_control(
+        known = arm_variants.options(knob)
+        return st.selectbox(
             knob.label,
-            arm_variants.options(knob),
-            default=stood,
-            required=True,
+            known,
+            index=known.index(stood),
+            format_func=lambda value: arm_variants.VALUES.get(value, value),
             key=key,
             help=knob.words,
             disabled=disabled,

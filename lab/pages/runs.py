@@ -19,7 +19,7 @@ TICK = 2.0  # seconds between looks at runs that move
 STATES = {
     "running": "▶ running",
     "paused": "⏸ paused",
-    "training-teacher": "▶ training teacher",
+    "training-teacher": "▶ training the teacher",
     "starting": "▶ starting",
     "finished": "✓ finished",
     "stopped": "■ stopped",
@@ -78,7 +78,8 @@ def overview() -> None:
     found = registry.rows(attached, search or "")
     every = registry.rows(attached) if search else found
     of = f"{len(found)} of {len(every)}" if search else f"{len(every)}"
-    st.caption(literal.markdown(f"{of} runs; new ones go to {runs_folder()} ($WCORD_RUNS)"))
+    noun = "run" if len(every) == 1 else "runs"
+    st.caption(literal.markdown(f"{of} {noun}; new ones go to {runs_folder()} ($WCORD_RUNS)"))
     if found:
         table(found)
     else:

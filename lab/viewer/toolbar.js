@@ -91,7 +91,7 @@ export class Toolbar {
       none: () => [],
       ended: () => [act("Resume", "Go on from the last checkpoint, to the same numbers", "relaunch")],
       paused: () => [act("Resume", "Go on training", "resume"), ...steps(), act("Stop", "End the run, with a checkpoint", "stop")],
-      running: () => [act("Pause", "Wait before the next step", "pause"), act("Stop", "End the run, with a checkpoint", "stop"), this.pace(pace)],
+      running: () => [act("Pause", "Wait before the next step", "pause"), act("Stop", "End the run, with a checkpoint", "stop"), ...(perEpoch ? [this.pace(pace)] : [])],
     }[kind]();
     this.steering.replaceChildren(...found);
   }

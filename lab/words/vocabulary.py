@@ -202,6 +202,13 @@ GLOSSARY = {
     "dual form": "The same distance as the largest difference of means that a 1-Lipschitz critic "
     "can reach.",
     "ε": "Strength of the entropy in the plan: small gives sharp plans, large gives blurred ones.",
+    "K": "The critic's steepest slope on the pairs that are shown.",
+    "I_W": "Wasserstein dependency: the distance between matching pairs and all pairs. 0 where "
+    "teacher and student have nothing to do with one another.",
+    "KD, hint, CRD": "Losses of earlier methods: the teacher's softened answers; its features, "
+    "sample by sample; telling matching pairs from others.",
+    "GCKT, LCKT": "The two losses of this method: global (dual form, a critic) and local (primal "
+    "form, a transport plan inside the batch).",
     "epoch": "One pass over the training samples.",
     "held-out": "Samples that no student trains on.",
 }

@@ -82,6 +82,8 @@ class Status:
             return f"interrupted at {progress}: its process has ended; resume continues"
         if phase == "silent":
             return f"{self.state}, {progress}: no sign for {self.silence:.0f} s"
+        if phase == "training-teacher":
+            return "training the teacher, which is kept for later runs"
         left = f", {self.eta:.0f} s left" if self.eta and phase == "running" else ""
         return f"{phase}, {progress}{left}"
 
