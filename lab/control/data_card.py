@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import streamlit as st
 from PIL import Image
 
@@ -84,6 +83,8 @@ def card(found: Mapping[str, Any], picture: bytes | None, labels: ClassNames) ->
         picture: a row of first pictures, a PNG, where there is one.
         labels: the student's label set, named where it is not that of the data.
     """
+    import pandas as pd
+
     table = pd.DataFrame(list(found["classes"]), columns=["name", *PARTS])
     counts = ", ".join(f"{table[key].sum():,} {word}" for key, word in PARTS.items())
     st.markdown(f"**{markdown(found['name'])}** · {len(table)} classes · pictures: {counts}")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from lab.words.literal import markdown, mathtext
 from wcord.runs import Run, Snapshot, runs_folder
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 Array = NDArray[Any]
@@ -123,6 +123,7 @@ def of_scores(watch: Watch, arm: str, step: int) -> Export:
 
 def of_map(watch: Watch, arm: str, step: int) -> Export:
     """Return the export of the joint map: the newest UMAP frame up to the step, else PCA."""
+    import pandas as pd
 
     def draw() -> Figure:
         from lab import figures
@@ -238,6 +239,8 @@ def pairs(snapshot: Snapshot, values: Array, name: str) -> pd.DataFrame:
 
     Samples carry their place in the held-out part and their class.
     """
+    import pandas as pd
+
     n = len(values)
     index, labels = snapshot.index[:n], snapshot.labels[:n]
     return pd.DataFrame(

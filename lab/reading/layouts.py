@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import orthogonal_procrustes
 
 Array = NDArray[Any]
 
@@ -66,7 +65,8 @@ def rotation(points: Array, reference: Array) -> Array:
     min over RᵀR = 1 of ‖points R − reference‖, the orthogonal Procrustes problem
     (Schönemann 1966). Reflections are allowed.
     """
-    return orthogonal_procrustes(points, reference)[0]
+    left, _, right = np.linalg.svd(points.T @ reference)
+    return left @ right
 
 
 def aligned(frame: Frame, reference: Frame | None) -> Frame:

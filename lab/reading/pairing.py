@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lab.reading.watch import Watch
 from wcord.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[Any]
 
@@ -185,6 +187,8 @@ def over_seeds(a: Side, b: Side, metric: str = "test_accuracy") -> pd.DataFrame:
     For `wcord.analysis.statistics.compare`, which pairs them. Of two runs with one seed the
     later named counts: they hold the same numbers.
     """
+    import pandas as pd
+
     columns = {}
     for key, side in (("a", a), ("b", b)):
         columns[key] = {

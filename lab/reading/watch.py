@@ -12,16 +12,18 @@ from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from lab.reading import map_worker, sample_images
 from lab.reading.arrange import spread_evenly
 from lab.reading.layouts import Frame, aligned, pca
 from lab.words.class_names import NUMBERS, ClassNames, names_of
 from wcord.runs import ArmSnapshot, Run, Snapshot, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KNOWN_SCHEMA = 1  # `wcord.settings.experiment.SCHEMA_VERSION`, which waits for torch
 MOST_POINTS = 400  # of a curve on a page
@@ -91,6 +93,8 @@ class Metrics:
 
     def curves(self, name: str, arms: list[str]) -> pd.DataFrame:
         """Return one metric as a table: epoch, then a column an arm; at most 400 rows."""
+        import pandas as pd
+
         found = {arm: self.series[arm, name] for arm in arms if (arm, name) in self.series}
         if not found:
             return pd.DataFrame({"epoch": np.empty(0)})

@@ -1,7 +1,7 @@
 // The view: panels of one scene, linked by time and by what is selected. Time belongs to the browser.
 
 const GLIDE = 250; // milliseconds from one step to the next when a new one arrives
-const FRAME = 31; // milliseconds between two drawings while points move
+const FRAME = 31; // milliseconds between two drawings while points glide to a new step
 const SCENE_AFTER = 300; // milliseconds without a change before the host is told of the scene
 const MOST_SELECTED = 100;
 const MOST_ASKED = 24; // frames that are asked for at once
@@ -527,12 +527,13 @@ export class View {
 
   draw(now) {
     this.frame = 0;
-    if (this.moving && now - this.drawn < FRAME) { // browsers offer twice as many
+    if (this.moving && !this.playing && now - this.drawn < FRAME) { // browsers offer twice as many
       this.redraw();
       return;
     }
     const glided = this.moving && !this.playing;
     this.drawn = now;
+    this.element.drawings = (this.element.drawings ?? 0) + 1; // for those who measure
     this.moving = this.advance(now);
     if (!this.moving || now - (this.themed ?? 0) > 500) [this.theme, this.themed] = [themeOf(this.element), now];
     const { theme } = this;

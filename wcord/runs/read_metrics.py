@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["step", "epoch", "arm", "name", "value"]
 
@@ -25,6 +28,8 @@ def read_metrics(path: Path, run: str) -> pd.DataFrame:
     Raises:
         ValueError: the file is damaged; the message names the first damaged line.
     """
+    import pandas as pd
+
     content = path.read_bytes() if path.exists() else b""
     lines = content[: content.rfind(b"\n") + 1]
     if not lines:

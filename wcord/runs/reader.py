@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from wcord.runs.paths import existing_run_path
 from wcord.runs.read_metrics import read_metrics
 from wcord.runs.read_status import Status, read_status
@@ -19,6 +17,7 @@ from wcord.runs.storage import numbered, read_json
 from wcord.settings.settings_file import read_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
     from wcord.settings.experiment import Experiment
