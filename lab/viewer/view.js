@@ -487,7 +487,11 @@ export class View {
     const typing = target instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable);
     const inside = event.composedPath().includes(this.element);
     if (event.altKey || event.ctrlKey || event.metaKey || typing) return;
-    if (document.querySelector("[role=dialog]")) return; // of the page: it has keys of its own
+    const dialog = document.querySelector("[role=dialog]"); // of the page: it has keys of its own
+    if (dialog) {
+      if (event.key === "Escape" && !dialog.contains(target)) dialog.querySelector("[aria-label=Close]")?.click();
+      return;
+    }
     if (!inside && !this.scene.present && (this.host.kind === "notebook" || target.closest?.(OWN_KEYS))) return;
     if (event.key === " " && target instanceof HTMLButtonElement) return;
     const shownPanels = ["objective", ...this.panels.filter(({ name }) => name !== "card").map(({ id }) => id)];
