@@ -10,6 +10,7 @@ const PATIENCE = 4000; // milliseconds before a question is asked again
 const STAGE_SCALE = 1.6; // of type and lines on a projector
 // What has keys of its own elsewhere on the page.
 const OWN_KEYS = ["slider", "radio", "tab", "listbox", "option", "menu", "dialog", "grid"].map((role) => `[role=${role}]`).join();
+const UNSEEN = 3000; // milliseconds between two drawings of a panel that is not on the screen
 const MOVING = ["running", "starting", "training-teacher", "paused", "silent"];
 
 /** Show the view in `root`. `host` has `kind`, `can` and `say(message)`; returns the view, which
@@ -53,6 +54,7 @@ export class View {
     window.removeEventListener("pointerdown", this.away, true);
     this.schemes.removeEventListener("change", this.restless);
     this.sized.disconnect();
+    this.watching.disconnect();
     clearInterval(this.looking);
     clearTimeout(this.telling);
     cancelAnimationFrame(this.frame);
@@ -158,6 +160,12 @@ export class View {
   layOut() {
     this.panels = this.scene.panels.map((id) => new Panel(id, this));
     this.grid.replaceChildren(...this.panels.map(({ element }) => element));
+    this.watching?.disconnect();
+    this.watching = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) Object.assign(this.panels.find(({ element }) => element === target) ?? {}, { seen: isIntersecting });
+      this.redraw();
+    });
+    for (const { element } of this.panels) this.watching.observe(element);
     this.grid.dataset.count = String(this.panels.filter(({ name }) => name !== "card").length);
   }
 
@@ -542,7 +550,7 @@ export class View {
     if (!this.moving || now - (this.themed ?? 0) > 500) [this.theme, this.themed] = [themeOf(this.element), now];
     const { theme } = this;
     if (glided && this.moving) { // between two steps only the points move
-      for (const panel of this.panels) if (panel.kind?.glides) panel.draw(theme);
+      for (const panel of this.panels) if (panel.kind?.glides && panel.seen) panel.draw(theme);
       this.redraw();
       return;
     }
@@ -561,10 +569,17 @@ export class View {
     const said = [this.texts?.text, this.texts?.at?.[this.step()], this.texts?.after].filter(Boolean).join(" ");
     if (this.note.textContent !== said) this.note.textContent = said;
     this.drawObjective();
-    for (const panel of this.panels) if (!staged || staged === "scene" || panel.element.classList.contains("staged")) panel.draw(theme);
+    for (const panel of this.panels) if (!staged || staged === "scene" || panel.element.classList.contains("staged")) this.drawPanel(panel, now);
     this.ask();
     if (this.moving) this.redraw();
     else this.before = null;
+  }
+
+  /** Draw a panel at once where it is seen, else every now and then, for those who only hear it. */
+  drawPanel(panel, now) {
+    if (!panel.seen && now - (panel.drawn ?? -UNSEEN) < UNSEEN) return;
+    panel.drawn = now;
+    panel.draw(this.theme);
   }
 
   drawObjective() {
