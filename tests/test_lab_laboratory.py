@@ -133,7 +133,7 @@ def key(setting: str) -> str:
 
 def test_nothing_can_be_started_before_something_is_turned(real: Path) -> None:
     app = open_page("laboratory")
-    assert [box.value for box in app.selectbox] == ["made-up", "wcord"]
+    assert [box.value for box in app.selectbox][:2] == ["made-up", "wcord"]
     assert app.info[0].value.startswith("Change a weight")
     assert app.button(key="begin").disabled and not app.error
 

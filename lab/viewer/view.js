@@ -495,7 +495,7 @@ export class View {
     const typing = target instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable);
     const inside = event.composedPath().includes(this.element);
     if (event.altKey || event.ctrlKey || event.metaKey || typing) return;
-    const dialog = document.querySelector("[role=dialog]"); // of the page: it has keys of its own
+    const dialog = document.querySelector("[role=dialog]:not(.bubble)"); // of the page: it has keys of its own
     if (dialog) {
       if (event.key === "Escape" && !dialog.contains(target)) dialog.querySelector("[aria-label=Close]")?.click();
       return;
