@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from lab.reading import registry
@@ -16,8 +17,8 @@ from lab.viewer.scene import Scene
 
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
-    script = module.script("streamlit")
-    return st.components.v2.component("wcord_view", js=script, css=module.style())
+    loader = (module.FOLDER / "streamlit.js").read_text("utf-8")
+    return st.components.v2.component("wcord_view", js=loader, css=module.style())
 
 
 def opened(name: str) -> Opened:
@@ -72,7 +73,9 @@ def show(
                 heard(one)
 
     playground = bool(scene.get("playground"))
-    setup = Part("setup", {"can": dict(can), "scene": scene, "playground": playground})
+    about = {"can": dict(can), "scene": scene, "playground": playground}
+    script = np.frombuffer(module.script().encode(), np.uint8)
+    setup = Part("setup", about, {} if feed.number else {"script": script})
     sides = [] if recorded else [(str(run), str(arm)) for run, arm in scene["sides"]]
     if scene.get("moves"):
         extra = [*extra, Part("scene", {"scene": scene, "number": scene["moves"]})]

@@ -1,9 +1,13 @@
 // The view on a page of Streamlit: passes packets to the view, and its messages to the page.
 // Messages are sent together and sent again until a packet says that the page has heard them:
 // what comes while a page's script is being run anew can be lost.
+//
+// Streamlit sends the code of a component with every packet. So this is all of it; the view itself
+// comes once, as bytes in the part "setup" of the first packet.
 
 const AGAIN = 2500; // milliseconds
 const mounted = new WeakMap();
+let viewer = null; // the module of the view, once it has come
 
 class Post {
   constructor() {
@@ -44,18 +48,41 @@ export default function ({ data, parentElement, setTriggerValue }) {
     mounted.set(parentElement, held);
   }
   held.post.send = (message) => setTriggerValue("said", message);
-  if (!data) return undefined;
-  const { about, parts } = unpack(data);
-  if (!held.view) {
-    const setup = parts.find(({ kind }) => kind === "setup");
-    const make = setup.playground ? mountPlayground : mount;
-    held.view = make(parentElement, { kind: "streamlit", can: setup.can, say: held.post.say }, setup.scene);
-  }
-  held.post.heard(about.heard);
-  held.view.receive(data);
+  if (data) take(held, data, parentElement);
   return () => {
     clearInterval(held.post.timer);
-    held.view.destroy();
+    held.view?.destroy();
     mounted.delete(parentElement);
   };
+}
+
+/** Give a packet to the view; make the view first, or wait for it. */
+function take(held, data, root) {
+  const { about, parts, body } = headerOf(data);
+  held.post.heard(about.heard);
+  const setup = parts.find(({ kind }) => kind === "setup");
+  if (!held.view && !viewer && !setup.arrays.script) {
+    held.post.say({ kind: "hello" });
+    return;
+  }
+  if (!viewer) {
+    const [, [length], offset] = setup.arrays.script;
+    const code = new Blob([data.slice(body + offset, body + offset + length)], { type: "text/javascript" });
+    viewer = import(URL.createObjectURL(code));
+  }
+  held.last = (held.last ?? viewer).then(async () => {
+    if (!mounted.has(root)) return;
+    if (!held.view) {
+      const { mount, mountPlayground } = await viewer;
+      const host = { kind: "streamlit", can: setup.can, say: held.post.say };
+      held.view = (setup.playground ? mountPlayground : mount)(root, host, setup.scene);
+    }
+    held.view.receive(data);
+  });
+}
+
+/** Return the header of a packet (see `frames.py`) and where its arrays begin. */
+function headerOf(data) {
+  const body = 12 + new DataView(data.buffer, data.byteOffset).getUint32(8, true);
+  return { ...JSON.parse(new TextDecoder().decode(data.subarray(12, body))), body };
 }
