@@ -116,6 +116,7 @@ def test_the_whole_journey(page: Any, served: Any, strangers: list[str]) -> None
     until(lambda: len(run.steps) > 6, "some steps", seconds=60)
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
+    time.sleep(0.5)  # the last key has been drawn
     back = step_shown(page)
     assert back in run.steps
     until(lambda: f"step={back}" in address(page), "the address names the step", seconds=15)
