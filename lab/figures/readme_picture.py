@@ -1,4 +1,4 @@
-"""The README's head: "same cost, different student", made by `python -m lab.figures.readme_picture`.
+"""The README's head, "same cost, different student": `python -m lab.figures.readme_picture`.
 
 Two students of one teacher have come down to the same transport cost. One learnt from the local
 term alone, which does not see who belongs to whom; the other had the global term beside it. The
