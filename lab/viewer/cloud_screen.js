@@ -2,8 +2,9 @@
 
 const SOLVE_BUDGET = 30; // milliseconds of updates before the page draws
 
-export class CloudScreen {
+export class CloudScreen extends Screen {
   constructor() {
+    super();
     this.looks = { clouds: {}, plan: {}, potentials: {}, batchLines: {}, batchPlan: {} };
     Object.assign(this, { changes: 0, hovered: null, dragging: null, picked: [] });
   }
@@ -89,27 +90,6 @@ export class CloudScreen {
   }
 
   // ------------------------------------------------------------------------------------- words
-
-  explain(near, ...content) {
-    this.bubble.replaceChildren(...content.map((part) => (typeof part === "string" ? make("p", {}, part) : part)));
-    this.bubble.classList.add("open");
-    const box = near.getBoundingClientRect();
-    this.putNear(this.bubble, box.left - 8, box.bottom + 6);
-    this.explained = near;
-    this.bubble.querySelector("input:not(:disabled)")?.focus();
-  }
-
-  hideBubble() {
-    this.bubble.classList.remove("open");
-  }
-
-  putNear(element, x, y) {
-    const box = this.element.getBoundingClientRect();
-    const left = Math.max(4, Math.min(x, window.innerWidth - element.offsetWidth - 8, box.right - element.offsetWidth - 4) - box.left);
-    const top = (y + element.offsetHeight > window.innerHeight - 4 ? Math.max(4, y - element.offsetHeight - 28) : y) - box.top;
-    element.style.left = `${left}px`;
-    element.style.top = `${top}px`;
-  }
 
   /** Say something to those who do not see it. */
   announce(text) {

@@ -22,6 +22,7 @@ MODULES = (
     "bytes",
     "store",
     "paint",
+    "screen",
     "plan",
     "scores",
     "map",

@@ -25,28 +25,12 @@ export class Playground extends CloudScreen {
 
   // ------------------------------------------------------------------------------- what the page sends
 
-  /** Take a packet of bytes. One that was taken before changes nothing. */
-  receive(bytes) {
-    let packet;
-    try {
-      packet = unpack(bytes);
-    } catch (error) {
-      this.alert.textContent = error.message;
-      return;
-    }
-    const { feed, number } = packet.about;
-    if (feed === this.feed && number <= this.number) return;
-    if (number !== (feed === this.feed ? this.number + 1 : 1)) { // packets of this feed were missed
-      if (this.greeted !== feed) this.host.say({ kind: "hello" });
-      this.greeted = feed;
-      return;
-    }
-    if (feed !== this.feed) for (const question of Object.values(this.questions)) question.forget();
+  takeParts(parts, fresh) {
+    if (fresh) for (const question of Object.values(this.questions)) question.forget();
     const take = { scene: "takeScene", shapes: "takeShapes", batch: "takeBatch", clouds: "takeAnswer", critic: "takeCritic" };
-    const fresh = feed !== this.feed && this.points;
-    Object.assign(this, { feed, number });
-    for (const part of packet.parts) if (take[part.kind]) this[take[part.kind]](part);
-    if (!fresh) return;
+    const again = fresh && this.points;
+    for (const part of parts) if (take[part.kind]) this[take[part.kind]](part);
+    if (!again) return;
     this.begin("points");
     this.tell();
   }

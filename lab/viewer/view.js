@@ -19,8 +19,9 @@ export function mount(root, host, scene) {
   return new View(root, host, scene);
 }
 
-export class View {
+export class View extends Screen {
   constructor(root, host, scene) {
+    super();
     Object.assign(this, { root, host, store: new Store(), place: 0, playing: false, speed: 2, panels: [], asked: new Map(), choices: { runs: [], own: true } });
     this.scene = { panels: [], sides: [], step: null, selected: [], loss: "total", measure: "same_class_mass", present: null, ...scene };
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -63,29 +64,13 @@ export class View {
 
   // ------------------------------------------------------------------------- what the host sends
 
-  /** Take a packet of bytes. One that was taken before changes nothing. */
-  receive(bytes) {
-    let packet;
-    try {
-      packet = unpack(bytes);
-    } catch (error) {
-      this.alert.textContent = error.message;
-      return;
-    }
-    const { feed, number } = packet.about;
-    if (feed === this.feed && number <= this.number) return;
-    if (number !== (feed === this.feed ? this.number + 1 : 1)) { // packets of this feed were missed
-      if (this.greeted !== feed) this.host.say({ kind: "hello" });
-      this.greeted = feed;
-      return;
-    }
-    if (feed !== this.feed) {
+  takeParts(parts, fresh) {
+    if (fresh) {
       this.asked.clear();
       this.store = new Store();
     }
     const newest = this.newest();
-    Object.assign(this, { feed, number });
-    for (const part of packet.parts) {
+    for (const part of parts) {
       if (part.kind === "choices") this.choices = part;
       else if (part.kind === "scene") this.follow(part);
       else if (part.kind === "note") this.texts = { ...part, at: { ...(part.more ? this.texts?.at : {}), ...part.at } };
@@ -434,28 +419,6 @@ export class View {
     this.tip.replaceChildren(make("p", {}, hit.text), ...(images.length ? [make("div", { class: "thumbs" }, ...images)] : []));
     this.tip.classList.add("open");
     this.putNear(this.tip, event.clientX + 14, event.clientY + 14);
-  }
-
-  putNear(element, x, y) {
-    const box = this.element.getBoundingClientRect();
-    const width = element.offsetWidth;
-    const height = element.offsetHeight;
-    const left = Math.max(4, Math.min(x, window.innerWidth - width - 8, box.right - width - 4) - box.left);
-    const top = (y + height > window.innerHeight - 4 ? Math.max(4, y - height - 28) : y) - box.top;
-    element.style.left = `${left}px`;
-    element.style.top = `${top}px`;
-  }
-
-  explain(near, ...content) {
-    this.bubble.replaceChildren(...content.map((part) => (typeof part === "string" ? make("p", {}, part) : part)));
-    this.bubble.classList.add("open");
-    const box = near.getBoundingClientRect();
-    this.putNear(this.bubble, box.left - 8, box.bottom + 6);
-    this.explained = near;
-  }
-
-  hideBubble() {
-    this.bubble.classList.remove("open");
   }
 
   help(near) {
