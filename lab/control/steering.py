@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from lab.reading.watch import Watch
+from lab.viewer import steering_messages
 from wcord.runs import ACTIVE, Run, Status
 
 PACES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds an epoch; 0 is full speed
@@ -37,18 +38,10 @@ def steer(path: Path, action: str, value: Any = None) -> None:
         ValueError: no such action, or a value that makes no sense.
     """
     run = Run(path)
-    if action in ("pause", "resume", "stop"):
-        getattr(run, action)()
-    elif action == "step" and type(value) is int and value > 0:
-        run.step(value)
-    elif action == "pace" and isinstance(value, (int, float)) and value >= 0:
+    if action == "pace" and isinstance(value, (int, float)) and value >= 0:
         set_pace(run, float(value))
-    elif action == "relaunch":
-        from wcord import relaunch
-
-        relaunch(run)
     else:
-        raise ValueError(f"a run cannot be steered by {action} {value!r}")
+        steering_messages.steer(run, action, value)
 
 
 def epoch_steps(run: Run, status: Status) -> int:

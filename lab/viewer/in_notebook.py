@@ -22,6 +22,7 @@ from lab.viewer.feed import Feed, Opened, latest
 from lab.viewer.frames import Part, unpack
 from lab.viewer.packing import chosen_arms
 from lab.viewer.scene import Scene, scene
+from lab.viewer.steering_messages import steer
 from lab.words.panels import PANELS
 from wcord.errors import first_line
 from wcord.runs import Run
@@ -246,24 +247,6 @@ def checked(panels: Sequence[str]) -> list[str]:
         if name not in KNOWN:
             raise ValueError(f"no panel {name!r}; there are {', '.join(KNOWN)}")
     return list(panels)
-
-
-def steer(run: Run, action: str, value: Any = None) -> None:
-    """Steer a run: "pause", "resume", "stop", "step" (a number of steps), "relaunch".
-
-    Raises:
-        ValueError: no such action, or a number of steps below 1.
-    """
-    if action in ("pause", "resume", "stop"):
-        getattr(run, action)()
-    elif action == "step" and isinstance(value, int) and value > 0:
-        run.step(value)
-    elif action == "relaunch":
-        from wcord import relaunch
-
-        relaunch(run)
-    else:
-        raise ValueError(f"a run cannot be steered by {action} {value!r}")
 
 
 def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
