@@ -53,6 +53,20 @@ def _titled(title: str, words: Mapping[str, str], values: Mapping[str, float] | 
     return "\n".join(part for part in (title, facts) if part)
 
 
+def _part_classes(axes: Axes, labels: Array) -> None:
+    """Draw lines between the classes of a plan (n, n) sorted by class, and name classes and axes."""
+    blocks = class_blocks(labels)
+    alpha = min(0.4, 5 / len(blocks.names))  # the lines of many classes would hide the plan
+    for cut in blocks.starts[1:]:
+        axes.axhline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=alpha)
+        axes.axvline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=alpha)
+    middles = [middle - 0.5 for middle in blocks.middles]
+    axes.set_xticks(middles, [str(name) for name in blocks.names])
+    axes.set_yticks(middles, [str(name) for name in blocks.names])
+    axes.tick_params(length=0)
+    axes.set(xlabel="student samples, by class", ylabel="teacher samples, by class")
+
+
 def plan(
     plan: Array, labels: Array, *, title: str = "", ax: Axes | None = None, scale: bool = True
 ) -> Figure:
@@ -62,24 +76,14 @@ def plan(
     the classes. Under the title stand the masses that stay in the class and on the diagonal.
     """
     figure, axes = _axes(ax)
-    blocks = class_blocks(labels)
     share = sorted_plan(plan, labels)
     picture = axes.imshow(share, cmap=RAMP, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
-    alpha = min(0.4, 5 / len(blocks.names))  # the lines of many classes would hide the plan
-    for cut in blocks.starts[1:]:
-        axes.axhline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=alpha)
-        axes.axvline(cut - 0.5, color=LIGHT.ink, lw=0.6, alpha=alpha)
-    middles = [middle - 0.5 for middle in blocks.middles]
-    axes.set_xticks(middles, [str(name) for name in blocks.names])
-    axes.set_yticks(middles, [str(name) for name in blocks.names])
-    axes.tick_params(length=0)
+    _part_classes(axes, labels)
     same, diagonal = plan_masses(plan, labels)
     axes.set_title(
         (f"{title}\n" if title else "") + f"same class {same:.2f}, diagonal {diagonal:.2f}",
         fontsize=11,
     )
-    axes.set_xlabel("student samples, by class")
-    axes.set_ylabel("teacher samples, by class")
     if scale:
         figure.colorbar(picture, ax=axes, label="share of a teacher sample's mass", shrink=0.8)
     return figure
@@ -107,16 +111,7 @@ def difference(
     )
     apart = sorted_plan(plan_a, labels) - sorted_plan(plan_b, labels)
     shown = axes.imshow(apart, cmap=ramp, norm=root, interpolation="nearest")
-    blocks = class_blocks(labels)
-    faint = min(0.4, 5 / len(blocks.names))  # many lines would hide what lies between them
-    for start in blocks.starts[1:]:
-        axes.axhline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=faint)
-        axes.axvline(start - 0.5, color=LIGHT.ink, lw=0.6, alpha=faint)
-    middles = [middle - 0.5 for middle in blocks.middles]
-    axes.set_xticks(middles, [str(name) for name in blocks.names])
-    axes.set_yticks(middles, [str(name) for name in blocks.names])
-    axes.tick_params(length=0)
-    axes.set(xlabel="student samples, by class", ylabel="teacher samples, by class")
+    _part_classes(axes, labels)
     axes.set_title(mathtext(f"{names[0]} less {names[1]}"), fontsize=11)
     figure.colorbar(
         shown, ax=axes, label="share of a teacher sample's mass", ticks=[-1, -0.25, 0, 0.25, 1]
