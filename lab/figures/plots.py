@@ -54,7 +54,7 @@ def _titled(title: str, words: Mapping[str, str], values: Mapping[str, float] | 
 
 
 def _part_classes(axes: Axes, labels: Array) -> None:
-    """Draw lines between the classes of a plan (n, n) sorted by class, and name classes and axes."""
+    """Draw lines between the classes of a plan (n, n) that is sorted by them; name all axes."""
     blocks = class_blocks(labels)
     alpha = min(0.4, 5 / len(blocks.names))  # the lines of many classes would hide the plan
     for cut in blocks.starts[1:]:
