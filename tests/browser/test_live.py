@@ -466,7 +466,7 @@ def test_the_first_screen_is_the_picture(
 def test_photograph(page: Any, served: Any) -> None:
     """Take the README's picture in mid training, once UMAP has arrived."""
     path = Path(os.environ["WCORD_SCREENSHOT"])
-    page.set_viewport_size({"width": 1366, "height": 1130})
+    page.set_viewport_size({"width": 1366, "height": 768})
     experiment = wcord.load("digits-compression").replace({"probe.every": 1.0, "probe.losses": 4})
     run = wcord.launch(experiment, served.runs / "digits-compression")
     run.pace(0.05)
