@@ -11,7 +11,7 @@ const STAGE_SCALE = 1.6; // of type and lines on a projector
 // What has keys of its own elsewhere on the page.
 const OWN_KEYS = ["slider", "radio", "tab", "listbox", "option", "menu", "dialog", "grid"].map((role) => `[role=${role}]`).join();
 const UNSEEN = 3000; // milliseconds between two drawings of a panel that is not on the screen
-const MOVING = ["running", "starting", "training-teacher", "paused", "silent"];
+const MOVING = ["running", "starting", "training-teacher", "silent"]; // a paused run has time to be read
 
 /** Show the view in `root`. `host` has `kind`, `can` and `say(message)`; returns the view, which
  *  takes packets by `receive(bytes)`, scenes by `set(scene)`, and goes by `destroy()`. */
