@@ -138,6 +138,15 @@ def test_a_run_that_is_deleted_is_one_line_and_comes_back(runs: Runs) -> None:
     assert "status" in kinds(feed.packet([("one", "wcord")], None))[1]
 
 
+def test_a_run_that_was_shown_before_may_be_deleted(runs: Runs) -> None:
+    write_run(runs.folder / "two")
+    feed = Feed(runs)
+    feed.packet([("one", "wcord")], None)
+    shutil.rmtree(runs.folder / "one")
+    _, found = kinds(feed.packet([("two", "wcord")], None))
+    assert found["frame"][0].about["run"] == "two" and "trouble" not in found
+
+
 def test_an_arm_that_there_is_not_sends_no_frame(runs: Runs) -> None:
     _, found = kinds(Feed(runs).packet([("one", "nonsense")], None))
     assert "frame" not in found and found["run"]

@@ -175,7 +175,10 @@ class Feed:
         for run, sent in self._sent.items():
             if sent.trouble or not sent.frames - sent.maps:
                 continue
-            watch = self._opened(run).watch
+            try:
+                watch = self._opened(run).watch
+            except ValueError:  # deleted since; a run that is shown says so in its news
+                continue
             for arm in dict.fromkeys(arm for arm, _ in sent.frames):
                 drawn = set(map_worker.drawn_steps(watch.run.path, arm))
                 missing = {s for a, s in sent.frames - sent.maps if a == arm} & drawn
