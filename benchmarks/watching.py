@@ -8,7 +8,9 @@ of the live page redraws all its pictures. The page is open in chromium, which d
 Playing and keys: on the same run once it has stopped growing, with all panels on the screen. Memory
 of the page's script: as many ticks as an hour has, in one process. Memory of the browser: as long
 as the page of the growing run is open. Training: steps per second of a run on the digits, in turns:
-alone, and with its page open in chromium on the same machine. FOLDER is another checkout of the
+alone, and with its page open in chromium on the same machine; on Linux also the seconds a second
+in which the run could work but waited for a core, as the kernel counts them: what the page takes
+from it, without the noise of other machines on the same host. FOLDER is another checkout of the
 project, whose page is measured on the same growing run in turns with this one.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import math
 import os
 import shutil
 import signal
@@ -30,7 +33,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -223,11 +226,18 @@ def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
     return before, resident_megabytes()
 
 
-def training_paces(runs: Path, seconds: float, rounds: int = 3) -> dict[str, float]:
-    """Return steps per second of a run on the digits by where its page is open, medians."""
+class Pace(NamedTuple):
+    """How fast a run was trained for a while."""
+
+    steps: float  # per second
+    waited: float  # seconds per second in which it waited for a core; nan where none can tell
+
+
+def training_paces(runs: Path, seconds: float, rounds: int = 3) -> dict[str, Pace]:
+    """Return the pace of a run on the digits by where its page is open, medians of rounds."""
     experiment = wcord.load("digits-compression").replace({"epochs": 5000, "teacher.epochs": 2})
     run = wcord.launch(experiment, runs / "trained")
-    paces: dict[str, list[float]] = {"alone": [], "beside a page in chromium here": []}
+    paces: dict[str, list[Pace]] = {"alone": [], "beside a page in chromium here": []}
     try:
         with served(runs) as (url, _):
             while run.status.step < 50:
@@ -238,18 +248,32 @@ def training_paces(runs: Path, seconds: float, rounds: int = 3) -> dict[str, flo
                     with ExitStack() as stack:
                         if "chromium" in where:
                             stack.enter_context(open_in_chromium(f"{url}/?run=trained"))
-                        time.sleep(5)
+                        time.sleep(10)
                         values.append(_pace(run, seconds))
     finally:
         run.stop()
         run.wait(timeout=60)
-    return {where: statistics.median(values) for where, values in paces.items()}
+    return {
+        where: Pace(*(statistics.median(column) for column in zip(*values, strict=True)))
+        for where, values in paces.items()
+    }
 
 
-def _pace(run: wcord.Run, seconds: float) -> float:
-    began, step = time.monotonic(), run.status.step
+def _pace(run: wcord.Run, seconds: float) -> Pace:
+    began, step, waited = time.monotonic(), run.status.step, seconds_waited(run.status.pid)
     time.sleep(seconds)
-    return (run.status.step - step) / (time.monotonic() - began)
+    passed = time.monotonic() - began
+    steps = run.status.step - step
+    return Pace(steps / passed, (seconds_waited(run.status.pid) - waited) / passed)
+
+
+def seconds_waited(pid: int | None) -> float:
+    """Return how long the threads of a process could have run but waited for a core."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+    except OSError:
+        return math.nan
 
 
 def main() -> None:
@@ -277,8 +301,10 @@ def main() -> None:
         print(f"first picture {first_picture(runs):.1f} s after the server answers")
         paces = training_paces(runs, options.seconds)
         for where, pace in paces.items():
+            change = pace.steps / paces["alone"].steps - 1
             print(
-                f"training {where}: {pace:.1f} steps per second ({pace / paces['alone'] - 1:+.1%})"
+                f"training {where}: {pace.steps:.1f} steps per second ({change:+.1%}), "
+                f"waits for a core {pace.waited:.1%} of the time"
             )
         shutil.rmtree(runs / "trained")
         before, after = memory_growth(runs / "long", options.ticks)

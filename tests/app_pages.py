@@ -34,17 +34,17 @@ class Canvas:
         self.number = 0
         self.fragment: str | None = None
 
-    def __call__(self, *, key: str, data: bytes, on_said_change: Callable[[], None]) -> None:
+    def __call__(self, *, key: str, data: bytes, on_message_change: Callable[[], None]) -> None:
         """Take a packet, as the component does."""
         self.packets.append(unpack(data)[1])
         self.fragment = ThreadState.get().fragment_id
-        st.button("Speak", key=SPEAK, on_click=self._speak, args=(key, on_said_change))
+        st.button("Speak", key=SPEAK, on_click=self._speak, args=(key, on_message_change))
 
     def _speak(self, key: str, heard: Callable[[], None]) -> None:
         self.number += 1
         said = {"number": self.number, "messages": self.messages}
         self.messages = []
-        st.session_state[key] = SimpleNamespace(said=said)
+        st.session_state[key] = SimpleNamespace(message=said)
         heard()
 
     def last(self, kind: str) -> list[Part]:

@@ -182,7 +182,7 @@ def test_maps_are_drawn_of_runs_that_are_ours(
     elsewhere = write_run(folder.parent / "elsewhere")
     open_page("live", run="made-up", arm="crd")
     assert asked == ["made-up"]
-    assert json.loads((path / "maps" / "wanted.json").read_text()) == {"arm": "crd"}
+    assert json.loads((path / "maps" / "preferred.json").read_text()) == {"arm": "crd"}
     for name in (str(elsewhere), DEMO):
         open_page("live", run=name)
     assert asked == ["made-up"] and not (elsewhere / "maps").exists()

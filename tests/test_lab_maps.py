@@ -62,7 +62,7 @@ def test_worker_draws_every_map_newest_first_and_ends(made_up: Path) -> None:
         order.append(start is None)
         return by_pca(teacher, student, start)
 
-    map_worker.want(made_up, "wcord")
+    map_worker.prefer(made_up, "wcord")
     assert map_worker.next_job(run, run.arms) == (42, "wcord")
     assert map_worker.work(made_up, noting) == len(STEPS) * len(ARMS)
     assert order == [True] + [False] * (len(order) - 1)  # each starts from one before it

@@ -18,7 +18,7 @@ from made_up_run import write_run
 from scipy.stats import wasserstein_distance
 
 from lab.control import playground_state
-from lab.control.playground_state import Kept, answers, hear
+from lab.control.playground_state import Kept, answers, take_message
 from lab.reading import cloud_critic, shapes
 from lab.reading.clouds import (
     COSTS,
@@ -221,8 +221,8 @@ def test_a_link_to_a_run_shows_its_batch_and_the_plain_address_is_short() -> Non
 
 def asked(kept: Kept, kind: str, **question: Any) -> Part:
     """Ask one question, and return the answer."""
-    hear(kept, {"kind": kind, "number": 3, **question})
-    kept.told = kept.moves
+    take_message(kept, {"kind": kind, "number": 3, **question})
+    kept.moves_sent = kept.moves
     (part,) = answers(kept)
     assert part.about["number"] == 3
     return part
@@ -310,7 +310,7 @@ def test_a_critic_begins_again_with_other_clouds_and_is_shown_on_the_line() -> N
 
 def test_a_scene_that_has_not_followed_an_address_is_not_kept() -> None:
     kept = Kept(moves=2)
-    hear(kept, {"kind": "scene", "moves": 1, "scene": {"points": 9}})
+    take_message(kept, {"kind": "scene", "moves": 1, "scene": {"points": 9}})
     assert kept.scene["points"] == 24
     (part,) = answers(kept)
     assert (part.kind, part.about["moves"]) == ("scene", 2) and not answers(kept)

@@ -146,7 +146,7 @@ def test_what_is_timed_ahead_is_what_the_form_asks_for(
     monkeypatch.setattr(run_time.Stopwatch, "ask", lambda _, settings: asked.append(settings))
     monkeypatch.setattr(warm_up, "HEAD_START", 0.0)
     monkeypatch.setattr(warm_up, "gc", SimpleNamespace(collect=list, freeze=list))
-    warm_up._load()
+    warm_up._load_and_freeze(warm_up._load_start_form)
     assert len(asked) == 1
     opened()
     assert set(asked) == {asked[0]}

@@ -89,9 +89,9 @@ def test_the_answers_are_what_the_runs_do(tmp_path: Path) -> None:
 def test_what_to_look_for_holds_the_live_values(stop: Stop) -> None:
     now = {"plan_cost": 0.125, "same_class_mass": 0.37, "variance_ratio": 0.47}
     first = {"plan_cost": 0.9, "variance_ratio": 1.0, "true_partner_mass": 0.01}
-    said = stop.look(first, now | {"true_partner_mass": 0.2})
+    said = stop.hint(first, now | {"true_partner_mass": 0.2})
     assert "37 %" in said and "nan" not in said
-    assert stop.look({}, {})  # not measured: said so, no exception
+    assert stop.hint({}, {})  # not measured: said so, no exception
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.key)
@@ -102,7 +102,7 @@ def test_guidance_speaks_of_every_step(tmp_path: Path, stop: Stop) -> None:
     at = {str(step): watch.values_at(stop.cured[0], step) for step in watch.run.steps}
     assert list(note.about["at"]) == ["0", "14", "28", "42"]
     for step, said in note.about["at"].items():
-        assert said == f"Look now. {stop.look(first, at[step]).replace('**', '')}"
+        assert said == f"Look now. {stop.hint(first, at[step]).replace('**', '')}"
     assert bool(scenes) == ("lines" in stop.pictures)
     for scene in scenes:  # steps of equal cost, one a side
         assert scene.about["scene"]["stepOf"] == [42] * len(stop.cured)

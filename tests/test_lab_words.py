@@ -132,7 +132,7 @@ def test_every_panel_of_the_cockpit_and_of_the_pictures_is_there() -> None:
     assert set(COCKPIT) <= set(PANELS)
     frame = {name for name in ("plan", "scores", "map") if name in PANELS}
     about = parts.frame_part(Watch(DEMO), "demo", "wcord", 440).about
-    assert frame == set(about["looks"]) == set(about["words"])
+    assert frame == set(about["hints"]) == set(about["words"])
 
 
 def test_metrics_are_told_apart_and_measured() -> None:

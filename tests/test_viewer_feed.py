@@ -53,7 +53,7 @@ def test_the_first_packet_is_all_that_a_picture_needs(runs: Runs) -> None:
     assert set(found) == {"run", "status", "samples", "frame", "curve"}
     [frame] = found["frame"]
     assert (frame.about["arm"], frame.about["step"]) == ("wcord", 42)
-    assert about["number"] == 1 and about["heard"] == ""
+    assert about["number"] == 1 and about["acknowledged"] == ""
 
 
 def test_nothing_is_sent_twice_until_the_view_begins_again(runs: Runs) -> None:
@@ -61,16 +61,16 @@ def test_nothing_is_sent_twice_until_the_view_begins_again(runs: Runs) -> None:
     first, _ = kinds(feed.packet([("one", "wcord")], None))
     _, found = kinds(feed.packet([("one", "wcord")], None))
     assert found == {}
-    feed.hear(1, [{"kind": "hello"}])
+    feed.take_requests(1, [{"kind": "hello"}])
     about, found = kinds(feed.packet([("one", "wcord")], 14))
-    assert about["feed"] != first["feed"] and about["number"] == 1 and about["heard"] == 1
+    assert about["feed"] != first["feed"] and about["number"] == 1 and about["acknowledged"] == 1
     assert found["frame"][0].about["step"] == 14 and "run" in found
 
 
 def test_frames_are_sent_as_they_are_asked_for(runs: Runs) -> None:
     feed = Feed(runs)
     feed.packet([("one", "wcord")], None)
-    feed.hear(
+    feed.take_requests(
         1,
         [
             {
@@ -122,7 +122,7 @@ def test_a_damaged_snapshot_costs_its_own_step_only(runs: Runs) -> None:
     _, found = kinds(feed.packet([("one", "wcord")], None))
     assert found["missing"][0].about["step"] == 42 and "\n" not in found["missing"][0].about["why"]
     assert found["samples"] and found["curve"]
-    feed.hear(1, [{"kind": "frames", "frames": [["one", "wcord", 28]]}])
+    feed.take_requests(1, [{"kind": "frames", "frames": [["one", "wcord", 28]]}])
     assert kinds(feed.packet([("one", "wcord")], None))[1]["frame"][0].about["step"] == 28
 
 
@@ -155,7 +155,9 @@ def test_an_arm_that_there_is_not_sends_no_frame(runs: Runs) -> None:
 def test_questions_that_make_no_sense_change_nothing(runs: Runs) -> None:
     feed = Feed(runs)
     feed.packet([("one", "wcord")], None)
-    feed.hear(1, [{"kind": "frames", "frames": [["two", "x", 3], ["one", "x", 99]]}, {"kind": "?"}])
+    feed.take_requests(
+        1, [{"kind": "frames", "frames": [["two", "x", 3], ["one", "x", 99]]}, {"kind": "?"}]
+    )
     _, found = kinds(feed.packet([("one", "wcord")], None))
     assert "frame" not in found
 
@@ -163,7 +165,7 @@ def test_questions_that_make_no_sense_change_nothing(runs: Runs) -> None:
 def test_images_that_are_not_here_are_one_line(runs: Runs) -> None:
     feed = Feed(runs)
     feed.packet([("one", "wcord")], None)
-    feed.hear(1, [{"kind": "images", "run": "one"}])
+    feed.take_requests(1, [{"kind": "images", "run": "one"}])
     _, found = kinds(feed.packet([("one", "wcord")], None))
     assert found["images"][0].about["why"]
 

@@ -12,22 +12,22 @@ from lab.viewer.scene import Scene, from_address, to_address
 PARTS = ("step", "samples", "present", "loss", "measure")
 
 
-def asked(name: str) -> str:
-    """Return what the address says under a name, "" where it says nothing."""
+def value_of(name: str) -> str:
+    """Return the value of a name in the address, "" where it has none."""
     return st.query_params.get(name, "")
 
 
 def scene_of(page: str, first: Callable[[], Scene]) -> Scene:
-    """Return the scene that a page keeps: at first as the page makes it and the address says.
+    """Return the scene that a page keeps: at first as the page makes it, changed by the address.
 
     The address counts when it is another than the one that the page has written: a link was
     followed.
     """
-    said = st.query_params.to_dict()
+    given = st.query_params.to_dict()
     kept: dict[str, Any] = st.session_state.setdefault(f"scene of {page}", {})
-    if not kept or {key: said.get(key, "") for key in PARTS} != kept["address"]:
-        kept["scene"] = (kept.get("scene") or first()) | from_address(said)
-        kept["address"] = {key: said.get(key, "") for key in PARTS}
+    if not kept or {key: given.get(key, "") for key in PARTS} != kept["address"]:
+        kept["scene"] = (kept.get("scene") or first()) | from_address(given)
+        kept["address"] = {key: given.get(key, "") for key in PARTS}
     return kept["scene"]
 
 
@@ -38,10 +38,10 @@ def run_before(page: str) -> str:
 
 
 def keep(scene: Scene, change: Mapping[str, Any]) -> bool:
-    """Take over what the view says of its scene, and bring the address up to it (a callback).
+    """Keep a scene that the view reports, and write it into the address (a callback).
 
-    A view that has not yet followed a change from the side of the page is not listened to: then
-    nothing is kept, and False returned.
+    A report of a view that has not yet taken the last change by the page is out of date: nothing is
+    kept then, and False is returned.
     """
     if change.get("moves", 0) != scene.get("moves", 0):
         return False
@@ -53,7 +53,7 @@ def keep(scene: Scene, change: Mapping[str, Any]) -> bool:
 
 
 def write(scene: Scene) -> None:
-    """Bring the address up to a scene that a page keeps."""
+    """Write a scene that a page keeps into the address."""
     parts = to_address(scene)
     for key in PARTS:
         if value := parts.get(key, ""):

@@ -1,4 +1,4 @@
-"""Two sides of the compare page: which ones, and what may be said of their difference."""
+"""Two sides of the compare page: which ones, and what their difference means."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from lab.words.vocabulary import metric as words_of
 from wcord.analysis import report
 
 
-def sides_of(names: Sequence[str], asked: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the (run, arm) pairs to compare: those asked for, else two that differ.
+def sides_of(names: Sequence[str], given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the (run, arm) pairs to compare: those given, else two that differ.
 
     Args:
         names: of the runs there are, newest first.
-        asked: run and arm of each side as an address names them, "" where it does not.
+        given: run and arm of each side as an address names them, "" where it does not.
     """
-    run_a = asked[0][0] or names[0]
-    run_b = asked[1][0] or run_a
+    run_a = given[0][0] or names[0]
+    run_b = given[1][0] or run_a
     arms = arms_of(run_a)
-    arm_a = asked[0][1] or _first(arms, "wcord")
+    arm_a = given[0][1] or _first(arms, "wcord")
     others = [arm for arm in arms_of(run_b) if run_b != run_a or arm != arm_a]
-    if not others and not asked[1][0]:  # one arm alone: beside the next run that has another
+    if not others and not given[1][0]:  # one arm alone: beside the next run that has another
         for name in names:
             if name != run_a and (found := arms_of(name)):
                 run_b, others = name, found
                 break
     same = arm_a if run_b != run_a and arm_a in others else "plain"
-    return [(run_a, arm_a), (run_b, asked[1][1] or _first(others or arms, same))]
+    return [(run_a, arm_a), (run_b, given[1][1] or _first(others or arms, same))]
 
 
 def arms_of(run: str) -> list[str]:
@@ -44,8 +44,8 @@ def arms_of(run: str) -> list[str]:
         return []
 
 
-def _first(arms: Sequence[str], wanted: str) -> str:
-    return wanted if wanted in arms or not arms else arms[0]
+def _first(arms: Sequence[str], favourite: str) -> str:
+    return favourite if favourite in arms or not arms else arms[0]
 
 
 def moving(scene: Mapping[str, Any]) -> bool:
@@ -60,11 +60,11 @@ def moving(scene: Mapping[str, Any]) -> bool:
 
 
 def parts(scene: Mapping[str, Any]) -> list[Part]:
-    """Return what the view is told of two sides: a verdict for every step, or why there is none."""
+    """Return parts about two sides: a verdict for every step, or why there is none."""
     try:
         a, b = (Side(registry.watch_of(registry.find(run)), arm) for run, arm in scene["sides"])
     except ValueError:
-        return []  # the feed says it
+        return []  # the feed reports it
     steps = pairing.common_steps(a, b)
     if a.arm not in a.watch.arms or b.arm not in b.watch.arms:
         return []
@@ -80,11 +80,14 @@ def parts(scene: Mapping[str, Any]) -> list[Part]:
     except ValueError as error:
         why = str(error)
         return [Part("unpaired", {"why": f"{why[0].upper()}{why[1:]}."})]
-    said = {str(step): verdict(a, b, step) for step in steps}
+    sentences = {str(step): verdict(a, b, step) for step in steps}
     seeds = a.watch.kept_words(
         ("seeds", a.arm, b.watch.run.path, b.arm, len(steps)), lambda: over_seeds(a, b)
     )
-    return [Part("unpaired", {"why": ""}), Part("note", {"text": "", "at": said, "after": seeds})]
+    return [
+        Part("unpaired", {"why": ""}),
+        Part("note", {"text": "", "at": sentences, "after": seeds}),
+    ]
 
 
 def verdict(a: Side, b: Side, step: int) -> str:

@@ -40,7 +40,7 @@ def of_run(run: Run) -> None:
     _open(found, picture, names_of(run))
 
 
-def look(experiment: Experiment) -> None:
+def offer(experiment: Experiment) -> None:
     """Show a button that reads the data of settings and opens what is found, or why it cannot."""
     why = "Read it now: classes, counts, files passed over, first pictures."
     if not st.button("Look at the data", key="look-at-data", icon=ICON, help=why):

@@ -28,8 +28,8 @@ def begin() -> None:
         error(trouble)
 
 
-def wanted() -> bool:
-    """Return whether the whole page is to be drawn: a dialog waits, or word of what went wrong."""
+def redraw_needed() -> bool:
+    """Return whether the whole page must be drawn: a dialog or an error message waits."""
     return "opened" in st.session_state or "trouble" in st.session_state
 
 

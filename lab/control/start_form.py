@@ -111,7 +111,7 @@ def form() -> None:
     experiment = preset(name)
     if experiment.description:
         st.caption(literal.markdown(experiment.description))
-    data_card.look(experiment)
+    data_card.offer(experiment)
     arms = st.pills(
         "Arms",
         list(experiment.arms),
@@ -206,13 +206,13 @@ def editor() -> None:
     terms = {arm: " + ".join(terms) for arm, terms in chosen.arms.items()}
     st.markdown(
         f":material/check: {chosen.epochs} epochs, {len(terms)} arms: "
-        + ", ".join(f"**{literal.markdown(arm)}** ({said})" for arm, said in terms.items())
+        + ", ".join(f"**{literal.markdown(arm)}** ({text})" for arm, text in terms.items())
     )
     with st.container(horizontal=True, gap="small"):
         pressed = st.button(
             "Start", key="start-settings", type="primary", icon=":material/play_arrow:"
         )
-        data_card.look(chosen)
+        data_card.offer(chosen)
     st.caption("The same on the command line:")
     st.code(settings_text.command(name, chosen), language="bash", wrap_lines=True)
     if pressed:
@@ -227,7 +227,7 @@ def editor() -> None:
 
 
 def _take_upload(key: str) -> None:
-    """Put an uploaded file's text into the editor; what is no text is said so."""
+    """Put an uploaded file's text into the editor; what is no text is reported."""
     if (file := st.session_state.get("uploaded")) is None:
         return
     try:
@@ -264,14 +264,14 @@ def show_cost(experiment: Experiment, pace: float) -> None:
     Raises:
         ValueError: the run cannot be run.
     """
-    if said := cost(experiment, pace):
-        st.caption(said)
+    if words := cost(experiment, pace):
+        st.caption(words)
     else:
         st.fragment(_await_cost, run_every=TICK, key="cost")(experiment, pace)
 
 
 def _await_cost(experiment: Experiment, pace: float) -> None:
-    with suppress(ValueError):  # said by the page
+    with suppress(ValueError):  # the page reports it
         if cost(experiment, pace) is None:
             st.caption(":material/timer: Timing a few steps…")
             return
@@ -279,7 +279,7 @@ def _await_cost(experiment: Experiment, pace: float) -> None:
 
 
 def start(experiment: Experiment | None, pace: float, name: str | None = None) -> None:
-    """Start a run and put its name into the address; what goes wrong is said by the next page.
+    """Start a run and put its name into the address; a failure is shown by the next page.
 
     Args:
         experiment: what to train; None starts nothing.

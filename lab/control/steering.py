@@ -18,7 +18,7 @@ TALK = 1.0  # seconds an epoch at which a run on the digits lasts a minute of ta
 
 
 def attempt(action: Callable[[], object]) -> None:
-    """Do what a button asks; what goes wrong is shown as one line by the page's next run."""
+    """Do what a button is for; a failure is shown in one line by the next run of the page."""
     try:
         action()
     except (ValueError, OSError, RuntimeError) as error:
@@ -60,7 +60,7 @@ def set_pace(run: Run, seconds: float) -> None:
 
 
 def keep_promised_pace(watch: Watch, status: Status) -> None:
-    """Set a pace that was asked for before the length of an epoch was known."""
+    """Set a pace that was chosen before the length of an epoch was known."""
     due: tuple[str, float] | None = st.session_state.get("pace_due")
     if due and due[0] == watch.run.name and status.total:
         attempt(lambda: set_pace(watch.run, due[1]))

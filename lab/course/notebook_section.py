@@ -24,10 +24,10 @@ def markdown_of(section: Section, folder: Path = FOLDER) -> str:
     Raises:
         ValueError: there is no such notebook or no such section.
     """
-    said = read_json(folder / section.notebook, {}) or {}
+    notebook = read_json(folder / section.notebook, {}) or {}
     lines: list[str] = []
     level, fenced = 0, False
-    for cell in said.get("cells", []):
+    for cell in notebook.get("cells", []):
         if cell["cell_type"] != "markdown":
             continue
         for line in [*"".join(cell["source"]).splitlines(), ""]:

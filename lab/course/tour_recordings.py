@@ -50,8 +50,8 @@ def guidance(stop: Stop, watch: Watch, arms: Sequence[str], *, finished: bool) -
     watch.metrics.poll()
     values = {step: watch.values_at(arms[0], step) for step in steps}
     first = values[steps[0]]
-    said = {str(step): f"Look now. {plain(stop.look(first, values[step]))}" for step in steps}
-    found = [Part("note", {"text": "", "at": said})]
+    notes = {str(step): f"Look now. {plain(stop.hint(first, values[step]))}" for step in steps}
+    found = [Part("note", {"text": "", "at": notes})]
     if "lines" in stop.pictures and finished:
         equal = watch.kept(
             ("equal cost", *stop.cured),

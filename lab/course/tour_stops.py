@@ -1,4 +1,4 @@
-"""The stops of the guided tour: what is asked, run, looked for and explained at each. Pure."""
+"""The stops of the guided tour: question, run, hint and explanation of each. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Stop(NamedTuple):
     question and answers are the prediction to make, `right` the answer that the run gives.
     watched, cured: arms of the preset that are shown before and after the cure is named; the
     first is the failing one. Of a single arm both pictures are shown, of several the first of
-    each; curves of all and of the arms `beside`. look says what to look for now, from the failing
+    each; curves of all and of the arms `beside`. hint says what to look for now, from the failing
     arm's values at the first step and at the step shown.
     """
 
@@ -37,7 +37,7 @@ class Stop(NamedTuple):
     right: int
     pictures: tuple[Picture, Picture]
     curves: tuple[str, str]
-    look: Callable[[Values, Values], str]
+    hint: Callable[[Values, Values], str]
     explanation: str
     cure: str
     section: Section
@@ -54,7 +54,7 @@ def percent(values: Values, key: str) -> str:
     return f"{100 * value(values, key):.0f}"
 
 
-def _look_unpaired(first: Values, now: Values) -> str:
+def _hint_unpaired(first: Values, now: Values) -> str:
     cost = value(now, "plan_cost")
     return (
         f"The cost went from {value(first, 'plan_cost'):.2f} to **{cost:.2f}**. Look into the "
@@ -63,7 +63,7 @@ def _look_unpaired(first: Values, now: Values) -> str:
     )
 
 
-def _look_collapse(first: Values, now: Values) -> str:
+def _hint_collapse(first: Values, now: Values) -> str:
     return (
         f"The mean cosine of teacher and student, weighted by the plan, went from "
         f"{1 - value(first, 'plan_cost'):.2f} to **{1 - value(now, 'plan_cost'):.3f}**: the loss "
@@ -72,7 +72,7 @@ def _look_collapse(first: Values, now: Values) -> str:
     )
 
 
-def _look_shrunk(first: Values, now: Values) -> str:
+def _hint_shrunk(first: Values, now: Values) -> str:
     return (
         f"The plan keeps **{percent(now, 'same_class_mass')} %** of the mass in its class. "
         f"Now look at the map's diamonds: the variance inside the classes is "
@@ -81,7 +81,7 @@ def _look_shrunk(first: Values, now: Values) -> str:
     )
 
 
-def _look_lines(first: Values, now: Values) -> str:
+def _hint_lines(first: Values, now: Values) -> str:
     return (
         "Each line carries mass from a teacher sample (left) to a student sample (right), in the "
         f"colour of its true class; dashed lines end in another class. The left student's cost is "
@@ -90,7 +90,7 @@ def _look_lines(first: Values, now: Values) -> str:
     )
 
 
-def _look_wrong_pairs(first: Values, now: Values) -> str:
+def _hint_wrong_pairs(first: Values, now: Values) -> str:
     return (
         f"**{percent(now, 'same_class_mass')} %** of the mass of the plan between the "
         f"teacher and CRD's student stays in its class, and "
@@ -115,7 +115,7 @@ STOPS = (
         right=1,
         pictures=("plan", "map"),
         curves=("plan_cost", "same_class_mass"),
-        look=_look_unpaired,
+        hint=_hint_unpaired,
         explanation=r"""
 Permute the student's samples: the columns of the cost are permuted, and so may be the plan.
 
@@ -145,7 +145,7 @@ wrong ones; cheap and sharp is not the same as right.""",
         right=2,
         pictures=("plan", "cosines"),
         curves=("plan_cost", "same_class_mass"),
-        look=_look_collapse,
+        hint=_hint_collapse,
         explanation=r"""
 The cheapest pair of projections maps **everything to one point**. Then all cosines are 1 and all
 costs 0, every plan is optimal, and the entropy picks the uniform one:
@@ -175,7 +175,7 @@ A loss that falls to nothing and stays there should worry you.""",
         right=1,
         pictures=("plan", "map"),
         curves=("variance_ratio", "same_class_mass"),
-        look=_look_shrunk,
+        hint=_hint_shrunk,
         explanation=r"""
 With entropy each teacher sample sends its mass to *several* student samples. Under such a plan
 and squared distance, the best place of a student sample is the **average** of the teacher samples
@@ -206,7 +206,7 @@ what the teacher knew beyond the class is gone.""",
         right=1,
         pictures=("lines", "plan"),
         curves=("plan_cost", "same_class_mass"),
-        look=_look_lines,
+        hint=_hint_lines,
         explanation="""
 The cost says how far mass travels, not **whose** mass it is. Both clouds lie over the teacher's
 equally well. Only the colours, which neither loss has seen, show that the one student has paired
@@ -236,7 +236,7 @@ LCKT with what GCKT did.""",
         right=2,
         pictures=("plan", "map"),
         curves=("test_accuracy", "true_partner_mass"),
-        look=_look_wrong_pairs,
+        hint=_hint_wrong_pairs,
         explanation=r"""
 Let row $j$ of the teacher's batch hold the output of sample $\pi(j)$. The cost matrix has its rows
 in another order, and the plan has its rows in the same order:

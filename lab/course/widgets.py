@@ -1,4 +1,4 @@
-"""What moves in the notebooks: controls above a figure that is drawn anew when one changes.
+"""What moves in the notebooks: controls above a figure that is drawn again when one changes.
 
     plan_explorer(cost)     an entropic plan against ε and the number of iterations
     critic_explorer(x, y)   a critic of two clouds, as it trains
@@ -66,7 +66,7 @@ class Panel(ipw.VBox):
         raise NotImplementedError
 
     def update(self) -> None:
-        """Draw anew."""
+        """Draw again."""
         self.figure, self.words = self.draw()
         content = base64.b64encode(png(self.figure)).decode()
         said = html.escape(self.words, quote=True)

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from lab.control import address, comparing, exporting
-from lab.control.page_parts import begin, wanted
+from lab.control.page_parts import begin, redraw_needed
 from lab.course import notebook_section
 from lab.reading import registry
 from lab.reading.pairing import Side
@@ -27,7 +27,7 @@ SHOWN = (
 
 
 def page() -> None:
-    """Draw the page: two sides in the view, and what may be said of their difference."""
+    """Draw the page: two sides in the view, and what their difference means."""
     begin()
     opened = st.session_state.pop("opened", None)
     rows = [row for row in registry.rows(registry.attached()) if not row.trouble]
@@ -35,10 +35,10 @@ def page() -> None:
         st.info("No run yet: start one on the live page.")
         return
     names = [row.name for row in rows]
-    asked = [(address.asked(key), address.asked(f"arm_{key}")) for key in "ab"]
-    sides = comparing.sides_of(names, asked)
+    given = [(address.value_of(key), address.value_of(f"arm_{key}")) for key in "ab"]
+    sides = comparing.sides_of(names, given)
     kept = address.scene_of("compare", lambda: scene(sides, SHOWN, letters=True))
-    if any(run for run, _ in asked):
+    if any(run for run, _ in given):
         kept["sides"] = [list(side) for side in sides]
     moving = comparing.moving(kept)
     every = TICK if moving else REST
@@ -48,23 +48,23 @@ def page() -> None:
 
 
 def tick(kept: Scene, names: list[str], moved: bool) -> None:
-    """Send the view what is new, and what the two sides tell of one another."""
-    if wanted() or comparing.moving(kept) != moved:
+    """Send the view what is new, and the verdicts on the two sides."""
+    if redraw_needed() or comparing.moving(kept) != moved:
         st.rerun()
     choices = Part("choices", {"runs": names, "own": True})
     in_streamlit.show(
         "compare",
         kept,
         CAN,
-        lambda message: heard(kept, message),
+        lambda message: take_message(kept, message),
         [choices, *comparing.parts(kept)],
     )
-    if wanted() or comparing.moving(kept) != moved:
+    if redraw_needed() or comparing.moving(kept) != moved:
         st.rerun()
 
 
-def heard(kept: Scene, message: Mapping[str, Any]) -> None:
-    """Keep what the view says of its scene, or remember what it wants opened (a callback)."""
+def take_message(kept: Scene, message: Mapping[str, Any]) -> None:
+    """Keep a scene that the view reports, or remember a dialog to open (a callback)."""
     if message["kind"] == "scene":
         kept_up = address.keep(kept, message["scene"])
         for key, (run, arm) in zip("ab", kept["sides"] if kept_up else (), strict=False):
@@ -74,7 +74,7 @@ def heard(kept: Scene, message: Mapping[str, Any]) -> None:
 
 
 def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
-    """Open what the view asked for over the page."""
+    """Open a dialog that the view requested."""
     name, _, side = str(message["panel"]).partition("@")
     if message["kind"] == "why" and (section := PANELS[name].section):
         notebook_section.show(section)

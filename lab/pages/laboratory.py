@@ -57,8 +57,8 @@ def choose() -> tuple[Watch, str] | None:
     options = names if name in names else [name, *names]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         run = st.selectbox("Begin from run", options, index=options.index(name), width=420)
-        asked = st.query_params.get("arm", "")
-        first = asked if asked in watch.arms else _favourite(watch.arms)
+        given = st.query_params.get("arm", "")
+        first = given if given in watch.arms else _favourite(watch.arms)
         arm = st.selectbox("and arm", watch.arms, index=watch.arms.index(first), width=240)
     if (run, arm) != (name, first):
         st.query_params["run"], st.query_params["arm"] = run, arm

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from lab.control import address, data_card, exporting, start_form, steering, warm_up
-from lab.control.page_parts import begin, wanted
+from lab.control.page_parts import begin, redraw_needed
 from lab.course import notebook_section
 from lab.reading import map_worker, registry
 from lab.viewer import in_streamlit
@@ -34,7 +34,7 @@ def page() -> None:
     begin()
     opened = st.session_state.pop("opened", None)
     name = chosen_run()
-    kept = address.scene_of("live", lambda: scene([(name, address.asked("arm") or "wcord")]))
+    kept = address.scene_of("live", lambda: scene([(name, address.value_of("arm") or "wcord")]))
     if kept["sides"][0][0] != name:  # a link to another run
         move(kept, sides=[[name, kept["sides"][0][1]]], step=None, selected=[])
         address.write(kept)
@@ -46,8 +46,8 @@ def page() -> None:
 
 def chosen_run() -> str:
     """Return the run of the address, else the one looked at before, the newest, the demo."""
-    if asked := st.query_params.get("run", ""):
-        return asked
+    if name := st.query_params.get("run", ""):
+        return name
     if (before := address.run_before("live")) and not registry.trouble(before):
         return before
     newest = list_runs()
@@ -64,9 +64,9 @@ def moving(name: str) -> bool:
 
 
 def tick(kept: Scene, moved: bool) -> None:
-    """Send the view what is new, and do what it says."""
+    """Send the view what is new, and take its messages."""
     name, arm = kept["sides"][0]
-    if wanted() or moving(name) != moved:
+    if redraw_needed() or moving(name) != moved:
         st.rerun()
     draw_maps(name, arm)
     own = [run.name for run in list_runs()]
@@ -77,7 +77,7 @@ def tick(kept: Scene, moved: bool) -> None:
     if new and "welcomed" not in st.session_state and kept["step"] is None:
         extra.append(Part("play", {}))
         st.session_state["welcomed"] = True
-    in_streamlit.show("live", kept, CAN, lambda message: heard(kept, message), extra)
+    in_streamlit.show("live", kept, CAN, lambda message: take_message(kept, message), extra)
 
 
 def draw_maps(name: str, arm: str) -> None:
@@ -88,14 +88,14 @@ def draw_maps(name: str, arm: str) -> None:
     except ValueError:
         return
     if registry.is_ours(path) and not map_worker.all_drawn(watch.run, watch.arms):
-        map_worker.want(path, arm)
+        map_worker.prefer(path, arm)
         if not map_worker.is_working(path):
             map_worker.start(path)
     steering.keep_promised_pace(watch, watch.run.status)
 
 
-def heard(kept: Scene, message: Mapping[str, Any]) -> None:
-    """Do what the view says: keep its scene, steer, or open a dialog (a callback)."""
+def take_message(kept: Scene, message: Mapping[str, Any]) -> None:
+    """Take a message of the view: keep its scene, steer, or open a dialog (a callback)."""
     kind = message["kind"]
     if kind == "scene":
         if address.keep(kept, message["scene"]):
@@ -126,12 +126,12 @@ def begin_recording(kept: Scene) -> None:
     """Train the preset of the recording, at the pace of a talk."""
     experiment = start_form.preset("digits-compression")
     start_form.start(experiment.replace(start_form.watched(experiment)), steering.TALK)
-    move(kept, sides=[[address.asked("run"), kept["sides"][0][1]]], step=None, selected=[])
+    move(kept, sides=[[address.value_of("run"), kept["sides"][0][1]]], step=None, selected=[])
     address.write(kept)
 
 
 def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
-    """Open what the view asked for over the page."""
+    """Open a dialog that the view requested."""
     if message["kind"] == "new":
         start_form.dialog()
         return

@@ -16,7 +16,7 @@ KEY = "playground-view"
 
 @st.fragment
 def view() -> None:
-    """Show the view, and answer what it asks."""
+    """Show the view, and answer its questions."""
     kept = playground_state.kept()
     first = not in_streamlit.feed_of(KEY).number
     parts = playground_state.first_parts(kept) if first else playground_state.answers(kept)
@@ -24,7 +24,7 @@ def view() -> None:
         KEY,
         playground_state.for_the_view(kept),
         {"ask": True},
-        lambda message: playground_state.hear(kept, message),
+        lambda message: playground_state.take_message(kept, message),
         parts,
     )
 

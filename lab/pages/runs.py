@@ -34,11 +34,11 @@ def page() -> None:
     """Draw the page: the table of runs and the one chosen, or the editor of settings."""
     page_parts.begin()
     kinds = ["Runs", "Start from settings"]
-    asked = st.query_params.get("view", "")
+    given = st.query_params.get("view", "")
     view = st.segmented_control(
         "What to do",
         kinds,
-        default=asked if asked in kinds else kinds[0],
+        default=given if given in kinds else kinds[0],
         required=True,
         key="view",
         on_change=lambda: to_address("view", st.session_state["view"]),
@@ -97,7 +97,7 @@ def overview() -> None:
 
 
 def signature(rows: list[Row]) -> tuple[tuple[str, str, int, str], ...]:
-    """Return what of the rows is worth drawing them anew when it changes."""
+    """Return what of the rows is worth a new table when it changes."""
     return tuple((row.name, row.state, round(100 * row.share), row.notes) for row in rows)
 
 
@@ -170,7 +170,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def details(row: Row) -> None:
-    """Show the chosen run: what it says, where to look at it, what can be done with it."""
+    """Show the chosen run: its facts, where to look at it, what can be done with it."""
     with st.container(border=True):
         page_parts.title(row.name, row.sentence, f"Its directory: {row.path}")
         if row.title and not row.trouble:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from lab.control import address, start_form, steering
-from lab.control.page_parts import begin, wanted
+from lab.control.page_parts import begin, redraw_needed
 from lab.course import notebook_section, tour_recordings
 from lab.course.tour_stops import PHASES, STOPS, Stop, experiment, place, run_name
 from lab.reading import registry
@@ -59,7 +59,7 @@ def page() -> None:
 def where() -> tuple[int, int]:
     """Return the stop and the phase that the address names, the first ones where it does not."""
     keys, phases = [stop.key for stop in STOPS], [phase.lower() for phase in PHASES]
-    stop, phase = address.asked("stop"), address.asked("phase").lower()
+    stop, phase = address.value_of("stop"), address.value_of("phase").lower()
     return (
         keys.index(stop) if stop in keys else 0,
         phases.index(phase) if phase in phases else 0,
@@ -68,7 +68,7 @@ def where() -> tuple[int, int]:
 
 def go(number: int, phase: int) -> None:
     """Put a stop and a phase into the address; a new stop begins at its newest step."""
-    if STOPS[number].key != address.asked("stop"):
+    if STOPS[number].key != address.value_of("stop"):
         st.query_params.pop("step", None)
     st.query_params["stop"] = STOPS[number].key
     st.query_params["phase"] = PHASES[phase].lower()
@@ -107,18 +107,18 @@ def guess(stop: Stop) -> None:
     made = st.session_state.get(f"guess of {stop.key}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**Predict.** {stop.question}", width="content")
-        for number, said in enumerate(stop.answers):
-            icon = "radio_button_checked" if said == made else "radio_button_unchecked"
+        for number, answer in enumerate(stop.answers):
+            icon = "radio_button_checked" if answer == made else "radio_button_unchecked"
             st.button(
-                said,
+                answer,
                 key=f"guess-{stop.key}-{number}",
                 icon=f":material/{icon}:",
-                on_click=partial(st.session_state.__setitem__, f"guess of {stop.key}", said),
+                on_click=partial(st.session_state.__setitem__, f"guess of {stop.key}", answer),
             )
 
 
 def answer(stop: Stop) -> str:
-    """Return what was asked, what was predicted, and what happens."""
+    """Return the question, the prediction, and what happens."""
     made, right = st.session_state.get(f"guess of {stop.key}"), stop.answers[stop.right]
     if made is None:
         return f"{stop.question} **{right[0].upper()}{right[1:]}.**"
@@ -154,7 +154,7 @@ def is_moving(name: str) -> bool:
 
 def tick(stop: Stop, kept: Scene, *, own: bool, moved: bool) -> None:
     """Send the view what is new, with what to look for at every step."""
-    if wanted() or (own and is_moving(kept["sides"][0][0]) != moved):
+    if redraw_needed() or (own and is_moving(kept["sides"][0][0]) != moved):
         st.rerun()
     first, extra = None, list[Part]()
     if own:
@@ -162,7 +162,7 @@ def tick(stop: Stop, kept: Scene, *, own: bool, moved: bool) -> None:
     else:
         first = partial(tour_recordings.parts, stop)
     in_streamlit.show(
-        f"tour {kept['key']}", kept, CAN, lambda message: heard(kept, message), extra, first,
+        f"tour {kept['key']}", kept, CAN, lambda message: take_message(kept, message), extra, first,
         recorded=not own,
     )  # fmt: skip
 
@@ -178,7 +178,7 @@ def own_parts(stop: Stop, kept: Scene, *, moved: bool) -> list[Part]:
     return tour_recordings.guidance(stop, watch, arms, finished=not moved)
 
 
-def heard(kept: Scene, message: Mapping[str, Any]) -> None:
+def take_message(kept: Scene, message: Mapping[str, Any]) -> None:
     """Keep the view's scene, steer, or remember what it wants opened (a callback)."""
     if message["kind"] == "scene":
         address.keep(kept, message["scene"] | {"sides": kept["sides"]})

@@ -39,7 +39,7 @@ def nearest(features: Array, samples: int, count: int) -> Array:
 
     Args:
         features: (m, d) of one side.
-        samples: how many rows are asked for, at most m.
+        samples: the number of rows to return, at most m.
         count: how many neighbours, at most m − 1; a sample is not its own neighbour.
     """
     unit = on_sphere(features)

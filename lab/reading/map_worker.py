@@ -155,8 +155,8 @@ def next_job(
 ) -> tuple[int, str] | None:
     """Return the newest snapshot and arm without a map; the arm being watched comes first."""
     done = {arm: set(drawn_steps(run.path, arm)) for arm in arms}
-    wanted = (read_json(run.path / "maps" / "wanted.json", {}) or {}).get("arm")
-    ranked = sorted(arms, key=lambda arm: arm != wanted)
+    preferred = (read_json(run.path / "maps" / "preferred.json", {}) or {}).get("arm")
+    ranked = sorted(arms, key=lambda arm: arm != preferred)
     for step in reversed(wanted_steps(run.steps)):
         for arm in ranked:
             if step not in done[arm] and (step, arm) not in skipped:
@@ -194,7 +194,9 @@ def work(path: Path, fitter: Fit = fit, every: float = 0.3) -> int:
     arms = run.arms
     skipped: set[tuple[int, str]] = set()
     while (path / "settings.yaml").is_file():
-        over = is_over(run)  # asked first: a snapshot written after this is not missed
+        over = is_over(
+            run
+        )  # before the steps are listed: a snapshot written after this is not missed
         job = next_job(run, arms, skipped)
         if job is None:
             forget_thinned(run, arms)
@@ -229,7 +231,7 @@ def is_working(run: Path) -> bool:
 
 
 def all_drawn(run: Run, arms: list[str]) -> bool:
-    """Return whether every wanted snapshot has a map for every arm."""
+    """Return whether every snapshot has a map for every arm."""
     steps = set(wanted_steps(run.steps))
     return bool(steps) and all(steps <= set(drawn_steps(run.path, arm)) for arm in arms)
 
@@ -253,13 +255,13 @@ def start(run: Path) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def want(run: Path, arm: str) -> None:
+def prefer(run: Path, arm: str) -> None:
     """Tell the worker which arm is being watched; where that cannot be written, never mind."""
     wish = {"arm": arm}
     try:
         (run / "maps").mkdir(exist_ok=True)
-        if read_json(run / "maps" / "wanted.json") != wish:
-            write_json(run / "maps" / "wanted.json", wish)
+        if read_json(run / "maps" / "preferred.json") != wish:
+            write_json(run / "maps" / "preferred.json", wish)
     except (OSError, StorageError):
         return
 

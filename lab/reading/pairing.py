@@ -1,4 +1,4 @@
-"""Two arms paired: the same samples, the same seeds, and what can honestly be said of both."""
+"""Two arms paired: the same samples, the same seeds, and what follows for both."""
 
 from __future__ import annotations
 
@@ -163,13 +163,13 @@ def accuracy_of(a: Side, b: Side, step: int) -> PairedAccuracy:
 
 
 def siblings(run: Run) -> list[Run]:
-    """Return the finished runs beside a run that were asked the same, but for the seed."""
-    asked = _but_the_seed(run)
+    """Return the finished runs beside a run of the same settings, but for the seed."""
+    settings = _but_the_seed(run)
     return [
         other
         for path in sorted(run.path.parent.glob("*/summary.json"))
         if (path.parent / "settings.yaml").is_file()
-        and _but_the_seed(other := Run(path.parent)) == asked
+        and _but_the_seed(other := Run(path.parent)) == settings
     ]
 
 

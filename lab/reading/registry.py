@@ -140,7 +140,7 @@ def rows(attached: Iterable[str] = (), search: str = "") -> list[Row]:
     """Return all runs, newest first: the folder's, the attached ones, the demos at the end.
 
     Args:
-        attached: paths of runs elsewhere; one that has gone is a row that says so.
+        attached: paths of runs elsewhere; of one that has gone there is a row with the reason.
         search: words that name, title, state or notes must all hold, in any case.
     """
     folder = runs_folder()
@@ -195,8 +195,8 @@ def _named_badly(name: str) -> str:
 
 def _untold(path: Path) -> str:
     """Say what is wrong with status.json; without one nothing is known of a run."""
-    said = read_json(path / "status.json")
-    if isinstance(said, dict):
+    status = read_json(path / "status.json")
+    if isinstance(status, dict):
         return ""
     if (path / "status.json").exists():
         return "status.json is damaged: how far the run is cannot be told"
@@ -250,8 +250,8 @@ def attached() -> list[str]:
     They come from the session and from the address (`?at=PATH`, `?run=PATH`), so that a link
     shows them to somebody else, too.
     """
-    asked = [*st.query_params.get_all("at"), st.query_params.get("run", "")]
-    kept = [*st.session_state.get("attached", []), *(path for path in asked if os.path.isabs(path))]
+    given = [*st.query_params.get_all("at"), st.query_params.get("run", "")]
+    kept = [*st.session_state.get("attached", []), *(path for path in given if os.path.isabs(path))]
     kept = list(dict.fromkeys(kept))[:MOST_ATTACHED]
     st.session_state["attached"] = kept
     if kept != st.query_params.get_all("at"):

@@ -1,6 +1,6 @@
 """Settings as somebody typed them: checked with the line named, and as a command line.
 
-Pure functions; a page shows what they say.
+Pure functions; a page shows what they return.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def line_of(text: str, message: str) -> int | None:
     >>> line_of("epochs: 3\\narms:\\n  a: {ce: -1}", "arms.a.ce.weight: greater than 0")
     3
     """
-    said = set(re.findall(r"[^\s:;,.'\"]+", message))
+    words = set(re.findall(r"[^\s:;,.'\"]+", message))
     best, found = 0, None
     for path, line in _places(yaml.compose(text)):
         parts = [part for name in path for part in name.split(".")]
-        if parts[-1] in said and (known := sum(part in said for part in parts)) > best:
+        if parts[-1] in words and (known := sum(part in words for part in parts)) > best:
             best, found = known, line
     return found
 
@@ -79,12 +79,12 @@ def _places(node: Any, above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...
     return found
 
 
-def changes(base: Experiment, wanted: Experiment) -> dict[str, Any]:
+def changes(base: Experiment, chosen: Experiment) -> dict[str, Any]:
     """Return the dotted changes that turn one experiment into another, as few as there are.
 
-    `base.replace(changes(base, wanted)) == wanted`.
+    `base.replace(changes(base, chosen)) == chosen`.
     """
-    one, other = base.plain(), wanted.plain()
+    one, other = base.plain(), chosen.plain()
     arms, wanted_arms = one.pop("arms"), other.pop("arms")
     found = _changes(one, other)
     if any("." in arm for arm in [*arms, *wanted_arms]) or not set(arms) & set(wanted_arms):
@@ -122,7 +122,7 @@ def _changes(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> di
     return found
 
 
-def command(preset: str, wanted: Experiment) -> str:
+def command(preset: str, chosen: Experiment) -> str:
     """Return the command line that trains an experiment from a preset, here and now.
 
     >>> from wcord import load
@@ -132,7 +132,7 @@ def command(preset: str, wanted: Experiment) -> str:
     from wcord.settings.loading import load
 
     words = ["wcord", "train", preset]
-    for name, value in changes(load(preset), wanted).items():
+    for name, value in changes(load(preset), chosen).items():
         text = as_yaml(value, default_flow_style=True, width=10**9)
         words += [f"--{name}", text.removesuffix("\n").removesuffix("\n...")]
     return shlex.join(words)

@@ -56,7 +56,7 @@ class Metrics:
     def poll(self) -> int:
         """Take in lines written since; return a number that grows with every change.
 
-        A resumed run cuts its file before it goes on: then all is read anew.
+        A resumed run cuts its file before it goes on: then all is read again.
         """
         try:
             with open(self.path, "rb") as file:
@@ -81,9 +81,9 @@ class Metrics:
     def _take(self, lines: bytes) -> None:
         for line in lines.splitlines():
             try:
-                said = json.loads(line)
-                key = (str(said["arm"]), str(said["name"]))
-                step, epoch, value = int(said["step"]), float(said["epoch"]), said["value"]
+                entry = json.loads(line)
+                key = (str(entry["arm"]), str(entry["name"]))
+                step, epoch, value = int(entry["step"]), float(entry["epoch"]), entry["value"]
             except (ValueError, KeyError, TypeError):
                 continue  # a damaged line costs one value, not the picture
             series = self.series.setdefault(key, Series([], [], []))
@@ -173,7 +173,7 @@ class Watch:
 
     @property
     def epochs(self) -> int:
-        """The number of epochs asked for."""
+        """The number of epochs in the settings."""
         return int(self.settings["epochs"])
 
     def measured(self, names: Iterable[str]) -> list[str]:
@@ -237,7 +237,7 @@ class Watch:
             return self._pictures[key]
 
     def kept_words(self, key: Any, make: Callable[[], str]) -> str:
-        """Return what `make` says, made once for a key; words are small, so all are kept."""
+        """Return what `make` returns, made once for a key; texts are small, so all are kept."""
         with self._lock:
             if key not in self._words:
                 self._words[key] = make()

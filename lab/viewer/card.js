@@ -41,31 +41,31 @@ export class Card {
     this.surfaces = [new Surface(this.rows), new Surface(this.time)];
   }
 
-  draw(look) {
-    const { run, frame, selected, theme, scale } = look;
+  draw(content) {
+    const { run, frame, selected, theme, scale } = content;
     const [sample] = selected;
     const label = run.labels[sample];
     const answer = frame.arrays.answers[sample];
     const verdict = answer === label ? "right" : `not ${run.className(label, true)}`;
     const more = selected.length > 1 ? ` (and ${selected.length - 1} more selected)` : "";
-    this.head.textContent = `Sample ${sample}${more} · class ${run.className(label, true)} · ${look.arm} answers ${run.className(answer, true)}, ${verdict}`;
+    this.head.textContent = `Sample ${sample}${more} · class ${run.className(label, true)} · ${content.arm} answers ${run.className(answer, true)}, ${verdict}`;
     const images = bothImages(run, sample, IMAGE);
     const pending = !run.images.why && !run.images.teacher;
     this.seen.replaceChildren(...(images.length ? images
-      : [make("p", { class: "look" }, run.images.why ? `No images: ${run.images.why}.` : pending ? "Reading the images…" : "")]));
-    this.near.replaceChildren(...this.neighbours(look, sample));
-    if (this.surfaces[0].begin(theme, scale)) this.drawRows(this.surfaces[0], look, sample);
-    if (this.surfaces[1].begin(theme, scale)) this.drawTime(this.surfaces[1], look, sample);
+      : [make("p", { class: "hint" }, run.images.why ? `No images: ${run.images.why}.` : pending ? "Reading the images…" : "")]));
+    this.near.replaceChildren(...this.neighbours(content, sample));
+    if (this.surfaces[0].begin(theme, scale)) this.drawRows(this.surfaces[0], content, sample);
+    if (this.surfaces[1].begin(theme, scale)) this.drawTime(this.surfaces[1], content, sample);
   }
 
   neighbours({ run, frame }, sample) {
-    if (sample >= frame.n) return [make("p", { class: "look" }, `It is not among the ${frame.n} samples of plan and scores.`)];
+    if (sample >= frame.n) return [make("p", { class: "hint" }, `It is not among the ${frame.n} samples of plan and scores.`)];
     const count = frame.arrays.near_teacher.shape[1];
     const of = (side) => [...frame.arrays[`near_${side}`].slice(sample * count, (sample + 1) * count)];
     const found = { teacher: of("teacher"), student: of("student") };
     const both = found.teacher.filter((other) => found.student.includes(other));
     return Object.entries(found).map(([side, others]) => make("div", {},
-      make("p", { class: "look" }, `Nearest for the ${side}${side === "student" ? `, ${both.length} of ${count} shared` : ""}`),
+      make("p", { class: "hint" }, `Nearest for the ${side}${side === "student" ? `, ${both.length} of ${count} shared` : ""}`),
       make("div", { class: "thumbs" }, ...others.map((other) => make("figure", { class: both.includes(other) ? "shared" : null },
         imageOf(run, side, other, SMALL_IMAGE) ?? make("b", {}, String(other)),
         make("figcaption", {}, run.className(run.labels[other])))))));
@@ -101,9 +101,9 @@ export class Card {
   drawTime(surface, { run, arm, frame }, sample) {
     const { theme, scale: k, context: c } = surface;
     const frames = [...(run.frames.get(arm)?.values() ?? [])].sort((a, b) => a.step - b.step);
-    const said = frames.map((one) => one.arrays.answers[sample]);
+    const answers = frames.map((one) => one.arrays.answers[sample]);
     const label = run.labels[sample];
-    const classes = [...new Set([label, ...said])].sort((a, b) => a - b);
+    const classes = [...new Set([label, ...answers])].sort((a, b) => a - b);
     const axes = new Axes(surface, { left: 62, right: 10, bottom: 38, top: 8, x: [0, run.about.epochs || 1], y: [-0.6, classes.length - 0.4] });
     axes.draw({ x: "epoch", yTicks: [] });
     classes.forEach((value, place) => surface.words(run.className(value), axes.left - 8 * k, axes.y(place), { align: "right", base: "middle" }));
@@ -111,15 +111,15 @@ export class Card {
     surface.line([[axes.left, own], [axes.right, own]], theme.ink, 1, [5, 4]);
     frames.forEach((one, i) => {
       c.beginPath();
-      c.arc(axes.x(one.epoch), axes.y(classes.indexOf(said[i])), 4 * k, 0, 7);
-      c.fillStyle = said[i] === label ? classColour(label) : theme.paper;
-      c.strokeStyle = classColour(said[i]);
+      c.arc(axes.x(one.epoch), axes.y(classes.indexOf(answers[i])), 4 * k, 0, 7);
+      c.fillStyle = answers[i] === label ? classColour(label) : theme.paper;
+      c.strokeStyle = classColour(answers[i]);
       c.lineWidth = 1.8 * k;
       c.fill();
       c.stroke();
     });
     surface.line([[axes.x(frame.epoch), axes.top], [axes.x(frame.epoch), axes.bottom]], theme.ink, 1.2);
-    const right = said.filter((value) => value === label).length;
-    this.time.setAttribute("aria-label", `Answers for sample ${sample}: right at ${right} of ${said.length} steps.`);
+    const right = answers.filter((value) => value === label).length;
+    this.time.setAttribute("aria-label", `Answers for sample ${sample}: right at ${right} of ${answers.length} steps.`);
   }
 }

@@ -28,14 +28,14 @@ export class NumberRow {
   }
 }
 
-/** One panel. `picture` draws from a look; `tools` are more elements of its header. */
+/** One panel. `picture` draws a content; `tools` are more elements of its header. */
 export class Board {
   constructor(name, play, tools = []) {
     Object.assign(this, { name, play });
     this.title = make("h3");
     this.equation = make("div", { class: "equation" });
     this.canvas = make("canvas", { role: "img" });
-    this.words = make("p", { class: "look" });
+    this.words = make("p", { class: "hint" });
     const help = make("button", { type: "button", title: "How to read this", "aria-label": "How to read this", onclick: (event) => play.explain(event.target, this.about.help) }, "?");
     this.element = make("section", { class: `panel board ${name}`, role: "group" },
       make("header", {}, this.title, ...tools, make("span", { class: "tools" }, help)),
@@ -45,7 +45,7 @@ export class Board {
 
   /** Draw: `key` names the words of the board, `values` stand in its equation; `old` is a picture
    *  of what was before, which is dimmed. While `stamp` is the same, nothing is painted. */
-  draw(theme, { key, note, picture, look, ready, old, values, solver, words, stamp }) {
+  draw(theme, { key, note, picture, content, ready, old, values, solver, words, stamp }) {
     this.about = LAB.playground.boards[key];
     put(this.title, this.about.title, note ?? "");
     this.element.setAttribute("aria-label", this.about.title);
@@ -56,10 +56,10 @@ export class Board {
     this.stamped = now;
     this.canvas.style.opacity = old ? "0.3" : "1";
     const drawable = this.surface.begin(theme);
-    if (drawable && ready) picture.draw(this.surface, look);
+    if (drawable && ready) picture.draw(this.surface, content);
     if (drawable && !ready) this.surface.words("…", clientWidth / 2, clientHeight / 2, { align: "center" });
-    setText(this.words, ready ? words(look) : "");
-    this.describe(ready ? picture.words?.(look) ?? words(look) : "Nothing to show yet.");
+    setText(this.words, ready ? words(content) : "");
+    this.describe(ready ? picture.words?.(content) ?? words(content) : "Nothing to show yet.");
   }
 
   typeset(mathml, values) {
@@ -73,8 +73,8 @@ export class Board {
 
   /** Describe the picture to those who do not see it, once it stands still. */
   describe(text) {
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.canvas.setAttribute("aria-label", `${this.about.title}. ${text}`), 250);
+    clearTimeout(this.describeTimer);
+    this.describeTimer = setTimeout(() => this.canvas.setAttribute("aria-label", `${this.about.title}. ${text}`), 250);
   }
 }
 

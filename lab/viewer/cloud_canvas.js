@@ -28,7 +28,7 @@ export class CloudCanvas {
   }
 
   hit({ x, y }, within) {
-    return cloudsPicture.hit(this.play.looks.clouds, x, y, within);
+    return cloudsPicture.hit(this.play.contents.clouds, x, y, within);
   }
 
   down(event) {
@@ -55,7 +55,7 @@ export class CloudCanvas {
     if (!press.dragged) play.clouds.remember();
     press.dragged = true;
     this.nudged = "";
-    const { place } = play.looks.clouds;
+    const { place } = play.contents.clouds;
     if (press.whole) {
       const up = place.flat ? 0 : (press.last.y - at.y) / place.unit;
       play.clouds.shift(press.cloud, (at.x - press.last.x) / place.unit, up);
@@ -75,10 +75,10 @@ export class CloudCanvas {
     play.dragging = null;
     if (!press) return;
     if (press.dragged) {
-      play.tell();
+      play.reportScene();
       return;
     }
-    const { place } = play.looks.clouds;
+    const { place } = play.contents.clouds;
     const { x, y } = this.at(event);
     if (press.whole) return;
     if (press.hit) this.remove(press.hit);
@@ -105,7 +105,7 @@ export class CloudCanvas {
     this.nudged = "";
     this.play.clouds.history.push(before);
     this.play.begin("points");
-    this.play.tell();
+    this.play.reportScene();
   }
 
   // ------------------------------------------------------------------------------------ by keyboard
@@ -167,7 +167,7 @@ export class CloudCanvas {
 
   nudge([right, up]) {
     const { play, focus } = this;
-    const { reach, flat } = play.looks.clouds;
+    const { reach, flat } = play.contents.clouds;
     const [x, y] = play.points[focus.cloud][focus.place];
     const within = (value) => Math.min(Math.max(value, -reach), reach);
     const key = `${focus.cloud} ${focus.place}`;
@@ -175,14 +175,14 @@ export class CloudCanvas {
     this.nudged = key;
     play.clouds.moveTo(focus.cloud, focus.place, [within(x + NUDGE * right), flat ? y : within(y + NUDGE * up)]);
     play.begin("points");
-    play.tell();
+    play.reportScene();
     play.announce(play.wordsOf(focus));
   }
 
   addBeside() {
     const cloud = this.focus?.cloud ?? this.play.adding;
     const [x, y] = this.focus ? this.play.points[cloud][this.focus.place] : [0, 0];
-    const { reach } = this.play.looks.clouds;
+    const { reach } = this.play.contents.clouds;
     const place = this.add(cloud, [x + 2 * NUDGE > reach ? x - 2 * NUDGE : x + 2 * NUDGE, y]);
     if (place >= 0) this.focusOn({ cloud, place });
   }

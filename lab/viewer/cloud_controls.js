@@ -120,7 +120,7 @@ export class CloudControls {
         play.scene[cloud] = { ...play.scene[cloud], [move]: value };
         slider.show(value);
         play.begin("points");
-        play.tell();
+        play.reportScene();
       }, `${move} of the ${cloud}`);
       slider.show(spec[move], { disabled: move === "up" && play.scene.space === "line" });
       return slider.element;

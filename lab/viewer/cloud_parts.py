@@ -64,7 +64,7 @@ def answer_part(
     solved: Solved | None,
     matrix: np.ndarray | None,
 ) -> Part:
-    """Return what was asked about two clouds.
+    """Return the answer to a question about two clouds.
 
     Args:
         about: what the view knows the question by.
@@ -110,7 +110,7 @@ def critic_part(
         "reach": reach,
     }
     arrays = {
-        "history": np.array([[step, look.raw, look.bound] for step, look in fit.history]),
+        "history": np.array([[step, value.raw, value.bound] for step, value in fit.history]),
     }
     if critic.x.shape[1] == 1:
         line = cloud_critic.on_the_line(critic, best)

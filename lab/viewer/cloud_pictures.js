@@ -104,24 +104,24 @@ function drawPlanLines(surface, ends, entries, ink) {
   c.globalAlpha = 1;
 }
 
-/** `look`: clouds, flat, reach, solved (or null), old (whether it is of other points), marked. */
+/** `content`: clouds, flat, reach, solved (or null), old (whether it is of other points), marked. */
 export const cloudsPicture = {
-  draw(surface, look) {
-    const place = new CloudPlace(surface, look.reach, look.flat);
-    const ends = Object.fromEntries(CLOUD_NAMES.map((cloud) => [cloud, look.clouds[cloud].map((point) => place.at(point, cloud))]));
-    Object.assign(look, { place, ends });
+  draw(surface, content) {
+    const place = new CloudPlace(surface, content.reach, content.flat);
+    const ends = Object.fromEntries(CLOUD_NAMES.map((cloud) => [cloud, content.clouds[cloud].map((point) => place.at(point, cloud))]));
+    Object.assign(content, { place, ends });
     drawGround(surface, place);
-    const { solved, marked } = look;
+    const { solved, marked } = content;
     if (solved && solved.n === ends.source.length && solved.m === ends.target.length) {
       const { entries, covered } = heaviestEntries(solved);
-      look.covered = covered;
+      content.covered = covered;
       const own = marked ? entries.filter(([row, column]) => (marked.cloud === "source" ? row : column) === marked.place && (marked.column ?? column) === column) : [];
-      drawPlanLines(surface, ends, entries, look.old ? 0.3 : marked ? 0.35 : 1);
-      if (!look.old) drawPlanLines(surface, ends, own, 1.2);
-    } else look.covered = null;
+      drawPlanLines(surface, ends, entries, content.old ? 0.3 : marked ? 0.35 : 1);
+      if (!content.old) drawPlanLines(surface, ends, own, 1.2);
+    } else content.covered = null;
     const size = POINT * surface.scale * (Math.max(ends.source.length, ends.target.length) > 40 ? 0.85 : 1);
     for (const cloud of CLOUD_NAMES) for (const end of ends[cloud]) drawCloudPoint(surface, cloud, end, size);
-    if (marked) this.drawMark(surface, look, size);
+    if (marked) this.drawMark(surface, content, size);
   },
 
   drawMark(surface, { marked, ends, focused }, size) {
@@ -139,11 +139,11 @@ export const cloudsPicture = {
   },
 
   /** The point under a pixel, the nearest within `within` pixels. */
-  hit(look, x, y, within) {
+  hit(content, x, y, within) {
     let best = null;
     let gap = within;
     for (const cloud of CLOUD_NAMES) {
-      look.ends?.[cloud].forEach(([px, py], place) => {
+      content.ends?.[cloud].forEach(([px, py], place) => {
         const apart = Math.hypot(px - x, py - y);
         if (apart < gap) [best, gap] = [{ cloud, place }, apart];
       });
@@ -158,34 +158,34 @@ export const cloudsPicture = {
   },
 };
 
-/** The plan between two clouds: rows are source points. `look.orders`: in which order both sides stand. */
+/** The plan between two clouds: rows are source points. `content.orders`: in which order both sides stand. */
 export const cloudPlan = {
-  draw(surface, look) {
-    const { solved, orders } = look;
+  draw(surface, content) {
+    const { solved, orders } = content;
     const { theme, scale: k, context: c } = surface;
     const edges = PLAN_EDGES;
     const side = Math.max(20, Math.min(surface.width - (edges.left + edges.right) * k, surface.height - (edges.top + edges.bottom) * k));
     const x = edges.left * k + Math.max(0, (surface.width - (edges.left + edges.right) * k - side) / 2);
     const box = { x, y: edges.top * k + Math.max(0, (surface.height - (edges.top + edges.bottom) * k - side) / 2), side };
-    look.box = box;
-    look.cells ??= new Cells();
-    if (solved && (look.painted !== solved || look.paintedFor !== theme.ink)) {
+    content.box = box;
+    content.cells ??= new Cells();
+    if (solved && (content.painted !== solved || content.paintedFor !== theme.ink)) {
       const { n, m, plan: masses } = solved;
       const table = rampOf(theme.ramp);
       const sums = Array.from({ length: n }, (_, i) => masses.subarray(i * m, (i + 1) * m).reduce((a, b) => a + b, 0));
-      look.cells.paint(m, n, (i, data, at) => {
+      content.cells.paint(m, n, (i, data, at) => {
         const row = orders.source[Math.floor(i / m)];
         const share = sums[row] > 0 ? masses[row * m + orders.target[i % m]] / sums[row] : 0;
         const shade = 3 * Math.round(255 * Math.sqrt(Math.min(share, 1)));
         [data[at], data[at + 1], data[at + 2]] = [table[shade], table[shade + 1], table[shade + 2]];
       });
-      [look.painted, look.paintedFor] = [solved, theme.ink];
+      [content.painted, content.paintedFor] = [solved, theme.ink];
     }
-    if (solved) look.cells.draw(surface, box.x, box.y, side, side);
+    if (solved) content.cells.draw(surface, box.x, box.y, side, side);
     c.strokeStyle = theme.faint;
     c.lineWidth = 1;
     c.strokeRect(box.x, box.y, side, side);
-    if (solved && look.marked) this.drawMark(surface, look);
+    if (solved && content.marked) this.drawMark(surface, content);
     surface.words("source points", box.x - 12 * k, box.y + side / 2, { align: "center", base: "middle", turn: -Math.PI / 2 });
     surface.words("target points", box.x + side / 2, box.y + side + 7 * k, { align: "center", base: "top" });
     drawScale(surface, { x: box.x + side + 12 * k, y: box.y + 0.24 * side, height: 0.52 * side }, "all", "none");

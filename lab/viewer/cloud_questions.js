@@ -1,12 +1,12 @@
 // Questions of the playground to the page that holds it.
 
-const ANSWER_WITHIN = 15000; // milliseconds before a question is asked again
-const LATER = 1000; // the same, where the page has said that it cannot answer yet
+const ANSWER_WITHIN = 15000; // milliseconds before a question is sent again
+const LATER = 1000; // the same, where the page cannot answer yet
 
 /** Questions of one kind: one is under way at a time, and of those that wait only the newest. */
 export class Question {
-  constructor(kind, say) {
-    Object.assign(this, { kind, say, number: 0, sent: null, next: null });
+  constructor(kind, deliver) {
+    Object.assign(this, { kind, deliver, number: 0, sent: null, next: null });
   }
 
   ask(message) {
@@ -21,7 +21,7 @@ export class Question {
     if (!message) return;
     this.number += 1;
     Object.assign(this, { sent: message, next: null, at: now });
-    this.say({ kind: this.kind, number: this.number, ...message });
+    this.deliver({ kind: this.kind, number: this.number, ...message });
   }
 
   /** Take an answer; return whether it is the one that is waited for. A page that cannot answer
@@ -43,7 +43,7 @@ export class Question {
     return Boolean(this.sent || this.next);
   }
 
-  /** Forget what was asked: another session answers now. */
+  /** Forget the open question: another session answers now. */
   forget() {
     [this.sent, this.next] = [null, null];
   }

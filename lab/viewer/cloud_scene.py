@@ -81,27 +81,27 @@ def scene() -> Scene:
     }
 
 
-def completed(said: Mapping[str, Any]) -> Scene:
+def completed(given: Mapping[str, Any]) -> Scene:
     """Return a whole scene from any JSON: nonsense in it is passed over.
 
     >>> completed({"epsilon": float("nan"), "points": 7, "source": {"points": []}})["points"]
     7
     """
     first = scene()
-    batch = said.get("batch")
+    batch = given.get("batch")
     batch = batch if isinstance(batch, Mapping) else {}
     epsilon = _number(batch.get("epsilon"), *LIMITS, -1.0)
     step = _number(batch.get("step"), 0, 10**9, -1)
     return {
-        "space": _choice(said.get("space"), SPACES),
-        **{cloud: _cloud(said.get(cloud), first[cloud]) for cloud in CLOUDS},
-        "points": int(_number(said.get("points"), FEWEST, MOST, first["points"])),
-        "seed": int(_number(said.get("seed"), 0, LAST_SEED, first["seed"])),
-        "cost": _choice(said.get("cost"), COSTS),
-        "solver": _choice(said.get("solver"), SOLVERS),
-        "epsilon": _number(said.get("epsilon"), *LIMITS, first["epsilon"]),
-        "iterations": int(_number(said.get("iterations"), 1, ITERATIONS[-1], first["iterations"])),
-        "constraint": _choice(said.get("constraint"), CONSTRAINTS),
+        "space": _choice(given.get("space"), SPACES),
+        **{cloud: _cloud(given.get(cloud), first[cloud]) for cloud in CLOUDS},
+        "points": int(_number(given.get("points"), FEWEST, MOST, first["points"])),
+        "seed": int(_number(given.get("seed"), 0, LAST_SEED, first["seed"])),
+        "cost": _choice(given.get("cost"), COSTS),
+        "solver": _choice(given.get("solver"), SOLVERS),
+        "epsilon": _number(given.get("epsilon"), *LIMITS, first["epsilon"]),
+        "iterations": int(_number(given.get("iterations"), 1, ITERATIONS[-1], first["iterations"])),
+        "constraint": _choice(given.get("constraint"), CONSTRAINTS),
         "batch": {
             **{key: str(batch.get(key) or "")[:500] for key in ("run", "arm")},
             "step": None if step < 0 else int(step),
@@ -154,16 +154,16 @@ def from_address(address: Mapping[str, str]) -> Scene:
     >>> from_address({"source": "drawn_1_0.5_x_2", "epsilon": "0.5"})["source"]
     {'points': [[1.0, 0.5]]}
     """
-    said: Scene = {key: value for key, value in address.items() if key in NAMES}
-    said["space"] = address.get("space") or ("batch" if address.get("run") else "")
+    given: Scene = {key: value for key, value in address.items() if key in NAMES}
+    given["space"] = address.get("space") or ("batch" if address.get("run") else "")
     for cloud in CLOUDS:
         if text := address.get(cloud):
-            said[cloud] = _cloud_of(text)
-    said["batch"] = {key: address.get(key) for key in ("run", "arm", "step")}
-    if said["space"] == "batch":
+            given[cloud] = _cloud_of(text)
+    given["batch"] = {key: address.get(key) for key in ("run", "arm", "step")}
+    if given["space"] == "batch":
         for key in ("cost", "epsilon"):
-            said["batch"][key] = said.pop(key, None)
-    return completed(said)
+            given["batch"][key] = given.pop(key, None)
+    return completed(given)
 
 
 def _cloud_of(text: str) -> dict[str, Any]:

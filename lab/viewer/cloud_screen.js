@@ -5,7 +5,7 @@ const SOLVE_BUDGET = 30; // milliseconds of updates before the page draws
 export class CloudScreen extends Screen {
   constructor() {
     super();
-    this.looks = { clouds: {}, plan: {}, potentials: {}, batchLines: {}, batchPlan: {} };
+    this.contents = { clouds: {}, plan: {}, potentials: {}, batchLines: {}, batchPlan: {} };
     Object.assign(this, { changes: 0, hovered: null, dragging: null, picked: [] });
   }
 
@@ -46,7 +46,7 @@ export class CloudScreen extends Screen {
     document.addEventListener("visibilitychange", this.seen);
     this.sized = new ResizeObserver(() => this.fit());
     this.sized.observe(this.element);
-    this.looking = setInterval(() => { // the page's theme may change, an answer get lost
+    this.checkTimer = setInterval(() => { // the page's theme may change, an answer get lost
       for (const question of Object.values(this.questions)) question.send();
       this.redraw(false);
     }, 1000);
@@ -60,9 +60,9 @@ export class CloudScreen extends Screen {
       const find = (event) => {
         const box = canvas.getBoundingClientRect();
         const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-        if (this.scene.space !== "batch") return name === "plan" ? cloudPlan.hit(this.looks.plan, x, y) : undefined;
+        if (this.scene.space !== "batch") return name === "plan" ? cloudPlan.hit(this.contents.plan, x, y) : undefined;
         if (!this.batch || !this.solved) return null;
-        const hit = name === "plan" ? plan.hit(this.looks.batchPlan, x, y) : lines.hit(this.looks.batchLines, x, y);
+        const hit = name === "plan" ? plan.hit(this.contents.batchPlan, x, y) : lines.hit(this.contents.batchLines, x, y);
         return hit && { ...hit, of: name };
       };
       canvas.addEventListener("pointermove", (event) => {
@@ -83,8 +83,8 @@ export class CloudScreen extends Screen {
     document.removeEventListener("visibilitychange", this.seen);
     this.schemes.removeEventListener("change", this.refresh);
     this.sized.disconnect();
-    clearInterval(this.looking);
-    for (const timer of [this.asking, this.telling, this.warning]) clearTimeout(timer);
+    clearInterval(this.checkTimer);
+    for (const timer of [this.askTimer, this.reportTimer, this.warning]) clearTimeout(timer);
     cancelAnimationFrame(this.frame);
     this.element.remove();
   }
@@ -114,7 +114,7 @@ export class CloudScreen extends Screen {
     if (before !== JSON.stringify(hit)) this.redraw();
   }
 
-  /** What there is to say about a point: where it is, and where most of its mass goes. */
+  /** The description of a point: where it is, and where most of its mass goes. */
   wordsOf({ cloud, place, column }) {
     const point = this.points?.[cloud][place];
     if (!point) return "";
@@ -202,19 +202,19 @@ export class CloudScreen extends Screen {
     if (scene.space === "batch") this.drawBatch(theme, solved, shared);
     else if (points) {
       const both = { clouds: points, flat, solved, old, marked, focused: marked === this.hand.focus };
-      Object.assign(this.looks.clouds, both, { reach: this.dragging ? this.looks.clouds.reach : reachOf(CLOUD_NAMES.map((cloud) => points[cloud])) });
+      Object.assign(this.contents.clouds, both, { reach: this.dragging ? this.contents.clouds.reach : reachOf(CLOUD_NAMES.map((cloud) => points[cloud])) });
       const orders = Object.fromEntries(CLOUD_NAMES.map((cloud) => [cloud, flat ? fromLeft(points[cloud]) : points[cloud].map((_, i) => i)]));
-      Object.assign(this.looks.plan, both, { orders });
-      boards.clouds.draw(theme, { ...shared, key: "clouds", picture: cloudsPicture, look: this.looks.clouds, ready: true, old: false, words: (look) => this.hintOf(look) });
-      boards.plan.draw(theme, { ...shared, key: "plan", picture: cloudPlan, look: this.looks.plan, ready: Boolean(solved), words: () => this.spreadOf(solved) });
+      Object.assign(this.contents.plan, both, { orders });
+      boards.clouds.draw(theme, { ...shared, key: "clouds", picture: cloudsPicture, content: this.contents.clouds, ready: true, old: false, words: (content) => this.hintOf(content) });
+      boards.plan.draw(theme, { ...shared, key: "plan", picture: cloudPlan, content: this.contents.plan, ready: Boolean(solved), words: () => this.spreadOf(solved) });
     } else for (const name of ["clouds", "plan"]) boards[name].draw(theme, { ...shared, key: name, ready: false });
     const kind = flat ? "line" : "plane";
     const exact = this.exact ?? (this.lastExact && this.lastExact.f.length === n && this.lastExact.g.length === m ? this.lastExact : null);
     if (this.exact) this.lastExact = this.exact;
     const picture = flat ? linePotentials : planePotentials;
-    Object.assign(this.looks.potentials, { sides: scene.space === "batch" ? ["teacher", "student"] : CLOUD_NAMES, clouds: points, solved, exact: flat ? this.exact : exact, old: old || (!flat && !this.exact) });
+    Object.assign(this.contents.potentials, { sides: scene.space === "batch" ? ["teacher", "student"] : CLOUD_NAMES, clouds: points, solved, exact: flat ? this.exact : exact, old: old || (!flat && !this.exact) });
     const ready = Boolean(points && solved && (flat || exact));
-    boards.potentials.draw(theme, { ...shared, key: `potentials ${kind}`, picture, look: this.looks.potentials, ready, old: this.looks.potentials.old, words: (look) => picture.words(look) });
+    boards.potentials.draw(theme, { ...shared, key: `potentials ${kind}`, picture, content: this.contents.potentials, ready, old: this.contents.potentials.old, words: (content) => picture.words(content) });
   }
 
   /** Draw a run's batch as the live page does: lines in the colours of the classes, the plan sorted by class. */
@@ -223,12 +223,12 @@ export class CloudScreen extends Screen {
     const ready = Boolean(batch && solved);
     if (ready && this.framed?.of !== solved) this.framed = { of: solved, ...batchFrame(solved, batch) };
     const note = batch ? `${batch.arm}, step ${batch.step}` : "";
-    const look = ready && { frame: this.framed.frame, run: batch.store, selected: this.picked, scale: 1 };
+    const content = ready && { frame: this.framed.frame, run: batch.store, selected: this.picked, scale: 1 };
     const hover = this.hovered;
-    Object.assign(this.looks.batchLines, look, { hover: hover?.samples ? hover : null });
-    Object.assign(this.looks.batchPlan, look, { hover: hover?.of === "plan" ? hover : null });
-    boards.clouds.draw(theme, { ...shared, key: "batch", note, picture: lines, look: this.looks.batchLines, ready, words: () => this.framed.words });
-    boards.plan.draw(theme, { ...shared, key: "plan", note: ready ? this.framed.note : "", picture: { draw: plan.draw }, look: this.looks.batchPlan, ready, words: () => this.spreadOf(solved) });
+    Object.assign(this.contents.batchLines, content, { hover: hover?.samples ? hover : null });
+    Object.assign(this.contents.batchPlan, content, { hover: hover?.of === "plan" ? hover : null });
+    boards.clouds.draw(theme, { ...shared, key: "batch", note, picture: lines, content: this.contents.batchLines, ready, words: () => this.framed.words });
+    boards.plan.draw(theme, { ...shared, key: "plan", note: ready ? this.framed.note : "", picture: { draw: plan.draw }, content: this.contents.batchPlan, ready, words: () => this.spreadOf(solved) });
   }
 
   hintOf({ covered, flat }) {
@@ -246,7 +246,7 @@ export class CloudScreen extends Screen {
   }
 }
 
-/** A plan of a run's batch as a frame of the live page, with what is said of it. */
+/** A plan of a run's batch as a frame of the live page, with its words. */
 function batchFrame({ plan: masses, n }, batch) {
   const shades = new Uint8Array(n * n);
   let [same, diagonal] = [0, 0];

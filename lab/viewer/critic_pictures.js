@@ -26,7 +26,7 @@ function drawKey(surface, entries) {
   }
 }
 
-/** Potentials over the line as functions, with the exact ones dashed. `look`: clouds, solved, exact. */
+/** Potentials over the line as functions, with the exact ones dashed. `content`: clouds, solved, exact. */
 export const linePotentials = {
   draw(surface, { clouds, solved, exact }) {
     const { theme, scale: k } = surface;
@@ -78,7 +78,7 @@ export const planePotentials = {
   },
 };
 
-/** A critic over the line beside the best one, with guides of slope ±1. `look.critic`: a packet's part. */
+/** A critic over the line beside the best one, with guides of slope ±1. `content.critic`: a packet's part. */
 export const lineCritic = {
   draw(surface, { critic, clouds }) {
     const { theme, scale: k, context: c } = surface;
@@ -108,21 +108,21 @@ export const lineCritic = {
 
 /** A critic's height over the plane, with the clouds. */
 export const planeCritic = {
-  draw(surface, look) {
-    const { critic, clouds } = look;
+  draw(surface, content) {
+    const { critic, clouds } = content;
     const { theme, scale: k, context: c } = surface;
     const field = critic.arrays.landscape;
     const cells = field.shape[0];
     const [low, high] = spanAround(field, 0);
     const place = new CloudPlace({ width: surface.width - 50 * k, height: surface.height, scale: k }, critic.reach, false);
-    look.cells ??= new Cells();
+    content.cells ??= new Cells();
     const table = rampOf(theme.ramp);
-    look.cells.paint(cells, cells, (i, data, at) => {
+    content.cells.paint(cells, cells, (i, data, at) => {
       const row = cells - 1 - Math.floor(i / cells); // the lowest row comes first
       const shade = 3 * Math.round((255 * (field[row * cells + (i % cells)] - low)) / (high - low || 1));
       [data[at], data[at + 1], data[at + 2]] = [table[shade], table[shade + 1], table[shade + 2]];
     });
-    look.cells.draw(surface, place.x, place.y, place.side, place.side);
+    content.cells.draw(surface, place.x, place.y, place.side, place.side);
     for (const cloud of CLOUD_NAMES) for (const point of clouds[cloud]) drawCloudPoint(surface, cloud, place.at(point, cloud), 4.6 * k);
     c.strokeStyle = theme.faint;
     c.lineWidth = 1;

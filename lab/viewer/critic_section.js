@@ -10,7 +10,7 @@ export class CriticSection {
     const begin = make("button", { type: "button", title: "Begin again with a critic that knows nothing", onclick: () => this.beginAgain() }, "Begin again");
     this.numbers = new NumberRow(LAB.playground.critic_numbers, (near, words) => play.explain(near, words), "Numbers of the critic");
     this.boards = { critic: new Board("critic", play), progress: new Board("progress", play) };
-    this.looks = { critic: {}, progress: {} };
+    this.contents = { critic: {}, progress: {} };
     this.element = make("section", { class: "dual", "aria-label": "The dual form: a critic learns" },
       make("div", { class: "controls" }, make("h3", {}, make("b", {}, "The dual form: a critic learns")), this.constraint.element, this.learn, begin, this.numbers.element),
       make("div", { class: "boards two" }, ...Object.values(this.boards).map(({ element }) => element)));
@@ -43,7 +43,7 @@ export class CriticSection {
   setConstraint(constraint) {
     this.play.scene.constraint = constraint;
     this.ask();
-    this.play.tell();
+    this.play.reportScene();
     this.play.redraw(false);
   }
 
@@ -68,13 +68,13 @@ export class CriticSection {
     this.numbers.show(values);
     const flat = part?.flat;
     const ready = Boolean(part && play.points && (current || flat === (play.scene.space === "line")));
-    const look = { critic: part, clouds: play.points };
+    const content = { critic: part, clouds: play.points };
     const shared = { values, ready, old: !current, stamp: [part?.number, current, play.version].join() };
     const picture = flat ? lineCritic : planeCritic;
-    Object.assign(this.looks.critic, look);
-    Object.assign(this.looks.progress, look);
+    Object.assign(this.contents.critic, content);
+    Object.assign(this.contents.progress, content);
     const note = current ? `step ${part.steps} of ${part.longest}` : "";
-    this.boards.critic.draw(theme, { ...shared, key: `critic ${flat ? "line" : "plane"}`, note: "high on the source, low on the target", picture, look: this.looks.critic, words: () => "" });
-    this.boards.progress.draw(theme, { ...shared, key: "progress", note, picture: criticProgress, look: this.looks.progress, words: () => "" });
+    this.boards.critic.draw(theme, { ...shared, key: `critic ${flat ? "line" : "plane"}`, note: "high on the source, low on the target", picture, content: this.contents.critic, words: () => "" });
+    this.boards.progress.draw(theme, { ...shared, key: "progress", note, picture: criticProgress, content: this.contents.progress, words: () => "" });
   }
 }

@@ -43,53 +43,53 @@ function legend(surface, arms, colourOf, bold) {
 }
 
 export const curves = {
-  /** `look.lines`: [{name, label, colours, curve}], `look.bold`, `look.metric`, `look.epoch`, `look.last`. */
-  draw(surface, look) {
+  /** `content.lines`: [{name, label, colours, curve}], `content.bold`, `content.metric`, `content.epoch`, `content.last`. */
+  draw(surface, content) {
     const { theme, scale: k } = surface;
     const dark = isDark(theme) ? 1 : 0;
-    const shownLines = look.lines.filter(({ curve }) => curve?.values.length);
-    const colourOf = (name) => look.lines.find((line) => line.name === name).colours[dark];
-    const top = legend(surface, shownLines, colourOf, look.bold) / k;
+    const shownLines = content.lines.filter(({ curve }) => curve?.values.length);
+    const colourOf = (name) => content.lines.find((line) => line.name === name).colours[dark];
+    const top = legend(surface, shownLines, colourOf, content.bold) / k;
     const table = new Map(shownLines.map(({ name, curve }) => [name, curve]));
-    const y = spanOf(look.metric, table, table.keys());
-    const axes = new Axes(surface, { left: 50, bottom: 40, top, x: [0, look.last || 1], y });
-    look.axes = axes;
-    axes.draw({ x: "epoch", y: look.metric.label });
+    const y = spanOf(content.metric, table, table.keys());
+    const axes = new Axes(surface, { left: 50, bottom: 40, top, x: [0, content.last || 1], y });
+    content.axes = axes;
+    axes.draw({ x: "epoch", y: content.metric.label });
     if (!shownLines.length) {
       surface.words("not measured in this run", surface.width / 2, surface.height / 2, { align: "center" });
       return;
     }
-    if (look.epoch !== null) {
-      const x = axes.x(look.epoch);
+    if (content.epoch !== null) {
+      const x = axes.x(content.epoch);
       surface.line([[x, axes.top], [x, axes.bottom]], theme.ink, 1.5);
     }
-    for (const { name, colours, curve } of [...shownLines].sort((a, b) => (a.name === look.bold) - (b.name === look.bold))) {
+    for (const { name, colours, curve } of [...shownLines].sort((a, b) => (a.name === content.bold) - (b.name === content.bold))) {
       const stride = Math.max(1, Math.ceil(curve.values.length / MOST));
       const points = [];
       for (let i = 0; i < curve.values.length; i += 1) {
         if (i % stride && i !== curve.values.length - 1) continue;
         if (Number.isFinite(curve.values[i])) points.push([axes.x(curve.epochs[i]), axes.y(curve.values[i])]);
       }
-      surface.line(points, colours[dark], (name === look.bold ? 3.6 : 1.8) * k);
+      surface.line(points, colours[dark], (name === content.bold ? 3.6 : 1.8) * k);
     }
-    if (look.hover) surface.line([[look.hover.x, axes.top], [look.hover.x, axes.bottom]], theme.ink, 0.8, [3, 3]);
+    if (content.hover) surface.line([[content.hover.x, axes.top], [content.hover.x, axes.bottom]], theme.ink, 0.8, [3, 3]);
   },
 
-  hit(look, x, y) {
-    const { axes } = look;
+  hit(content, x, y) {
+    const { axes } = content;
     if (!axes || x < axes.left || x > axes.right || y < axes.top || y > axes.bottom) return null;
     const epoch = axes.valueAt(x);
-    const values = look.lines.filter(({ curve }) => curve?.values.length).map(({ label, curve }) => {
+    const values = content.lines.filter(({ curve }) => curve?.values.length).map(({ label, curve }) => {
       let place = curve.epochs.findIndex((e) => e > epoch);
       place = place < 0 ? curve.epochs.length - 1 : Math.max(place - 1, 0);
-      return `${label} ${shown(curve.values[place], look.metric.form)}`;
+      return `${label} ${shown(curve.values[place], content.metric.form)}`;
     });
     return { x, samples: [], text: `epoch ${epoch.toFixed(1)}: ${values.join(", ")}` };
   },
 
-  words(look) {
-    const last = look.lines.map(({ label, curve }) => [label, standing(curve?.values ?? [])]).filter(([, s]) => s);
-    if (!last.length) return `${look.metric.label}: no values yet.`;
-    return `${look.metric.label}, latest: ${last.map(([name, { now }]) => `${name} ${shown(now, look.metric.form)}`).join(", ")}.`;
+  words(content) {
+    const last = content.lines.map(({ label, curve }) => [label, standing(curve?.values ?? [])]).filter(([, s]) => s);
+    if (!last.length) return `${content.metric.label}: no values yet.`;
+    return `${content.metric.label}, latest: ${last.map(([name, { now }]) => `${name} ${shown(now, content.metric.form)}`).join(", ")}.`;
   },
 };

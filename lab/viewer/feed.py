@@ -1,7 +1,7 @@
-"""What one viewer has been sent of its runs, and what it is sent next.
+"""The packets of one viewer: what it has of its runs, and what it gets next.
 
-A viewer is a view in a browser. It is sent, unasked, what is new in the runs that it shows; what
-else it needs it asks for:
+A viewer is a view in a browser. It gets, without a request, what is new in the runs that it shows.
+All else it requests:
 
     {"kind": "hello"}                                begin again: the view knows nothing
     {"kind": "frames", "frames": [[run, arm, step], ...]}
@@ -23,7 +23,7 @@ from lab.viewer.frames import Part, pack
 
 BUDGET = 0.12  # seconds that reading frames for one packet takes, the first always
 MOST_MAPS = 24  # of one packet
-Ask = Mapping[str, Any]
+Request = Mapping[str, Any]
 
 
 class Opened(NamedTuple):
@@ -55,36 +55,36 @@ class Feed:
 
     def __init__(self, opened: Callable[[str], Opened]) -> None:
         self._opened = opened
-        self.heard: str | int = ""
+        self.acknowledged: str | int = ""
         self._begin()
 
     def _begin(self) -> None:
         self.id = uuid.uuid4().hex[:8]
         self.number = 0
         self._sent: dict[str, _Sent] = {}
-        self._asked: list[tuple[str, str, int]] = []
+        self._requested: list[tuple[str, str, int]] = []
         self._images: list[str] = []
 
-    def hear(self, number: str | int, asks: Sequence[Ask]) -> None:
-        """Take what the view asks for; the next packet says by `number` that it was heard."""
-        for ask in asks:
-            if ask.get("kind") == "hello":
+    def take_requests(self, number: str | int, requests: Sequence[Request]) -> None:
+        """Take requests of the view; the next packet acknowledges them by their `number`."""
+        for request in requests:
+            if request.get("kind") == "hello":
                 self._begin()
-            elif ask.get("kind") == "frames":
-                self._asked += [(str(r), str(a), int(s)) for r, a, s in ask["frames"]]
-            elif ask.get("kind") == "images":
-                self._images.append(str(ask["run"]))
-        self.heard = number
+            elif request.get("kind") == "frames":
+                self._requested += [(str(r), str(a), int(s)) for r, a, s in request["frames"]]
+            elif request.get("kind") == "images":
+                self._images.append(str(request["run"]))
+        self.acknowledged = number
 
     @property
     def behind(self) -> bool:
-        """Whether more was asked for than one packet held."""
-        return bool(self._asked)
+        """Whether one packet could not hold all that was requested."""
+        return bool(self._requested)
 
     def packet(
         self, sides: Sequence[tuple[str, str]], step: int | None, extra: Sequence[Part] = ()
     ) -> bytes:
-        """Return what is new of the runs shown, and what was asked for.
+        """Return what is new of the runs shown, and the answers to requests.
 
         Args:
             sides: the (run, arm) pairs that are shown.
@@ -97,7 +97,7 @@ class Feed:
         found += self._answers()
         found += self._maps()
         self.number += 1
-        about = {"feed": self.id, "number": self.number, "heard": self.heard}
+        about = {"feed": self.id, "number": self.number, "acknowledged": self.acknowledged}
         return pack([*found, *extra], **about)
 
     def _news(self, run: str, arms: Sequence[str], step: int | None) -> list[Part]:
@@ -146,14 +146,14 @@ class Feed:
         return part
 
     def _answers(self) -> list[Part]:
-        """Return the frames and images that were asked for, as many as the time allows."""
+        """Return the frames and images that were requested, as many as the time allows."""
         found: list[Part] = []
         for run in self._images:
             found += self._images_of(run)
         self._images.clear()
         end = time.monotonic() + BUDGET
-        while self._asked and (not found or time.monotonic() < end):
-            run, arm, step = self._asked.pop(0)
+        while self._requested and (not found or time.monotonic() < end):
+            run, arm, step = self._requested.pop(0)
             if run in self._sent and (arm, step) not in self._sent[run].frames:
                 try:
                     found.append(self._frame(self._opened(run).watch, run, arm, step))
@@ -177,7 +177,7 @@ class Feed:
                 continue
             try:
                 watch = self._opened(run).watch
-            except ValueError:  # deleted since; a run that is shown says so in its news
+            except ValueError:  # deleted since; of a run that is shown, `_news` reports it
                 continue
             for arm in dict.fromkeys(arm for arm, _ in sent.frames):
                 drawn = set(map_worker.drawn_steps(watch.run.path, arm))

@@ -43,12 +43,12 @@ def pack(parts: Sequence[Part], **about: Any) -> bytes:
 
     Args:
         parts: in the order in which they are to be read; numbers that are not finite become null.
-        about: what is said of the whole, JSON.
+        about: facts about the whole, JSON.
 
     Raises:
         ValueError: an array of a type that the format does not know.
     """
-    said, body, offset = [], [], 0
+    headers, body, offset = [], [], 0
     for part in parts:
         places = {}
         for name, array in part.arrays.items():
@@ -60,14 +60,14 @@ def pack(parts: Sequence[Part], **about: Any) -> bytes:
             padding = -len(content) % ALIGNED
             body += [content, b"\0" * padding]
             offset += len(content) + padding
-        said.append({"kind": part.kind, **part.about, "arrays": places})
-    header = json.dumps(_plain({"about": about, "parts": said}), ensure_ascii=False).encode()
+        headers.append({"kind": part.kind, **part.about, "arrays": places})
+    header = json.dumps(_plain({"about": about, "parts": headers}), ensure_ascii=False).encode()
     header += b" " * (-len(header) % ALIGNED)
     return b"".join([HEAD.pack(MAGIC, VERSION, 0, len(header)), header, *body])
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], list[Part]]:
-    """Return what is said of the whole, and the parts.
+    """Return facts about the whole, and the parts.
 
     Raises:
         ValueError: these are no frames, of another version, or damaged; in one line.
@@ -80,19 +80,19 @@ def unpack(content: bytes) -> tuple[dict[str, Any], list[Part]]:
     body = content[HEAD.size + size :]
     try:
         header = json.loads(content[HEAD.size : HEAD.size + size])
-        return dict(header["about"]), [_part(dict(said), body) for said in header["parts"]]
+        return dict(header["about"]), [_part(dict(one), body) for one in header["parts"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"damaged frames: {' '.join(str(error).split()):.100}") from None
 
 
-def _part(said: dict[str, Any], body: bytes) -> Part:
+def _part(about: dict[str, Any], body: bytes) -> Part:
     arrays = {}
-    for name, (kind, shape, offset) in said.pop("arrays").items():
+    for name, (kind, shape, offset) in about.pop("arrays").items():
         count = math.prod(shape)
         if offset < 0 or min(shape, default=0) < 0:
             raise ValueError(f"{name} lies outside of the bytes")
         arrays[name] = np.frombuffer(body, TYPES[kind], count, offset).reshape(shape)
-    return Part(str(said.pop("kind")), said, arrays)
+    return Part(str(about.pop("kind")), about, arrays)
 
 
 def _plain(value: Any) -> Any:

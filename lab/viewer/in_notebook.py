@@ -59,7 +59,7 @@ class RunView(anywidget.AnyWidget):
         self.run, self.reader = run, Watch(run.path)
         self._lock = threading.RLock()  # messages may come in a thread of their own
         self._feed = Feed(self._opened)
-        self._connected = False  # whether a browser has asked for packets
+        self._connected = False  # whether a browser takes packets
         self._moving = True  # whether traits change because the view does
         self._pace: float | None = None  # seconds an epoch that are waiting for its length
         self._name = run.path.resolve().name or "run"
@@ -144,7 +144,7 @@ class RunView(anywidget.AnyWidget):
         """Take messages of the view, and answer."""
         with self._lock:
             messages = content["messages"]
-            self._feed.hear(content["number"], messages)
+            self._feed.take_requests(content["number"], messages)
             for message in messages:
                 if message["kind"] == "hello":
                     self._connected = True
@@ -169,7 +169,7 @@ class RunView(anywidget.AnyWidget):
             self._moving = False
 
     def _steer(self, action: str, value: Any) -> None:
-        """Do what a button asks; what goes wrong is shown in one line."""
+        """Do what a button is for; a failure is shown in one line."""
         why = ""
         try:
             if not self._ours:
@@ -186,7 +186,7 @@ class RunView(anywidget.AnyWidget):
             self._task = _in_background(self._follow())
 
     def _keep_promised_pace(self) -> None:
-        """Set the pace that was asked for, once the number of steps of an epoch is known."""
+        """Set the chosen pace, once the number of steps of an epoch is known."""
         total = self.run.status.total if self._pace is not None else 0
         if self._pace is not None and total:
             self.run.pace(self._pace * self.reader.epochs / total)

@@ -103,10 +103,10 @@ def document(
     """
     from lab.viewer.packing import packed, unpacked
 
-    wanted = steps
+    most = steps
     remarks: list[str] = []
     while True:
-        content = packed(run, arms, wanted, name=_name(run))
+        content = packed(run, arms, most, name=_name(run))
         about = {part.kind: part.about for part in unpacked(content)}
         text = _html(run, about, content)
         size, kept = len(text.encode()), len(about["status"]["steps"])
@@ -121,7 +121,7 @@ def document(
             remarks.append(f"{kept} steps would take {size / 1e6:.1f} MB: fewer are kept")
         coded = len(content) * 4 // 3
         room = (LARGEST - size + coded) / coded
-        wanted = max(2, min(kept - 1, int(CLOSE_UNDER * room * kept)))
+        most = max(2, min(kept - 1, int(CLOSE_UNDER * room * kept)))
     if remarks:
         remarks[0] = remarks[0].replace("fewer are kept", f"{kept} are kept")
     remarks += [f"step {step} is left out: {why}" for step, why in about["recording"]["left_out"]]
@@ -137,7 +137,7 @@ def _html(run: Run, about: Mapping[str, Any], recording: bytes) -> str:
 
     Args:
         run: the run.
-        about: what the recording's parts say, by their kind.
+        about: facts of the recording's parts, by their kind.
         recording: as `packed` returns it.
     """
     from lab.viewer import module, run_sheet

@@ -43,34 +43,34 @@ def show(
     key: str,
     scene: Scene,
     can: Mapping[str, bool],
-    heard: Callable[[Mapping[str, Any]], None],
+    on_message: Callable[[Mapping[str, Any]], None],
     extra: Sequence[Part] = (),
     first: Callable[[], Sequence[Part]] | None = None,
     *,
     recorded: bool = False,
 ) -> None:
-    """Show a view, and pass on what it says.
+    """Show a view, and pass its messages on.
 
     Args:
         key: of the view, one a page.
         scene: as the page keeps it.
         can: what the view may ask of this page: "ask", "steer", "start", "runs", "export", "why".
-        heard: is given every message of the view that is not for its feed (a callback).
+        on_message: is given every message of the view that is not for its feed (a callback).
         extra: parts of the page's own, in every packet.
         first: returns parts for the first packet only, such as a recording of a run.
         recorded: whether the runs of the scene are in those parts, and not on disk.
     """
     feed = feed_of(key)
 
-    def said() -> None:
-        message = st.session_state[key].said
-        if not message or message["number"] == st.session_state.get(f"{key} heard"):
+    def take_message() -> None:
+        message = st.session_state[key].message
+        if not message or message["number"] == st.session_state.get(f"{key} acknowledged"):
             return
-        st.session_state[f"{key} heard"] = message["number"]
-        feed.hear(message["number"], message["messages"])
+        st.session_state[f"{key} acknowledged"] = message["number"]
+        feed.take_requests(message["number"], message["messages"])
         for one in message["messages"]:
             if one.get("kind") not in ("hello", "frames", "images"):
-                heard(one)
+                on_message(one)
 
     playground = bool(scene.get("playground"))
     about = {"can": dict(can), "scene": scene, "playground": playground}
@@ -81,4 +81,4 @@ def show(
         extra = [*extra, Part("scene", {"scene": scene, "number": scene["moves"]})]
     more = first() if first is not None and not feed.number else ()
     packet = feed.packet(sides, scene["step"], [setup, *more, *extra])
-    _component()(key=key, data=packet, on_said_change=said)
+    _component()(key=key, data=packet, on_message_change=take_message)

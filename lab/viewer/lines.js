@@ -22,8 +22,8 @@ export function heaviest(plan, n, most = MOST_LINES) {
 export const lines = {
   glides: true,
 
-  draw(surface, look) {
-    const { frame, run } = look;
+  draw(surface, content) {
+    const { frame, run } = content;
     const { n } = frame;
     const { theme, scale: k, context: c } = surface;
     const places = run.places(frame);
@@ -44,8 +44,8 @@ export const lines = {
       surface.width * (side ? 0.75 : 0.25) + (room * (xs[i] - x)) / reach,
       centre - (room * (ys[i] - y)) / reach,
     ]));
-    look.points = { teacher: points[0].flat(), student: points[1].flat() };
-    const only = look.selected.filter((sample) => sample < n);
+    content.points = { teacher: points[0].flat(), student: points[1].flat() };
+    const only = content.selected.filter((sample) => sample < n);
     for (const [row, column, share] of heaviest(frame.arrays.plan, n)) {
       const same = run.labels[row] === run.labels[column];
       c.globalAlpha = only.length && !only.includes(row) ? 0.06 : 0.25 + 0.6 * share;
@@ -71,7 +71,7 @@ export const lines = {
     }
     c.strokeStyle = theme.ink;
     c.lineWidth = 2 * k;
-    for (const sample of [...only, ...(look.hover?.samples ?? [])]) {
+    for (const sample of [...only, ...(content.hover?.samples ?? [])]) {
       for (const [x, y] of [points[0][sample], points[1][sample]].filter(Boolean)) {
         c.beginPath();
         c.arc(x, y, 8 * k, 0, 7);
@@ -81,5 +81,5 @@ export const lines = {
     sidesLegend(surface, 4 * k, 12 * k);
   },
 
-  hit: (look, x, y) => map.hit(look, x, y),
+  hit: (content, x, y) => map.hit(content, x, y),
 };

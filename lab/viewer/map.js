@@ -35,11 +35,11 @@ function turnedOnto(places, reference) {
 }
 
 /** Return where both sides' points are, in pixels, between a frame and the next. */
-function glide(look, surface) {
-  const facing = look.facing?.frame ? look.facing.run.places(look.facing.frame) : null;
-  const now = turnedOnto(look.run.places(look.frame), facing);
-  const then = look.next && look.mix > 0 ? turnedOnto(look.run.places(look.next), facing) : now;
-  const mix = then === now || then.step === now.step ? 0 : look.mix;
+function glide(content, surface) {
+  const facing = content.facing?.frame ? content.facing.run.places(content.facing.frame) : null;
+  const now = turnedOnto(content.run.places(content.frame), facing);
+  const then = content.next && content.mix > 0 ? turnedOnto(content.run.places(content.next), facing) : now;
+  const mix = then === now || then.step === now.step ? 0 : content.mix;
   const k = surface.scale;
   const room = Math.min(surface.width - 8 * k, surface.height - 34 * k) / 2;
   const middle = [surface.width / 2, 26 * k + (surface.height - 34 * k) / 2];
@@ -53,8 +53,8 @@ function glide(look, surface) {
     }
     return points;
   };
-  look.method = now.method;
-  look.of = now.step;
+  content.method = now.method;
+  content.of = now.step;
   return { teacher: place("teacher"), student: place("student") };
 }
 
@@ -130,11 +130,11 @@ export const map = {
   brush: "box",
   glides: true,
 
-  draw(surface, look) {
-    const { run } = look;
+  draw(surface, content) {
+    const { run } = content;
     const { theme, scale: k, context: c } = surface;
-    const points = glide(look, surface);
-    look.points = points;
+    const points = glide(content, surface);
+    content.points = points;
     const count = points.teacher.length / 2;
     const members = membersOf(run, count);
     const size = (count > 500 ? 3.2 : 4.5) * k;
@@ -150,7 +150,7 @@ export const map = {
     c.globalAlpha = 0.92;
     drawSide(surface, points.student, members, size * 1.05, true);
     c.globalAlpha = 1;
-    for (const sample of [...look.selected, ...(look.hover?.samples ?? [])]) {
+    for (const sample of [...content.selected, ...(content.hover?.samples ?? [])]) {
       if (sample >= count) continue;
       const ends = [points.teacher, points.student].map((side) => [side[2 * sample], side[2 * sample + 1]]);
       surface.line(ends, theme.ink, 1.6 * k);
@@ -167,26 +167,26 @@ export const map = {
     sidesLegend(surface, 4 * k, 12 * k);
   },
 
-  hit(look, x, y) {
+  hit(content, x, y) {
     let best = null;
-    let gap = 12 * look.scale;
+    let gap = 12 * content.scale;
     for (const side of ["student", "teacher"]) {
-      const points = look.points?.[side] ?? [];
+      const points = content.points?.[side] ?? [];
       for (let i = 0; i < points.length; i += 2) {
         const apart = Math.hypot(points[i] - x, points[i + 1] - y);
         if (apart < gap) [best, gap] = [{ sample: i / 2, side }, apart];
       }
     }
     if (!best) return null;
-    const label = look.run.className(look.run.labels[best.sample], true);
+    const label = content.run.className(content.run.labels[best.sample], true);
     return { samples: [best.sample], text: `sample ${best.sample} (class ${label}) as the ${best.side} sees it` };
   },
 
-  brushed(look, from, to) {
+  brushed(content, from, to) {
     const [left, right] = [from.x, to.x].sort((a, b) => a - b);
     const [top, bottom] = [from.y, to.y].sort((a, b) => a - b);
     const found = new Set();
-    for (const points of Object.values(look.points)) {
+    for (const points of Object.values(content.points)) {
       for (let i = 0; i < points.length; i += 2) {
         if (points[i] >= left && points[i] <= right && points[i + 1] >= top && points[i + 1] <= bottom) found.add(i / 2);
       }

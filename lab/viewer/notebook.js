@@ -15,10 +15,10 @@ const NOTEBOOK_STYLE = `
  *  cuts off what is larger than itself. */
 function liftWhenStaged(element) {
   const staged = new MutationObserver(() => {
-    const wanted = element.classList.contains("stage");
-    if (wanted === element.hasAttribute("popover")) return;
-    element.toggleAttribute("popover", wanted);
-    if (!wanted) return;
+    const isStaged = element.classList.contains("stage");
+    if (isStaged === element.hasAttribute("popover")) return;
+    element.toggleAttribute("popover", isStaged);
+    if (!isStaged) return;
     element.popover = "manual";
     element.showPopover();
   });
@@ -34,7 +34,7 @@ function render({ model, el }) {
   root.append(waiting);
   let view = null;
   let number = 0;
-  const say = (message) => {
+  const send = (message) => {
     number += 1;
     model.send({ number, messages: [message] });
   };
@@ -43,7 +43,7 @@ function render({ model, el }) {
     const setup = view ? null : unpack(bytes).parts.find(({ kind }) => kind === "setup");
     if (setup) {
       waiting.remove();
-      view = mount(root, { kind: "notebook", can: setup.can, say }, setup.scene);
+      view = mount(root, { kind: "notebook", can: setup.can, send }, setup.scene);
       liftWhenStaged(view.element);
       window.addEventListener("keydown", keep, true);
     }
@@ -55,7 +55,7 @@ function render({ model, el }) {
     if (alone && event.composedPath().includes(el)) event.stopImmediatePropagation();
   };
   model.on("msg:custom", take);
-  say({ kind: "hello" });
+  send({ kind: "hello" });
   return () => {
     model.off("msg:custom", take);
     window.removeEventListener("keydown", keep, true);

@@ -93,7 +93,7 @@ def packed(
         *more,
     ]
     feed = hashlib.sha256("\n".join([name, *watch.arms, *map(str, frames)]).encode())
-    about_all = {"feed": feed.hexdigest()[:8], "number": 1, "heard": 0}
+    about_all = {"feed": feed.hexdigest()[:8], "number": 1, "acknowledged": 0}
     ways = (
         pack(found, **about_all),
         pack(_differences(found), differences=DIFFERENT, **about_all),

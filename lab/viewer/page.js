@@ -5,10 +5,10 @@ const pageRoot = document.getElementById("view");
 
 function sceneOfAddress(address, scene) {
   const found = { ...scene };
-  const asked = new URLSearchParams(address.slice(1));
-  if (asked.has("arm")) found.sides = [[scene.sides[0][0], asked.get("arm")]];
-  if (/^\d{1,9}$/.test(asked.get("step"))) found.step = Number(asked.get("step"));
-  if (/^\d{1,9}(,\d{1,9})*$/.test(asked.get("samples"))) found.selected = asked.get("samples").split(",").map(Number);
+  const given = new URLSearchParams(address.slice(1));
+  if (given.has("arm")) found.sides = [[scene.sides[0][0], given.get("arm")]];
+  if (/^\d{1,9}$/.test(given.get("step"))) found.step = Number(given.get("step"));
+  if (/^\d{1,9}(,\d{1,9})*$/.test(given.get("samples"))) found.selected = given.get("samples").split(",").map(Number);
   return found;
 }
 
@@ -50,7 +50,7 @@ try {
   const content = undoDifferences(await expandedRecording());
   const scene = sceneOfAddress(location.hash, JSON.parse(pageRoot.dataset.scene));
   pageRoot.replaceChildren();
-  mount(pageRoot, { kind: "page", can: {}, say: rememberScene }, scene).receive(content);
+  mount(pageRoot, { kind: "page", can: {}, send: rememberScene }, scene).receive(content);
 } catch (error) {
   pageRoot.replaceChildren(make("p", { role: "alert" }, `The recording cannot be shown: ${error.message}`));
 }

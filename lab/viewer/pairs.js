@@ -1,10 +1,10 @@
 // Two students on the same samples: how many both get right, only one, neither.
 
 export const answers = {
-  draw(surface, look) {
+  draw(surface, content) {
     const { theme, scale: k } = surface;
-    const counts = countAnswers(look);
-    const [a, b] = look.sides.map(({ label }) => label);
+    const counts = countAnswers(content);
+    const [a, b] = content.sides.map(({ label }) => label);
     const rows = [
       ["both are right", counts.both, LAB.palette.distances.exact],
       [`only A, ${a}`, counts.onlyA, theme.a],
@@ -23,8 +23,8 @@ export const answers = {
     });
   },
 
-  words(look) {
-    const { both, onlyA, onlyB, neither } = countAnswers(look);
+  words(content) {
+    const { both, onlyA, onlyB, neither } = countAnswers(content);
     return `Both right on ${both} samples, only A on ${onlyA}, only B on ${onlyB}, neither on ${neither}.`;
   },
 };

@@ -17,7 +17,7 @@ export class Panel {
     this.equation = make("div", { class: "equation" });
     this.canvas = make("canvas", { role: "img", class: this.kind?.hit ? "picks" : null });
     this.facts = make("dl", { class: "facts" });
-    this.look = make("p", { class: "look" });
+    this.hint = make("p", { class: "hint" });
     this.choice = ["losses", "measures"].includes(name) ? this.chooser() : null;
     this.element = make("section", { class: `panel ${this.name}`, "data-panel": id, role: "group" },
       make("header", {}, this.title, this.choice, this.tools), this.equation);
@@ -26,7 +26,7 @@ export class Panel {
       this.element.append(body);
       this.card = new Card(body);
     } else {
-      this.element.append(make("div", { class: "picture" }, this.canvas), this.facts, this.look);
+      this.element.append(make("div", { class: "picture" }, this.canvas), this.facts, this.hint);
       this.surface = new Surface(this.canvas);
       this.listen();
     }
@@ -39,8 +39,8 @@ export class Panel {
     const button = (text, title, onclick) => make("button", { type: "button", title, "aria-label": `${title}: ${about.title}`, onclick }, text);
     return [
       button("?", "How to read this", (event) => view.explain(event.target, `${about.help} ${about.picks}`)),
-      about.section && view.host.can.why ? button("why", `The section “${about.section.heading}” of ${about.section.notebook}`, () => view.host.say({ kind: "why", panel: name })) : null,
-      name !== "card" ? button("⤓", "Take this picture away", () => view.takeAway(this)) : null,
+      about.section && view.host.can.why ? button("why", `The section “${about.section.heading}” of ${about.section.notebook}`, () => view.host.send({ kind: "why", panel: name })) : null,
+      name !== "card" ? button("⤓", "Take this picture away", () => view.exportPanel(this)) : null,
       name !== "card" ? button("⛶", "Show on the whole screen", () => view.present(view.scene.present ? null : this.id)) : null,
     ].filter(Boolean);
   }
@@ -57,113 +57,113 @@ export class Panel {
   }
 
   /** Return what a picture is drawn from now. */
-  lookNow() {
+  contentNow() {
     const { view, name } = this;
-    const look = Object.assign(this.memory, view.lookOf(OF_TWO.includes(name) || OF_CURVES.includes(name) ? 0 : this.side));
-    look.selected = view.scene.selected;
-    look.hover = view.hoverIn(this);
-    look.scale = view.scale();
+    const content = Object.assign(this.memory, view.contentOf(OF_TWO.includes(name) || OF_CURVES.includes(name) ? 0 : this.side));
+    content.selected = view.scene.selected;
+    content.hover = view.hoverIn(this);
+    content.scale = view.scale();
     if (OF_TWO.includes(name)) {
-      look.sides = view.scene.sides.map((_, side) => view.lookOf(side));
-      look.frames = look.sides.map(({ frame }) => frame);
+      content.sides = view.scene.sides.map((_, side) => view.contentOf(side));
+      content.frames = content.sides.map(({ frame }) => frame);
     }
     if (OF_CURVES.includes(name)) {
       const metric = this.metric();
-      look.metric = look.run.about?.words[metric] ?? LAB.metrics[metric] ?? { label: metric, form: "3f" };
-      look.lines = view.curveLines(metric);
-      look.bold = view.bold();
-      look.curveOf = metric;
-      look.last = Math.max(...view.scene.sides.map(([run]) => view.store.run(run).about?.epochs ?? 0));
-      look.epoch = view.scene.step === null && !view.playing ? null : look.frame?.epoch ?? null;
+      content.metric = content.run.about?.words[metric] ?? LAB.metrics[metric] ?? { label: metric, form: "3f" };
+      content.lines = view.curveLines(metric);
+      content.bold = view.bold();
+      content.curveOf = metric;
+      content.last = Math.max(...view.scene.sides.map(([run]) => view.store.run(run).about?.epochs ?? 0));
+      content.epoch = view.scene.step === null && !view.playing ? null : content.frame?.epoch ?? null;
     }
-    look.limits = view.sharedLimits(this);
-    look.facing = name === "map" && view.scene.letters && this.side ? view.lookOf(0) : null;
-    return look;
+    content.limits = view.sharedLimits(this);
+    content.facing = name === "map" && view.scene.letters && this.side ? view.contentOf(0) : null;
+    return content;
   }
 
-  ready(look) {
-    if (OF_TWO.includes(this.name)) return !this.view.unpaired && look.frames.length === 2 && look.frames.every(Boolean) && look.frames[0].n === look.frames[1].n;
-    if (OF_CURVES.includes(this.name)) return Boolean(look.run.about);
-    return Boolean(look.frame && look.run.labels);
+  ready(content) {
+    if (OF_TWO.includes(this.name)) return !this.view.unpaired && content.frames.length === 2 && content.frames.every(Boolean) && content.frames[0].n === content.frames[1].n;
+    if (OF_CURVES.includes(this.name)) return Boolean(content.run.about);
+    return Boolean(content.frame && content.run.labels);
   }
 
   /** Say what would change the picture: nothing is drawn again while this is the same. */
-  stamp(look, theme) {
-    const frames = (look.frames ?? [look.frame]).map((frame) => frame && `${frame.run}/${frame.arm}@${frame.step}`);
-    const moving = this.kind?.glides ? `${look.next?.step}:${look.mix.toFixed(3)}:${look.run.maps.get(look.arm)?.size}` : "";
-    const lines = OF_CURVES.includes(this.name) ? `${this.view.store.changes}:${look.epoch}` : "";
+  stamp(content, theme) {
+    const frames = (content.frames ?? [content.frame]).map((frame) => frame && `${frame.run}/${frame.arm}@${frame.step}`);
+    const moving = this.kind?.glides ? `${content.next?.step}:${content.mix.toFixed(3)}:${content.run.maps.get(content.arm)?.size}` : "";
+    const lines = OF_CURVES.includes(this.name) ? `${this.view.store.changes}:${content.epoch}` : "";
     const images = this.card ? `${this.view.store.changes}` : "";
-    return [frames, moving, lines, images, look.selected, JSON.stringify(look.hover ?? 0), theme.ink, look.scale, this.view.sizes, this.view.scene.present, look.limits, window.devicePixelRatio].join("|");
+    return [frames, moving, lines, images, content.selected, JSON.stringify(content.hover ?? 0), theme.ink, content.scale, this.view.sizes, this.view.scene.present, content.limits, window.devicePixelRatio].join("|");
   }
 
   draw(theme) {
-    const look = this.lookNow();
+    const content = this.contentNow();
     const { view } = this;
-    const problem = view.problemOf(look);
-    this.element.classList.toggle("hidden", this.name === "card" && (!look.selected.length || !look.frame));
-    if (this.name === "card" && (!look.selected.length || !look.frame || !look.run.labels)) return;
-    if (!this.ready(look)) {
+    const problem = view.problemOf(content);
+    this.element.classList.toggle("hidden", this.name === "card" && (!content.selected.length || !content.frame));
+    if (this.name === "card" && (!content.selected.length || !content.frame || !content.run.labels)) return;
+    if (!this.ready(content)) {
       this.stamped = null;
-      this.writeTitle(look);
-      this.look.textContent = problem || "Waiting for the first picture.";
-      this.surface?.begin(theme, look.scale);
+      this.writeTitle(content);
+      this.hint.textContent = problem || "Waiting for the first picture.";
+      this.surface?.begin(theme, content.scale);
       return;
     }
-    const stamp = this.stamp(look, theme);
+    const stamp = this.stamp(content, theme);
     if (stamp === this.stamped) return;
     this.stamped = stamp;
-    look.theme = theme;
-    this.writeTitle(look);
+    content.theme = theme;
+    this.writeTitle(content);
     if (this.card) {
-      if (!look.run.images.asked) view.askImages(look.run);
-      this.card.draw(look);
+      if (!content.run.images.requested) view.requestImages(content.run);
+      this.card.draw(content);
       return;
     }
-    if (this.surface.begin(theme, look.scale)) this.kind.draw(this.surface, look);
-    this.write(look, problem);
+    if (this.surface.begin(theme, content.scale)) this.kind.draw(this.surface, content);
+    this.write(content, problem);
   }
 
-  writeTitle(look) {
+  writeTitle(content) {
     const { view, name, about } = this;
     const several = view.scene.sides.length > 1 && !OF_TWO.includes(name) && !OF_CURVES.includes(name);
     const letter = several && view.scene.letters ? `${"AB"[this.side]} · ` : "";
     let title = about.title;
-    if (name === "scores" && look.frame && !look.frame.critic) title = "Cosines: no critic";
-    let note = OF_CURVES.includes(name) || OF_TWO.includes(name) || name === "card" ? "" : look.label ?? "";
-    if (name === "map" && look.frame) {
-      note += ` · ${look.method === "UMAP" ? "UMAP" : look.run.status?.maps_working ? "PCA, UMAP is coming" : "PCA"}`;
-      if (look.frame.fitted) note += ", fitted";
+    if (name === "scores" && content.frame && !content.frame.critic) title = "Cosines: no critic";
+    let note = OF_CURVES.includes(name) || OF_TWO.includes(name) || name === "card" ? "" : content.label ?? "";
+    if (name === "map" && content.frame) {
+      note += ` · ${content.method === "UMAP" ? "UMAP" : content.run.status?.maps_working ? "PCA, UMAP is coming" : "PCA"}`;
+      if (content.frame.fitted) note += ", fitted";
     }
     put(this.title, `${letter}${title}`, note);
     this.element.setAttribute("aria-label", `${letter}${title}${note ? `, ${note}` : ""}`);
     if (this.choice) {
-      const names = this.name === "losses" ? look.run.about?.losses : look.run.about?.measures;
+      const names = this.name === "losses" ? content.run.about?.losses : content.run.about?.measures;
       if (names && this.choice.options.length !== names.length) {
-        this.choice.replaceChildren(...names.map((key) => make("option", { value: key }, look.run.about.words[key].label)));
+        this.choice.replaceChildren(...names.map((key) => make("option", { value: key }, content.run.about.words[key].label)));
       }
       this.choice.value = this.metric();
     }
   }
 
-  write(look, problem) {
+  write(content, problem) {
     const { view, name, about } = this;
-    const values = { ...look.frame?.values };
+    const values = { ...content.frame?.values };
     if (OF_CURVES.includes(name)) {
       const metric = this.metric();
-      values[metric] = view.valueAt(look, metric);
-      this.typeset(look.run.about.definitions[metric], "", values);
-      const line = look.lines.find((one) => one.name === look.bold) ?? look.lines[0];
+      values[metric] = view.valueAt(content, metric);
+      this.typeset(content.run.about.definitions[metric], "", values);
+      const line = content.lines.find((one) => one.name === content.bold) ?? content.lines[0];
       const where = standing(line?.curve?.values ?? []);
-      setText(this.look, where ? `${line.label} stands at ${shown(where.now, look.metric.form)} and is ${where.way}.` : "Not measured in this run.");
-      this.describe(curves.words(look));
+      setText(this.hint, where ? `${line.label} stands at ${shown(where.now, content.metric.form)} and is ${where.way}.` : "Not measured in this run.");
+      this.describe(curves.words(content));
       return;
     }
-    const key = name === "scores" && !look.frame.critic ? "cosines" : name === "lines" ? "plan" : name;
-    const equation = look.run.arm(look.arm)?.equations[key];
+    const key = name === "scores" && !content.frame.critic ? "cosines" : name === "lines" ? "plan" : name;
+    const equation = content.run.arm(content.arm)?.equations[key];
     if (equation && !OF_TWO.includes(name) && !(name === "cosines")) this.typeset(equation[0], equation[1], values);
     this.writeFacts(values);
-    const words = this.kind.words?.(look) ?? look.frame.words[name] ?? look.frame.words.plan;
-    setText(this.look, problem || (this.kind.words ? words : look.frame.looks[name === "lines" ? "plan" : name] ?? about.help));
+    const words = this.kind.words?.(content) ?? content.frame.words[name] ?? content.frame.words.plan;
+    setText(this.hint, problem || (this.kind.words ? words : content.frame.hints[name === "lines" ? "plan" : name] ?? about.help));
     this.describe(words);
   }
 
@@ -193,8 +193,8 @@ export class Panel {
   /** Describe the picture to those who do not see it, once it stands still. */
   describe(words) {
     this.words = words;
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.canvas.setAttribute("aria-label", words), 250);
+    clearTimeout(this.describeTimer);
+    this.describeTimer = setTimeout(() => this.canvas.setAttribute("aria-label", words), 250);
   }
 
   listen() {

@@ -149,7 +149,7 @@ def frame_part(watch: Watch, name: str, arm: str, step: int) -> Part:
         "bins": _ends(shares),
         "means": shares.means,
         "cosine_means": cosines.means,
-        "looks": {
+        "hints": {
             "plan": hints.at_plan(values, values["chance"]),
             "scores": hints.at_scores(values),
             "map": hints.at_map(values),
@@ -189,9 +189,9 @@ def curve_parts(watch: Watch, name: str, sent: Mapping[tuple[str, str], int]) ->
     left out are never sent.
     """
     watch.metrics.poll()
-    wanted = ("test_accuracy", "held_out_accuracy", *run_names(watch))
+    names = ("test_accuracy", "held_out_accuracy", *run_names(watch))
     parts = []
-    for which in wanted:
+    for which in names:
         about: dict[str, Any] = {"run": name, "name": which, "counts": {}, "fresh": []}
         arrays: dict[str, Array] = {}
         for place, arm in enumerate(watch.arms):

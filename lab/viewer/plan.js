@@ -97,68 +97,68 @@ function crosshair(surface, square, { row, column }) {
   surface.context.strokeRect(x + column * cell, y, cell, side);
 }
 
-function cellAt(look, x, y) {
-  const { square } = look;
+function cellAt(content, x, y) {
+  const { square } = content;
   if (!square) return null;
   const row = Math.floor((y - square.y) / square.cell);
   const column = Math.floor((x - square.x) / square.cell);
   if (row < 0 || column < 0 || row >= square.n || column >= square.n) return null;
-  const { order } = look.run.order(square.n);
+  const { order } = content.run.order(square.n);
   return { row, column, teacher: order[row], student: order[column], samples: [order[row]] };
 }
 
-function shareWords(look, hit, share) {
-  const name = (sample) => `${sample} (class ${look.run.className(look.run.labels[sample], true)})`;
+function shareWords(content, hit, share) {
+  const name = (sample) => `${sample} (class ${content.run.className(content.run.labels[sample], true)})`;
   return `teacher sample ${name(hit.teacher)} → student sample ${name(hit.student)}: ${share}`;
 }
 
 export const plan = {
-  draw(surface, look) {
-    const { frame, run } = look;
+  draw(surface, content) {
+    const { frame, run } = content;
     const { n } = frame;
     const square = squareOf(surface, run, n);
-    look.square = square;
+    content.square = square;
     const ramp = rampFor(surface.theme, surface.theme.ramp);
     const key = `${frame.arm}@${frame.step}@${isDark(surface.theme)}`;
-    look.cells ??= new Cells();
-    if (look.cells.key !== key || look.cells.of !== frame) {
+    content.cells ??= new Cells();
+    if (content.cells.key !== key || content.cells.of !== frame) {
       const { order } = run.order(n);
-      look.cells.paint(n, n, (i, data, at) => {
+      content.cells.paint(n, n, (i, data, at) => {
         const shade = 3 * frame.arrays.plan[order[Math.floor(i / n)] * n + order[i % n]];
         data[at] = ramp[shade];
         data[at + 1] = ramp[shade + 1];
         data[at + 2] = ramp[shade + 2];
       });
-      Object.assign(look.cells, { key, of: frame });
+      Object.assign(content.cells, { key, of: frame });
     }
-    look.cells.draw(surface, square.x, square.y, square.side, square.side);
+    content.cells.draw(surface, square.x, square.y, square.side, square.side);
     frameOf(surface, run, square, ["all", "none"], surface.theme.ramp);
-    lightRows(surface, run, square, look.selected);
-    if (look.hover) crosshair(surface, square, look.hover);
+    lightRows(surface, run, square, content.selected);
+    if (content.hover) crosshair(surface, square, content.hover);
   },
 
-  hit(look, x, y) {
-    const hit = cellAt(look, x, y);
+  hit(content, x, y) {
+    const hit = cellAt(content, x, y);
     if (!hit) return null;
-    const share = (look.frame.arrays.plan[hit.teacher * look.frame.n + hit.student] / 255) ** 2;
-    return { ...hit, text: shareWords(look, hit, `${percent(share)} of its mass`) };
+    const share = (content.frame.arrays.plan[hit.teacher * content.frame.n + hit.student] / 255) ** 2;
+    return { ...hit, text: shareWords(content, hit, `${percent(share)} of its mass`) };
   },
 };
 
 /** Plan of side A less plan of side B. */
 export const difference = {
-  draw(surface, look) {
-    const [a, b] = look.frames;
-    const { run } = look;
+  draw(surface, content) {
+    const [a, b] = content.frames;
+    const { run } = content;
     const n = a.n;
     const square = squareOf(surface, run, n);
-    look.square = square;
+    content.square = square;
     const stops = [surface.theme.b, surface.theme.paper, surface.theme.a];
-    const ramp = rampFor(surface.theme, (look.stops = look.stops?.[1] === stops[1] ? look.stops : stops));
-    look.cells ??= new Cells();
+    const ramp = rampFor(surface.theme, (content.stops = content.stops?.[1] === stops[1] ? content.stops : stops));
+    content.cells ??= new Cells();
     const { order } = run.order(n);
     let moved = 0;
-    look.cells.paint(n, n, (i, data, at) => {
+    content.cells.paint(n, n, (i, data, at) => {
       const cell = order[Math.floor(i / n)] * n + order[i % n];
       const apart = (a.arrays.plan[cell] / 255) ** 2 - (b.arrays.plan[cell] / 255) ** 2;
       moved += Math.abs(apart);
@@ -167,22 +167,22 @@ export const difference = {
       data[at + 1] = ramp[shade + 1];
       data[at + 2] = ramp[shade + 2];
     });
-    look.moved = moved / 2 / n;
-    look.cells.draw(surface, square.x, square.y, square.side, square.side);
-    frameOf(surface, run, square, ["A", "B"], look.stops);
-    lightRows(surface, run, square, look.selected);
-    if (look.hover) crosshair(surface, square, look.hover);
+    content.moved = moved / 2 / n;
+    content.cells.draw(surface, square.x, square.y, square.side, square.side);
+    frameOf(surface, run, square, ["A", "B"], content.stops);
+    lightRows(surface, run, square, content.selected);
+    if (content.hover) crosshair(surface, square, content.hover);
   },
 
-  hit(look, x, y) {
-    const hit = cellAt(look, x, y);
+  hit(content, x, y) {
+    const hit = cellAt(content, x, y);
     if (!hit) return null;
-    const cell = hit.teacher * look.frames[0].n + hit.student;
-    const [a, b] = look.frames.map((frame) => percent((frame.arrays.plan[cell] / 255) ** 2));
-    return { ...hit, text: shareWords(look, hit, `A ${a}, B ${b} of its mass`) };
+    const cell = hit.teacher * content.frames[0].n + hit.student;
+    const [a, b] = content.frames.map((frame) => percent((frame.arrays.plan[cell] / 255) ** 2));
+    return { ...hit, text: shareWords(content, hit, `A ${a}, B ${b} of its mass`) };
   },
 
-  words(look) {
-    return `Difference of the plans: ${percent(look.moved ?? 0)} of the mass goes elsewhere.`;
+  words(content) {
+    return `Difference of the plans: ${percent(content.moved ?? 0)} of the mass goes elsewhere.`;
   },
 };

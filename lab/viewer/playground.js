@@ -1,8 +1,8 @@
 // The playground: two clouds, the plan between them, a critic. Sinkhorn is solved here, at once;
 // the exact answer, IPOT and the critic come from the page that holds the view.
 
-const ASK_AFTER = 150; // milliseconds without a change before the page is asked
-const TELL_AFTER = 300; // the same before it is told of the scene
+const ASK_AFTER = 150; // milliseconds without a change before questions are sent
+const REPORT_AFTER = 300; // the same before the scene is sent
 const MOST_ENTRIES = 256 * 256; // of a cost that is solved here
 
 /** Show the playground in `root`; `scene.clouds` is its scene (`cloud_scene.py`). */
@@ -16,7 +16,7 @@ export class Playground extends CloudScreen {
     Object.assign(this, { root: root.getRootNode(), host, scene, adding: "source", version: 0, solving: 0 });
     Object.assign(this, { points: null, exact: null, solved: null, old: null, job: null, batch: null, matrix: null });
     this.clouds = new Clouds(scene);
-    this.questions = Object.fromEntries(["shapes", "batch", "clouds", "critic"].map((kind) => [kind, new Question(kind, host.say)]));
+    this.questions = Object.fromEntries(["shapes", "batch", "clouds", "critic"].map((kind) => [kind, new Question(kind, host.send)]));
     this.build(root);
     this.listen();
     this.controls.show();
@@ -32,7 +32,7 @@ export class Playground extends CloudScreen {
     for (const part of parts) if (take[part.kind]) this[take[part.kind]](part);
     if (!again) return;
     this.begin("points");
-    this.tell();
+    this.reportScene();
   }
 
   /** Take a scene from an address that was followed; one that is known may be older than this one. */
@@ -61,7 +61,7 @@ export class Playground extends CloudScreen {
     Object.assign(batch, { run: part.run }, part.trouble ? {} : { arm: part.arm, step: part.step });
     if (this.batch) this.batch.store = Object.assign(new RunStore(part.run), { about: { classes: part.classes }, labels: part.arrays.labels, orders: new Map() });
     if (this.scene.space === "batch") this.begin("points");
-    this.tell();
+    this.reportScene();
   }
 
   takeAnswer(part) {
@@ -93,7 +93,7 @@ export class Playground extends CloudScreen {
     if (this.scene.space === "batch" && !this.batch) this.askBatch();
     if (this.scene.space !== "batch") this.alert.textContent = "";
     this.begin("points");
-    this.tell();
+    this.reportScene();
   }
 
   askShapes() {
@@ -151,25 +151,25 @@ export class Playground extends CloudScreen {
   }
 
   askSoon() {
-    clearTimeout(this.asking);
-    this.asking = setTimeout(() => this.askNow(), ASK_AFTER);
+    clearTimeout(this.askTimer);
+    this.askTimer = setTimeout(() => this.askNow(), ASK_AFTER);
   }
 
   askNow() {
     const { scene, version, solving } = this;
     if (!this.points) return;
-    const wanted = { exact: !this.exact, solve: !this.here && !this.solved, matrix: scene.space === "batch" && this.here && !this.matrix };
-    if (Object.values(wanted).some(Boolean)) {
+    const missing = { exact: !this.exact, solve: !this.here && !this.solved, matrix: scene.space === "batch" && this.here && !this.matrix };
+    if (Object.values(missing).some(Boolean)) {
       const points = scene.space === "batch" ? { batch: scene.batch } : this.points;
-      this.questions.clouds.ask({ version, solving, space: scene.space, ...points, ...this.solvingNow(), ...wanted });
+      this.questions.clouds.ask({ version, solving, space: scene.space, ...points, ...this.solvingNow(), ...missing });
     }
     if (this.dual.askedFor !== version) this.dual.ask();
   }
 
   /** Tell the page of the scene, once it rests. */
-  tell() {
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.host.say({ kind: "scene", scene: this.scene, moves: this.moves }), TELL_AFTER);
+  reportScene() {
+    clearTimeout(this.reportTimer);
+    this.reportTimer = setTimeout(() => this.host.send({ kind: "scene", scene: this.scene, moves: this.moves }), REPORT_AFTER);
   }
 
   // ------------------------------------------------------------------------------- what is changed
@@ -195,7 +195,7 @@ export class Playground extends CloudScreen {
     Object.assign(this.scene, change);
     this.controls.show();
     this.askShapes();
-    this.tell();
+    this.reportScene();
   }
 
   setBatch(change) {
@@ -207,7 +207,7 @@ export class Playground extends CloudScreen {
     const ofBatch = this.scene.space === "batch";
     for (const [key, value] of Object.entries(change)) (ofBatch && key in this.scene.batch ? this.scene.batch : this.scene)[key] = value;
     this.begin(why);
-    this.tell();
+    this.reportScene();
   }
 
   goBack(way) {

@@ -34,7 +34,7 @@ def html_of(run: Run, about: Mapping[str, Any]) -> str:
 
     Args:
         run: the run.
-        about: what its recording says, by the kind of part.
+        about: facts of its recording, by the kind of part.
     """
     settings = run.plain_settings
     public = public_settings(settings)

@@ -52,8 +52,8 @@ def from_address(address: Mapping[str, str]) -> Scene:
     if samples:
         found["selected"] = list(dict.fromkeys(map(int, samples)))[:MOST_SELECTED]
     for key in ("loss", "measure", "present"):
-        if said := address.get(key, ""):
-            found[key] = said
+        if value := address.get(key, ""):
+            found[key] = value
     return found
 
 

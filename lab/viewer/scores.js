@@ -4,14 +4,14 @@ const GROUPS = ["congruent", "same class", "other class"];
 const SHORT_NAMES = { congruent: "matching", "same class": "same class", "other class": "other" };
 const GROUP_NAMES = { congruent: "matching pairs", "same class": "same class", "other class": "other class" };
 
-function drawHistograms(surface, look, shares, bins, means, name) {
+function drawHistograms(surface, content, shares, bins, means, name) {
   const { theme, scale: k } = surface;
   const count = shares.shape[1];
-  const [low, high] = look.limits?.x ?? bins;
-  let top = look.limits?.y ?? 0;
+  const [low, high] = content.limits?.x ?? bins;
+  let top = content.limits?.y ?? 0;
   if (!top) for (const share of shares) top = Math.max(top, 100 * share);
   const axes = new Axes(surface, { left: 46, bottom: 56, top: 26, x: [low, high], y: [0, top * 1.06 || 1] });
-  look.axes = axes;
+  content.axes = axes;
   axes.draw({ x: name, y: "share of pairs, %", xTicks: [] });
   for (const tick of ticks([low, high], (axes.right - axes.left) / (70 * k))) {
     surface.words(short(tick), axes.x(tick), axes.bottom + 20 * k, { align: "center", base: "top" });
@@ -51,19 +51,19 @@ function drawHistograms(surface, look, shares, bins, means, name) {
 export const scores = {
   brush: "range",
 
-  draw(surface, look) {
-    const { frame } = look;
+  draw(surface, content) {
+    const { frame } = content;
     const { theme, scale: k } = surface;
     const name = frame.critic ? "critic's score g(teacher, student)" : "cosine of the pair";
-    drawHistograms(surface, look, frame.arrays.shares, frame.bins, frame.means, name);
-    const { axes } = look;
+    drawHistograms(surface, content, frame.arrays.shares, frame.bins, frame.means, name);
+    const { axes } = content;
     const c = surface.context;
     c.fillStyle = theme.groups.congruent;
     c.globalAlpha = 0.5;
     for (const own of frame.arrays.own) if (Number.isFinite(own)) c.fillRect(axes.x(own) - 1.5, axes.bottom + 3 * k, 3, 12 * k);
     c.globalAlpha = 1;
     c.fillStyle = theme.ink;
-    for (const sample of [...look.selected, ...(look.hover?.samples ?? [])]) {
+    for (const sample of [...content.selected, ...(content.hover?.samples ?? [])]) {
       if (sample >= frame.n) continue;
       const x = axes.x(frame.arrays.own[sample]);
       c.fillRect(x - 1.5, axes.bottom + 2 * k, 3, 14 * k);
@@ -75,9 +75,9 @@ export const scores = {
     }
   },
 
-  hit(look, x, y) {
-    const { axes, frame } = look;
-    if (!axes || y < axes.bottom - 4 || y > axes.bottom + 20 * look.scale) return null;
+  hit(content, x, y) {
+    const { axes, frame } = content;
+    if (!axes || y < axes.bottom - 4 || y > axes.bottom + 20 * content.scale) return null;
     let best = -1;
     let gap = 8;
     frame.arrays.own.forEach((own, sample) => {
@@ -85,19 +85,19 @@ export const scores = {
       if (apart < gap) [best, gap] = [sample, apart];
     });
     if (best < 0) return null;
-    const label = look.run.className(look.run.labels[best], true);
+    const label = content.run.className(content.run.labels[best], true);
     return { samples: [best], text: `sample ${best} (class ${label}): its own score is ${shown(frame.arrays.own[best])}` };
   },
 
-  brushed(look, from, to) {
-    const [low, high] = [from.x, to.x].map((x) => look.axes.valueAt(x)).sort((a, b) => a - b);
-    return [...look.frame.arrays.own.keys()].filter((i) => look.frame.arrays.own[i] >= low && look.frame.arrays.own[i] <= high);
+  brushed(content, from, to) {
+    const [low, high] = [from.x, to.x].map((x) => content.axes.valueAt(x)).sort((a, b) => a - b);
+    return [...content.frame.arrays.own.keys()].filter((i) => content.frame.arrays.own[i] >= low && content.frame.arrays.own[i] <= high);
   },
 };
 
 export const cosines = {
-  draw(surface, look) {
-    const { frame } = look;
-    drawHistograms(surface, look, frame.arrays.cosines, [-1, 1], frame.cosine_means, "cosine of the pair");
+  draw(surface, content) {
+    const { frame } = content;
+    drawHistograms(surface, content, frame.arrays.cosines, [-1, 1], frame.cosine_means, "cosine of the pair");
   },
 };

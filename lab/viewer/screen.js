@@ -2,8 +2,8 @@
 
 export class Screen {
   /** Take a packet of bytes: its parts go to `takeParts(parts, fresh)`, where `fresh` says that a feed
-   *  begins. A packet that was taken before changes nothing; after one that was missed, the host is
-   *  asked to begin again. */
+   *  begins. A packet that was taken before changes nothing; after a missed one, "hello" asks
+   *  the host to begin again. */
   receive(bytes) {
     let packet;
     try {
@@ -16,7 +16,7 @@ export class Screen {
     const fresh = feed !== this.feed;
     if (!fresh && number <= this.number) return;
     if (number !== (fresh ? 1 : this.number + 1)) {
-      if (this.greeted !== feed) this.host.say({ kind: "hello" });
+      if (this.greeted !== feed) this.host.send({ kind: "hello" });
       this.greeted = feed;
       return;
     }

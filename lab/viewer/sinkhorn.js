@@ -4,13 +4,13 @@
 //     f_i <- ε log a_i - ε log Σ_j exp((g_j - C_ij) / ε)
 //     g_j <- ε log b_j - ε log Σ_i exp((f_i - C_ij) / ε)      from g = 0; a and b are uniform
 //
-// The potentials are kept as logarithms. Between two looks at them they are absorbed into a kernel
+// The potentials are kept as logarithms. Between two checks they are absorbed into a kernel
 // K = exp((f + g - C) / ε), and an update is a product with it. Updates do not expand the sup norm
 // of log u and log v, so the first one after an absorption says how many may follow before a
 // scaling can leave the range of a float64 (Schmitzer 2019).
 
 const LARGEST_LOG = 300; // of a scaling between two absorptions
-const SLICE_WORK = 2e6; // products between two looks at the clock
+const SLICE_WORK = 2e6; // products between two readings of the clock
 
 /** Squares of distances, as one array; `x` and `y` hold `d` coordinates a point. */
 function squaredDistances(x, y, d) {

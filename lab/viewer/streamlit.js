@@ -1,6 +1,6 @@
 // The view on a page of Streamlit: passes packets to the view, and its messages to the page.
-// Messages are sent together and sent again until a packet says that the page has heard them:
-// what comes while a page's script is being run anew can be lost.
+// Messages are sent together and sent again until a packet acknowledges them:
+// a message that comes while the script of the page runs can be lost.
 //
 // Streamlit sends the code of a component with every packet. So this is all of it; the view itself
 // comes once, as bytes in the part "setup" of the first packet.
@@ -16,7 +16,7 @@ class Post {
     this.waiting = [];
     this.sent = null;
     this.timer = setInterval(() => this.flush(), 250);
-    this.say = (message) => {
+    this.send = (message) => {
       if (message.kind === "scene") this.waiting = this.waiting.filter(({ kind }) => kind !== "scene");
       this.waiting.push(message);
       this.flush();
@@ -31,10 +31,10 @@ class Post {
     }
     if (!this.sent || performance.now() - this.at < AGAIN) return;
     this.at = performance.now();
-    this.send({ ...this.sent, at: this.at });
+    this.deliver({ ...this.sent, at: this.at });
   }
 
-  heard(number) {
+  acknowledge(number) {
     if (number !== this.sent?.number) return;
     this.sent = null;
     this.flush();
@@ -47,7 +47,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     held = { post: new Post() };
     mounted.set(parentElement, held);
   }
-  held.post.send = (message) => setTriggerValue("said", message);
+  held.post.deliver = (message) => setTriggerValue("message", message);
   if (data) take(held, data, parentElement);
   return () => {
     clearInterval(held.post.timer);
@@ -59,10 +59,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
 /** Give a packet to the view; make the view first, or wait for it. */
 function take(held, data, root) {
   const { about, parts, body } = headerOf(data);
-  held.post.heard(about.heard);
+  held.post.acknowledge(about.acknowledged);
   const setup = parts.find(({ kind }) => kind === "setup");
   if (!held.view && !viewer && !setup.arrays.script) {
-    held.post.say({ kind: "hello" });
+    held.post.send({ kind: "hello" });
     return;
   }
   if (!viewer) {
@@ -74,7 +74,7 @@ function take(held, data, root) {
     if (!mounted.has(root)) return;
     if (!held.view) {
       const { mount, mountPlayground } = await viewer;
-      const host = { kind: "streamlit", can: setup.can, say: held.post.say };
+      const host = { kind: "streamlit", can: setup.can, send: held.post.send };
       held.view = (setup.playground ? mountPlayground : mount)(root, host, setup.scene);
     }
     held.view.receive(data);

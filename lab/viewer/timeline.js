@@ -40,9 +40,9 @@ export class Timeline {
   }
 
   placeAt(share, steps) {
-    const wanted = share * this.span(steps)[1];
+    const pointed = share * this.span(steps)[1];
     let best = 0;
-    steps.forEach((step, place) => { if (Math.abs(step - wanted) < Math.abs(steps[best] - wanted)) best = place; });
+    steps.forEach((step, place) => { if (Math.abs(step - pointed) < Math.abs(steps[best] - pointed)) best = place; });
     return best;
   }
 
@@ -56,7 +56,7 @@ export class Timeline {
     this.speed.value = String(view.speed);
     this.follow.setAttribute("aria-pressed", String(view.scene.step === null && !view.playing));
     const step = view.step();
-    const epoch = view.lookOf(0).frame?.epoch;
+    const epoch = view.contentOf(0).frame?.epoch;
     this.where.textContent = step === null ? "" : `step ${step}${Number.isFinite(epoch) ? ` · epoch ${epoch.toFixed(1)} of ${run.about.epochs}` : ""}`;
     this.canvas.setAttribute("aria-valuemin", "0");
     this.canvas.setAttribute("aria-valuemax", String(Math.max(steps.length - 1, 0)));

@@ -33,12 +33,12 @@ export class Toolbar {
 
   beginnings() {
     const { view } = this;
-    const say = (kind, text, title, primary) => make("button", { type: "button", class: primary ? "primary" : null, title, onclick: () => view.host.say({ kind }) }, text);
+    const sender = (kind, text, title, primary) => make("button", { type: "button", class: primary ? "primary" : null, title, onclick: () => view.host.send({ kind }) }, text);
     const { can } = view.host;
     return [
-      can.start && !view.choices.own ? say("train", "Train this now", "Train this preset here, live: a minute on two cores", true) : null,
-      can.data && view.main()?.about?.data ? say("data", "Data", "What this run found in its data set") : null,
-      can.start ? say("new", "New run…", "Choose a preset, its arms and its weights", view.choices.own) : null,
+      can.start && !view.choices.own ? sender("train", "Train this now", "Train this preset here, live: a minute on two cores", true) : null,
+      can.data && view.main()?.about?.data ? sender("data", "Data", "What this run found in its data set") : null,
+      can.start ? sender("new", "New run…", "Choose a preset, its arms and its weights", view.choices.own) : null,
       make("button", { type: "button", title: "All panels on the whole screen (F)", "aria-label": "Whole screen", onclick: () => view.present(view.scene.present ? null : "scene") }, "⛶"),
       make("button", { type: "button", title: "What the words and keys mean", "aria-label": "Help", onclick: (event) => view.help(event.target) }, "?"),
     ].filter(Boolean);
@@ -56,16 +56,16 @@ export class Toolbar {
   chooser(run, arm, place) {
     const { view } = this;
     const letter = view.scene.letters ? make("b", { class: "ab"[place] }, "AB"[place]) : null;
-    const choose = (name, wanted) => {
+    const choose = (name, value) => {
       const next = view.scene.sides.map((side) => [...side]);
-      next[place] = name === "run" ? [wanted, next[place][1]] : [next[place][0], wanted];
+      next[place] = name === "run" ? [value, next[place][1]] : [next[place][0], value];
       view.set({ sides: next, ...(name === "run" ? { step: null, selected: [] } : {}) });
     };
     const { arms } = view.store.run(run);
     const side = view.scene.letters ? ` of ${"AB"[place]}` : "";
     const found = [letter];
-    if (view.host.can.runs) found.push(pick(`Run${side}`, view.choices.runs.includes(run) ? view.choices.runs : [run, ...view.choices.runs], run, (wanted) => choose("run", wanted), "runs"));
-    if (arms.length > CHIPS || view.scene.letters) found.push(pick(`Arm${side}`, arms.map(({ name }) => name), arm, (wanted) => choose("arm", wanted)));
+    if (view.host.can.runs) found.push(pick(`Run${side}`, view.choices.runs.includes(run) ? view.choices.runs : [run, ...view.choices.runs], run, (value) => choose("run", value), "runs"));
+    if (arms.length > CHIPS || view.scene.letters) found.push(pick(`Arm${side}`, arms.map(({ name }) => name), arm, (value) => choose("arm", value)));
     else {
       found.push(make("div", { class: "chips", role: "radiogroup", "aria-label": "Arm" }, ...arms.map(({ name }) => make("button",
         { type: "button", role: "radio", "aria-checked": String(name === arm), title: name, onclick: () => choose("arm", name) }, name))));

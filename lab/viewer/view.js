@@ -2,18 +2,18 @@
 
 const GLIDE = 250; // milliseconds from one step to the next when a new one arrives
 const FRAME = 31; // milliseconds between two drawings while points glide to a new step
-const SCENE_AFTER = 300; // milliseconds without a change before the host is told of the scene
+const SCENE_AFTER = 300; // milliseconds without a change before the scene is sent to the host
 const MOST_SELECTED = 100;
-const MOST_ASKED = 24; // frames that are asked for at once
+const MOST_REQUESTED = 24; // frames of one request
 const [FEW, VERY_FEW, AT_ONCE] = [40, 4, 6]; // steps that are read of a run being trained; at once
-const PATIENCE = 4000; // milliseconds before a question is asked again
+const REPEAT_AFTER = 4000; // milliseconds before a request is repeated
 const STAGE_SCALE = 1.6; // of type and lines on a projector
 // What has keys of its own elsewhere on the page.
 const OWN_KEYS = ["slider", "radio", "tab", "listbox", "option", "menu", "dialog", "grid"].map((role) => `[role=${role}]`).join();
 const UNSEEN = 3000; // milliseconds between two drawings of a panel that is not on the screen
 const MOVING = ["running", "starting", "training-teacher", "silent"]; // a paused run has time to be read
 
-/** Show the view in `root`. `host` has `kind`, `can` and `say(message)`; returns the view, which
+/** Show the view in `root`. `host` has `kind`, `can` and `send(message)`; returns the view, which
  *  takes packets by `receive(bytes)`, scenes by `set(scene)`, and goes by `destroy()`. */
 export function mount(root, host, scene) {
   return new View(root, host, scene);
@@ -22,7 +22,7 @@ export function mount(root, host, scene) {
 export class View extends Screen {
   constructor(root, host, scene) {
     super();
-    Object.assign(this, { root, host, store: new Store(), place: 0, playing: false, speed: 2, panels: [], asked: new Map(), choices: { runs: [], own: true } });
+    Object.assign(this, { root, host, store: new Store(), place: 0, playing: false, speed: 2, panels: [], requested: new Map(), choices: { runs: [], own: true } });
     this.scene = { panels: [], sides: [], step: null, selected: [], loss: "total", measure: "same_class_mass", present: null, ...scene };
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.alert = make("p", { class: "alert", role: "alert" });
@@ -45,7 +45,7 @@ export class View extends Screen {
     this.restless = () => this.redraw();
     this.schemes = matchMedia("(prefers-color-scheme: dark)");
     this.schemes.addEventListener("change", this.restless);
-    this.looking = setInterval(() => this.redraw(), 1000); // the page's theme may change, a question get lost
+    this.checkTimer = setInterval(() => this.redraw(), 1000); // the page's theme may change, a question get lost
     this.layOut();
     this.redraw();
   }
@@ -56,8 +56,8 @@ export class View extends Screen {
     this.schemes.removeEventListener("change", this.restless);
     this.sized.disconnect();
     this.watching.disconnect();
-    clearInterval(this.looking);
-    clearTimeout(this.telling);
+    clearInterval(this.checkTimer);
+    clearTimeout(this.reportTimer);
     cancelAnimationFrame(this.frame);
     this.element.remove();
   }
@@ -66,7 +66,7 @@ export class View extends Screen {
 
   takeParts(parts, fresh) {
     if (fresh) {
-      this.asked.clear();
+      this.requested.clear();
       this.store = new Store();
     }
     const newest = this.newest();
@@ -77,7 +77,7 @@ export class View extends Screen {
       else if (part.kind === "unpaired") this.unpaired = part.why;
       else if (part.kind === "play") this.togglePlay(true);
       else this.store.take(part);
-      if (part.kind === "frame" || part.kind === "missing") this.asked.delete(`${part.run}/${part.arm}@${part.step}`);
+      if (part.kind === "frame" || part.kind === "missing") this.requested.delete(`${part.run}/${part.arm}@${part.step}`);
       if (part.kind === "status" && part.run === this.scene.sides[0]?.[0]) {
         const known = `${part.phase} ${part.phase === "paused" ? part.step : ""}`;
         if (known !== this.known) [this.known, this.waiting] = [known, null];
@@ -126,7 +126,7 @@ export class View extends Screen {
     if ("present" in change) this.veiled = false;
     if ("step" in change && change.step !== undefined) this.playing = this.playing && silent;
     if (!this.playing) this.settle(-1);
-    if (!silent) this.tell();
+    if (!silent) this.reportScene();
     this.redraw();
   }
 
@@ -136,10 +136,10 @@ export class View extends Screen {
     this.set({ ...scene, ...(number === undefined ? {} : { moves: number }) }, { silent: true });
   }
 
-  /** Tell the host of the scene, once it rests; of other runs at once. */
-  tell() {
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.host.say({ kind: "scene", scene: this.scene }), SCENE_AFTER);
+  /** Send the scene to the host, once it rests. */
+  reportScene() {
+    clearTimeout(this.reportTimer);
+    this.reportTimer = setTimeout(() => this.host.send({ kind: "scene", scene: this.scene }), SCENE_AFTER);
   }
 
   layOut() {
@@ -199,7 +199,7 @@ export class View extends Screen {
     this.place = at;
     this.target = at;
     this.scene = { ...this.scene, step: steps[at] };
-    this.tell();
+    this.reportScene();
     this.redraw();
   }
 
@@ -220,12 +220,12 @@ export class View extends Screen {
     this.redraw();
   }
 
-  togglePlay(wanted = !this.playing) {
-    if (this.newest() < 1 && wanted) return;
-    this.playing = wanted;
-    if (wanted && this.place >= this.newest() - 1e-6) this.place = 0;
+  togglePlay(on = !this.playing) {
+    if (this.newest() < 1 && on) return;
+    this.playing = on;
+    if (on && this.place >= this.newest() - 1e-6) this.place = 0;
     this.before = null;
-    if (!wanted) this.goToPlace(Math.floor(this.place + 1e-6));
+    if (!on) this.goToPlace(Math.floor(this.place + 1e-6));
     this.redraw();
   }
 
@@ -260,7 +260,7 @@ export class View extends Screen {
   // ----------------------------------------------------------------------------------- what is seen
 
   /** What a panel of one side shows now: run, arm, frame, the next frame and how near it is. */
-  lookOf(side) {
+  contentOf(side) {
     const [name, arm] = this.scene.sides[side] ?? ["", ""];
     const run = this.store.run(name);
     const steps = this.steps();
@@ -270,7 +270,7 @@ export class View extends Screen {
     if (fixed !== undefined) [place, mix] = [this.placeOf(fixed), 0];
     const frame = place < 0 ? null : run.frame(arm, steps[place]);
     const next = mix > 0 && steps[place + 1] !== undefined ? run.frame(arm, steps[place + 1]) : null;
-    return { run, arm, label: this.labelOf(side), frame, next, mix, wanted: steps[place] };
+    return { run, arm, label: this.labelOf(side), frame, next, mix, step: steps[place] };
   }
 
   labelOf(side) {
@@ -313,8 +313,8 @@ export class View extends Screen {
   /** The axes that the scores of several sides share: those with a critic have no unit in common with others. */
   sharedLimits(panel) {
     if (panel.name !== "scores" || this.scene.sides.length < 2) return undefined;
-    const frames = this.scene.sides.map((_, side) => this.lookOf(side).frame).filter(Boolean);
-    const own = this.lookOf(panel.side).frame;
+    const frames = this.scene.sides.map((_, side) => this.contentOf(side).frame).filter(Boolean);
+    const own = this.contentOf(panel.side).frame;
     const alike = frames.filter((frame) => frame.critic === own?.critic);
     if (alike.length < 2) return undefined;
     return {
@@ -324,61 +324,61 @@ export class View extends Screen {
     };
   }
 
-  problemOf({ run, arm, wanted, frame }) {
+  problemOf({ run, arm, step, frame }) {
     if (run.trouble || this.unpaired) return run.trouble || this.unpaired;
-    const why = run.missing.get(`${arm}@${wanted}`);
+    const why = run.missing.get(`${arm}@${step}`);
     if (!why) return "";
-    return `Step ${wanted} cannot be read${frame ? `; step ${frame.step} is shown` : ""} (${why}).`;
+    return `Step ${step} cannot be read${frame ? `; step ${frame.step} is shown` : ""} (${why}).`;
   }
 
   scale() {
     return this.scene.present && this.scene.present !== "scene" ? Math.min(STAGE_SCALE, Math.max(1, this.element.clientWidth / 900)) : 1;
   }
 
-  // --------------------------------------------------------------------------------- what is asked
+  // ------------------------------------------------------------------------------- requests
 
-  /** Ask for frames that are not here: what is shown first, then what is near in time. */
-  ask() {
+  /** Request frames that are not here: what is shown first, then what is near in time. */
+  requestFrames() {
     if (!this.host.can.ask || document.hidden) return;
     const now = performance.now();
-    for (const [key, at] of this.asked) if (now - at > PATIENCE) this.asked.delete(key);
-    if (this.asked.size) return;
-    const wanted = [];
-    const want = (run, arm, step) => {
+    for (const [key, at] of this.requested) if (now - at > REPEAT_AFTER) this.requested.delete(key);
+    if (this.requested.size) return;
+    const requests = [];
+    const request = (run, arm, step) => {
       const key = `${run}/${arm}@${step}`;
       const store = this.store.run(run);
-      if (wanted.length >= MOST_ASKED || step === undefined || store.frames.get(arm)?.has(step) || store.missing.has(`${arm}@${step}`)) return;
-      wanted.push([run, arm, step]);
-      this.asked.set(key, now);
+      if (requests.length >= MOST_REQUESTED || step === undefined || store.frames.get(arm)?.has(step) || store.missing.has(`${arm}@${step}`)) return;
+      requests.push([run, arm, step]);
+      this.requested.set(key, now);
     };
     const steps = this.steps();
     const here = Math.max(Math.round(this.place), 0);
     const sides = this.scene.sides;
-    for (const [run, arm] of sides) want(run, arm, steps[here]);
+    for (const [run, arm] of sides) request(run, arm, steps[here]);
     const main = this.main();
     const others = sides.length === 1 ? (main?.arms ?? []).map(({ name }) => [sides[0][0], name]) : [];
     // Of a run that is being trained some steps are enough: reading them takes time from training.
     const moving = sides.some(([run]) => MOVING.includes(this.store.run(run).status?.phase));
-    if (!moving) for (const [run, arm] of others) want(run, arm, steps[here]);
-    if (!wanted.length && this.store.bytes < 0.75 * ROOM && (!moving || now - (this.read ?? 0) > PATIENCE)) {
+    if (!moving) for (const [run, arm] of others) request(run, arm, steps[here]);
+    if (!requests.length && this.store.bytes < 0.75 * ROOM && (!moving || now - (this.read ?? 0) > REPEAT_AFTER)) {
       this.read = now;
       const near = (most) => spreadOver(steps.length, moving ? most : Infinity).sort((a, b) => Math.abs(a - here - 0.6) - Math.abs(b - here - 0.6));
-      for (const place of near(FEW)) for (const [run, arm] of sides) want(run, arm, steps[place]);
-      for (const place of near(VERY_FEW)) for (const [run, arm] of others) want(run, arm, steps[place]);
-      if (moving) for (const [run, arm, step] of wanted.splice(AT_ONCE)) this.asked.delete(`${run}/${arm}@${step}`);
+      for (const place of near(FEW)) for (const [run, arm] of sides) request(run, arm, steps[place]);
+      for (const place of near(VERY_FEW)) for (const [run, arm] of others) request(run, arm, steps[place]);
+      if (moving) for (const [run, arm, step] of requests.splice(AT_ONCE)) this.requested.delete(`${run}/${arm}@${step}`);
     }
-    if (wanted.length) this.host.say({ kind: "frames", frames: wanted });
+    if (requests.length) this.host.send({ kind: "frames", frames: requests });
     this.store.evict(sides[0]?.[0], steps[here] ?? 0);
   }
 
-  askImages(run) {
-    run.images.asked = true;
-    if (this.host.can.ask) this.host.say({ kind: "images", run: run.name });
+  requestImages(run) {
+    run.images.requested = true;
+    if (this.host.can.ask) this.host.send({ kind: "images", run: run.name });
   }
 
   steer(action, value = null) {
     if (action !== "pace") this.waiting = `${action} ${value}`;
-    this.host.say({ kind: "steer", run: this.scene.sides[0][0], action, value });
+    this.host.send({ kind: "steer", run: this.scene.sides[0][0], action, value });
     this.redraw();
     clearTimeout(this.giving);
     this.giving = setTimeout(() => { this.waiting = null; this.redraw(); }, 8000);
@@ -408,7 +408,7 @@ export class View extends Screen {
 
   point(panel, hit, event) {
     const { run } = panel.memory;
-    if (!run.images.asked && hit.samples.length) this.askImages(run);
+    if (!run.images.requested && hit.samples.length) this.requestImages(run);
     const images = [];
     if (hit.student !== undefined) {
       for (const [side, sample] of [["teacher", hit.teacher], ["student", hit.student]]) {
@@ -430,9 +430,9 @@ export class View extends Screen {
 
   // ------------------------------------------------------------------------------------ taking away
 
-  takeAway(panel) {
+  exportPanel(panel) {
     if (this.host.can.export) {
-      this.host.say({ kind: "export", panel: panel.id, metric: panel.metric?.() ?? null, step: this.step() });
+      this.host.send({ kind: "export", panel: panel.id, metric: panel.metric?.() ?? null, step: this.step() });
       return;
     }
     const name = `${panel.name}-${panel.memory.arm}-step-${this.step()}`.replace(/[^\w.+-]+/g, "-");
@@ -486,8 +486,8 @@ export class View extends Screen {
 
   // ------------------------------------------------------------------------------------- drawing
 
-  redraw(anew = false) {
-    if (anew) for (const panel of this.panels) panel.stamped = null;
+  redraw(all = false) {
+    if (all) for (const panel of this.panels) panel.stamped = null;
     this.frame ||= requestAnimationFrame((now) => this.draw(now));
   }
 
@@ -529,11 +529,11 @@ export class View extends Screen {
     this.objective.classList.toggle("staged", staged === "objective");
     this.toolbar.draw();
     this.timeline.draw(theme);
-    const said = [this.texts?.text, this.texts?.at?.[this.step()], this.texts?.after].filter(Boolean).join(" ");
-    if (this.note.textContent !== said) this.note.textContent = said;
+    const text = [this.texts?.text, this.texts?.at?.[this.step()], this.texts?.after].filter(Boolean).join(" ");
+    if (this.note.textContent !== text) this.note.textContent = text;
     this.drawObjective();
     for (const panel of this.panels) if (!staged || staged === "scene" || panel.element.classList.contains("staged")) this.drawPanel(panel, now);
-    this.ask();
+    this.requestFrames();
     if (this.moving) this.redraw();
     else this.before = null;
   }
@@ -546,11 +546,11 @@ export class View extends Screen {
   }
 
   drawObjective() {
-    const { run, arm, frame } = this.lookOf(0);
+    const { run, arm, frame } = this.contentOf(0);
     const equation = run?.arm(arm)?.equations.objective;
-    const wanted = equation && frame && this.scene.sides.length === 1;
-    this.objective.classList.toggle("hidden", !wanted);
-    if (!wanted) return;
+    const drawable = equation && frame && this.scene.sides.length === 1;
+    this.objective.classList.toggle("hidden", !drawable);
+    if (!drawable) return;
     if (this.typed !== equation[0]) {
       this.objective.innerHTML = equation[0];
       this.objective.title = equation[1];

@@ -34,8 +34,8 @@ def of_scores(scores: Array, labels: Array) -> str:
     """Say how far the critic tells matching pairs from others."""
     means = {k: v[np.isfinite(v)] for k, v in score_groups(scores, labels).items()}
     words = {"congruent": "matching"}  # as the paper calls them
-    said = [f"{words.get(k, k)} pairs {v.mean():.2f}" for k, v in means.items() if v.size]
-    return f"Histograms of the critic's scores; means: {', '.join(said) or 'not defined'}."
+    described = [f"{words.get(k, k)} pairs {v.mean():.2f}" for k, v in means.items() if v.size]
+    return f"Histograms of the critic's scores; means: {', '.join(described) or 'not defined'}."
 
 
 def of_map(labels: Array, values: Mapping[str, float], method: str) -> str:
@@ -49,8 +49,8 @@ def of_map(labels: Array, values: Mapping[str, float], method: str) -> str:
         )
         if key in values and np.isfinite(values[key])
     ]
-    said = f" In full dimension: {', '.join(facts)}." if facts else ""
-    return f"{method} map of {len(labels)} samples as teacher and as student see them.{said}"
+    measured = f" In full dimension: {', '.join(facts)}." if facts else ""
+    return f"{method} map of {len(labels)} samples as teacher and as student see them.{measured}"
 
 
 def _percent(share: float) -> str:

@@ -50,7 +50,7 @@ def canvas(page: Any, name: str) -> Any:
 
 def ready(page: Any, name: str = "plan") -> None:
     """Wait until a panel shows numbers."""
-    panel(page, name).locator(".facts dd, .look").first.wait_for()
+    panel(page, name).locator(".facts dd, .hint").first.wait_for()
     until(
         lambda: (
             "–" not in panel(page, name).locator(".facts").inner_text().splitlines()[-1:]

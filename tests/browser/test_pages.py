@@ -173,7 +173,7 @@ def test_every_stop_has_a_recording(page: Any, served: Any, stop: Any) -> None:
     for side in range(len(stop.cured)):
         ready(page, f"{stop.pictures[0]}@{side}")
     for metric in stop.curves:
-        words = panel(page, f"curve:{metric}").locator(".look")
+        words = panel(page, f"curve:{metric}").locator(".hint")
         until(lambda words=words: "stands at" in words.inner_text(), f"{metric} is drawn")
 
 
