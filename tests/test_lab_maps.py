@@ -127,6 +127,15 @@ def test_worker_ends_when_its_run_is_deleted(made_up: Path) -> None:
     assert map_worker.work(made_up, deleting) == 0
 
 
+def test_a_run_that_is_deleted_while_a_map_is_drawn_does_not_come_back(made_up: Path) -> None:
+    def deleting(teacher: np.ndarray, student: np.ndarray, start: Frame | None) -> Frame:
+        Run(made_up).delete()
+        return Frame(np.zeros((len(teacher), 2)), np.zeros((len(student), 2)))
+
+    assert map_worker.work(made_up, deleting) == 0
+    assert not list(made_up.parent.glob("*")) and not list(made_up.parent.glob(".deleted-*"))
+
+
 def test_a_second_worker_ends_at_once(made_up: Path) -> None:
     (made_up / "maps").mkdir()
     with map_worker.lock_of(made_up):

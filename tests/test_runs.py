@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 import wcord
 from wcord.runs import Snapshot, Status, find_run, is_locked, list_runs
-from wcord.runs.storage import StorageError, plain, write_bytes, write_json
+from wcord.runs.storage import StorageError, plain, remove_folder, write_bytes, write_json
 from wcord.runs.writer import FileWriter, RunLocked, create
 
 
@@ -225,3 +227,28 @@ def test_reading_needs_no_torch(finished: wcord.Run) -> None:
 def test_snapshot_read_is_public(finished: wcord.Run) -> None:
     step = finished.steps[0]
     assert Snapshot.read(finished.path / "snapshots" / f"{step}.safetensors").step == step
+
+
+def test_a_folder_that_is_written_while_it_is_removed_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "maps").mkdir(parents=True)
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with suppress(StorageError):
+                write_bytes(folder / "maps" / "one", b"x")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            remove_folder(folder)
+            assert list(tmp_path.iterdir()) == []
+            (folder / "maps").mkdir(parents=True)
+    finally:
+        stop.set()
+        writer.join()
+    with pytest.raises(StorageError, match="cannot be removed: No such file"):
+        remove_folder(tmp_path / "no such run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

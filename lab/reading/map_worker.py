@@ -69,7 +69,8 @@ def read_frame(run: Path, arm: str, step: int) -> Frame | None:
 def write_frame(run: Path, arm: str, step: int, frame: Frame) -> None:
     """Write the map of an arm at a step, whole or not at all, in half precision."""
     path = frame_path(run, arm, step)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.parent.mkdir(exist_ok=True)  # without parents: a deleted run does not come back
+    path.parent.mkdir(exist_ok=True)
     arrays = {
         name: np.ascontiguousarray(side, np.float16) for name, side in frame._asdict().items()
     }
@@ -194,9 +195,7 @@ def work(path: Path, fitter: Fit = fit, every: float = 0.3) -> int:
     arms = run.arms
     skipped: set[tuple[int, str]] = set()
     while (path / "settings.yaml").is_file():
-        over = is_over(
-            run
-        )  # before the steps are listed: a snapshot written after this is not missed
+        over = is_over(run)  # read before the steps, so that no snapshot is missed
         job = next_job(run, arms, skipped)
         if job is None:
             forget_thinned(run, arms)
@@ -209,6 +208,9 @@ def work(path: Path, fitter: Fit = fit, every: float = 0.3) -> int:
             drawn += 1
         except (ValueError, FileNotFoundError):
             skipped.add(job)
+        except StorageError:
+            if path.is_dir():
+                raise
     return drawn
 
 

@@ -8,7 +8,6 @@ elsewhere is looked at.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,7 @@ import yaml
 from lab.reading.named_run import DEMO
 from lab.reading.watch import KNOWN_SCHEMA, Watch
 from wcord.runs import ACTIVE, Run, find_run, is_locked, run_path, runs_folder
-from wcord.runs.storage import read_json
+from wcord.runs.storage import read_json, remove_folder
 
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half
 MOST_ATTACHED = 20  # of a session
@@ -241,7 +240,7 @@ def delete(name: str) -> None:
         raise ValueError(f"there is no run {name!r} to delete")
     if is_locked(path) or row(path).state == "starting":
         raise ValueError(f"{name} is being written: stop it first")
-    shutil.rmtree(path)
+    remove_folder(path)
 
 
 def attached() -> list[str]:

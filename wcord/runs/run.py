@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from wcord.runs.paths import run_path, runs_folder
 from wcord.runs.read_status import Status
 from wcord.runs.reader import RunReader
 from wcord.runs.records import ENDED
-from wcord.runs.storage import write_bytes, write_json
+from wcord.runs.storage import remove_folder, write_bytes, write_json
 
 
 class Run(RunReader):
@@ -93,10 +92,11 @@ class Run(RunReader):
 
         Raises:
             ValueError: a process writes the run.
+            wcord.runs.storage.StorageError: it could not be removed.
         """
         if is_locked(self.path):
             raise ValueError(f"{self.name} is being written: stop it first")
-        shutil.rmtree(self.path)
+        remove_folder(self.path)
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:

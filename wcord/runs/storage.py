@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import re
+import shutil
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,29 @@ def remove_temporary_files(run: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > 60:
                 path.unlink()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder at once: it is moved aside first, so that no reader finds half of it.
+
+    A process that writes into it meanwhile (the worker of maps) fails to, and cannot keep it alive.
+
+    Raises:
+        StorageError: it could not be moved; it is intact.
+    """
+    aside = path.with_name(f".deleted-{uuid.uuid4().hex[:8]}")
+    try:
+        aside.mkdir()
+        os.replace(path, aside / path.name)  # one level down: no search for runs finds it there
+    except OSError as error:
+        with suppress(OSError):
+            aside.rmdir()
+        raise StorageError(f"{path} cannot be removed: {error.strerror or error}") from error
+    for _ in range(5):  # a file that is created in it while it is removed
+        shutil.rmtree(aside, ignore_errors=True)
+        if not aside.exists():
+            return
+        time.sleep(0.1)
 
 
 def write_json(path: Path, value: Any) -> None:
