@@ -40,7 +40,12 @@ CLASSES = (
 )
 SOURCE, TARGET = "#0072b2", "#d55e00"  # the two clouds of the playground
 GROUPS = {"congruent": "#d55e00", "same class": "#e69f00", "other class": "#0072b2"}
-ON_DARK = {"#0072b2": "#56b4e9", "#d55e00": "#ff8533"}  # the same hues, lighter
+ON_DARK = {  # the same hues, lighter
+    "#0072b2": "#8aa4ff",
+    "#d55e00": "#ff8533",
+    "#bd1f01": "#f2513a",
+    "#832db6": "#b674e8",
+}
 EXACT, BOUND, RAW = "#009e73", "#0072b2", "#8a8f98"
 
 
@@ -107,6 +112,7 @@ def plain() -> dict[str, object]:
             "target": theme.lit(TARGET),
             "a": theme.lit(TARGET),
             "b": theme.lit(SOURCE),
+            "classes": [theme.lit(colour) for colour in CLASSES],
         }
         for theme in (LIGHT, DARK)
     }

@@ -81,9 +81,9 @@ def test_a_difference_is_said_with_its_interval_and_of_whom_it_speaks(one: Path)
     watch = Watch(one)
     a, b = Side(watch, "wcord"), Side(watch, "plain")
     said = comparing.verdict(a, b, 42)
-    assert said.startswith("A less B: +20.0 points of accuracy on the same 60 held-out samples")
+    assert said.startswith("A − B: +20.0 points of accuracy on the same 60 held-out samples")
     assert "from the 12 samples that only one of them gets right: A is better." in said
-    assert "these two trained students" in said
+    assert "one pair of trained students" in said
     assert "−20.0 points" in comparing.verdict(b, a, 42) and "worse" in comparing.verdict(b, a, 42)
     same = comparing.verdict(a, b, 28)
     assert same == "A and B are right on the same of 60 held-out samples."
@@ -159,7 +159,7 @@ def test_no_run_at_all_leads_to_the_demo_alone(folder: Path, canvas: Canvas) -> 
     open_page("compare")
     demo = "demo: digits-compression"
     assert canvas.scene["sides"] == [[demo, "wcord"], [demo, "plain"]]
-    assert canvas.last("note")[0].about["at"]["440"].startswith("A less B:")
+    assert canvas.last("note")[0].about["at"]["440"].startswith("A − B:")
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_without_a_run_the_demo_is_played_once_and_explained(folder: Path, canva
     app = open_page("live")
     assert canvas.scene["sides"] == [[DEMO, "wcord"]]
     assert not canvas.last("run")[0].about["ours"] and not canvas.last("choices")[0].about["own"]
-    assert "recording that ships with the lab" in canvas.last("note")[0].about["text"]
+    assert "(a recording)" in canvas.last("note")[0].about["text"]
     rerun(app)
     assert len(canvas.all("play")) == 1 and len(canvas.packets) == 2
     canvas.packets.clear()

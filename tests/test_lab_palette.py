@@ -56,3 +56,9 @@ def test_the_view_gets_every_colour_as_six_digits() -> None:
     assert light["a"] != light["b"] and dark["groups"]["congruent"] == DARK.lit("#d55e00")
     colours = re.findall(r'"(#[^"]*)"', json.dumps(told))
     assert len(colours) > 40 and all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
+
+
+def test_arms_of_other_colours_stay_apart_on_a_dark_page() -> None:
+    colours = set(palette.ARMS.values())
+    assert len({palette.DARK.lit(colour) for colour in colours}) == len(colours)
+    assert len({palette.DARK.lit(colour) for colour in palette.CLASSES}) == 10

@@ -243,7 +243,7 @@ def test_every_phase_shows_its_panels(
         assert (stop.explanation.strip()[:40] in said) == (phase in ("Explain", "Cure"))
         assert (stop.cure in said) == (phase == "Cure")
         if phase == "Predict":
-            assert stop.question in said
+            assert app.subheader[0].value == stop.question
             continue
         arms = stop.cured if phase == "Cure" else stop.watched
         kinds = stop.pictures if len(arms) == 1 else stop.pictures[:1]

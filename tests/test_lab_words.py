@@ -130,7 +130,7 @@ def test_a_panel_names_what_there_is(name: str) -> None:
 
 def test_every_panel_of_the_cockpit_and_of_the_pictures_is_there() -> None:
     assert set(COCKPIT) <= set(PANELS)
-    frame = {name for name in ("plan", "scores", "map") if name in PANELS}
+    frame = {name for name in ("plan", "lines", "scores", "map") if name in PANELS}
     about = parts.frame_part(Watch(DEMO), "demo", "wcord", 440).about
     assert frame == set(about["hints"]) == set(about["words"])
 
@@ -202,3 +202,20 @@ def test_descriptions_say_what_the_pictures_show() -> None:
     told: dict[str, Any] = {"cka": 0.5, "feature_distance": np.nan}
     assert "20 samples" in descriptions.of_map(LABELS, told, "PCA")
     assert "In full dimension: linear CKA 0.50." in descriptions.of_map(LABELS, told, "PCA")
+
+
+def test_display_formulas_of_a_section_stand_on_lines_of_their_own() -> None:
+    for panel in PANELS.values():
+        if panel.section is not None:
+            for line in notebook_section.markdown_of(panel.section).splitlines():
+                assert "$$" not in line or line.strip() == "$$"
+
+
+def test_words_of_the_plan_say_what_is_seen() -> None:
+    base = {"plan_cost": 0.3, "variance_ratio": 1.0, "same_class_mass": 0.9}
+    assert "own sample" in hints.at_plan(base | {"diagonal_mass": 0.6}, 0.1)
+    assert "blocks" in hints.at_plan(base | {"diagonal_mass": 0.2}, 0.1)
+    assert "own" not in hints.at_plan(base, 0.1)  # the diagonal was not measured
+    assert "0.60" in hints.at_plan(base | {"same_class_mass": 0.6}, 0.1)
+    assert "lie elsewhere" in hints.at_map({"feature_distance": 1.0, "neighbour_overlap": 0.8})
+    assert "circles" in hints.at_map({"feature_distance": 0.2, "neighbour_overlap": 0.8})

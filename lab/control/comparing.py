@@ -114,10 +114,10 @@ def sentence(a: Side, b: Side, paired: PairedAccuracy, step: int) -> str:
     if not apart:
         return f"A and B are right on the same of {n} held-out samples."
     return (
-        f"A less B: {signed(paired.difference)} points of accuracy on the same {n} held-out "
-        f"samples at step {step}; 95 % interval {signed(paired.low)} to {signed(paired.high)}, "
-        f"from the {apart} samples that only one of them gets right: {judged(paired.verdict)}. It "
-        "speaks of these two trained students."
+        f"A − B: {signed(paired.difference)} points of accuracy on the same {n} held-out samples "
+        f"at step {step}; 95 % interval {signed(paired.low)} to {signed(paired.high)}, from the "
+        f"{apart} samples that only one of them gets right: {judged(paired.verdict)}. This is one "
+        "pair of trained students."
     )
 
 

@@ -34,7 +34,7 @@ def markdown_of(section: Section, folder: Path = FOLDER) -> str:
             fenced ^= line.startswith("```")
             heading = None if fenced else re.match(r"(#+) +(.*)", line)
             if heading and level and len(heading[1]) <= level:
-                return "\n".join(lines).strip()
+                return _displayed(lines)
             if heading and not level and heading[2].strip() == section.heading:
                 level = len(heading[1])
             elif level:
@@ -44,7 +44,13 @@ def markdown_of(section: Section, folder: Path = FOLDER) -> str:
             f"notebooks/{section.notebook} with its section “{section.heading}” is not here: the "
             "notebooks come with the repository"
         )
-    return "\n".join(lines).strip()
+    return _displayed(lines)
+
+
+def _displayed(lines: list[str]) -> str:
+    """Return lines as text, each display formula on lines of its own: Streamlit needs that."""
+    formula = re.compile(r"(?ms)^\$\$(.+?)\$\$$")
+    return formula.sub(r"$$\n\1\n$$", "\n".join(lines)).strip()
 
 
 def show(section: Section) -> None:

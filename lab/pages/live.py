@@ -23,9 +23,8 @@ REST = 4.0  # seconds between looks at one that does not
 MOST = 100  # runs to choose from here; the page of runs has them all
 CAN = dict.fromkeys(("ask", "steer", "start", "runs", "export", "why", "data"), True)
 WELCOME = (
-    "You are watching a small student network learn from a large teacher on handwritten digits: a "
-    "recording that ships with the lab. Dark squares on the plan's diagonal mean that the student "
-    "puts each class where the teacher does."
+    "A small student network learns from a large teacher on handwritten digits (a recording). "
+    "Filled squares on the plan's diagonal: the student puts each class where the teacher does."
 )
 
 

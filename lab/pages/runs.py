@@ -150,7 +150,7 @@ def table(rows: list[Row]) -> None:
             "left": st.column_config.TextColumn(
                 "Left", width="small", help="Hours:minutes:seconds"
             ),
-            "begun": st.column_config.DatetimeColumn("Begun", format="D MMM, HH:mm", width="small"),
+            "begun": st.column_config.DatetimeColumn("Begun", format="D MMM, HH:mm", width=120),
             "what": st.column_config.TextColumn("What it is, or what is wrong", width="large"),
             "notes": st.column_config.TextColumn("Notes", width="medium"),
         },

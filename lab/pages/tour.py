@@ -32,11 +32,11 @@ def page() -> None:
     number, phase = where()
     stop = STOPS[number]
     signposts(number, phase)
-    st.markdown(f"**{number + 1} · {stop.title}.** {stop.setting}")
     if phase >= EXPLAIN:
-        st.markdown(answer(stop))
+        explanation(stop, phase)
     else:
-        guess(stop)
+        st.markdown(f"**{number + 1} · {stop.title}.** {stop.setting}")
+        guess(stop, phase)
     if phase == PREDICT:
         return
     arms = stop.cured if phase >= CURE else stop.watched
@@ -46,8 +46,6 @@ def page() -> None:
     moving = own and is_moving(name)
     tick_at = TICK if moving else REST
     st.fragment(tick, run_every=tick_at, key="view")(stop, kept, own=own, moved=moving)
-    if phase >= EXPLAIN:
-        explanation(stop, phase)
     if not own:
         train_it(stop)
     if opened:
@@ -83,6 +81,12 @@ def signposts(number: int, phase: int) -> None:
             )
         with st.container(width="stretch"):
             st.space("small")
+        arrows(number, phase)
+
+
+def arrows(number: int, phase: int) -> None:
+    """Show back, the phase of the stop, and next."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
         back, on = place(number, phase, -1), place(number, phase, 1)
         st.button(
             "Back", key="back", icon=":material/arrow_back:", disabled=back == (number, phase),
@@ -90,7 +94,7 @@ def signposts(number: int, phase: int) -> None:
         )  # fmt: skip
         st.markdown(f"{PHASES[phase]} · {phase + 1} of {len(PHASES)}", width="content")
         st.button(
-            f"Next: {PHASES[on[1]]}" if on[0] == number else "Next stop",
+            PHASES[on[1]] if on[0] == number else "Next stop",
             key="next", icon=":material/arrow_forward:", type="primary",
             disabled=on == (number, phase), on_click=go, args=on,
         )  # fmt: skip
@@ -102,11 +106,14 @@ def post(label: str, key: str, target: tuple[int, int], is_here: bool) -> None:
     st.button(label, key=key, type=kind, on_click=go, args=target)
 
 
-def guess(stop: Stop) -> None:
+def guess(stop: Stop, phase: int) -> None:
     """Show the question and take a prediction; it can be changed until all is explained."""
     made = st.session_state.get(f"guess of {stop.key}")
+    if phase == PREDICT:
+        st.subheader(stop.question, anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**Predict.** {stop.question}", width="content")
+        if phase != PREDICT:
+            st.markdown(stop.question, width="content")
         for number, answer in enumerate(stop.answers):
             icon = "radio_button_checked" if answer == made else "radio_button_unchecked"
             st.button(
@@ -206,7 +213,8 @@ def train_it(stop: Stop) -> None:
 
 def explanation(stop: Stop, phase: int) -> None:
     """Show why it happens, what cures it, and the way to the notebook that derives both."""
-    with st.container(border=True):
+    with st.container(border=True, gap="small"):
+        st.markdown(f"**{stop.title}.** {answer(stop)}")
         st.markdown(stop.explanation)
         if phase >= CURE:
             st.markdown(f"**The cure.** {stop.cure}")

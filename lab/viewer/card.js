@@ -84,7 +84,7 @@ export class Card {
       const zero = axes.y(Math.min(Math.max(0, low), high));
       order.forEach((other, place) => {
         const value = values(other);
-        c.fillStyle = other === sample ? theme.ink : run.labels[other] === run.labels[sample] ? classColour(run.labels[sample]) : theme.faint;
+        c.fillStyle = other === sample ? theme.ink : run.labels[other] === run.labels[sample] ? classColour(run.labels[sample], theme) : theme.faint;
         const y = axes.y(value);
         c.fillRect(axes.x(place), Math.min(y, zero), Math.max(axes.x(1) - axes.x(0) - 0.4, 1), Math.abs(zero - y));
       });
@@ -112,8 +112,8 @@ export class Card {
     frames.forEach((one, i) => {
       c.beginPath();
       c.arc(axes.x(one.epoch), axes.y(classes.indexOf(answers[i])), 4 * k, 0, 7);
-      c.fillStyle = answers[i] === label ? classColour(label) : theme.paper;
-      c.strokeStyle = classColour(answers[i]);
+      c.fillStyle = answers[i] === label ? classColour(label, theme) : theme.paper;
+      c.strokeStyle = classColour(answers[i], theme);
       c.lineWidth = 1.8 * k;
       c.fill();
       c.stroke();

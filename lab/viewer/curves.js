@@ -25,7 +25,7 @@ export function standing(values) {
   const now = known.at(-1);
   const before = known[Math.max(known.length - 1 - Math.max(Math.floor(known.length / 10), 1), 0)];
   const span = Math.max(Math.max(...known) - Math.min(...known), 1e-12);
-  return { now, way: Math.abs(now - before) < 0.02 * span ? "flat" : now > before ? "rising" : "falling" };
+  return { now, way: Math.abs(now - before) < 0.02 * span ? "no longer changes" : now > before ? "is rising" : "is falling" };
 }
 
 function legend(surface, arms, colourOf, bold) {

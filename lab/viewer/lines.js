@@ -49,12 +49,12 @@ export const lines = {
     for (const [row, column, share] of heaviest(frame.arrays.plan, n)) {
       const same = run.labels[row] === run.labels[column];
       c.globalAlpha = only.length && !only.includes(row) ? 0.06 : 0.25 + 0.6 * share;
-      surface.line([points[0][row], points[1][column]], classColour(run.labels[row]), (0.8 + 2.2 * share) * k, same ? [] : [5, 4]);
+      surface.line([points[0][row], points[1][column]], classColour(run.labels[row], surface.theme), (0.8 + 2.2 * share) * k, same ? [] : [5, 4]);
     }
     c.globalAlpha = 1;
     for (let i = 0; i < n; i += 1) {
       const [[tx, ty], [sx, sy]] = [points[0][i], points[1][i]];
-      c.strokeStyle = classColour(run.labels[i]);
+      c.strokeStyle = classColour(run.labels[i], surface.theme);
       c.fillStyle = theme.paper;
       c.lineWidth = 1.8 * k;
       c.beginPath();

@@ -62,7 +62,7 @@ function glide(content, surface) {
 function drawSide(surface, points, samples, size, diamond) {
   const c = surface.context;
   for (const [label, members] of samples) {
-    c.fillStyle = classColour(label);
+    c.fillStyle = classColour(label, surface.theme);
     c.beginPath();
     for (const i of members) {
       const [x, y] = [points[2 * i], points[2 * i + 1]];
@@ -145,14 +145,16 @@ export const map = {
     c.beginPath();
     c.rect(1, 25 * k, surface.width - 2, surface.height - 26 * k);
     c.clip();
-    c.globalAlpha = 0.42;
+    c.globalAlpha = isDark(theme) ? 0.6 : 0.5;
     drawSide(surface, points.teacher, members, size, false);
     c.globalAlpha = 0.92;
     drawSide(surface, points.student, members, size * 1.05, true);
     c.globalAlpha = 1;
-    for (const sample of [...content.selected, ...(content.hover?.samples ?? [])]) {
-      if (sample >= count) continue;
-      const ends = [points.teacher, points.student].map((side) => [side[2 * sample], side[2 * sample + 1]]);
+    const pairs = [...content.selected, ...(content.hover?.pair ? [] : content.hover?.samples ?? [])].map((sample) => [sample, sample]);
+    if (content.hover?.pair) pairs.push(content.hover.pair);
+    for (const pair of pairs) {
+      if (Math.max(...pair) >= count) continue;
+      const ends = [points.teacher, points.student].map((side, at) => [side[2 * pair[at]], side[2 * pair[at] + 1]]);
       surface.line(ends, theme.ink, 1.6 * k);
       c.strokeStyle = theme.ink;
       c.lineWidth = 2 * k;

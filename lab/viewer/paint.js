@@ -16,8 +16,8 @@ export function isDark(theme) {
   return theme === LAB.palette.themes.dark;
 }
 
-export function classColour(label) {
-  return LAB.palette.classes[label % LAB.palette.classes.length];
+export function classColour(label, theme) {
+  return theme.classes[label % theme.classes.length];
 }
 
 /** A canvas that is drawn on in CSS pixels, whatever the device's are. */

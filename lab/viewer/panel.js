@@ -99,7 +99,7 @@ export class Panel {
   draw(theme) {
     const content = this.contentNow();
     const { view } = this;
-    const problem = view.problemOf(content);
+    const problem = (OF_TWO.includes(this.name) && view.unpaired) || view.problemOf(content);
     this.element.classList.toggle("hidden", this.name === "card" && (!content.selected.length || !content.frame));
     if (this.name === "card" && (!content.selected.length || !content.frame || !content.run.labels)) return;
     if (!this.ready(content)) {
@@ -154,7 +154,8 @@ export class Panel {
       this.typeset(content.run.about.definitions[metric], "", values);
       const line = content.lines.find((one) => one.name === content.bold) ?? content.lines[0];
       const where = standing(line?.curve?.values ?? []);
-      setText(this.hint, where ? `${line.label} stands at ${shown(where.now, content.metric.form)} and is ${where.way}.` : "Not measured in this run.");
+      if (view.scene.letters) setText(this.hint, curves.words(content));
+      else setText(this.hint, where ? `${line.label} stands at ${shown(where.now, content.metric.form)} and ${where.way}.` : "Not measured in this run.");
       this.describe(curves.words(content));
       return;
     }
@@ -162,8 +163,8 @@ export class Panel {
     const equation = content.run.arm(content.arm)?.equations[key];
     if (equation && !OF_TWO.includes(name) && !(name === "cosines")) this.typeset(equation[0], equation[1], values);
     this.writeFacts(values);
-    const words = this.kind.words?.(content) ?? content.frame.words[name] ?? content.frame.words.plan;
-    setText(this.hint, problem || (this.kind.words ? words : content.frame.hints[name === "lines" ? "plan" : name] ?? about.help));
+    const words = this.kind.words?.(content) ?? content.frame.words[name];
+    setText(this.hint, problem || (this.kind.words ? words : content.frame.hints[name] ?? about.help));
     this.describe(words);
   }
 

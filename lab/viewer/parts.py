@@ -151,11 +151,13 @@ def frame_part(watch: Watch, name: str, arm: str, step: int) -> Part:
         "cosine_means": cosines.means,
         "hints": {
             "plan": hints.at_plan(values, values["chance"]),
+            "lines": hints.at_lines(values, values["chance"]),
             "scores": hints.at_scores(values),
             "map": hints.at_map(values),
         },
         "words": {
             "plan": descriptions.of_plan(picture.plan, labels),
+            "lines": descriptions.of_plan(picture.plan, labels),
             "scores": descriptions.of_scores(picture.scores, labels),
             "map": descriptions.of_map(snapshot.labels, values, "joint"),
         },

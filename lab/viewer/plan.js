@@ -104,7 +104,7 @@ function cellAt(content, x, y) {
   const column = Math.floor((x - square.x) / square.cell);
   if (row < 0 || column < 0 || row >= square.n || column >= square.n) return null;
   const { order } = content.run.order(square.n);
-  return { row, column, teacher: order[row], student: order[column], samples: [order[row]] };
+  return { row, column, teacher: order[row], student: order[column], samples: [order[row]], pair: [order[row], order[column]] };
 }
 
 function shareWords(content, hit, share) {

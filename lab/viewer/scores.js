@@ -48,6 +48,11 @@ function drawHistograms(surface, content, shares, bins, means, name) {
   });
 }
 
+/** The score of a pair: 8 bits between the least and the greatest of the frame. */
+export function scoreOf(frame, [teacher, student]) {
+  return frame.low + (frame.arrays.scores[teacher * frame.n + student] / 255) * (frame.high - frame.low);
+}
+
 export const scores = {
   brush: "range",
 
@@ -63,9 +68,11 @@ export const scores = {
     for (const own of frame.arrays.own) if (Number.isFinite(own)) c.fillRect(axes.x(own) - 1.5, axes.bottom + 3 * k, 3, 12 * k);
     c.globalAlpha = 1;
     c.fillStyle = theme.ink;
-    for (const sample of [...content.selected, ...(content.hover?.samples ?? [])]) {
-      if (sample >= frame.n) continue;
-      const x = axes.x(frame.arrays.own[sample]);
+    const { hover } = content;
+    const marked = [...content.selected, ...(hover?.pair ? [] : hover?.samples ?? [])].filter((sample) => sample < frame.n).map((sample) => frame.arrays.own[sample]);
+    if (hover?.pair) marked.push(scoreOf(frame, hover.pair));
+    for (const score of marked) {
+      const x = axes.x(score);
       c.fillRect(x - 1.5, axes.bottom + 2 * k, 3, 14 * k);
       c.beginPath();
       c.moveTo(x, axes.bottom);

@@ -28,6 +28,8 @@ export class Screen {
   explain(near, ...content) {
     this.bubble.replaceChildren(...content.map((part) => (typeof part === "string" ? make("p", {}, part) : part)));
     this.bubble.classList.add("open");
+    this.bubble.style.maxHeight = `${window.innerHeight - this.ceiling() - 8}px`;
+    this.bubble.classList.toggle("wide", content.length > 2);
     const box = near.getBoundingClientRect();
     this.putNear(this.bubble, box.left - 8, box.bottom + 6);
     this.explained = near;
@@ -38,12 +40,19 @@ export class Screen {
     this.bubble.classList.remove("open");
   }
 
+  /** The highest place of the window that nothing of the page covers. */
+  ceiling() {
+    const header = this.element.classList.contains("stage") ? null : document.querySelector("[data-testid=stHeader]");
+    return 4 + Math.max(0, header?.getBoundingClientRect().bottom ?? 0);
+  }
+
   /** Put an element at a place of the window, or where it is seen whole. */
   putNear(element, x, y) {
     const box = this.element.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = element;
     const left = Math.max(4, Math.min(x, window.innerWidth - width - 8, box.right - width - 4) - box.left);
-    const top = (y + height > window.innerHeight - 4 ? Math.max(4, y - height - 28) : y) - box.top;
+    const ceiling = this.ceiling();
+    const top = (y + height > window.innerHeight - 4 ? Math.max(ceiling, y - height - 28) : y) - box.top;
     element.style.left = `${left}px`;
     element.style.top = `${top}px`;
   }

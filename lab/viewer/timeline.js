@@ -10,7 +10,7 @@ export class Timeline {
     this.speed = make("select", { "aria-label": "Speed of playing", title: "Speed of playing", onchange: () => view.setSpeed(Number(this.speed.value)) },
       ...SPEEDS.map((speed) => make("option", { value: speed }, `${speed} step${speed === 1 ? "" : "s"}/s`)));
     this.canvas = make("canvas", { role: "slider", tabindex: "0", "aria-label": "Step shown", "aria-orientation": "horizontal" });
-    this.follow = make("button", { type: "button", title: "To the newest step, and stay there (End)", onclick: () => view.goTo(null) }, "newest ⏭");
+    this.follow = make("button", { type: "button", title: "To the newest step, and stay there (End)", "aria-label": "newest ⏭", onclick: () => view.goTo(null) }, make("span", { class: "word" }, "newest "), "⏭");
     this.where = make("output", { class: "where" });
     this.element = make("div", { class: "timeline" }, this.play, this.speed, this.canvas, this.where, this.follow);
     this.surface = new Surface(this.canvas);
@@ -57,7 +57,8 @@ export class Timeline {
     this.follow.setAttribute("aria-pressed", String(view.scene.step === null && !view.playing));
     const step = view.step();
     const epoch = view.contentOf(0).frame?.epoch;
-    this.where.textContent = step === null ? "" : `step ${step}${Number.isFinite(epoch) ? ` · epoch ${epoch.toFixed(1)} of ${run.about.epochs}` : ""}`;
+    const apart = view.scene.stepOf && view.scene.step === null && !view.playing;
+    this.where.textContent = step === null ? "" : apart ? "steps of equal cost" : `step ${step}${Number.isFinite(epoch) ? ` · epoch ${epoch.toFixed(1)} of ${run.about.epochs}` : ""}`;
     this.canvas.setAttribute("aria-valuemin", "0");
     this.canvas.setAttribute("aria-valuemax", String(Math.max(steps.length - 1, 0)));
     this.canvas.setAttribute("aria-valuenow", String(Math.round(view.place)));

@@ -50,7 +50,7 @@ export class Toolbar {
     const key = JSON.stringify([sides, view.choices.runs, sides.map(([run]) => view.store.run(run).arms.map(({ name }) => name))]);
     if (this.drawn === key) return;
     this.drawn = key;
-    this.sides.replaceChildren(...sides.flatMap(([run, arm], place) => this.chooser(run, arm, place)));
+    this.sides.replaceChildren(...sides.map(([run, arm], place) => this.chooser(run, arm, place)));
   }
 
   chooser(run, arm, place) {
@@ -70,7 +70,7 @@ export class Toolbar {
       found.push(make("div", { class: "chips", role: "radiogroup", "aria-label": "Arm" }, ...arms.map(({ name }) => make("button",
         { type: "button", role: "radio", "aria-checked": String(name === arm), title: name, onclick: () => choose("arm", name) }, name))));
     }
-    return found.filter(Boolean);
+    return make("span", { class: "side" }, ...found.filter(Boolean));
   }
 
   drawSteering() {

@@ -291,6 +291,7 @@ export class View extends Screen {
     const line = (run, arm, label) => ({ name: label, label, colours: run.arm(arm)?.colours ?? ["#888", "#888"], curve: run.curves.get(metric)?.get(arm) });
     if (sides.length === 1 && !this.scene.fixed) return main.arms.map(({ name }) => line(main, name, name));
     const found = sides.map(([run, arm], side) => line(this.store.run(run), arm, this.scene.letters ? `${"AB"[side]} · ${arm}` : arm));
+    if (this.scene.letters) found.forEach((one, side) => { one.colours = ["light", "dark"].map((name) => LAB.palette.themes[name]["ab"[side]]); });
     for (const arm of this.scene.beside ?? []) found.push(line(main, arm, arm));
     const taken = new Set();
     for (const one of found) {
@@ -304,7 +305,7 @@ export class View extends Screen {
   valueAt({ run, arm, frame }, metric) {
     const curve = run.curves.get(metric)?.get(arm);
     if (!curve?.values.length) return null;
-    const until = this.scene.step === null && !this.playing ? Infinity : frame?.epoch ?? Infinity;
+    const until = this.scene.step === null && !this.playing && !this.scene.stepOf ? Infinity : frame?.epoch ?? Infinity;
     let value = curve.values[0];
     for (let i = 0; i < curve.epochs.length && curve.epochs[i] <= until + 1e-4; i += 1) value = curve.values[i];
     return value;
@@ -325,7 +326,7 @@ export class View extends Screen {
   }
 
   problemOf({ run, arm, step, frame }) {
-    if (run.trouble || this.unpaired) return run.trouble || this.unpaired;
+    if (run.trouble) return run.trouble;
     const why = run.missing.get(`${arm}@${step}`);
     if (!why) return "";
     return `Step ${step} cannot be read${frame ? `; step ${frame.step} is shown` : ""} (${why}).`;
@@ -402,8 +403,8 @@ export class View extends Screen {
   hoverIn(panel) {
     if (!this.hovering) return null;
     if (this.hovering.panel === panel) return this.hovering.hit;
-    const { samples } = this.hovering.hit;
-    return samples.length && ["map", "scores", "lines"].includes(panel.name) ? { samples } : null;
+    const { samples, pair } = this.hovering.hit;
+    return samples.length && ["map", "scores", "lines"].includes(panel.name) ? { samples, pair } : null;
   }
 
   point(panel, hit, event) {
@@ -425,7 +426,7 @@ export class View extends Screen {
     const keys = [["← →", "one step back or on (with Shift: ten)"], ["Home End", "the first step; the newest, and stay there"], ["Space", "play and stop"],
       ["F", "all panels on the whole screen"], ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"], ["Esc", "back"]];
     const list = (entries) => make("dl", { class: "words" }, ...entries.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
-    this.explain(near, make("h4", {}, "Words"), list(Object.entries(LAB.glossary)), make("h4", {}, "Keys"), list(keys));
+    this.explain(near, make("div", {}, make("h4", {}, "Keys"), list(keys)), make("div", {}, make("h4", {}, "Words"), list(Object.entries(LAB.glossary))), make("span"));
   }
 
   // ------------------------------------------------------------------------------------ taking away
@@ -525,6 +526,8 @@ export class View extends Screen {
     this.element.style.setProperty("--paper", theme.paper);
     this.element.style.setProperty("--ink", theme.ink);
     this.element.style.setProperty("--faint", theme.faint);
+    this.element.style.setProperty("--a", theme.a);
+    this.element.style.setProperty("--b", theme.b);
     for (const panel of this.panels) panel.element.classList.toggle("staged", panel.id === staged || panel.name === staged);
     this.objective.classList.toggle("staged", staged === "objective");
     this.toolbar.draw();
@@ -546,7 +549,8 @@ export class View extends Screen {
   }
 
   drawObjective() {
-    const { run, arm, frame } = this.contentOf(0);
+    const content = this.contentOf(0);
+    const { run, arm, frame } = content;
     const equation = run?.arm(arm)?.equations.objective;
     const drawable = equation && frame && this.scene.sides.length === 1;
     this.objective.classList.toggle("hidden", !drawable);
@@ -557,7 +561,8 @@ export class View extends Screen {
       this.typed = equation[0];
     }
     for (const slot of this.objective.querySelectorAll("[data-value]")) {
-      const text = shown(frame.values[slot.dataset.value], slot.dataset.form);
+      const name = slot.dataset.value; // as the curves have it, where they have it
+      const text = shown(this.valueAt(content, name) ?? frame.values[name], slot.dataset.form);
       if (slot.textContent !== text) slot.textContent = text;
     }
   }

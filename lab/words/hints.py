@@ -30,11 +30,26 @@ def at_plan(values: Mapping[str, float], chance: float) -> str:
             f"Beware: each class has shrunk to {ratio:.2f} of the teacher's spread, which makes "
             "the plan look better than the student is."
         )
+    if mass <= 0.8:
+        return (
+            f"Squares begin to show: {mass:.2f} of the mass stays in its class, {chance:.2f} by "
+            "chance."
+        )
     diagonal = values.get("diagonal_mass", np.nan)
-    if mass > 0.8 and diagonal < mass / 2:
+    if diagonal < mass / 2:
         return "Mass finds its class, but not its own sample: blocks, not yet a diagonal."
-    return "See the squares on the diagonal fill: mass finds its class" + (
-        ", and more and more its own sample." if diagonal >= mass / 2 else "."
+    own = ", and most of it its own sample" if np.isfinite(diagonal) else ""
+    return f"Squares on the diagonal: mass finds its class{own}."
+
+
+def at_lines(values: Mapping[str, float], chance: float) -> str:
+    """Say what the plan shows now where it is drawn as lines."""
+    mass = values.get("same_class_mass", np.nan)
+    if not np.isfinite(mass):
+        return at_plan(values, chance)
+    return (
+        f"Whole lines stay in their class: {mass:.2f} of the mass, {chance:.2f} by chance. Dashed "
+        "ones leave it."
     )
 
 
@@ -59,6 +74,8 @@ def at_map(values: Mapping[str, float]) -> str:
         return "The features are not finite here."
     if distance < 0.7 and overlap < 0.4:
         return "Near does not mean alike: the sides are close, yet their neighbours differ."
+    if overlap >= 0.6 and distance >= 0.7:
+        return "Neighbours mostly agree, but the student's features lie elsewhere."
     if overlap >= 0.6:
         return "Diamonds sit on their circles, and neighbours mostly agree."
     return "Watch diamonds move to the circles of their own colour; overlap follows later."

@@ -41,8 +41,8 @@ CURES = Section("05_lckt.ipynb", "What cures what")
 PANELS = {
     "plan": Panel(
         "Transport plan",
-        "Each row is a teacher sample, each column a student sample, both sorted by class; dark is "
-        "where a row's mass goes.",
+        "Each row is a teacher sample, each column a student sample, both sorted by class; the "
+        "stronger a cell, the more of a row's mass goes there.",
         TRANSPORT,
         ("same_class_mass", "diagonal_mass", "variance_ratio", "true_partner_mass"),
         "Click a row.",

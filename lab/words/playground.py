@@ -57,8 +57,9 @@ BOARDS = {
     ),
     "plan": Board(
         "Plan P",
-        "Rows are source points, columns target points. Dark is where a source point's mass goes; "
-        "each row is divided by its sum. On a line both sides are sorted from left to right.",
+        "Rows are source points, columns target points. The stronger a cell, the more of a "
+        "source point's mass goes there; each row is divided by its sum. On a line both sides "
+        "are sorted from left to right.",
         {
             "sinkhorn": SCALED,
             "ipot": SCALED + r",\;\varepsilon=\beta/T",

@@ -151,7 +151,7 @@ def test_the_tour_shows_its_recordings_at_once(
     page.get_by_text("Predict.").wait_for()
     page.get_by_role("button", name="it rises towards 1").click()
     page.get_by_text("radio_button_checked").wait_for()
-    page.get_by_role("button", name="Next: Watch").click()
+    page.get_by_role("button", name="Watch", exact=True).click()
     until(lambda: "phase=watch" in address(page), "the address names the phase")
     ready(page, "plan@0")
     page.locator(".note-line").get_by_text("Look now.").wait_for()
@@ -160,9 +160,9 @@ def test_the_tour_shows_its_recordings_at_once(
     until(lambda: step_shown(page) == 0, "time moves")
     page.keyboard.press("End")
     until(lambda: step_shown(page) == last, "and back")
-    page.get_by_role("button", name="Next: Explain").click()
+    page.get_by_role("button", name="Explain", exact=True).click()
     page.get_by_text("You predicted “it rises towards 1”").wait_for()
-    page.get_by_role("button", name="Next: Cure").click()
+    page.get_by_role("button", name="Cure", exact=True).click()
     ready(page, "plan@1")
     assert strangers == []
 
