@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from made_up_run import write_run
+from safetensors.numpy import load, save
 
 from lab.reading import map_worker
 from lab.reading.layouts import Frame
@@ -16,6 +19,7 @@ from lab.reading.watch import Watch
 from lab.viewer.feed import Feed, Opened
 from lab.viewer.frames import Part, unpack
 from lab.viewer.scene import from_address, move, scene, to_address
+from wcord.runs.storage import safetensors_metadata
 
 
 class Runs:
@@ -75,7 +79,7 @@ def test_frames_are_sent_as_they_are_asked_for(runs: Runs) -> None:
         [
             {
                 "kind": "frames",
-                "frames": [["one", "crd", 0], ["one", "wcord", 42], ["one", "crd", 28]],
+                "frames": [["one", "crd", 0], ["one", "crd", 28]],
             }
         ],
     )
@@ -168,6 +172,112 @@ def test_images_that_are_not_here_are_one_line(runs: Runs) -> None:
     feed.take_requests(1, [{"kind": "images", "run": "one"}])
     _, found = kinds(feed.packet([("one", "wcord")], None))
     assert found["images"][0].about["why"]
+
+
+def test_a_frame_that_the_view_let_go_is_sent_again(runs: Runs) -> None:
+    feed = Feed(runs)
+    for number in (1, 2):
+        feed.packet([("one", "wcord")], None)
+        feed.take_requests(number, [{"kind": "frames", "frames": [["one", "wcord", 28]]}])
+        _, found = kinds(feed.packet([("one", "wcord")], None))
+        assert [part.about["step"] for part in found["frame"]] == [28]
+
+
+def test_another_run_of_the_same_name_is_sent_whole(runs: Runs) -> None:
+    feed = Feed(runs)
+    feed.packet([("one", "wcord")], None)
+    runs.watches.clear()
+    _, found = kinds(feed.packet([("one", "wcord")], None))
+    assert {"run", "samples", "frame", "curve"} <= set(found)
+
+
+def test_a_step_that_was_lost_or_half_copied_is_sent_when_it_is_there(runs: Runs) -> None:
+    feed, file = Feed(runs), runs.folder / "one" / "snapshots" / "42.safetensors"
+    whole = file.read_bytes()
+    feed.packet([("one", "wcord")], None)
+    file.unlink()
+    feed.packet([("one", "wcord")], None)
+    file.write_bytes(whole[:100])
+    assert "missing" in kinds(feed.packet([("one", "wcord")], None))[1]
+    assert kinds(feed.packet([("one", "wcord")], None))[1] == {}
+    file.write_bytes(whole)
+    _, found = kinds(feed.packet([("one", "wcord")], None))
+    assert [part.about["step"] for part in found["frame"]] == [42]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step":50,"epoch":3,"arm":"wcord","name":"total","value":"abc"}',
+        '{"step":50,"epoch":3,"arm":"wcord","name":"total","value":[1]}',
+        '{"step":50,"epoch":3,"arm":"wcord","name":"total","value":1' + 400 * "0" + "}",
+        '{"step":Infinity,"epoch":3,"arm":"wcord","name":"total","value":1}',
+        100_000 * "[",
+    ],
+    ids=["word", "list", "huge", "infinite", "deep"],
+)
+def test_a_damaged_line_of_metrics_costs_one_value(runs: Runs, line: str) -> None:
+    with (runs.folder / "one" / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    watch = Watch(runs.folder / "one")
+    watch.metrics.poll()
+    series = watch.metrics.series["wcord", "total"]
+    assert len(series.steps) == len(series.epochs) == len(series.values)
+    assert "curve" in kinds(Feed(runs).packet([("one", "wcord")], None))[1]
+
+
+@pytest.mark.parametrize(
+    "settings", ["pairing: [1]", "pairing: wrong", "classes: many", "arms: {}"], ids=str
+)
+def test_settings_of_odd_types_are_one_line(runs: Runs, settings: str) -> None:
+    path = runs.folder / "one" / "settings.yaml"
+    tree = yaml.safe_load(path.read_text()) | yaml.safe_load(settings)
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(ValueError, match=r"the settings of one cannot be read: .*") as found:
+        Watch(path.parent)
+    assert "\n" not in str(found.value) and "object" not in str(found.value)
+
+
+def test_a_run_that_cannot_be_read_is_one_line_said_once(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed(runs)
+
+    def broken(*_: Any, **__: Any) -> Part:
+        raise AttributeError("'list' object has no attribute 'get'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lab.viewer.parts.run_part", broken)
+        _, found = kinds(feed.packet([("one", "wcord")], None))
+        assert "files are damaged" in found["trouble"][0].about["why"]
+        assert kinds(feed.packet([("one", "wcord")], None))[1] == {}
+    assert "run" in kinds(feed.packet([("one", "wcord")], None))[1]
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (3, 2), (60,), (60, 3)], ids=str)
+@pytest.mark.parametrize("value", [0.5, np.nan])
+def test_a_map_of_another_shape_or_without_places_is_not_shown(
+    runs: Runs, shape: tuple[int, ...], value: float
+) -> None:
+    sides = np.full(shape, value, np.float32)
+    path = runs.folder / "one"
+    map_worker.write_frame(path, "wcord", 42, Frame(sides, sides))
+    _, found = kinds(Feed(runs).packet([("one", "wcord")], None))
+    assert found["frame"][0].about["method"] == "PCA" and "map" not in found
+
+
+def test_values_that_are_not_finite_are_said_beside_good_ones(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "one")
+    file = path / "snapshots" / "42.safetensors"
+    header, arrays = json.loads(metadata_of(file)["snapshot"]), load(file.read_bytes())
+    arrays["wcord/plan"] = np.full_like(arrays["wcord/plan"], np.nan)
+    file.write_bytes(save(arrays, {"snapshot": json.dumps(header)}))
+    [frame] = kinds(Feed(Runs(tmp_path)).packet([("one", "wcord")], None))[1]["frame"]
+    assert "not defined" in frame.about["hints"]["plan"]
+
+
+def metadata_of(file: Path) -> dict[str, str]:
+    return safetensors_metadata(file.read_bytes())
 
 
 # --------------------------------------------------------------------------------------- scenes

@@ -61,9 +61,12 @@ def read_frame(run: Path, arm: str, step: int) -> Frame | None:
     """Return the stored map of an arm at a step, or None where there is none that can be read."""
     try:
         arrays = load(frame_path(run, arm, step).read_bytes())
-        return Frame(arrays["teacher"].astype(np.float32), arrays["student"].astype(np.float32))
-    except (OSError, SafetensorError, KeyError):
+        frame = Frame(arrays["teacher"].astype(np.float32), arrays["student"].astype(np.float32))
+    except (OSError, SafetensorError, KeyError, ValueError):
         return None
+    shape = frame.teacher.shape
+    right = len(shape) == 2 and shape[1] == 2 and shape == frame.student.shape
+    return frame if right and np.isfinite(frame).all() else None
 
 
 def write_frame(run: Path, arm: str, step: int, frame: Frame) -> None:

@@ -10,7 +10,7 @@ import json
 import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +29,7 @@ KNOWN_SCHEMA = 1  # `wcord.settings.experiment.SCHEMA_VERSION`, which waits for 
 MOST_POINTS = 400  # of a curve on a page
 OF_WRONG_PAIRS = ("true_partner_mass", "wrong_partner_mass")  # measured within the batch only
 KEPT_SNAPSHOTS = 4
+MOST_CLASSES = 1_000_000  # or epochs: more is a damaged file
 KEPT_PICTURES = 48
 TAIL = 64  # bytes that prove that the file was only appended to
 
@@ -84,12 +85,13 @@ class Metrics:
                 entry = json.loads(line)
                 key = (str(entry["arm"]), str(entry["name"]))
                 step, epoch, value = int(entry["step"]), float(entry["epoch"]), entry["value"]
-            except (ValueError, KeyError, TypeError):
+                value = float("nan") if value is None else float(value)
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue  # a damaged line costs one value, not the picture
             series = self.series.setdefault(key, Series([], [], []))
             series.steps.append(step)
             series.epochs.append(epoch)
-            series.values.append(float("nan") if value is None else float(value))
+            series.values.append(value)
 
     def curves(self, name: str, arms: list[str]) -> pd.DataFrame:
         """Return one metric as a table: epoch, then a column an arm; at most 400 rows."""
@@ -115,6 +117,18 @@ class Metrics:
         series = self.series.get((arm, name), Series([], [], []))
         place = bisect_right(series.steps, step)
         return series.values[place - 1] if place else float("nan")
+
+
+def _check_types(settings: Mapping[str, Any]) -> None:
+    """Check the settings that pictures need, beside those of the arms."""
+    if not settings["arms"]:
+        raise ValueError("there is no arm")
+    if not isinstance(settings.get("pairing", {}), Mapping):
+        raise ValueError("`pairing` is not a table")
+    for name in ("epochs", "classes"):
+        count = settings["epochs"] if name == "epochs" else settings.get(name, 0)
+        if not isinstance(count, int) or not 0 <= count <= MOST_CLASSES:
+            raise ValueError(f"`{name}` is {count!r}, not a whole number up to {MOST_CLASSES:,}")
 
 
 def _check_terms(arm: str, terms: Any) -> None:
@@ -152,7 +166,7 @@ class Watch:
             self.arms: list[str] = list(self.settings["arms"])
             for arm in self.arms:
                 _check_terms(arm, self.settings["arms"][arm])
-            int(self.settings["epochs"])
+            _check_types(self.settings)
         except Exception as error:
             raise ValueError(f"the settings of {path.name} cannot be read: {error}") from error
         schema = self.settings.get("schema_version", KNOWN_SCHEMA)
@@ -162,7 +176,7 @@ class Watch:
                 f"reads up to {KNOWN_SCHEMA}): update it to look at this run"
             )
         self.metrics = Metrics(path / "metrics.jsonl")
-        self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
+        self._snapshots: OrderedDict[tuple[int, Any], Snapshot] = OrderedDict()
         self._pictures: OrderedDict[Any, Any] = OrderedDict()
         self._flat: dict[str, Frame] = {}
         self._names = NUMBERS
@@ -211,20 +225,31 @@ class Watch:
             ValueError: it is not there (any more) or damaged.
         """
         with self._lock:
-            if step not in self._snapshots:
-                path = self.run.path / "snapshots" / f"{step}.safetensors"
+            key = (step, self.stamp(step))
+            if key not in self._snapshots:
                 try:
-                    self._snapshots[step] = Snapshot.read(path)
+                    self._snapshots[key] = Snapshot.read(self._snapshot_file(step))
                 except FileNotFoundError:
                     raise ValueError(f"the snapshot of step {step} is gone") from None
-            self._snapshots.move_to_end(step)
+            self._snapshots.move_to_end(key)
             while len(self._snapshots) > KEPT_SNAPSHOTS:
                 self._snapshots.popitem(last=False)
-            return self._snapshots[step]
+            return self._snapshots[key]
+
+    def _snapshot_file(self, step: int) -> Path:
+        return self.run.path / "snapshots" / f"{step}.safetensors"
+
+    def stamp(self, step: int) -> tuple[int, int] | None:
+        """Return what changes when the file of a snapshot does, None where there is none."""
+        try:
+            found = self._snapshot_file(step).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
 
     def picture(self, step: int, arm: str) -> ArmSnapshot:
         """Return an arm's arrays at a step, in float32, from memory where possible."""
-        return self.kept(("arm", step, arm), lambda: self.snapshot(step).arm(arm))
+        return self.kept(("arm", step, arm, self.stamp(step)), lambda: self.snapshot(step).arm(arm))
 
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what `make` makes, made once for a key among the last few dozen."""
@@ -280,14 +305,15 @@ class Watch:
                     ("umap", drawn[-1], arm),
                     lambda: map_worker.read_frame(self.run.path, arm, drawn[-1]),
                 )
-                if frame is not None:
+                if frame is not None and len(frame.teacher) == len(self.snapshot(step).labels):
                     return Layout(frame, "UMAP", drawn[-1])
             return Layout(self.principal_components(step, arm), "PCA", step)
 
     def principal_components(self, step: int, arm: str) -> Frame:
         """Return the principal components of an arm, turned onto those that were made first."""
         with self._lock:
-            return self.kept(("pca", step, arm), lambda: self._pca(step, arm))
+            key = ("pca", step, arm, self.stamp(step))
+            return self.kept(key, lambda: self._pca(step, arm))
 
     def _pca(self, step: int, arm: str) -> Frame:
         picture = self.picture(step, arm)

@@ -242,7 +242,7 @@ export class CloudScreen extends Screen {
     const [from, to] = this.scene.space === "batch" ? ["teacher sample", "student samples"] : ["source point", "target points"];
     const spread = Math.exp(entropy - Math.log(n)).toFixed(1);
     const words = `On average a ${from}'s mass is spread over ${spread} ${to}.`;
-    return error > 0.01 ? `${words} ${percent(error)} of the mass sits at the wrong ${from}: more iterations would move it.` : words;
+    return error > 0.01 ? `${words} ${percent(error / 2)} of the mass sits at the wrong ${from}: more iterations would move it.` : words;
   }
 }
 

@@ -37,11 +37,11 @@ class Opened(NamedTuple):
 class _Sent:
     """What a viewer has of one run."""
 
-    run: bool = False
+    watch: Watch | None = None  # another one is of another run of the same name
     samples: bool = False
     status: Mapping[str, Any] = field(default_factory=dict)
     curves: dict[tuple[str, str], int] = field(default_factory=dict)
-    frames: set[tuple[str, int]] = field(default_factory=set)
+    frames: dict[tuple[str, int], Any] = field(default_factory=dict)  # with the file's stamp
     maps: set[tuple[str, int]] = field(default_factory=set)
     trouble: str = ""
 
@@ -109,12 +109,23 @@ class Feed:
                 return []
             sent.trouble = str(error)
             return [Part("trouble", {"run": run, "why": sent.trouble})]
-        if sent.trouble:  # it is back, perhaps as another run
-            sent = self._sent[run] = _Sent()
-        found = []
-        if not sent.run:
+        before = sent.trouble
+        if before or sent.watch not in (None, watch):  # it is back, or another run
+            self._sent[run] = _Sent()
+        try:
+            return self._news_of(watch, run, arms, step, ours=ours)
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+            why = f"{run} cannot be shown: its files are damaged ({type(error).__name__})"
+            self._sent[run].trouble = why
+            return [] if why == before else [Part("trouble", {"run": run, "why": why})]
+
+    def _news_of(
+        self, watch: Watch, run: str, arms: Sequence[str], step: int | None, *, ours: bool
+    ) -> list[Part]:
+        sent, found = self._sent[run], []
+        if sent.watch is None:
             found.append(parts.run_part(watch, run, ours=ours))
-            sent.run = True
+            sent.watch = watch
         working = map_worker.is_working(watch.run.path)
         status = parts.status_part(watch, run, maps_working=working)
         if status.about != sent.status:
@@ -127,18 +138,23 @@ class Feed:
         for curve in curves:
             for arm, count in curve.about["counts"].items():
                 sent.curves[arm, curve.about["name"]] = count
-        shown = latest(watch.run.steps, step)
+        steps = watch.run.steps
+        sent.maps &= sent.frames.keys()
+        sent.frames = {key: stamp for key, stamp in sent.frames.items() if key[1] in steps}
+        shown = latest(steps, step)
         if shown is not None:
+            stamp = watch.stamp(shown)
             for arm in arms:
-                if arm in watch.arms and (arm, shown) not in sent.frames:
+                if arm in watch.arms and sent.frames.get((arm, shown), "none") != stamp:
                     found.append(self._frame(watch, run, arm, shown))
         return found + curves
 
     def _frame(self, watch: Watch, run: str, arm: str, step: int) -> Part:
         sent = self._sent[run]
-        sent.frames.add((arm, step))
+        stamp = sent.frames[arm, step] = watch.stamp(step)
+        sent.maps.discard((arm, step))
         try:
-            part = watch.kept(("part", run, arm, step), lambda: _made(watch, run, arm, step))
+            part = watch.kept(("part", run, arm, step, stamp), lambda: _made(watch, run, arm, step))
         except (ValueError, KeyError) as error:
             return parts.problem_part(run, arm, step, str(error))
         if part.about["method"] == "UMAP":
@@ -154,7 +170,7 @@ class Feed:
         end = time.monotonic() + BUDGET
         while self._requested and (not found or time.monotonic() < end):
             run, arm, step = self._requested.pop(0)
-            if run in self._sent and (arm, step) not in self._sent[run].frames:
+            if run in self._sent:  # sent before or not: the view keeps a part of them only
                 try:
                     found.append(self._frame(self._opened(run).watch, run, arm, step))
                 except ValueError as error:
@@ -173,7 +189,7 @@ class Feed:
         """Return maps of frames that were sent without, newest first."""
         found: list[Part] = []
         for run, sent in self._sent.items():
-            if sent.trouble or not sent.frames - sent.maps:
+            if sent.trouble or not sent.frames.keys() - sent.maps:
                 continue
             try:
                 watch = self._opened(run).watch
@@ -181,12 +197,19 @@ class Feed:
                 continue
             for arm in dict.fromkeys(arm for arm, _ in sent.frames):
                 drawn = set(map_worker.drawn_steps(watch.run.path, arm))
-                missing = {s for a, s in sent.frames - sent.maps if a == arm} & drawn
+                missing = {s for a, s in sent.frames.keys() - sent.maps if a == arm} & drawn
                 for step in sorted(missing, reverse=True):
-                    if len(found) < MOST_MAPS and (part := parts.map_part(watch, run, arm, step)):
+                    if len(found) < MOST_MAPS and (part := _map(watch, run, arm, step)):
                         found.append(part)
                         sent.maps.add((arm, step))
         return found
+
+
+def _map(watch: Watch, run: str, arm: str, step: int) -> Part | None:
+    try:
+        return parts.map_part(watch, run, arm, step)
+    except ValueError:  # its snapshot is damaged, which the frame's part says
+        return None
 
 
 def _made(watch: Watch, run: str, arm: str, step: int) -> Part:

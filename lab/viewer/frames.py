@@ -61,7 +61,9 @@ def pack(parts: Sequence[Part], **about: Any) -> bytes:
             body += [content, b"\0" * padding]
             offset += len(content) + padding
         headers.append({"kind": part.kind, **part.about, "arrays": places})
-    header = json.dumps(_plain({"about": about, "parts": headers}), ensure_ascii=False).encode()
+    header = json.dumps(_plain({"about": about, "parts": headers}), ensure_ascii=False).encode(
+        errors="replace"
+    )
     header += b" " * (-len(header) % ALIGNED)
     return b"".join([HEAD.pack(MAGIC, VERSION, 0, len(header)), header, *body])
 

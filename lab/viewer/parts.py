@@ -129,6 +129,10 @@ def frame_part(watch: Watch, name: str, arm: str, step: int) -> Part:
     labels, values = snapshot.labels[:n], dict(picture.values)
     values["entropy"] = entropy(picture.plan)
     values["chance"], _ = plan_masses(np.ones((n, n)), labels)
+    if not np.isfinite(picture.plan).all():
+        values["same_class_mass"] = np.nan
+    if not (np.isfinite(picture.teacher).all() and np.isfinite(picture.student).all()):
+        values["feature_distance"] = np.nan
     scores, low, high = in_bytes(picture.scores)
     layout = watch.layout(step, arm)
     exact = layout.method == "UMAP" and layout.step == step

@@ -64,9 +64,11 @@ export class RunStore {
     return take ? this[take](part) ?? 0 : 0;
   }
 
+  /** Take what is known of a run before it is read: what is here of another run of its name goes. */
   takeRun(part) {
-    this.about = part;
-    this.trouble = "";
+    const freed = [...this.frames.values()].flatMap((frames) => [...frames.values()]).reduce((sum, { size }) => sum + size, 0);
+    Object.assign(this, new RunStore(this.name), { about: part });
+    return -freed;
   }
 
   takeTrouble(part) {
@@ -83,9 +85,16 @@ export class RunStore {
     this.trouble = "";
     this.status = part;
     const known = new Set(part.steps); // a resumed run may have lost steps
+    let freed = 0;
     for (const frames of [...this.frames.values(), ...this.maps.values()]) {
-      for (const step of frames.keys()) if (!known.has(step)) frames.delete(step);
+      for (const [step, { size }] of frames) {
+        if (known.has(step)) continue;
+        frames.delete(step);
+        freed += size ?? 0; // a map is part of a frame
+      }
     }
+    for (const key of this.missing.keys()) if (!known.has(Number(key.split("@").at(-1)))) this.missing.delete(key);
+    return -freed;
   }
 
   takeFrame(part) {

@@ -97,6 +97,8 @@ export class View extends Screen {
       const { arms } = this.store.run(run);
       return [run, !arms.length || arms.some(({ name }) => name === arm) ? arm : (arms.find(({ name }) => name === "wcord") ?? arms[0]).name];
     });
+    const { present } = this.scene;
+    if (present && !["scene", "objective", ...this.scene.panels, ...this.scene.panels.map((id) => id.split("@")[0])].includes(present)) this.scene.present = null;
     const { about, labels } = this.main() ?? {};
     if (labels && this.scene.selected.some((sample) => sample >= labels.length)) this.scene.selected = this.scene.selected.filter((sample) => sample < labels.length);
     if (!about) return;
@@ -274,7 +276,7 @@ export class View extends Screen {
   }
 
   labelOf(side) {
-    const [name, arm] = this.scene.sides[side];
+    const [name, arm] = this.scene.sides[side] ?? ["", ""];
     const others = this.scene.sides.filter(([, other], place) => place !== side && other === arm);
     const stepWords = this.scene.stepOf ? `, step ${this.scene.stepOf[side]}` : "";
     return (others.some(([run]) => run !== name) ? `${arm} of ${name.length > 18 ? `${name.slice(0, 17)}…` : name}` : arm) + stepWords;

@@ -68,7 +68,7 @@ def test_a_newcomer_sees_the_recording_play_and_trains_it(
     with serving(tmp_path / "runs", tmp_path / "log") as server:
         page.goto(server.url)
         ready(page)
-        page.get_by_text("You are watching a small student network").wait_for()
+        page.get_by_text("A small student network learns").wait_for()
         first = step_shown(page)
         until(lambda: step_shown(page) > first, "it plays by itself", seconds=10)
         until(lambda: step_shown(page) == Run(DEMO).steps[-1], "to its end", seconds=20)
@@ -78,7 +78,7 @@ def test_a_newcomer_sees_the_recording_play_and_trains_it(
         assert name is not None
         run = Run(tmp_path / "runs" / name[1])
         until(lambda: step_of(page) > 0, "it trains", seconds=90)
-        assert page.get_by_text("You are watching").count() == 0
+        assert page.get_by_text("A small student network").count() == 0
         assert page.get_by_role("button", name="Train this now").count() == 0
         press(page, "Stop")
         until(lambda: state(page).startswith("stopped at step"), "the run has stopped", seconds=30)

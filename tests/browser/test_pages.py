@@ -148,7 +148,7 @@ def test_the_tour_shows_its_recordings_at_once(
     page: Any, served: Any, strangers: list[str]
 ) -> None:
     page.goto(f"{served.url}/tour")
-    page.get_by_text("Predict.").wait_for()
+    page.get_by_text("Predict · 1 of 4").wait_for()
     page.get_by_role("button", name="it rises towards 1").click()
     page.get_by_text("radio_button_checked").wait_for()
     page.get_by_role("button", name="Watch", exact=True).click()
