@@ -6,8 +6,8 @@ A made-up run of one arm (plan and scores of 128 samples, UMAP of 1,000 samples 
 points) grows every half second by a snapshot, a UMAP and a value of each metric, so that every tick
 of the live page redraws all its pictures. The page is open in chromium, which draws in software.
 Playing and keys: on the same run once it has stopped growing, with all panels on the screen. Memory
-of the page's script: as many ticks as an hour has, in one process. Memory of the browser: as long
-as the page of the growing run is open. Training: steps per second of a run on the digits, in turns:
+of the page's script and of the browser: as many ticks as an hour has, one after the other.
+Training: steps per second of a run on the digits, in turns:
 alone, and with its page open in chromium on the same machine; on Linux also the seconds a second
 in which the run could work but waited for a core, as the kernel counts them: what the page takes
 from it, without the noise of other machines on the same host. FOLDER is another checkout of the
@@ -17,6 +17,7 @@ project, whose page is measured on the same growing run in turns with this one.
 from __future__ import annotations
 
 import argparse
+import base64
 import gc
 import itertools
 import math
@@ -31,7 +32,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -226,6 +227,65 @@ def memory_growth(path: Path, ticks: int) -> tuple[float, float]:
     return before, resident_megabytes()
 
 
+TAKE = """async content => {
+  const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+  window.view.receive(bytes);
+  await new Promise(done => requestAnimationFrame(done));
+}"""
+MOUNT = """async ([script, style, scene]) => {
+  document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
+  const code = new Blob([script], { type: "text/javascript" });
+  const { mount } = await import(URL.createObjectURL(code));
+  const host = { kind: "page", can: {}, send() {} };
+  window.view = mount(document.body, host, scene);
+}"""
+
+
+def browser_memory_growth(path: Path, ticks: int) -> tuple[float, float]:
+    """Return the memory in MB of a browser's renderer, after a warm-up and after many ticks.
+
+    The view is fed as fast as it draws, with the packets that a page gets in as many ticks.
+    """
+    from playwright.sync_api import sync_playwright
+
+    from lab.viewer import module
+    from lab.viewer.scene import scene
+
+    run, found = GrowingRun(path), list[float]()
+    with (
+        FileLock(path / "lock"),
+        FileLock(path / "maps" / "lock"),
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1366, "height": 768})
+        page.goto("about:blank")
+        sides = [(path.name, ARM)]
+        page.evaluate(MOUNT, [module.script(), module.style(), scene(sides)])
+        client = page.context.new_cdp_session(page)
+        watch = Watch(path)
+        feed = Feed(lambda _: Opened(watch, True))
+        for tick in range(ticks):
+            run.grow()
+            page.evaluate(TAKE, base64.b64encode(feed.packet(sides, None)).decode())
+            if tick in (min(2000, ticks // 2), ticks - 1):
+                client.send("HeapProfiler.collectGarbage")
+                time.sleep(2)
+                found.append(renderer_megabytes())
+        browser.close()
+    return found[0], found[1]
+
+
+def renderer_megabytes() -> float:
+    """Return the memory in MB of the largest process that renders a page of chromium."""
+    sizes = [0.0]
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and b"--type=renderer" in (folder / "cmdline").read_bytes():
+                sizes.append(resident_megabytes(folder.name))
+    return max(sizes)
+
+
 class Pace(NamedTuple):
     """How fast a run was trained for a while."""
 
@@ -309,6 +369,8 @@ def main() -> None:
         shutil.rmtree(runs / "trained")
         before, after = memory_growth(runs / "long", options.ticks)
         print(f"memory, MB: {before:.0f} after a warm-up, {after:.0f} after {options.ticks} ticks")
+        before, after = browser_memory_growth(runs / "watched-long", options.ticks)
+        print(f"of the browser: {before:.0f} after a warm-up, {after:.0f} at the end")
 
 
 def shown(costs: dict[str, float]) -> None:
