@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from lab.words.class_names import (
     ROOM,
     ClassNames,
     columns,
+    cut,
     name_points,
     name_ticks,
     named,
@@ -50,6 +52,15 @@ def test_names_that_begin_alike_are_told_apart_by_their_ends() -> None:
     names = ClassNames(tuple(f"class number {k}" for k in range(100)))
     assert names.short(7) == "…number 7" and names.short(42) == "…umber 42"
     assert len({names.short(k) for k in range(100)}) == 100
+
+
+def test_many_names_are_shortened_once() -> None:
+    begin = time.perf_counter()
+    names = ClassNames(tuple(f"class number {k}" for k in range(20_000)))
+    assert names.short(7) == "…number 7"
+    assert len({names.short(k) for k in range(20_000)}) == 20_000
+    assert cut("a" * 100_000, 9) == "aaaaaaaa…"
+    assert time.perf_counter() - begin < 10  # quadratic, it takes minutes
 
 
 def test_without_names_classes_go_by_their_numbers(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from app_pages import Canvas, open_page
+from app_pages import Canvas, one_error, open_page
 from made_up_run import write_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -105,3 +106,41 @@ def test_small_pictures_are_enlarged_without_blur() -> None:
 def test_many_statements_are_counted_not_listed() -> None:
     lines = by_statement([(f"{k}.png", f"reason {k}") for k in range(30)]).splitlines()
     assert len(lines) == 21 and lines[-1] == "- and 10 other statements"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("classes", None),
+        ("classes", {"cat": 3}),
+        ("classes", [["cat", 1, 1, 1]]),
+        ("classes", [{"name": "cat", "train": "many", "held_out": 1, "test": 1}]),
+        ("name", None),
+        ("name", 3),
+        ("passed_over", [{"file": "a.png"}]),
+        ("passed_over_count", "many"),
+        ("remarks", "none"),
+    ],
+)
+def test_a_damaged_record_is_one_line(
+    folder: Path, canvas: Canvas, part: str, value: object
+) -> None:
+    path = write_run(folder / "run", classes=["cat", "dog"])
+    record = json.loads((path / "data.json").read_text()) | {part: value}
+    if value is None:
+        del record[part]
+    (path / "data.json").write_text(json.dumps(record))
+    app = open_page("live", run="run")
+    canvas.say(app, "data")
+    one_error(app, "data.json of this run is damaged", part, "written again")
+    assert not app.dataframe
+
+
+def test_a_damaged_row_of_pictures_costs_the_pictures_only(folder: Path, canvas: Canvas) -> None:
+    path = write_run(folder / "run", classes=["cat", "dog"])
+    content = (path / "pictures.png").read_bytes()
+    for damaged in (b"no picture", content[: len(content) // 2]):
+        (path / "pictures.png").write_bytes(damaged)
+        app = open_page("live", run="run")
+        canvas.say(app, "data")
+        assert app.dataframe and not app.get("image") and not app.error

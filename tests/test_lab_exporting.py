@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from app_pages import Canvas, one_error, open_page
 from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, write_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -107,7 +109,7 @@ def test_runs_elsewhere_are_named_so_that_a_notebook_finds_them(
 ) -> None:
     path = path or write_run(tmp_path_factory.mktemp("elsewhere") / "made-up")
     there = Watch(path)
-    step = there.run.steps[-1]
+    step = there.run.steps[0]  # both runs have it
     for export in (
         exporting.of_plan(there, there.arms[0], step),
         exporting.of_difference(Side(there, there.arms[0]), Side(watch, "wcord"), step),
@@ -138,3 +140,49 @@ def test_the_dialog_offers_every_file_and_the_cell(watch: Watch, tmp_path: Path)
     assert labels == ["PNG", "SVG", "Data, CSV", *settings]
     expected = exporting.of_difference(Side(watch, "crd"), Side(Watch(other), "wcord"), 14)
     assert app.code[0].value == expected.cell
+
+
+@pytest.mark.parametrize("name", ["plan", "scores", "map", "difference"])
+def test_a_damaged_snapshot_is_refused_before_a_file_is_offered(watch: Watch, name: str) -> None:
+    for step in watch.run.steps:
+        (watch.run.path / "snapshots" / f"{step}.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot be read: it is empty"):
+        EXPORTS[name](watch)
+
+
+def test_damaged_metrics_are_refused_before_a_file_is_offered(watch: Watch) -> None:
+    (watch.run.path / "metrics.jsonl").write_text("no metric\n")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged"):
+        EXPORTS["curves"](watch)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_what_is_offered_can_be_taken_after_the_snapshots_are_gone(watch: Watch, name: str) -> None:
+    export = EXPORTS[name](watch)
+    for step in watch.run.steps:
+        (watch.run.path / "snapshots" / f"{step}.safetensors").unlink()
+    assert export.csv() and export.svg()
+
+
+@pytest.mark.parametrize("panel", ["plan", "scores@1", "map@0", "difference"])
+def test_a_damaged_step_is_one_line_in_place_of_the_dialog(
+    folder: Path, canvas: Canvas, panel: str
+) -> None:
+    path = write_run(folder / "made-up")
+    app = open_page("compare", a="made-up", arm_a="crd", arm_b="wcord")
+    (path / "snapshots" / "14.safetensors").write_bytes(b"")
+    canvas.say(app, "export", panel=panel, metric=None, step=14)
+    one_error(app, "14.safetensors cannot be read: it is empty")
+    assert not app.get("download_button")
+
+
+def test_a_run_that_is_deleted_beside_the_compare_page_is_one_line(
+    folder: Path, canvas: Canvas
+) -> None:
+    write_run(folder / "kept")
+    path = write_run(folder / "lost")
+    app = open_page("compare", a="lost", b="kept")
+    shutil.rmtree(path)
+    canvas.say(app, "export", panel="plan@0", metric=None, step=14)
+    one_error(app, "lost")
+    assert not app.get("download_button")

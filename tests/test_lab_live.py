@@ -330,3 +330,38 @@ def test_the_runs_of_the_recording_can_be_trained_here(
     assert in_address(app, "run") == "started" and "step" not in app.query_params
     # the pace of a talk, promised before the length of an epoch was known
     assert control(folder / "started")["delay"] == pytest.approx(steering.TALK / 14)
+
+
+@pytest.mark.parametrize("kind", ["export", "data"])
+def test_a_dialog_of_a_run_that_is_deleted_is_one_line(
+    folder: Path, canvas: Canvas, kind: str
+) -> None:
+    path = write_run(folder / "made-up", classes=["cat", "dog"])
+    app = open_page("live", run="made-up")
+    shutil.rmtree(path)
+    canvas.say(app, kind, panel="plan", metric=None, step=42)
+    one_error(app, "made-up")
+    rerun(app)
+    assert not app.error  # said once
+
+
+def test_a_damaged_step_is_one_line_in_place_of_the_dialog(folder: Path, canvas: Canvas) -> None:
+    path = write_run(folder / "made-up")
+    app = open_page("live", run="made-up")
+    (path / "snapshots" / "42.safetensors").write_bytes(b"half")
+    canvas.say(app, "export", panel="plan", metric=None, step=42)
+    one_error(app, "42.safetensors cannot be read: it is cut off")
+    assert not app.get("download_button")
+
+
+def test_a_run_that_cannot_be_shown_is_not_chosen(folder: Path, canvas: Canvas) -> None:
+    for place, name in enumerate(("good", "newer", "two words", "broken")):
+        os.utime(write_run(folder / name) / "settings.yaml", (place, place))
+    write_newer(folder / "newer")
+    (folder / "broken" / "settings.yaml").write_text("arms: [")
+    (folder / "x" / "settings.yaml").mkdir(parents=True)
+    open_page("live")
+    assert canvas.scene["sides"][0][0] == "good" and not canvas.last("trouble")
+    shutil.rmtree(folder / "good")
+    open_page("live")
+    assert canvas.scene["sides"][0][0] == DEMO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from streamlit.testing.v1 import AppTest
 import wcord
 import wcord.training.launch
 from lab.reading import registry, settings_text
+from lab.reading.pairing import siblings
 from wcord.cli import dotted
 from wcord.runs import Run
 from wcord.settings.experiment import SCHEMA_VERSION
@@ -407,3 +409,47 @@ def test_time_left_is_not_told_where_it_is_not_known(folder: Path) -> None:
     (path / "status.json").write_text(json.dumps(said))
     row = by_name(registry.rows())["far"]
     assert row.state == "silent" and row.left is None and not row.resumable
+
+
+def test_a_folder_in_place_of_the_settings_is_a_row(folder: Path) -> None:
+    write_run(folder / "made-up", epochs=1)
+    (folder / "x" / "settings.yaml").mkdir(parents=True)
+    found = by_name(registry.rows())
+    assert found["made-up"].state == "finished" and found["x"].state == "broken"
+    assert found["x"].trouble.startswith("settings.yaml is a folder")
+    open_page("runs")
+
+
+def test_a_run_that_is_deleted_while_it_is_read_is_a_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(folder / "made-up", epochs=1)
+
+    def delete(path: Path) -> str:
+        if path.name == "made-up":
+            shutil.rmtree(path)
+        return ""
+
+    monkeypatch.setattr(registry, "_untold", delete)
+    row = by_name(registry.rows())["made-up"]
+    assert (row.state, row.trouble) == ("broken", "the directory is gone")
+
+
+def test_a_sibling_that_is_deleted_while_it_is_read_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        path = write_run(folder / f"run-{seed}", epochs=1)
+        (path / "summary.json").write_text("{}")
+    run = Run(folder / "run-0")
+    assert [other.name for other in siblings(run)] == ["run-0", "run-1", "run-2"]
+    is_file = Path.is_file
+
+    def delete(path: Path) -> bool:
+        there = is_file(path)
+        if path.parent.name == "run-1":
+            shutil.rmtree(path.parent, ignore_errors=True)
+        return there
+
+    monkeypatch.setattr(Path, "is_file", delete)
+    assert [other.name for other in siblings(run)] == ["run-0", "run-2"]

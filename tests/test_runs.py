@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 import wcord
+from wcord.cli import main
 from wcord.runs import Snapshot, Status, find_run, is_locked, list_runs
-from wcord.runs.storage import StorageError, plain, remove_folder, write_bytes, write_json
+from wcord.runs.storage import (
+    StorageError,
+    plain,
+    remove_folder,
+    safetensors_metadata,
+    write_bytes,
+    write_json,
+)
 from wcord.runs.writer import FileWriter, RunLocked, create
 
 
@@ -252,3 +263,136 @@ def test_a_folder_that_is_written_while_it_is_removed_is_gone(tmp_path: Path) ->
     with pytest.raises(StorageError, match="cannot be removed: No such file"):
         remove_folder(tmp_path / "no such run")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_is_no_run_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    (tmp_path / "x" / "settings.yaml").mkdir(parents=True)
+    create(tmp_path / "run", "name: x\n")
+    assert [run.name for run in list_runs()] == ["run"]
+    assert main(["runs"]) == 0 and capsys.readouterr().out.startswith("run ")
+
+
+def test_a_run_that_is_deleted_while_the_folder_is_read_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("kept", "lost"):
+        create(tmp_path / name, "name: x\n")
+
+    def created(path: Path) -> float:
+        if path.name == "lost":
+            shutil.rmtree(path)
+        return 0.0
+
+    monkeypatch.setattr("wcord.runs.run._created", created)
+    assert [run.name for run in list_runs(tmp_path)] == ["kept"]
+
+
+def content_of(run: wcord.Run, *, named: str = "crd", **arrays: np.ndarray) -> bytes:
+    """Return the content of a snapshot of which some arrays of an arm are others."""
+    content = (run.path / "snapshots" / f"{run.steps[-1]}.safetensors").read_bytes()
+    metadata = safetensors_metadata(content)
+    return save(load(content) | {f"{named}/{key}": a for key, a in arrays.items()}, metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: b"", "it is empty"),
+        (lambda content: content[:5], "it is cut off"),
+        (lambda content: content[:99], "it is cut off"),
+        (lambda content: content[:-1], "it is cut off"),
+        (lambda content: b"\xff" * 50, "its bytes are damaged"),
+        (lambda content: content[:8] + b"\xff" + content[9:], "its bytes are damaged"),
+        (lambda content: save({"a": np.zeros(2)}, {"snapshot": "[]"}), "its bytes are damaged"),
+        (lambda content: save({"a": np.zeros(2)}), "its bytes are damaged"),
+    ],
+)
+def test_a_damaged_snapshot_is_refused_in_words_of_ours(
+    copy: wcord.Run, change: Any, reason: str
+) -> None:
+    step = copy.steps[-1]
+    path = copy.path / "snapshots" / f"{step}.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ValueError, match="cannot be read") as refused:
+        copy.snapshot(step)
+    assert str(refused.value) == f"snapshot {step}.safetensors cannot be read: {reason}"
+    assert refused.value.__cause__ is not None
+
+
+def test_a_folder_in_place_of_a_snapshot_is_named(copy: wcord.Run) -> None:
+    path = copy.path / "snapshots" / f"{copy.steps[-1]}.safetensors"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"cannot be read: it is a folder$"):
+        copy.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "said"), [(16, 8, "16 and 8 features"), (0, 0, "0 and 0 features")]
+)
+def test_features_of_unlike_dimension_are_refused(
+    copy: wcord.Run, teacher: int, student: int, said: str
+) -> None:
+    m, step = len(copy.snapshot().labels), copy.steps[-1]
+    content = content_of(copy, teacher=np.zeros((m, teacher)), student=np.zeros((m, student)))
+    (copy.path / "snapshots" / f"{step}.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=f"arm 'crd' have {said}: the same number"):
+        copy.snapshot()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands of the processes that were started; no process is."""
+    commands: list[list[str]] = []
+
+    def start(command: list[str], **_: Any) -> Any:
+        commands.append(command)
+        return SimpleNamespace(pid=os.getppid(), wait=lambda: 0)
+
+    monkeypatch.setattr("wcord.training.launch.subprocess.Popen", start)
+    return commands
+
+
+def test_a_run_is_started_once_however_often_it_is_asked(
+    short: wcord.Experiment, tmp_path: Path, started: list[list[str]]
+) -> None:
+    run = create(tmp_path / "run", short.yaml())
+    wcord.relaunch(run)
+    assert run.status.state == "starting" and run.status.active
+    run.pause()
+    before = run.control, run.status
+    with pytest.raises(ValueError, match=r"^run is being trained already$"):
+        wcord.relaunch(run)
+    assert (run.control, run.status) == before and len(started) == 1
+
+
+def test_a_run_that_another_process_writes_is_not_started(
+    short: wcord.Experiment, tmp_path: Path, started: list[list[str]]
+) -> None:
+    run = create(tmp_path / "run", short.yaml())
+    writer = FileWriter(run)
+    writer.write_status(now=True, state="running", step=5, total=10)
+    run.stop()
+    before = run.control, run.status
+    with pytest.raises(ValueError, match=r"^run is being trained already$"):
+        wcord.relaunch(run)
+    assert (run.control, run.status) == before and not started
+    writer.close()
+    wcord.relaunch(run)
+    assert len(started) == 1 and run.control["stop"] is False
+
+
+def test_a_run_whose_process_cannot_start_can_be_started_again(
+    short: wcord.Experiment, tmp_path: Path, started: list[list[str]]
+) -> None:
+    run = create(tmp_path / "run", short.yaml())
+    (run.path / "log.txt").mkdir()
+    with pytest.raises(OSError, match=r"log\.txt"):
+        wcord.relaunch(run)
+    assert run.status.phase == "interrupted" and not started
+    (run.path / "log.txt").rmdir()
+    wcord.relaunch(run)
+    assert len(started) == 1

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ import nbformat
 import numpy as np
 import pytest
 import traitlets
+import yaml
 from filelock import FileLock
-from made_up_run import NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, STEPS_AN_EPOCH, write_run
+from made_up_run import ARMS, NASTY_ARM, NASTY_ARMS, NASTY_CLASSES, STEPS_AN_EPOCH, write_run
 from PIL import Image
 
 import lab
@@ -95,6 +97,8 @@ def test_a_run_goes_by_itself_its_path_or_its_name(
         (("mine", None, ["difference"]), "no panel 'difference'"),
         (("mine", None, []), "panels is a list"),
         (("mine", None, "plan"), "panels is a list"),
+        (("mine", None, 5), "panels is a list"),
+        (("mine", 5), "no arm 5; it has plain"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(
@@ -119,7 +123,7 @@ def test_a_browser_is_sent_what_it_needs(tmp_path: Path, monkeypatch: pytest.Mon
     assert setup.about["scene"] == view.scene and setup.about["can"]["steer"]
     wanted = [["run", arm, step] for arm in view.reader.arms for step in view.run.steps]
     found = browser.say(kind="frames", frames=wanted)
-    assert len(found) == len(wanted) - 1 and set(kinds(found)) == {"frame"}
+    assert len(found) == len(wanted) and set(kinds(found)) == {"frame"}  # sent before or not
     assert browser.numbers == list(range(1, len(browser.numbers) + 1))
     assert not view.refresh() and kinds(browser.parts[-1:]) == [
         "frame"
@@ -253,6 +257,111 @@ def test_a_run_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (path / "settings.yaml").unlink()
     browser.view.refresh()
     assert browser.parts[-1].about["why"] == "the run run is gone"
+    assert browser.view.words == "the run run is gone"
+    with pytest.raises(ValueError, match="the run run is gone"):
+        browser.view.figure()
+
+
+def test_another_run_of_the_same_name_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_run(tmp_path / "run")
+    view = lab.view(path)
+    browser = Browser(view, monkeypatch)
+    browser.say(kind="hello")
+    shutil.rmtree(path)
+    view.refresh()
+    before = len(browser.parts)
+    write_run(path, epochs=2, arms={"kd": ARMS["plain"], "mine": ARMS["crd"]})
+    view.refresh()
+    found = browser.parts[before:]
+    assert view.reader.arms == ["kd", "mine"] and view.arm == "mine"
+    (about,) = [part.about for part in found if part.kind == "run"]
+    assert about["epochs"] == 2 and [arm["name"] for arm in about["arms"]] == ["kd", "mine"]
+    (frame,) = [part.about for part in found if part.kind == "frame"]
+    assert (frame["arm"], frame["step"]) == ("mine", 2 * STEPS_AN_EPOCH)
+    assert "mine at step 28" in view.words
+    view.arm = "kd"
+
+
+def test_a_new_run_of_a_name_is_followed_by_the_loop(
+    running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_notebook, "TICK", 0.01)
+
+    async def look() -> bool:
+        view = lab.view(running)
+        browser = Browser(view, monkeypatch)
+        browser.say(kind="hello")
+        (running / "settings.yaml").unlink()
+        write_run(running, epochs=4, upto=4, state="finished")
+        await asyncio.wait_for(view._task, 20)
+        write_run(running, epochs=4, upto=1, state="running")
+        browser.say(kind="images", run="run")
+        return not view._task.done()
+
+    with ThreadPoolExecutor() as thread:
+        assert thread.submit(asyncio.run, look()).result()
+
+
+@pytest.mark.parametrize(
+    "scene", [None, {}, [], {"sides": []}, {"sides": [["run", "crd"]]}, {"step": 14}]
+)
+def test_a_message_that_lacks_something_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Any
+) -> None:
+    view = lab.view(write_run(tmp_path / "run"))
+    browser = Browser(view, monkeypatch)
+    browser.say(kind="hello")
+    before = view.scene
+    browser.say(kind="scene", scene=scene)
+    assert browser.say(kind="scene") == browser.say() == [] and view.scene == before
+    browser.shows(sides=[["run", "absent"]], step=14)  # of a run that was there before
+    assert (view.arm, view.step) == ("wcord", 14)
+    (note,) = browser.say(kind="steer")
+    assert note.about["text"] == "a run cannot be steered by None None"
+    (note,) = browser.say(kind="steer", action="pace")
+    assert note.about["text"] == "a run cannot be steered by pace None"
+
+
+@pytest.mark.parametrize("arms", [{}, None, []])
+def test_a_run_without_arms_is_refused_in_one_line(tmp_path: Path, arms: Any) -> None:
+    path = write_run(tmp_path / "run")
+    settings = Run(path).plain_settings | {"arms": arms}
+    (path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ValueError, match="the settings of run cannot be read") as refused:
+        lab.view(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "no"), "its files cannot be read (PermissionError); run the cell"),
+        (ValueError("a parser's words"), "its files are damaged (ValueError)"),
+        (KeyError("x"), "its files are damaged (KeyError)"),
+    ],
+)
+def test_a_browser_is_told_that_reading_fails_and_is_sent_all_when_it_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    view = lab.view(write_run(tmp_path / "run"))
+    browser = Browser(view, monkeypatch)
+
+    def fail(*_: Any) -> bytes:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(view._feed, "_answers", fail)
+        trouble, setup = browser.say(kind="hello")
+        assert (trouble.kind, setup.kind) == ("trouble", "setup")
+        assert words in trouble.about["why"] and "parser" not in trouble.about["why"]
+        assert browser.say(kind="frames", frames=[["run", "crd", 0]]) == []  # it is said once
+        view.refresh()
+        assert browser.numbers == [1]
+    view.refresh()
+    assert browser.numbers == [1, 1]  # of a feed that has begun again
+    assert {"run", "status", "samples", "frame"} <= set(kinds(browser.parts[2:]))
 
 
 # ------------------------------------------------------------------------- what is stored of it

@@ -231,6 +231,38 @@ def test_it_is_a_function_of_the_lab(tmp_path: Path) -> None:
     assert page(Run(DEMO), made.path, ["kd"], 3, force=True).size > made.size
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pairing": [1]},
+        {"classes": "many"},
+        {"arms": {}},
+        {"arms": None},
+        {"epochs": None},
+        {"pairing": {"broken": "x"}},
+    ],
+)
+def test_odd_settings_are_refused_in_one_line(tmp_path: Path, odd: dict[str, Any]) -> None:
+    run = Run(write_run(tmp_path / "run", epochs=1))
+    (run.path / "settings.yaml").write_text(yaml.safe_dump(run.plain_settings | odd))
+    with pytest.raises(ValueError, match=r"run cannot be packed|settings of run") as refused:
+        document(run)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    run = Run(write_run(tmp_path / "run", epochs=1))
+    (run.path / "data.json").write_text('{"labels": {"student": ["a", "b"]}, "own": 5}')
+    with pytest.raises(
+        ValueError, match=r"run cannot be packed: its files are damaged .*data\.json"
+    ):
+        document(run)
+
+
+def test_a_file_without_its_script_says_what_it_may_lack(demo: str) -> None:
+    assert "The pictures need JavaScript, or the file is incomplete." in demo
+
+
 # --------------------------------------------------------------------------------- the command
 
 
@@ -251,6 +283,7 @@ WRONG = [
     (["mine", "--arms", "wcrd"], "no arm 'wcrd'; it has plain, crd, wcord, wcord+kd"),
     (["mine", "--steps", "0"], "steps is 0"),
     (["mine", "-o", "there.html"], "there.html exists"),
+    (["mine", "-o", "no/a.html"], "cannot write no/a.html: the folder no does not exist; make it"),
     (["mine", "--epochs", "3"], "unknown option '--epochs'"),
 ]
 

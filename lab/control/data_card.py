@@ -27,17 +27,51 @@ TALLEST = 12  # rows of a table that are shown at once
 ROW, HEAD = 35, 38  # pixels of a table
 NAMED = 3  # files named beside a statement, and
 STATEMENTS = 20  # statements that are shown
+LISTS: dict[str, dict[str, type]] = {  # of data.json: what each entry holds
+    "classes": {"name": str} | dict.fromkeys(PARTS, int),
+    "passed_over": {"file": str, "why": str},
+    "remarks": {"about": str, "remark": str},
+}
 SIDE = 64  # pixels of a picture at least; small ones are enlarged without blur
 
 
 def of_run(run: Run) -> None:
-    """Open what a run found in its data, where the run keeps it."""
+    """Open what a run found in its data, where the run keeps it.
+
+    Raises:
+        ValueError: data.json is damaged.
+    """
     if (found := run.data) is None:
         return
+    check(found)
     picture = None
-    with suppress(OSError):
-        picture = (run.path / "pictures.png").read_bytes()
+    with suppress(OSError, SyntaxError):  # Pillow raises either for a damaged file
+        content = (run.path / "pictures.png").read_bytes()
+        enlarged(content)
+        picture = content
     _open(found, picture, names_of(run))
+
+
+def check(found: Mapping[str, Any]) -> None:
+    """Refuse a data.json in which something is missing or is not what it must be.
+
+    Raises:
+        ValueError: which entry it is, in one line.
+    """
+    whole = {"name": isinstance(found.get("name"), str)}
+    for part, kinds in LISTS.items():
+        entries = found.get(part, None if part == "classes" else [])  # the others may be absent
+        whole[part] = isinstance(entries, list) and all(
+            isinstance(entry, dict) and isinstance(entry.get(key), kind)
+            for entry in entries
+            for key, kind in kinds.items()
+        )
+    whole["passed_over_count"] = isinstance(found.get("passed_over_count", 0), int)
+    if wrong := [part for part, is_whole in whole.items() if not is_whole]:
+        raise ValueError(
+            f"data.json of this run is damaged: {', '.join(wrong)} cannot be used; it is written "
+            "again when the run is trained again"
+        )
 
 
 def offer(experiment: Experiment) -> None:

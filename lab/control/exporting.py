@@ -1,7 +1,8 @@
 """Taking a picture away: as PNG or SVG, its data as CSV, the settings, and a cell that redraws it.
 
-Each `of_…` function returns an `Export`: pure, and drawn or tabulated only when asked for.
-`dialog` opens the ways to take it over the page:
+Each `of_…` function reads what is shown at once, so that what is damaged is refused before a file
+is offered, and returns an `Export`, which is drawn or tabulated only when asked for. `dialog` opens
+the ways to take it over the page:
 
     exporting.dialog(exporting.of_plan(watch, arm, step), watch)
 """
@@ -69,13 +70,17 @@ def _saved(figure: Figure, form: str, **more: Any) -> bytes:
 
 
 def of_plan(watch: Watch, arm: str, step: int) -> Export:
-    """Return the export of an arm's transport plan at a step; masses sum to 1."""
+    """Return the export of an arm's transport plan at a step; masses sum to 1.
+
+    Raises:
+        ValueError: the snapshot is gone or damaged, or there is no such arm.
+    """
+    picture, snapshot = watch.picture(step, arm), watch.snapshot(step)
 
     def draw() -> Figure:
         from lab import figures
 
-        picture = watch.picture(step, arm)
-        labels = watch.snapshot(step).labels[: len(picture.plan)]
+        labels = snapshot.labels[: len(picture.plan)]
         figure = figures.plan(picture.plan, labels, title=mathtext(title))
         name_ticks(figure.axes[0], labels, watch.class_names)
         return figure
@@ -84,7 +89,7 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
     return Export(
         _file_name("plan", watch, arm, f"step-{step}"),
         draw,
-        lambda: pairs(watch.snapshot(step), watch.picture(step, arm).plan, "mass"),
+        lambda: pairs(snapshot, picture.plan, "mass"),
         "from lab.words.class_names import name_ticks, names_of\n"
         + _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.plan)]\n"
@@ -95,15 +100,19 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
 
 
 def of_scores(watch: Watch, arm: str, step: int) -> Export:
-    """Return the export of the critic's scores (cosines where an arm has none) at a step."""
+    """Return the export of the critic's scores (cosines where an arm has none) at a step.
+
+    Raises:
+        ValueError: as in `of_plan`.
+    """
+    picture, snapshot = watch.picture(step, arm), watch.snapshot(step)
 
     def draw() -> Figure:
         from lab import figures
 
-        picture, labels = watch.picture(step, arm), watch.snapshot(step).labels
         return figures.scores(
             picture.scores,
-            labels[: len(picture.scores)],
+            snapshot.labels[: len(picture.scores)],
             picture.values,
             title=title,
         )
@@ -113,7 +122,7 @@ def of_scores(watch: Watch, arm: str, step: int) -> Export:
     return Export(
         _file_name("scores", watch, arm, f"step-{step}"),
         draw,
-        lambda: pairs(watch.snapshot(step), watch.picture(step, arm).scores, "score"),
+        lambda: pairs(snapshot, picture.scores, "score"),
         _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.scores)]\n"
         + "values = picture.values\n"
@@ -122,20 +131,25 @@ def of_scores(watch: Watch, arm: str, step: int) -> Export:
 
 
 def of_map(watch: Watch, arm: str, step: int) -> Export:
-    """Return the export of the joint map: the newest UMAP frame up to the step, else PCA."""
+    """Return the export of the joint map: the newest UMAP frame up to the step, else PCA.
+
+    Raises:
+        ValueError: as in `of_plan`.
+    """
     import pandas as pd
+
+    layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
+    values = snapshot.values(arm)
 
     def draw() -> Figure:
         from lab import figures
 
-        layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
         title = f"{mathtext(arm)}, {layout.method} of step {layout.step}"
-        figure = figures.joint_map(layout.frame, snapshot.labels, snapshot.values(arm), title=title)
+        figure = figures.joint_map(layout.frame, snapshot.labels, values, title=title)
         name_points(figure.axes[0], watch.class_names)
         return figure
 
     def table() -> pd.DataFrame:
-        layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
         sides = [
             pd.DataFrame(
                 {
@@ -173,21 +187,22 @@ def of_curves(watch: Watch, metric: str, name: str = "") -> Export:
         watch: the run.
         metric: as metrics.jsonl names it.
         name: title of the vertical axis, with its unit.
-    """
 
-    def table() -> pd.DataFrame:
-        metrics = watch.run.metrics()
-        return metrics[(metrics["name"] == metric) & (metrics["arm"] != "")]
+    Raises:
+        ValueError: metrics.jsonl is damaged.
+    """
+    metrics = watch.run.metrics()
+    table = metrics[(metrics["name"] == metric) & (metrics["arm"] != "")]
 
     def draw() -> Figure:
         from lab import figures
 
-        return figures.curves(table(), name=name or metric)
+        return figures.curves(table, name=name or metric)
 
     return Export(
         _file_name(metric, watch),
         draw,
-        table,
+        lambda: table,
         _opening(watch.run)
         + "metrics = run.metrics()\n"
         + f'of_arms = (metrics["name"] == {metric!r}) & (metrics["arm"] != "")\n'
@@ -196,24 +211,25 @@ def of_curves(watch: Watch, metric: str, name: str = "") -> Export:
 
 
 def of_difference(a: Side, b: Side, step: int) -> Export:
-    """Return the export of the difference of two plans at a step."""
-    named = names(a, b)
+    """Return the export of the difference of two plans at a step.
 
-    def plans() -> tuple[Array, Array, Array]:
-        plan_a, plan_b = (side.watch.picture(step, side.arm).plan for side in (a, b))
-        return plan_a, plan_b, a.watch.snapshot(step).labels[: len(plan_a)]
+    Raises:
+        ValueError: as in `of_plan`.
+    """
+    named = names(a, b)
+    plan_a, plan_b = (side.watch.picture(step, side.arm).plan for side in (a, b))
+    snapshot = a.watch.snapshot(step)
 
     def draw() -> Figure:
         from lab import figures
 
-        plan_a, plan_b, labels = plans()
+        labels = snapshot.labels[: len(plan_a)]
         figure = figures.difference(plan_a, plan_b, labels, names=named)
         name_ticks(figure.axes[0], labels, a.watch.class_names)
         return figure
 
     def table() -> pd.DataFrame:
-        plan_a, plan_b, _ = plans()
-        rows = pairs(a.watch.snapshot(step), plan_a, "mass_a")
+        rows = pairs(snapshot, plan_a, "mass_a")
         return rows.assign(mass_b=plan_b.ravel(), difference=(plan_a - plan_b).ravel())
 
     lines = ["from lab import figures", "from lab.words.class_names import name_ticks, names_of"]
@@ -289,6 +305,9 @@ def of_panel(panel: str, watch: Watch, arm: str, step: int, metric: str | None) 
         panel: a name in `lab.words.panels.PANELS`.
         watch, arm, step: what it shows.
         metric: what its curves are of, for a panel of curves.
+
+    Raises:
+        ValueError: what the panel shows is gone or damaged.
     """
     if metric is not None:
         dialog(of_curves(watch, metric, vocabulary.metric(metric).label), watch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from lab.control import address, comparing, exporting
+from lab.control import address, comparing, exporting, steering
 from lab.control.page_parts import begin, redraw_needed
 from lab.course import notebook_section
 from lab.reading import registry
@@ -44,7 +44,9 @@ def page() -> None:
     every = TICK if moving else REST
     st.fragment(tick, run_every=every, key="view")(kept, names, moving)
     if opened:
-        open_dialog(opened, kept)
+        steering.attempt(lambda: open_dialog(opened, kept))
+        if "trouble" in st.session_state:  # shown at the top of the page, at once
+            st.rerun()
 
 
 def tick(kept: Scene, names: list[str], moved: bool) -> None:
@@ -74,7 +76,11 @@ def take_message(kept: Scene, message: Mapping[str, Any]) -> None:
 
 
 def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
-    """Open a dialog that the view requested."""
+    """Open a dialog that the view requested.
+
+    Raises:
+        ValueError: a run is gone, or what the dialog needs of it is damaged.
+    """
     name, _, side = str(message["panel"]).partition("@")
     if message["kind"] == "why" and (section := PANELS[name].section):
         notebook_section.show(section)

@@ -40,17 +40,23 @@ def page() -> None:
     st.fragment(tick, run_every=TICK if moving(name) else REST, key="view")(kept, moving(name))
     warm_up.begin()
     if opened:
-        open_dialog(opened, kept)
+        steering.attempt(lambda: open_dialog(opened, kept))
+        if "trouble" in st.session_state:  # shown at the top of the page, at once
+            st.rerun()
 
 
 def chosen_run() -> str:
-    """Return the run of the address, else the one looked at before, the newest, the demo."""
+    """Return the run of the address, else the one looked at before, the newest, the demo.
+
+    One that cannot be shown is not chosen, unless the address names it.
+    """
     if name := st.query_params.get("run", ""):
         return name
     if (before := address.run_before("live")) and not registry.trouble(before):
         return before
-    newest = list_runs()
-    return newest[0].name if newest else next(iter(registry.demo_runs()), "")
+    names = (run.name for run in list_runs())
+    newest = next((name for name in names if not registry.trouble(name)), "")
+    return newest or next(iter(registry.demo_runs()), "")
 
 
 def moving(name: str) -> bool:
@@ -130,7 +136,11 @@ def begin_recording(kept: Scene) -> None:
 
 
 def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
-    """Open a dialog that the view requested."""
+    """Open a dialog that the view requested.
+
+    Raises:
+        ValueError: a run is gone, or what the dialog needs of it is damaged.
+    """
     if message["kind"] == "new":
         start_form.dialog()
         return
@@ -144,6 +154,7 @@ def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
     elif message["kind"] == "export":
         name, arm = kept["sides"][0]
         watch = registry.watch_of(registry.find(name))
+        arm = arm if arm in watch.arms else watch.arms[0]  # as the view chooses
         exporting.of_panel(panel, watch, arm, message["step"], message["metric"])
 
 

@@ -94,7 +94,7 @@ def arrows(number: int, phase: int) -> None:
         )  # fmt: skip
         st.markdown(f"{PHASES[phase]} · {phase + 1} of {len(PHASES)}", width="content")
         st.button(
-            PHASES[on[1]] if on[0] == number else "Next stop",
+            PHASES[on[1]] if on[0] == number and on[1] != phase else "Next stop",
             key="next", icon=":material/arrow_forward:", type="primary",
             disabled=on == (number, phase), on_click=go, args=on,
         )  # fmt: skip
@@ -215,9 +215,12 @@ def explanation(stop: Stop, phase: int) -> None:
     """Show why it happens, what cures it, and the way to the notebook that derives both."""
     with st.container(border=True, gap="small"):
         st.markdown(f"**{stop.title}.** {answer(stop)}")
-        st.markdown(stop.explanation)
-        if phase >= CURE:
+        if phase == EXPLAIN:
+            st.markdown(stop.explanation)
+        else:
             st.markdown(f"**The cure.** {stop.cure}")
+            with st.expander("Why it happened"):
+                st.markdown(stop.explanation)
         if st.button(
             "Why: the notebook's section",
             key="why",

@@ -19,8 +19,10 @@ def run_of(run: RunReader | str | os.PathLike[str]) -> Run:
             with the lab ("digits-compression", "demo: digits-compression").
 
     Raises:
-        ValueError: there is no such run.
+        ValueError: there is no such run, or `run` is something else.
     """
+    if not isinstance(run, (RunReader, str, os.PathLike)):
+        raise ValueError(f"give a run, its directory or its name, not {run!r}")
     if isinstance(run, Run):
         return run
     if isinstance(run, RunReader):

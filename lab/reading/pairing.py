@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.reading.watch import Watch
-from wcord.runs import Run
+from wcord.runs import Run, list_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,9 +167,8 @@ def siblings(run: Run) -> list[Run]:
     settings = _but_the_seed(run)
     return [
         other
-        for path in sorted(run.path.parent.glob("*/summary.json"))
-        if (path.parent / "settings.yaml").is_file()
-        and _but_the_seed(other := Run(path.parent)) == settings
+        for other in sorted(list_runs(run.path.parent), key=lambda other: other.name)
+        if (other.path / "summary.json").exists() and _but_the_seed(other) == settings
     ]
 
 

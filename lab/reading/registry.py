@@ -24,6 +24,7 @@ from wcord.runs.storage import read_json, remove_folder
 
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half
 MOST_ATTACHED = 20  # of a session
+GONE = "the directory is gone"
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times faster where it is
 
 
@@ -175,9 +176,12 @@ def row(path: Path) -> Row:
     if not trouble:
         trouble = _untold(path)
     title = str(settings.get("title") or settings.get("name") or "")
+    try:
+        run = Run(path)
+    except ValueError:  # it was deleted a moment ago, or never was a run
+        trouble = trouble or GONE
     if trouble:
         return Row(name, path, "broken", 0.0, None, born, title, trouble, "", trouble)
-    run = Run(path)
     status = run.status
     share = min(status["step"] / status["total"], 1.0) if status["total"] else 0.0
     left = status.eta if status.phase == "running" else None
@@ -209,7 +213,9 @@ def _settings(path: Path) -> tuple[dict[str, Any], str]:
         stat = file.stat()
     except OSError:
         why = "settings.yaml is missing: the directory was copied by half, or is no run"
-        return {}, why if path.is_dir() else "the directory is gone"
+        return {}, why if path.is_dir() else GONE
+    if file.is_dir():
+        return {}, "settings.yaml is a folder: the directory is damaged, or is no run"
     return _read(str(file), stat.st_mtime_ns, stat.st_size)
 
 

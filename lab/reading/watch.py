@@ -168,7 +168,8 @@ class Watch:
                 _check_terms(arm, self.settings["arms"][arm])
             _check_types(self.settings)
         except Exception as error:
-            raise ValueError(f"the settings of {path.name} cannot be read: {error}") from error
+            why = error if isinstance(error, ValueError) else f"{type(error).__name__} in them"
+            raise ValueError(f"the settings of {path.name} cannot be read: {why}") from error
         schema = self.settings.get("schema_version", KNOWN_SCHEMA)
         if not isinstance(schema, int) or schema > KNOWN_SCHEMA:
             raise ValueError(

@@ -61,9 +61,8 @@ def pack(parts: Sequence[Part], **about: Any) -> bytes:
             body += [content, b"\0" * padding]
             offset += len(content) + padding
         headers.append({"kind": part.kind, **part.about, "arrays": places})
-    header = json.dumps(_plain({"about": about, "parts": headers}), ensure_ascii=False).encode(
-        errors="replace"
-    )
+    text = json.dumps(_plain({"about": about, "parts": headers}), ensure_ascii=False)
+    header = text.encode(errors="replace")  # a lone surrogate has no bytes
     header += b" " * (-len(header) % ALIGNED)
     return b"".join([HEAD.pack(MAGIC, VERSION, 0, len(header)), header, *body])
 
@@ -84,7 +83,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], list[Part]]:
         header = json.loads(content[HEAD.size : HEAD.size + size])
         return dict(header["about"]), [_part(dict(one), body) for one in header["parts"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"damaged frames: {' '.join(str(error).split()):.100}") from None
+        raise ValueError("damaged frames: their header or their arrays cannot be read") from error
 
 
 def _part(about: dict[str, Any], body: bytes) -> Part:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -19,7 +21,7 @@ from lab.reading.named_run import DEMO
 from lab.reading.watch import Watch
 from lab.viewer import module, printed
 from lab.viewer.feed import Feed, Opened, latest
-from lab.viewer.frames import Part, unpack
+from lab.viewer.frames import Part, pack, unpack
 from lab.viewer.packing import chosen_arms
 from lab.viewer.scene import Scene, scene
 from lab.viewer.steering_messages import steer
@@ -34,6 +36,7 @@ TICK = 0.5  # seconds between two readings of a run that goes on
 OF_TWO_SIDES = ("difference", "answers")
 KNOWN = [name for name in PANELS if name not in OF_TWO_SIDES]
 SHOWN = ("plan", "scores", "map", "measures", "card")
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 CAN = {"ask": True, "steer": True, "start": False, "runs": False, "export": False, "why": False}
 
 
@@ -56,16 +59,19 @@ class RunView(anywidget.AnyWidget):
     selected = traitlets.List(traitlets.Int(min=0))
 
     def __init__(self, run: Run, arm: str | None, panels: Sequence[str] | None) -> None:
+        self._made = _made(run.path)
         self.run, self.reader = run, Watch(run.path)
         self._lock = threading.RLock()  # messages may come in a thread of their own
         self._feed = Feed(self._opened)
         self._connected = False  # whether a browser takes packets
         self._moving = True  # whether traits change because the view does
         self._pace: float | None = None  # seconds an epoch that are waiting for its length
+        self._trouble = ""  # that the browser was told of
+        self._task: asyncio.Task[None] | None = None
         self._name = run.path.resolve().name or "run"
         self._ours = DEMO not in run.path.resolve().parents  # a run that ships stays as it is
         if arm is None:
-            arm = "wcord" if "wcord" in self.reader.arms else self.reader.arms[-1]
+            arm = _usual_arm(self.reader)
         (arm,) = chosen_arms(self.reader, [arm])
         self._scene = scene([(self._name, arm)], checked(SHOWN if panels is None else panels))
         super().__init__(arm=arm)
@@ -105,9 +111,26 @@ class RunView(anywidget.AnyWidget):
             await asyncio.sleep(TICK)
 
     def _opened(self, name: str) -> Opened:
-        if not (self.run.path / "settings.yaml").is_file():
-            raise ValueError(f"the run {self._name} is gone")
+        self._renew()
         return Opened(self.reader, self._ours)
+
+    def _renew(self) -> None:
+        """Read the run anew where another one of its name has taken its place.
+
+        Raises:
+            ValueError: it is gone, or its settings cannot be read; in one line.
+        """
+        with self._lock:
+            made = _made(self.run.path)
+            if made is None:
+                raise ValueError(f"the run {self._name} is gone")
+            if made == self._made:
+                return
+            self.reader, self._made = Watch(self.run.path), made
+            if self.arm not in self.reader.arms:
+                self._set(arm=_usual_arm(self.reader))
+            if self.goes_on and (self._task is None or self._task.done()):
+                self._task = _in_background(self._follow())
 
     # ------------------------------------------------------------------------------ to the view
 
@@ -115,12 +138,33 @@ class RunView(anywidget.AnyWidget):
         """Send what is new, if a browser shows the view."""
         if not self._connected:
             return
+        with suppress(ValueError):  # the feed says it
+            self._renew()
         now = self.scene
-        packet = self._feed.packet([tuple(side) for side in now["sides"]], now["step"], extra)
+        try:
+            packet = self._feed.packet([tuple(side) for side in now["sides"]], now["step"], extra)
+            self._trouble = ""
+        except (OSError, *DAMAGED) as error:
+            self._send_trouble(error, extra)
+            return
         if unpack(packet)[1]:
             self.send({}, buffers=[packet])
         else:
             self._feed.number -= 1  # an empty packet is not sent, and so not counted
+
+    def _send_trouble(self, error: Exception, extra: Sequence[Part]) -> None:
+        """Send why nothing can be read, once. The feed begins again, and sends all when it can."""
+        why = f"{self._name} cannot be shown: its files are damaged ({type(error).__name__})"
+        if isinstance(error, OSError):
+            reason = f"its files cannot be read ({type(error).__name__})"
+            why = f"{self._name} cannot be shown: {reason}; run the cell again when they can be"
+        self._feed.take_requests(self._feed.acknowledged, [{"kind": "hello"}])
+        if why == self._trouble and not extra:
+            return
+        self._trouble, self._feed.number = why, 1
+        about = {"feed": self._feed.id, "number": 1, "acknowledged": self._feed.acknowledged}
+        trouble = Part("trouble", {"run": self._name, "why": why})
+        self.send({}, buffers=[pack([trouble, *extra], **about)])
 
     @traitlets.observe("arm", "step", "selected")
     def _moved(self, change: Any) -> None:
@@ -132,6 +176,8 @@ class RunView(anywidget.AnyWidget):
 
     @traitlets.validate("arm")
     def _known_arm(self, proposal: Any) -> str:
+        with suppress(ValueError):  # of a run that is gone, the arms are those that it had
+            self._renew()
         try:
             (arm,) = chosen_arms(self.reader, [proposal["value"]])
         except ValueError as error:
@@ -146,35 +192,46 @@ class RunView(anywidget.AnyWidget):
             messages = content["messages"]
             self._feed.take_requests(content["number"], messages)
             for message in messages:
-                if message["kind"] == "hello":
+                kind = message.get("kind")
+                if kind == "hello":
                     self._connected = True
                     self._send_news(Part("setup", {"can": CAN, "scene": self.scene}))
-                elif message["kind"] == "scene":
-                    self._take(message["scene"])
-                elif message["kind"] == "steer":
-                    self._steer(message["action"], message["value"])
+                elif kind == "scene":
+                    self._take(message.get("scene"))
+                elif kind == "steer":
+                    self._steer(message.get("action"), message.get("value"))
             self._send_news()
             while self._feed.behind:
                 self._send_news()
 
-    def _take(self, shown: Scene) -> None:
-        """Let the traits be what the view shows."""
-        self._scene |= {name: shown[name] for name in ("loss", "measure", "present")}
-        self._moving = True
+    def _take(self, shown: Any) -> None:
+        """Let the traits be what the view shows; what is no whole scene is passed over."""
         try:
-            self.set_trait("arm", shown["sides"][0][1])
-            self.set_trait("step", shown["step"])
-            self.set_trait("selected", shown["selected"])
-        finally:
-            self._moving = False
+            kept = {name: shown[name] for name in ("loss", "measure", "present")}
+            traits = {"arm": shown["sides"][0][1], "step": shown["step"]}
+            traits["selected"] = shown["selected"]
+        except (TypeError, LookupError):
+            return
+        self._scene |= kept
+        self._set(**traits)
 
-    def _steer(self, action: str, value: Any) -> None:
+    def _set(self, **traits: Any) -> None:
+        """Set traits as the view does; a value that does not fit is passed over."""
+        before, self._moving = self._moving, True
+        try:
+            for name, value in traits.items():
+                with suppress(traitlets.TraitError):
+                    self.set_trait(name, value)
+        finally:
+            self._moving = before
+
+    def _steer(self, action: Any, value: Any) -> None:
         """Do what a button is for; a failure is shown in one line."""
         why = ""
         try:
             if not self._ours:
                 raise ValueError(f"{self._name} ships with the lab: it is looked at, not steered")
-            if action == "pace":
+            if action == "pace" and isinstance(value, (int, float)):
                 self._pace = float(value)
                 self._keep_promised_pace()
             else:
@@ -197,6 +254,10 @@ class RunView(anywidget.AnyWidget):
     @property
     def words(self) -> str:
         """What is shown, in words. The run goes by its experiment, which no date is a part of."""
+        try:
+            self._renew()
+        except ValueError as error:
+            return first_line(error)
         name = self.reader.settings.get("name") or self._name
         begin = f"{name}: {self.run.status.sentence}"
         step = latest(self.run.steps, self.step)
@@ -212,8 +273,10 @@ class RunView(anywidget.AnyWidget):
         """Return the first panels as a printed figure.
 
         Raises:
-            ValueError: there is nothing to see yet, or the snapshot cannot be read.
+            ValueError: the run is gone, there is nothing to see yet, or the snapshot cannot be
+                read.
         """
+        self._renew()
         step = latest(self.run.steps, self.step)
         if step is None:
             raise ValueError(f"{self._name}: no snapshot yet")
@@ -241,12 +304,24 @@ def checked(panels: Sequence[str]) -> list[str]:
     Raises:
         ValueError: an unknown name, or none; in one line.
     """
-    if isinstance(panels, str) or not panels:
+    if isinstance(panels, str) or not isinstance(panels, Iterable) or not (panels := list(panels)):
         raise ValueError(f"panels is a list of names, some of {', '.join(KNOWN)}")
     for name in panels:
         if name not in KNOWN:
             raise ValueError(f"no panel {name!r}; there are {', '.join(KNOWN)}")
-    return list(panels)
+    return panels
+
+
+def _made(path: Path) -> int | None:
+    """Return what tells a run from an earlier one of its name; None of a run that is gone."""
+    try:
+        return (path / "settings.yaml").stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _usual_arm(reader: Watch) -> str:
+    return "wcord" if "wcord" in reader.arms else reader.arms[-1]
 
 
 def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:

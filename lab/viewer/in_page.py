@@ -17,7 +17,8 @@ import html
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,8 +78,8 @@ def page(
         force: whether an existing file is replaced.
 
     Raises:
-        ValueError: no such run or arm, nothing to show, the file exists, or there is no room for
-            two steps; in one line.
+        ValueError: no such run or arm, nothing to show, damaged files of the run, the file exists,
+            its folder does not, or there is no room for two steps; in one line.
     """
     from lab.reading.named_run import run_of
     from wcord.runs.storage import write_bytes
@@ -87,6 +88,10 @@ def page(
     target = Path(path) if path is not None else Path(f"{_name(found)}.html")
     if target.exists() and not force:
         raise ValueError(f"{target} exists: choose another file, or replace it with --force")
+    if not target.parent.is_dir():
+        raise ValueError(
+            f"cannot write {target}: the folder {target.parent} does not exist; make it first"
+        )
     text, remarks = document(found, arms, steps)
     content = text.encode()
     write_bytes(target, content)
@@ -106,9 +111,11 @@ def document(
     most = steps
     remarks: list[str] = []
     while True:
-        content = packed(run, arms, most, name=_name(run))
-        about = {part.kind: part.about for part in unpacked(content)}
-        text = _html(run, about, content)
+        with _whole(run, "settings.yaml, metrics.jsonl, data.json or a snapshot"):
+            content = packed(run, arms, most, name=_name(run))
+            about = {part.kind: part.about for part in unpacked(content)}
+        with _whole(run, "settings.yaml, summary.json or data.json"):
+            text = _html(run, about, content)
         size, kept = len(text.encode()), len(about["status"]["steps"])
         if size <= LARGEST:
             break
@@ -126,6 +133,22 @@ def document(
         remarks[0] = remarks[0].replace("fewer are kept", f"{kept} are kept")
     remarks += [f"step {step} is left out: {why}" for step, why in about["recording"]["left_out"]]
     return text, tuple(remarks)
+
+
+@contextmanager
+def _whole(run: Run, files: str) -> Iterator[None]:
+    """Say in one line that files of a run are damaged, where reading them fails.
+
+    A plain ValueError is one of ours, and says it better.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        if type(error) is ValueError:
+            raise
+        raise ValueError(
+            f"{_name(run)} cannot be packed: its files are damaged ({files})"
+        ) from error
 
 
 def _name(run: RunReader) -> str:
@@ -167,7 +190,7 @@ def _html(run: Run, about: Mapping[str, Any], recording: bytes) -> str:
 <h1 class="page-title">{title} <small>a recording of {html.escape(_name(run))}, \
 {count} snapshot{"s" * (count != 1)}</small></h1>
 <main id="view" aria-label="The recorded run" data-scene="{html.escape(json.dumps(shown))}">
-<p>The pictures need JavaScript.</p>
+<p>The pictures need JavaScript, or the file is incomplete.</p>
 </main>
 <div class="about">
 {run_sheet.html_of(run, about)}

@@ -11,6 +11,21 @@ const NOTEBOOK_STYLE = `
 .view.stage[popover] { width: auto; height: auto; margin: 0; border: 0; }
 `;
 
+const DAMAGED_PACKET = "A packet was damaged on its way: run the cell again.";
+
+/** Return the parts of the first packet. Throws an Error with words for the reader. */
+function firstParts(bytes) {
+  const version = versionOf(bytes);
+  if (version !== null && version !== LAB.version) {
+    throw new Error(`The view reads frames of version ${LAB.version}, the kernel sends version ${version}: restart the kernel, and load the page again.`);
+  }
+  try {
+    return unpack(bytes).parts;
+  } catch {
+    throw new Error(DAMAGED_PACKET);
+  }
+}
+
 /** Show the view above all else while one of its panels is on the whole screen: a cell of a notebook
  *  cuts off what is larger than itself. */
 function liftWhenStaged(element) {
@@ -38,9 +53,16 @@ function render({ model, el }) {
     number += 1;
     model.send({ number, messages: [message] });
   };
-  const take = (content, [buffer]) => {
-    const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-    const setup = view ? null : unpack(bytes).parts.find(({ kind }) => kind === "setup");
+  const take = (content, buffers) => {
+    const buffer = buffers?.[0];
+    const bytes = buffer ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) : new Uint8Array();
+    let setup = null;
+    try { // once there is a view, it says itself what is wrong
+      setup = view ? null : firstParts(bytes).find(({ kind }) => kind === "setup");
+    } catch (error) {
+      waiting.textContent = error.message;
+      return;
+    }
     if (setup) {
       waiting.remove();
       view = mount(root, { kind: "notebook", can: setup.can, send }, setup.scene);

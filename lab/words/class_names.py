@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
@@ -44,9 +45,9 @@ def cut(text: str, room: int) -> str:
     """
     if columns(text) <= room:
         return text
-    while columns(text) >= room:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+    ends = accumulate(columns(letter) for letter in text)
+    kept = sum(end < room for end in ends)
+    return f"{text[:kept].rstrip()}…"
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,22 @@ class ClassNames:
         >>> [names.short(label, 6) for label in range(4)]
         ['tabby…', '…ber 1', '…ber 2', '3']
         """
-        return _shortened(self, room)[label] if 0 <= label < len(self.known) else str(label)
+        if not 0 <= label < len(self.known):
+            return str(label)
+        if room not in self._short:
+            self._short[room] = _shortened(self, room)
+        return self._short[room][label]
+
+    @cached_property
+    def _short(self) -> dict[int, list[str]]:
+        """All shortened names by their room: looked up without a look at every name."""
+        return {}
 
     def longest(self, labels: Iterable[int]) -> int:
         """Return the columns that the longest of the shortened names of some classes takes."""
         return max((columns(self.short(label)) for label in labels), default=0)
 
 
-@lru_cache(maxsize=64)
 def _shortened(names: ClassNames, room: int) -> list[str]:
     whole = [names(label) for label in range(len(names.known))]
     ways = [[cut(name, room) for name in whole], [cut(name[::-1], room)[::-1] for name in whole]]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import html
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ import lab
 from lab.palette import DARK, LIGHT, Theme
 from lab.reading.arrange import sorted_plan
 from lab.reading.watch import Watch
+from lab.viewer import module
+from lab.viewer.frames import Part, pack
 
 pytestmark = pytest.mark.browser
 
@@ -215,13 +220,182 @@ def test_a_run_that_goes_on_without_data_at_hand(browser: Any, tmp_path: Path) -
     page.close()
 
 
-def test_a_page_that_was_cut_short_says_so(browser: Any, tmp_path: Path) -> None:
-    text = lab.page(DEMO, tmp_path / "run.html").path.read_text()
-    begin = text.index('id="recording"') + 2000
-    (tmp_path / "cut.html").write_text(text[:begin] + text[begin + 4000 :])
+DAMAGED = "This file is damaged or incomplete: get it again, or make it again with wcord page."
+RECORDING = re.compile(r'(id="recording" type="[^"]*">)([^<]*)')
+SCENE = re.compile(r'data-scene="[^"]*"')
+
+
+def recorded(text: str, change: Callable[[bytes], bytes]) -> str:
+    """Return a page with other frames in its recording, which is whole all the same."""
+
+    def put(found: re.Match[str]) -> str:
+        content = gzip.compress(change(gzip.decompress(base64.b64decode(found[2]))))
+        return f"{found[1]}{base64.b64encode(content).decode()}"
+
+    return RECORDING.sub(put, text)
+
+
+def coded(text: str, change: Callable[[str], str]) -> str:
+    """Return a page whose recording is written in other letters."""
+    return RECORDING.sub(lambda found: found[1] + change(found[2]), text)
+
+
+def with_scene(text: str, scene: str) -> str:
+    return SCENE.sub(f'data-scene="{html.escape(scene)}"', text)
+
+
+BROKEN: dict[str, Callable[[str], str]] = {
+    "a hole": lambda text: coded(text, lambda c: c[:2000] + c[6000:]),
+    "cut": lambda text: coded(text, lambda c: c[:4000]),
+    "a strange letter": lambda text: coded(text, lambda c: f"{c[:2000]}!{c[2001:]}"),
+    "another letter": lambda text: coded(
+        text, lambda c: f"{c[:2000]}{'AB'[c[2000] == 'A']}{c[2001:]}"
+    ),
+    "empty": lambda text: coded(text, lambda c: ""),
+    "no recording": lambda text: text.replace('id="recording"', 'id="record"'),
+    "no view": lambda text: text.replace('id="view"', 'id="views"'),
+    "no frames": lambda text: recorded(text, lambda c: b"PNG!" + c[4:]),
+    "no bytes": lambda text: recorded(text, lambda c: b""),
+    "a short head": lambda text: recorded(text, lambda c: c[:9]),
+    "no JSON": lambda text: recorded(text, lambda c: c[:12] + b"x" + c[13:]),
+    "arrays outside": lambda text: recorded(text, lambda c: c[: len(c) // 2]),
+    "no samples": lambda text: recorded(
+        text, lambda c: c.replace(b'"kind": "samples"', b'"kind": "sampler"')
+    ),
+    "no number": lambda text: recorded(text, lambda c: c.replace(b'"number": 1', b'"number": 7')),
+    "null": lambda text: recorded(text, lambda c: c[:8] + (4).to_bytes(4, "little") + b"null"),
+    "an empty scene": lambda text: with_scene(text, "{}"),
+    "no scene": lambda text: SCENE.sub("", text),
+    "half a scene": lambda text: with_scene(text, '{"sides": [["a'),
+    "another run": lambda text: with_scene(text, '{"sides": [["x", "y"]], "panels": ["plan"]}'),
+    "odd sides": lambda text: with_scene(text, '{"sides": [[1]], "panels": ["plan"]}'),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page as text."""
+    folder = tmp_path_factory.mktemp("whole")
+    run = write_run(folder / "run", epochs=2)
+    return lab.page(run, folder / "run.html").path.read_text()
+
+
+def read(browser: Any, file: Path, text: str, words: str) -> None:
+    """Open a page, and wait until its view says these words alone."""
+    file.write_text(text)
+    page = browser.new_page(offline=True)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(file.as_uri())
+    alert = page.locator("[role=alert]")
+    until(lambda: alert.all_inner_texts() == [words], f"it says {words!r}", 10)
+    time.sleep(0.2)
+    assert alert.all_inner_texts() == [words] and errors == []
+    page.close()
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_damaged_page_says_so(browser: Any, tmp_path: Path, whole: str, kind: str) -> None:
+    broken = BROKEN[kind](whole)
+    assert broken != whole
+    read(browser, tmp_path / "broken.html", broken, DAMAGED)
+
+
+def test_a_page_of_another_version_is_refused_by_name(
+    browser: Any, tmp_path: Path, whole: str
+) -> None:
+    text = recorded(whole, lambda content: content[:4] + b"\x09\x00" + content[6:12] + b"new")
+    words = (
+        "The recording has version 9, its view reads version 1: make the file again with "
+        "wcord page."
+    )
+    read(browser, tmp_path / "other.html", text, words)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_a_page_that_was_cut_says_what_it_may_lack(
+    browser: Any, tmp_path: Path, whole: str, share: float
+) -> None:
+    (tmp_path / "cut.html").write_text(whole[: int(share * len(whole))])
     page = browser.new_page(offline=True)
     page.goto((tmp_path / "cut.html").as_uri())
-    alert = page.locator("#view [role=alert]")
-    alert.first.wait_for()
-    assert "cannot be shown" in alert.first.inner_text()
+    words = page.locator("#view").inner_text()
+    assert words == "The pictures need JavaScript, or the file is incomplete."
+    page.close()
+
+
+# What a kernel sends to a cell of a notebook, without a notebook.
+CELL = """async ([code, packet]) => {
+  const file = new Blob([code], { type: "text/javascript" });
+  const { default: { render } } = await import(URL.createObjectURL(file));
+  const el = document.body.appendChild(document.createElement("div"));
+  let take = null;
+  const on = (_, taken) => { take = taken; };
+  const model = { get: () => "", send: () => {}, on, off: () => {} };
+  render({ model, el });
+  take({}, packet === null ? [] : [new DataView(new Uint8Array(packet).buffer)]);
+  return el.shadowRoot.querySelector("p").textContent;
+}"""
+WAITING = "Waiting for the kernel. Where nothing comes, run the cell again."
+LOST = "A packet was damaged on its way: run the cell again."
+PACKET = pack([Part("note", {"text": ""}, {"x": np.zeros(3, "u1")})], feed="a", number=1)
+
+
+@pytest.mark.parametrize(
+    ("packet", "words"),
+    [
+        (PACKET, WAITING),
+        (None, LOST),
+        (b"", LOST),
+        (b"WCRD", LOST),
+        (bytes(range(200)), LOST),
+        (PACKET[:40], LOST),
+        (PACKET[:-8], LOST),
+        (
+            PACKET[:4] + b"\x09" + PACKET[5:],
+            "The view reads frames of version 1, the kernel sends version 9: restart the kernel, "
+            "and load the page again.",
+        ),
+    ],
+)
+def test_a_cell_says_what_is_wrong_with_its_first_packet(
+    browser: Any, packet: bytes | None, words: str
+) -> None:
+    page = browser.new_page(offline=True)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    sent = None if packet is None else list(packet)
+    assert page.evaluate(CELL, [module.script("notebook"), sent]) == words
+    assert errors == []
+    page.close()
+
+
+UNPACKED = """async ([code, content]) => {
+  const file = new Blob([code], { type: "text/javascript" });
+  const { unpack } = await import(URL.createObjectURL(file));
+  try {
+    return String(unpack(new Uint8Array(content)).parts.length);
+  } catch (error) {
+    return error.message;
+  }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (PACKET, "1"),
+        (PACKET[:12] + b"x" + PACKET[13:], "damaged frames: load the page again"),
+        (PACKET[:-8], "damaged frames: load the page again"),
+        (b"", "damaged frames: load the page again"),
+        (
+            PACKET[:4] + b"\x09" + PACKET[5:],
+            "frames of version 9: this view reads version 1; load the page again",
+        ),
+    ],
+)
+def test_bytes_are_refused_in_fixed_words(browser: Any, content: bytes, words: str) -> None:
+    page = browser.new_page(offline=True)
+    code = f"{module.script('notebook')}\nexport {{ unpack }};"
+    assert page.evaluate(UNPACKED, [code, list(content)]) == words
     page.close()

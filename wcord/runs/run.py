@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,19 @@ class Run(RunReader):
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:
-    """Return the runs of a folder (by default the runs folder), newest first."""
+    """Return the runs of a folder (by default the runs folder), newest first.
+
+    A directory that is no run, or that is deleted while the folder is read, is passed over.
+    """
     folder = folder or runs_folder()
     if not folder.is_dir():
         return []
     paths = [path.parent for path in folder.glob("*/settings.yaml")]
-    return [Run(path) for path in sorted(paths, key=_created, reverse=True)]
+    runs = []
+    for path in sorted(paths, key=_created, reverse=True):
+        with suppress(ValueError):
+            runs.append(Run(path))
+    return runs
 
 
 def find_run(name: str, folder: Path | None = None) -> Run:

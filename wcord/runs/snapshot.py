@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,29 @@ class ArmSnapshot:
     fitted: bool
 
 
+LARGEST_HEADER = 100_000_000  # bytes, in the safetensors format
 _ARRAYS = ("plan", "cost", "scores", "teacher", "student", "prediction")
+
+
+class _Misfit(ValueError):
+    """Arrays that do not fit together; the message says which."""
+
+
+def _damage(content: bytes) -> str:
+    """Return in words why the content of a file is no snapshot."""
+    if not content:
+        return "it is empty"
+    length = int.from_bytes(content[:8], "little")
+    end = 8 + length if length <= LARGEST_HEADER else 8
+    with suppress(Exception):  # a header that is damaged does not tell where the arrays end
+        parts = json.loads(content[8:end])
+        end += max(parts[name]["data_offsets"][1] for name in parts if name != "__metadata__")
+    return "it is cut off" if len(content) < end else "its bytes are damaged"
 
 
 def _integers(array: np.ndarray) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"integers (m,) were expected, not {array.dtype} {array.shape}")
+        raise _Misfit(f"integers (m,) were expected, not {array.dtype} {array.shape}")
     return array.astype(np.int64)
 
 
@@ -52,7 +70,13 @@ def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None
     rows = all(arrays[key].shape[:1] == (samples,) for key in ("teacher", "student", "prediction"))
     flat = [arrays[key].ndim for key in ("teacher", "student", "prediction")] == [2, 2, 1]
     if not (squares and rows and flat and 0 < n <= samples):
-        raise ValueError(f"the arrays of arm {arm!r} do not fit together")
+        raise _Misfit(f"the arrays of arm {arm!r} do not fit together")
+    of_teacher, of_student = arrays["teacher"].shape[1], arrays["student"].shape[1]
+    if of_teacher != of_student or of_teacher < 1:
+        raise _Misfit(
+            f"teacher and student of arm {arm!r} have {of_teacher} and {of_student} features: "
+            "the same number, at least 1, was expected"
+        )
 
 
 class Snapshot:
@@ -86,12 +110,16 @@ class Snapshot:
 
         try:
             content = path.read_bytes()
-            header = json.loads(safetensors_metadata(content)["snapshot"])
-            return cls(load(content), header)
         except FileNotFoundError:
             raise
+        except OSError as error:
+            reason = "it is a folder" if path.is_dir() else "it cannot be opened"
+            raise ValueError(f"snapshot {path.name} cannot be read: {reason}") from error
+        try:
+            header = json.loads(safetensors_metadata(content)["snapshot"])
+            return cls(load(content), header)
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = str(error) if isinstance(error, _Misfit) else _damage(content)
             raise ValueError(f"snapshot {path.name} cannot be read: {reason:.200}") from error
 
     @property

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from wcord.runs import Run
+from wcord.runs import Run, is_locked
 from wcord.runs.paths import new_run_path
 from wcord.runs.storage import write_json
 from wcord.runs.writer import create
@@ -43,28 +43,35 @@ def relaunch(run: Run) -> Run:
     """Start a detached process that continues a run (see `wcord.resume`); return at once.
 
     Raises:
-        ValueError: settings that cannot be read, or a plugin that cannot be imported.
+        ValueError: settings that cannot be read, a plugin that cannot be imported, or a process
+            trains the run already.
     """
     plugins = run.settings.plugins  # refuses settings that the new process could not read
+    if is_locked(run.path) or run.status.active:
+        raise ValueError(f"{run.name} is being trained already")
     run.clear_requests()
     _write_starting(run, os.getpid())
-    with open(run.path / "log.txt", "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "wcord", "resume", str(run.path.resolve()), "--quiet"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=os.environ | search_path(plugins),
-        )
+    try:
+        with open(run.path / "log.txt", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "wcord", "resume", str(run.path.resolve()), "--quiet"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | search_path(plugins),
+            )
+    except OSError:
+        _write_starting(run, None)  # no process trains it, so it can be started again
+        raise
     if run.status.pid == os.getpid():  # else the new process has written its own status already
         _write_starting(run, process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
     return run
 
 
-def _write_starting(run: Run, pid: int) -> None:
-    """Write the status of a run whose process `pid` is starting."""
+def _write_starting(run: Run, pid: int | None) -> None:
+    """Write the status of a run whose process `pid` is starting; None where it did not start."""
     status = dataclasses.replace(
         run.status,
         state="starting",
