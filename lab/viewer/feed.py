@@ -139,8 +139,9 @@ class Feed:
             for arm, count in curve.about["counts"].items():
                 sent.curves[arm, curve.about["name"]] = count
         steps = watch.run.steps
+        there = set(steps)
+        sent.frames = {key: stamp for key, stamp in sent.frames.items() if key[1] in there}
         sent.maps &= sent.frames.keys()
-        sent.frames = {key: stamp for key, stamp in sent.frames.items() if key[1] in steps}
         shown = latest(steps, step)
         if shown is not None:
             stamp = watch.stamp(shown)
