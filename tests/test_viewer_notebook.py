@@ -337,7 +337,7 @@ def test_a_run_without_arms_is_refused_in_one_line(tmp_path: Path, arms: Any) ->
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (PermissionError(13, "no"), "its files cannot be read (PermissionError); run the cell"),
+        (PermissionError(13, "no"), "its files cannot be read (PermissionError); check the disk"),
         (ValueError("a parser's words"), "its files are damaged (ValueError)"),
         (KeyError("x"), "its files are damaged (KeyError)"),
     ],

@@ -23,6 +23,7 @@ from lab.viewer.frames import Part, pack
 
 BUDGET = 0.12  # seconds that reading frames for one packet takes, the first always
 MOST_MAPS = 24  # of one packet
+DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 Request = Mapping[str, Any]
 
 
@@ -59,11 +60,12 @@ class Feed:
         self._begin()
 
     def _begin(self) -> None:
-        self.id = uuid.uuid4().hex[:8]
+        self.id = _new_id()
         self.number = 0
         self._sent: dict[str, _Sent] = {}
         self._requested: list[tuple[str, str, int]] = []
         self._images: list[str] = []
+        self._trouble = ""  # the last packet's, where nothing could be read
 
     def take_requests(self, number: str | int, requests: Sequence[Request]) -> None:
         """Take requests of the view; the next packet acknowledges them by their `number`."""
@@ -91,14 +93,31 @@ class Feed:
             step: the step that is shown, None for the newest.
             extra: parts of the host's own.
         """
-        found: list[Part] = []
-        for run in dict.fromkeys(run for run, _ in sides):
-            found += self._news(run, [arm for other, arm in sides if other == run], step)
-        found += self._answers()
-        found += self._maps()
+        try:
+            found = self._found(sides, step)
+        except DAMAGED as error:
+            found = self._failed(sides[0][0], error)
+        else:
+            if self._trouble:  # all is sent once more, by a feed that begins
+                self._trouble, self.id, self.number = "", _new_id(), 0
         self.number += 1
         about = {"feed": self.id, "number": self.number, "acknowledged": self.acknowledged}
         return pack([*found, *extra], **about)
+
+    def _found(self, sides: Sequence[tuple[str, str]], step: int | None) -> list[Part]:
+        found: list[Part] = []
+        for run in dict.fromkeys(run for run, _ in sides):
+            found += self._news(run, [arm for other, arm in sides if other == run], step)
+        return [*found, *self._answers(), *self._maps()]
+
+    def _failed(self, run: str, error: Exception) -> list[Part]:
+        """Return why nothing could be read, once; all that was sent counts as not sent."""
+        for kept in (self._sent, self._requested, self._images):
+            kept.clear()
+        before, self._trouble = self._trouble, damage(run, error)
+        if self._trouble == before:
+            return []
+        return [Part("trouble", {"run": run, "why": self._trouble})]
 
     def _news(self, run: str, arms: Sequence[str], step: int | None) -> list[Part]:
         sent = self._sent.setdefault(run, _Sent())
@@ -114,8 +133,8 @@ class Feed:
             self._sent[run] = _Sent()
         try:
             return self._news_of(watch, run, arms, step, ours=ours)
-        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
-            why = f"{run} cannot be shown: its files are damaged ({type(error).__name__})"
+        except DAMAGED as error:
+            why = damage(run, error)
             self._sent[run].trouble = why
             return [] if why == before else [Part("trouble", {"run": run, "why": why})]
 
@@ -154,8 +173,12 @@ class Feed:
         sent = self._sent[run]
         stamp = sent.frames[arm, step] = watch.stamp(step)
         sent.maps.discard((arm, step))
+
+        def make() -> Part:
+            return parts.frame_part(watch, run, arm, step)
+
         try:
-            part = watch.kept(("part", run, arm, step, stamp), lambda: _made(watch, run, arm, step))
+            part = watch.kept(("part", run, arm, step, stamp), make)
         except (ValueError, KeyError) as error:
             return parts.problem_part(run, arm, step, str(error))
         if part.about["method"] == "UMAP":
@@ -213,8 +236,18 @@ def _map(watch: Watch, run: str, arm: str, step: int) -> Part | None:
         return None
 
 
-def _made(watch: Watch, run: str, arm: str, step: int) -> Part:
-    return parts.frame_part(watch, run, arm, step)
+def _new_id() -> str:
+    return uuid.uuid4().hex[:8]
+
+
+def damage(run: str, error: Exception) -> str:
+    """Return in one line why a run cannot be shown, without the words of a parser."""
+    if isinstance(error, OSError):
+        reason = "its files cannot be read"
+        advice = "; check the disk and who may read them"
+    else:
+        reason, advice = "its files are damaged", ""
+    return f"{run} cannot be shown: {reason} ({type(error).__name__}){advice}"
 
 
 def latest(steps: Sequence[int], wanted: int | None) -> int | None:

@@ -21,7 +21,7 @@ from lab.reading.named_run import DEMO
 from lab.reading.watch import Watch
 from lab.viewer import module, printed
 from lab.viewer.feed import Feed, Opened, latest
-from lab.viewer.frames import Part, pack, unpack
+from lab.viewer.frames import Part, unpack
 from lab.viewer.packing import chosen_arms
 from lab.viewer.scene import Scene, scene
 from lab.viewer.steering_messages import steer
@@ -36,7 +36,6 @@ TICK = 0.5  # seconds between two readings of a run that goes on
 OF_TWO_SIDES = ("difference", "answers")
 KNOWN = [name for name in PANELS if name not in OF_TWO_SIDES]
 SHOWN = ("plan", "scores", "map", "measures", "card")
-DAMAGED = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 CAN = {"ask": True, "steer": True, "start": False, "runs": False, "export": False, "why": False}
 
 
@@ -66,7 +65,6 @@ class RunView(anywidget.AnyWidget):
         self._connected = False  # whether a browser takes packets
         self._moving = True  # whether traits change because the view does
         self._pace: float | None = None  # seconds an epoch that are waiting for its length
-        self._trouble = ""  # that the browser was told of
         self._task: asyncio.Task[None] | None = None
         self._name = run.path.resolve().name or "run"
         self._ours = DEMO not in run.path.resolve().parents  # a run that ships stays as it is
@@ -115,7 +113,7 @@ class RunView(anywidget.AnyWidget):
         return Opened(self.reader, self._ours)
 
     def _renew(self) -> None:
-        """Read the run anew where another one of its name has taken its place.
+        """Read the run again where another one of its name has taken its place.
 
         Raises:
             ValueError: it is gone, or its settings cannot be read; in one line.
@@ -138,33 +136,14 @@ class RunView(anywidget.AnyWidget):
         """Send what is new, if a browser shows the view."""
         if not self._connected:
             return
-        with suppress(ValueError):  # the feed says it
+        with suppress(ValueError):  # the feed reports it
             self._renew()
         now = self.scene
-        try:
-            packet = self._feed.packet([tuple(side) for side in now["sides"]], now["step"], extra)
-            self._trouble = ""
-        except (OSError, *DAMAGED) as error:
-            self._send_trouble(error, extra)
-            return
+        packet = self._feed.packet([tuple(side) for side in now["sides"]], now["step"], extra)
         if unpack(packet)[1]:
             self.send({}, buffers=[packet])
         else:
             self._feed.number -= 1  # an empty packet is not sent, and so not counted
-
-    def _send_trouble(self, error: Exception, extra: Sequence[Part]) -> None:
-        """Send why nothing can be read, once. The feed begins again, and sends all when it can."""
-        why = f"{self._name} cannot be shown: its files are damaged ({type(error).__name__})"
-        if isinstance(error, OSError):
-            reason = f"its files cannot be read ({type(error).__name__})"
-            why = f"{self._name} cannot be shown: {reason}; run the cell again when they can be"
-        self._feed.take_requests(self._feed.acknowledged, [{"kind": "hello"}])
-        if why == self._trouble and not extra:
-            return
-        self._trouble, self._feed.number = why, 1
-        about = {"feed": self._feed.id, "number": 1, "acknowledged": self._feed.acknowledged}
-        trouble = Part("trouble", {"run": self._name, "why": why})
-        self.send({}, buffers=[pack([trouble, *extra], **about)])
 
     @traitlets.observe("arm", "step", "selected")
     def _moved(self, change: Any) -> None:
@@ -313,7 +292,7 @@ def checked(panels: Sequence[str]) -> list[str]:
 
 
 def _made(path: Path) -> int | None:
-    """Return what tells a run from an earlier one of its name; None of a run that is gone."""
+    """Return what differs between a run and an earlier one of its name; None where it is gone."""
     try:
         return (path / "settings.yaml").stat().st_mtime_ns
     except OSError:

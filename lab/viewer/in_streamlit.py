@@ -74,11 +74,12 @@ def show(
 
     playground = bool(scene.get("playground"))
     about = {"can": dict(can), "scene": scene, "playground": playground}
-    script = np.frombuffer(module.script().encode(), np.uint8)
-    setup = Part("setup", about, {} if feed.number else {"script": script})
+    begins = not feed.number  # the code of the view is sent with the first packet alone
+    script = {"script": np.frombuffer(module.script().encode(), np.uint8)} if begins else {}
+    setup = Part("setup", about, script)
     sides = [] if recorded else [(str(run), str(arm)) for run, arm in scene["sides"]]
     if scene.get("moves"):
         extra = [*extra, Part("scene", {"scene": scene, "number": scene["moves"]})]
-    more = first() if first is not None and not feed.number else ()
+    more = first() if first is not None and begins else ()
     packet = feed.packet(sides, scene["step"], [setup, *more, *extra])
     _component()(key=key, data=packet, on_message_change=take_message)
