@@ -57,9 +57,8 @@ def guidance(stop: Stop, watch: Watch, arms: Sequence[str], *, finished: bool) -
             ("equal cost", *stop.cured),
             lambda: equal_cost_steps(watch.run, stop.cured, stop.cured[0]),
         )
-        apart = watch.values_at(
-            arms[0], equal[arms[0]]
-        )  # the newest step shows those of equal cost
+        # At the newest step the view shows the steps of equal cost.
+        apart = watch.values_at(arms[0], equal[arms[0]])
         notes[str(steps[-1])] = f"Look now. {plain(stop.hint(first, apart))}"
         found.append(Part("scene", {"scene": {"stepOf": [equal[arm] for arm in arms]}}))
     return found

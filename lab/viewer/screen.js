@@ -29,7 +29,6 @@ export class Screen {
     this.bubble.replaceChildren(...content.map((part) => (typeof part === "string" ? make("p", {}, part) : part)));
     this.bubble.classList.add("open");
     this.bubble.style.maxHeight = `${window.innerHeight - this.ceiling() - 8}px`;
-    this.bubble.classList.toggle("wide", content.length > 2);
     const box = near.getBoundingClientRect();
     this.putNear(this.bubble, box.left - 8, box.bottom + 6);
     this.explained = near;

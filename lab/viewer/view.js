@@ -429,7 +429,8 @@ export class View extends Screen {
     const keys = [["← →", "one step back or on (with Shift: ten)"], ["Home End", "the first step; the newest, and stay there"], ["Space", "play and stop"],
       ["F", "all panels on the whole screen"], ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"], ["Esc", "back"]];
     const list = (entries) => make("dl", { class: "words" }, ...entries.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
-    this.explain(near, make("div", {}, make("h4", {}, "Keys"), list(keys)), make("div", {}, make("h4", {}, "Words"), list(Object.entries(LAB.glossary))), make("span"));
+    const column = (title, entries) => make("div", {}, make("h4", {}, title), list(entries));
+    this.explain(near, make("div", { class: "columns" }, column("Keys", keys), column("Words", Object.entries(LAB.glossary))));
   }
 
   // ------------------------------------------------------------------------------------ taking away
