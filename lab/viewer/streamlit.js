@@ -71,7 +71,7 @@ function take(held, data, root) {
     viewer = import(URL.createObjectURL(code));
   }
   held.last = (held.last ?? viewer).then(async () => {
-    if (!mounted.has(root)) return;
+    if (mounted.get(root) !== held) return; // it was taken away, perhaps for another in the same place
     if (!held.view) {
       const { mount, mountPlayground } = await viewer;
       const host = { kind: "streamlit", can: setup.can, send: held.post.send };

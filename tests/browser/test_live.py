@@ -5,6 +5,7 @@ With WCORD_SCREENSHOT=PATH a second run is photographed for the README.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
@@ -42,6 +43,11 @@ from PIL import Image
 import wcord
 from lab import palette
 from lab.reading.arrange import class_order, sorted_plan
+from lab.reading.watch import Watch
+from lab.viewer import module
+from lab.viewer.feed import Feed, Opened
+from lab.viewer.frames import Part
+from lab.viewer.scene import scene
 from lab.words.class_names import ClassNames
 from wcord.runs import Run
 
@@ -480,3 +486,28 @@ def test_photograph(page: Any, served: Any) -> None:
     Image.open(io.BytesIO(content)).convert("RGB").save(path, optimize=True)
     press(page, "Stop")
     until(lambda: state(page).startswith("stopped at step"), "the run has stopped", seconds=20)
+
+
+def test_a_view_that_is_taken_away_while_it_loads_leaves_one_in_its_place(page: Any) -> None:
+    setup = Part(
+        "setup",
+        {"can": {}, "scene": scene([(DEMO_NAME, "wcord")]), "playground": False},
+        {"script": np.frombuffer(module.script().encode(), np.uint8)},
+    )
+    feed = Feed(lambda _: Opened(Watch(DEMO), False))
+    content = base64.b64encode(feed.packet([(DEMO_NAME, "wcord")], None, [setup])).decode()
+    page.goto("about:blank")
+    count = page.evaluate(
+        """async ([loader, content]) => {
+          const url = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
+          const { default: show } = await import(url);
+          const data = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+          const given = { data, parentElement: document.body, setTriggerValue() {} };
+          show(given)();
+          show(given);
+          await new Promise(done => setTimeout(done, 2000));
+          return document.querySelectorAll(".view").length;
+        }""",
+        [(module.FOLDER / "streamlit.js").read_text("utf-8"), content],
+    )
+    assert count == 1
