@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,10 +12,10 @@ from torch import nn
 
 from wcord.compute import ranks
 from wcord.errors import first_line
-from wcord.runs import Run, is_locked
+from wcord.runs import Run, checkpoints, is_locked
 from wcord.runs.paths import new_run_path
 from wcord.runs.storage import StorageError, write_json
-from wcord.runs.writer import FileWriter, RunWriter, SilentWriter, create
+from wcord.runs.writer import FileWriter, RunWriter, SilentWriter, create, discard, missing_folders
 from wcord.settings.experiment import Experiment
 from wcord.settings.loading import load
 from wcord.settings.messages import SettingsError
@@ -26,6 +23,7 @@ from wcord.training.devices import choose_device, chosen_threads
 from wcord.training.loop import Training
 from wcord.training.prepare import Overrides, prepare
 from wcord.training.results import summary
+from wcord.training.signals import handled_signals
 from wcord.training.teacher import Interrupted
 
 
@@ -59,9 +57,13 @@ def distill(
         classifier: name of the final layer of your modules, such as "fc", where it is not found
             automatically; {"teacher": "fc", "student": "head"} where the names differ.
 
+    Ctrl-C and SIGTERM end the training after the current step, with a checkpoint; a second signal
+    ends it at once. During the preparation, which includes the teacher's training, they end it at
+    once, as KeyboardInterrupt and SystemExit.
+
     Raises:
         ValueError: settings or data that cannot be run. It is raised before any training, and the
-            run directory is removed.
+            run directory is removed, as after any error or signal before the first step.
         wcord.runs.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
@@ -70,16 +72,22 @@ def distill(
         raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
     experiment = experiment.replace(_classifiers(classifier, overrides))
     with ranks.process_group():
-        path = ranks.broadcast_text(
-            lambda: str(create(new_run_path(experiment.name, run_dir), experiment.yaml()).path)
-        )
+        new_path = new_run_path(experiment.name, run_dir)
+        made = missing_folders(new_path)
+        path = ranks.broadcast_text(lambda: str(create(new_path, experiment.yaml()).path))
         run = Run(path)
         try:
             return _carry_out(run, experiment, progress, overrides)
-        except Exception:
-            if ranks.rank() == 0 and run.metrics().empty:  # nothing was trained or measured
-                shutil.rmtree(path, ignore_errors=True)
+        except BaseException:
+            if ranks.rank() == 0 and _nothing_trained(run):
+                discard(run.path, made)
             raise
+
+
+def _nothing_trained(run: Run) -> bool:
+    """Return whether a run has neither a value nor a step nor a checkpoint."""
+    saved = checkpoints.steps(run.path / "checkpoints")
+    return not saved and run.status.step == 0 and run.metrics().empty
 
 
 def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) -> dict[str, str]:
@@ -131,15 +139,25 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
     try:
         writer.write_status(now=True)
         device = choose_device(experiment.device)
-        with chosen_threads(experiment), _float32_with_gradients(), _end_at_signal(writer):
+        with (
+            chosen_threads(experiment),
+            _float32_with_gradients(),
+            handled_signals(writer) as signals,
+        ):
             prepared = prepare(experiment, writer, device, overrides, progress and not ranks.rank())
             training = Training(prepared, writer, progress and not ranks.rank())
+            signals.wait_for_step = True
             training.run()
+            run.ended_by_signal = signals.received
             run.students = {arm.name: arm.student.eval().module for arm in prepared.arms}
             if ranks.rank() == 0:
                 _write_end(training)
     except (Interrupted, ranks.FirstRankEnded):
         writer.write_status(now=True, state="stopped")
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(StorageError):
+            writer.write_status(now=True, state="stopped")
+        raise
     except BaseException as error:
         line = first_line(error)
         with suppress(StorageError):
@@ -176,21 +194,3 @@ def _float32_with_gradients() -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
-
-
-@contextmanager
-def _end_at_signal(writer: RunWriter) -> Iterator[None]:
-    """Make SIGTERM and Ctrl-C end the run after the current step, with a checkpoint."""
-
-    def end(*_: Any) -> None:
-        writer.end_requested = True  # no file is written here: a signal may interrupt a write
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
