@@ -111,7 +111,8 @@ def _refuse_unknown(names: Sequence[str], command: Parser) -> None:
 
     for name in names:
         if name.partition(".")[0] not in Experiment.model_fields:
-            known = [*command.own_options, *(f"--{setting.key}" for setting in settings_of())]
+            options = [option for option in command.own_options if option.startswith("--")]
+            known = [*options, *(f"--{setting.key}" for setting in settings_of())]
             close = near(f"--{name}", known)
             hint = f"did you mean {close!r}?" if close else f"see {command.prog} --help, wcord show"
             raise ValueError(f"unknown option or setting '--{name}'; {hint}")
@@ -131,6 +132,7 @@ def _add_reading(add: Callable[..., Parser]) -> None:
     show.add_argument(
         "source",
         nargs="?",
+        type=_not_empty,
         metavar="NAME",
         help="a preset, a .yaml file, a run directory or a term such as gckt; without it, the "
         "defaults",
@@ -141,7 +143,7 @@ def _add_reading(add: Callable[..., Parser]) -> None:
     report = add(
         "report", reading_commands.report, "compare the arms of finished runs (one run per seed)"
     )
-    report.add_argument("run_dirs", nargs="+", metavar="RUN")
+    report.add_argument("run_dirs", nargs="+", metavar="RUN", type=_not_empty)
     _add_report_options(report)
     doctor = add(
         "doctor", reading_commands.doctor, "check packages, device and folders of this machine"
@@ -166,8 +168,10 @@ def _add_training(add: Callable[..., Parser]) -> None:
         dotted=True,
         epilog=SETTINGS,
     )
-    train.add_argument("preset", help="name of a preset, or a .yaml file")
-    train.add_argument("--run-dir", help="a new directory (default: in $WCORD_RUNS)")
+    train.add_argument("preset", type=_not_empty, help="name of a preset, or a .yaml file")
+    train.add_argument(
+        "--run-dir", type=_not_empty, help="a new directory (default: in $WCORD_RUNS)"
+    )
     train.add_argument(
         "--dry-run",
         action="store_true",
@@ -176,7 +180,7 @@ def _add_training(add: Callable[..., Parser]) -> None:
     )
     _add_quiet(train)
     resume = add("resume", training_commands.resume, "continue a run from its newest checkpoint")
-    resume.add_argument("run_dir", metavar="RUN")
+    resume.add_argument("run_dir", metavar="RUN", type=_not_empty)
     _add_quiet(resume)
     sweep = add(
         "sweep",
@@ -186,7 +190,7 @@ def _add_training(add: Callable[..., Parser]) -> None:
         epilog="--over arms.wcord.gckt.weight=1,5 may be repeated; any other setting is an option. "
         "The same command continues an interrupted sweep.",
     )
-    sweep.add_argument("preset", help="name of a preset, or a .yaml file")
+    sweep.add_argument("preset", type=_not_empty, help="name of a preset, or a .yaml file")
     sweep.add_argument(
         "--seeds", default="3", help="number of seeds (10) or a list of them (20,21,22)"
     )
@@ -194,8 +198,17 @@ def _add_training(add: Callable[..., Parser]) -> None:
         "--over", action="append", default=[], metavar="SETTING=VALUES", help="a,b,c or a YAML list"
     )
     sweep.add_argument("--backend", default="local", help="local or ray")
-    sweep.add_argument("--folder", help="folder of the runs (default: in $WCORD_RUNS/sweeps)")
+    sweep.add_argument(
+        "--folder", type=_not_empty, help="folder of the runs (default: in $WCORD_RUNS/sweeps)"
+    )
     _add_report_options(sweep)
+
+
+def _not_empty(text: str) -> str:
+    """Refuse an empty name, as of a shell variable that is not set; it would be the folder "."."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
 
 
 def _add_quiet(command: Parser) -> None:

@@ -84,7 +84,7 @@ def _right(setting: Setting) -> str:
     """Return meaning, accepted values, values that suit other settings, and the default."""
     if setting.table:
         return setting.meaning
-    allowed = f" ({setting.allowed})" if setting.allowed not in ("", "text") else ""
+    allowed = f" [{setting.allowed}]" if setting.allowed not in ("", "text") else ""
     default = f"default {_as_text(setting.default)}" if setting.changed else ""
     parts = [setting.meaning + allowed, setting.suited_text, default]
     return "; ".join(part for part in parts if part)

@@ -46,7 +46,7 @@ def first_error(error: ValidationError, model: type[BaseModel], prefix: str) -> 
     """
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if "constrained" not in str(part)]
-    setting = prefix + ".".join(path)
+    setting = (prefix + ".".join(path)).rstrip(".")
     if first["type"] == "extra_forbidden":
         known = _field_names(model, path[:-1])
         return f"unknown setting {setting!r}; {nearest(path[-1], known)}"
