@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test quick matrix lint bench results gpu gpu-table notebooks lock
+.PHONY: app lab test quick matrix docs lint bench results gpu gpu-table notebooks lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -26,6 +26,9 @@ quick: .venv/ready lint ## lint, types and the fast tests, in less than 90 secon
 PYTHONS ?= 3.11 3.12 3.13
 matrix: .venv/uv ## the suite on each of PYTHONS (versions or paths) and with the lowest versions
 	$(BIN)/python tests/matrix.py $(PYTHONS)
+
+docs: .venv/ready ## guides and reference as pages: docs/_build/html/index.html
+	$(OFFLINE) $(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from wcord.cli import package_commands, reading_commands, training_commands
 from wcord.cli.words import dotted, setting_names, split_settings
 
 Command = Callable[[argparse.Namespace, dict[str, Any]], int]
+RUN = "a run directory, or the name of a run in $WCORD_RUNS"
 SETTINGS = "any setting is an option: --epochs 3 --arms.wcord.gckt.weight 1 (wcord show lists all)"
 
 
@@ -143,7 +144,7 @@ def _add_reading(add: Callable[..., Parser]) -> None:
     report = add(
         "report", reading_commands.report, "compare the arms of finished runs (one run per seed)"
     )
-    report.add_argument("run_dirs", nargs="+", metavar="RUN", type=_not_empty)
+    report.add_argument("run_dirs", nargs="+", metavar="RUN", type=_not_empty, help=RUN)
     _add_report_options(report)
     doctor = add(
         "doctor", reading_commands.doctor, "check packages, device and folders of this machine"
@@ -156,7 +157,7 @@ def _add_reading(add: Callable[..., Parser]) -> None:
         epilog='bash and zsh: eval "$(wcord completion bash)", or zsh; fish: wcord completion fish '
         "| source",
     )
-    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell")
 
 
 def _add_training(add: Callable[..., Parser]) -> None:
@@ -180,7 +181,7 @@ def _add_training(add: Callable[..., Parser]) -> None:
     )
     _add_quiet(train)
     resume = add("resume", training_commands.resume, "continue a run from its newest checkpoint")
-    resume.add_argument("run_dir", metavar="RUN", type=_not_empty)
+    resume.add_argument("run_dir", metavar="RUN", type=_not_empty, help=RUN)
     _add_quiet(resume)
     sweep = add(
         "sweep",
@@ -221,8 +222,17 @@ def _add_json(command: Parser) -> None:
 
 def _add_report_options(command: Parser) -> None:
     command.add_argument("--against", help="arm that the others are compared with")
-    command.add_argument("--metric", default="test_accuracy")
-    command.add_argument("--format", choices=["markdown", "csv", "json"], default="markdown")
+    command.add_argument(
+        "--metric",
+        default="test_accuracy",
+        help="test_accuracy, held_out_accuracy or another value of the results",
+    )
+    command.add_argument(
+        "--format",
+        choices=["markdown", "csv", "json"],
+        default="markdown",
+        help="of the table (default: markdown)",
+    )
     command.add_argument(
         "--json",
         action="store_const",

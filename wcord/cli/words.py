@@ -68,7 +68,7 @@ def dotted(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    if not text.strip():
+    if not text.strip(" \t\r\n"):
         raise ValueError(f"--{name} needs a value; null and '\"\"' (an empty text) are values")
     try:
         value = yaml.safe_load(text)

@@ -1,0 +1,65 @@
+"""The site of guides and reference: `make docs` builds it into docs/_build/html, offline."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import page_sources  # noqa: E402
+
+import wcord  # noqa: E402
+
+project = "wcord"
+version = release = wcord.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinxarg.ext",
+]
+exclude_patterns = ["_build", "*.py"]
+if not any((HERE.parent / "wcord").glob("losses*")):
+    exclude_patterns.append("api/losses.md")
+
+# Markdown
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 4
+
+highlight_language = "none"
+smartquotes = False  # they turn --epochs into a dash
+
+# docstrings
+default_role = "py:obj"  # a name in backticks is a link where there is such a name, else code
+autodoc_member_order = "bysource"
+autodoc_default_options = {"show-inheritance": True}
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes in one list
+napoleon_custom_sections = [("Class attributes", "params_style")]
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:obj", ".*"),  # names in backticks
+    ("py:class", ".*"),  # types in signatures, which need not be public
+    ("py:.*", r"(?!wcord\.|lab\.).*"),  # objects of other packages
+]
+
+# pages
+html_theme = "furo"
+html_title = f"wcord {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_show_sourcelink = False
+pygments_style, pygments_dark_style = "friendly", "native"
+
+
+def setup(app: object) -> None:
+    """Connect the functions that make pages from the code."""
+    page_sources.connect(app)
