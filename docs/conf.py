@@ -34,8 +34,6 @@ smartquotes = False  # they turn --epochs into a dash
 # docstrings
 default_role = "py:obj"  # a name in backticks is a link where there is such a name, else code
 autodoc_member_order = "bysource"
-autodoc_default_options = {"show-inheritance": True}
-autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
@@ -54,7 +52,7 @@ html_theme = "furo"
 html_title = f"wcord {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "native"

@@ -184,8 +184,9 @@ def signature(
     app: Any, what: str, name: str, obj: Any, options: Any, text: str, returned: str
 ) -> tuple[str, str] | None:
     """Leave out the signatures of settings models and terms: their settings have pages."""
-    hidden = isinstance(obj, type) and issubclass(obj, (BaseModel, *TERMS.values()))
-    return ("", "") if hidden else None
+    if isinstance(obj, type) and issubclass(obj, (BaseModel, *TERMS.values())):
+        return "", ""
+    return (text.replace("<factory>", "..."), returned) if "<factory>" in (text or "") else None
 
 
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
@@ -196,9 +197,10 @@ def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) 
 
 def unique_name(app: Any, env: Any, node: Any, content: Any) -> Any:
     """Resolve a name such as `SettingsError` to the one object that has it, in any module."""
-    if node.get("refdomain") != "py":
-        return None
-    domain, target = env.get_domain("py"), node["reftarget"]
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not (target[:1].isupper() or "." in target):
+        return None  # a short name such as `train` is that of an argument or a setting
+    domain = env.get_domain("py")
     found = [name for name in domain.objects if f".{name}".endswith(f".{target}")]
     if len(found) != 1:
         return None
@@ -225,10 +227,17 @@ def prepare_docstring(
 
 
 def _prepared(lines: list[str]) -> Iterator[str]:
+    literal = False  # whether the last block was; an indented block after it is a part of it
     for block, before in _blocks(lines):
-        if _is_code(block, before):
+        if not block[0]:
+            yield ""
+            continue
+        continued = literal and block[0].startswith(" ")
+        literal = continued or _is_code(block, before)
+        if literal:
             extra = "" if block[0].startswith(" ") else "    "
-            yield from (*LITERAL, *(extra + line.replace("`", "") for line in block), "")
+            yield from () if continued else LITERAL
+            yield from (extra + line.replace("`", "") for line in block)
         elif _is_doctest(block):
             yield from block
         elif block[0].startswith(" ") or _is_section(block[0]):
@@ -252,7 +261,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[list[str], str]]:
 
 
 def _is_code(block: list[str], before: str) -> bool:
-    if _is_doctest(block) or not block[0]:
+    if _is_doctest(block):
         return False
     if block[0].startswith("    "):
         return bool(before) and not before.startswith(" ")
