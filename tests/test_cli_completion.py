@@ -99,9 +99,11 @@ def test_the_code_of_each_shell_names_the_command(
 ) -> None:
     assert main(["completion", shell]) == 0
     printed = capsys.readouterr().out
-    assert {"bash": "complete -o", "zsh": "#compdef wcord", "fish": "complete --command wcord"}[
-        shell
-    ] in printed
+    assert {
+        "bash": "complete -o",
+        "zsh": "compdef _python_argcomplete wcord",
+        "fish": "complete --command wcord",
+    }[shell] in printed
 
 
 def test_without_argcomplete_the_package_to_install_is_named(
