@@ -22,6 +22,7 @@ ROOMS = [
     ("wcord.data",),
     ("wcord.views",),
     ("wcord.settings",),
+    ("wcord.losses",),
     ("wcord.runs",),
     ("wcord.training",),
     ("wcord.analysis",),

@@ -13,6 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wcord.analysis.estimate import estimate
     from wcord.analysis.sweep import sweep
+    from wcord.data.indexed import Indexed
+    from wcord.losses import (
+        CRDLoss,
+        FeatureLoss,
+        GCKTLoss,
+        HintLoss,
+        ITRDLoss,
+        LCKTLoss,
+        PKTLoss,
+        RKDLoss,
+        SPLoss,
+        VIDLoss,
+        WCoRDLoss,
+    )
+    from wcord.models.feature_hook import features
     from wcord.runs import Run, Snapshot, list_runs
     from wcord.settings.experiment import Experiment
     from wcord.settings.loading import load, presets
@@ -23,10 +38,12 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Experiment": "settings.experiment",
+    "Indexed": "data.indexed",
     "Run": "runs",
     "Snapshot": "runs",
     "distill": "training.distillation",
     "estimate": "analysis.estimate",
+    "features": "models.feature_hook",
     "launch": "training.launch",
     "list_runs": "runs",
     "load": "settings.loading",
@@ -35,14 +52,51 @@ _MODULE_OF = {
     "resume": "training.distillation",
     "sweep": "analysis.sweep",
 }
-_SUBMODULES = ("bank", "critic", "data", "models", "objectives", "runs", "transport", "views")
+_LOSSES = (
+    "CRDLoss",
+    "FeatureLoss",
+    "GCKTLoss",
+    "HintLoss",
+    "ITRDLoss",
+    "LCKTLoss",
+    "PKTLoss",
+    "RKDLoss",
+    "SPLoss",
+    "VIDLoss",
+    "WCoRDLoss",
+)
+_MODULE_OF |= dict.fromkeys(_LOSSES, "losses")
+_SUBMODULES = (
+    "bank",
+    "critic",
+    "data",
+    "losses",
+    "models",
+    "objectives",
+    "runs",
+    "transport",
+    "views",
+)
 
 __all__ = [
+    "CRDLoss",
     "Experiment",
+    "FeatureLoss",
+    "GCKTLoss",
+    "HintLoss",
+    "ITRDLoss",
+    "Indexed",
+    "LCKTLoss",
+    "PKTLoss",
+    "RKDLoss",
     "Run",
+    "SPLoss",
     "Snapshot",
+    "VIDLoss",
+    "WCoRDLoss",
     "distill",
     "estimate",
+    "features",
     "launch",
     "list_runs",
     "load",

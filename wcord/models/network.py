@@ -5,16 +5,15 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from wcord.models.copy_module import memo_without_graphs
 from wcord.models.feature_layers import (
     Shape,
+    combined,
     find_feature_layers,
     first_argument,
-    mean_over_positions,
 )
 from wcord.models.logits import logits_of
 from wcord.models.output import Output
@@ -123,36 +122,23 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor, maps: bool = False) -> Output:
         """Return features (n, feature_dim), logits (n, classes) and, with `maps`, feature maps."""
-        features = self._features
-        if features is None:
-            features = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
-        recorders = (features, *(self._maps if maps else ()))
-        for recorder in recorders:
-            recorder.start()
+        recorder = self._features
+        if recorder is None:
+            recorder = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
+        recorders = (recorder, *(self._maps if maps else ()))
+        for each in recorders:
+            each.start()
         try:
             output = self.module(images)
         finally:
-            inputs, *stages = [recorder.stop() for recorder in recorders]
+            inputs, *stages = [each.stop() for each in recorders]
         kind = type(self.module).__name__
         logits = logits_of(output, len(images), kind)
         if not all(stages):
             raise ValueError(f"{kind} did not call a layer that ends a stage: feature maps missing")
-        return Output(self._combined(inputs), logits, tuple(values[-1] for values in stages))
-
-    def _combined(self, inputs: list[Any]) -> Tensor:
-        """Return the features from the inputs of all calls of the classifier."""
-        if len(inputs) == 1:
-            return mean_over_positions(inputs[0])
-        shares = self._shares.get(self.module.training, ())
-        if len(inputs) != len(shares):
-            mode = "training" if self.module.training else "evaluation"
-            raise ValueError(
-                f"{type(self.module).__name__} in {mode} mode calls its classifier "
-                f"{self.classifier!r} {len(inputs)} times, and not {len(shares)} times as when it "
-                "was wrapped: name another final layer by classifier="
-            )
-        pairs = zip(shares, inputs, strict=True)
-        return torch.stack([share * mean_over_positions(h) for share, h in pairs if share]).sum(0)
+        name, training = str(self.classifier), self.module.training
+        features = combined(inputs, self._shares, training, kind, name)
+        return Output(features, logits, tuple(values[-1] for values in stages))
 
     def train(self, mode: bool = True) -> Network:
         """Set the mode; frozen layers stay in evaluation mode."""

@@ -1,0 +1,234 @@
+"""How a loss is used: checks of features, index and optimizer, each with one line that helps."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+PATIENCE = 20  # optimizer steps after which parameters that did not change are reported
+REPEATS = 3  # equal batches in a row that are reported
+HALF = (torch.float16, torch.bfloat16)
+
+optimizer_steps = [0]  # of all optimizers of this process
+
+
+class LossWarning(UserWarning):
+    """A loss is probably not used as it is meant."""
+
+
+def _count(*_: Any) -> None:
+    optimizer_steps[0] += 1
+
+
+register_optimizer_step_post_hook(_count)
+
+
+def check_precision(loss: nn.Module, name: str) -> None:
+    """Raise a ValueError if parameters or banks of a loss have half precision."""
+    for tensor in (*loss.parameters(), *loss.buffers()):
+        if tensor.dtype in HALF:
+            raise ValueError(
+                f"{name} is in {str(tensor.dtype).removeprefix('torch.')}: keep it in float32, "
+                "loss.float(); half-precision features are widened by themselves"
+            )
+
+
+def check_features(
+    teacher: Any, student: Any, dims: tuple[int, int], device: torch.device, name: str
+) -> None:
+    """Check the features of a step.
+
+    Args:
+        teacher, student: should be floating-point tensors (n, dim) on one device.
+        dims: lengths of teacher and student features.
+        device: of the loss.
+        name: of the loss, for messages.
+
+    Raises:
+        ValueError: they are not, or NaN (checked on a CPU only, where this needs no waiting).
+    """
+    sides = {"teacher": (teacher, dims[0]), "student": (student, dims[1])}
+    for side, (features, dim) in sides.items():
+        if not isinstance(features, Tensor) or not features.is_floating_point():
+            kind = features.dtype if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"{name}: {side} features must be a floating-point tensor, not {kind}")
+        if features.ndim != 2 or features.shape[1] != dim:
+            raise ValueError(f"{name}: {_wrong_shape(side, features, dim, teacher, student, dims)}")
+        if features.device != device:
+            raise ValueError(
+                f"{name} is on {device}, but the {side} features are on {features.device}: "
+                f"loss.to({str(features.device)!r})"
+            )
+        if device.type == "cpu" and not bool(features.isfinite().all()):
+            raise ValueError(f"{name}: {side} features are NaN or infinite: check the {side}")
+    if len(teacher) != len(student):
+        raise ValueError(
+            f"{name}: {len(teacher)} teacher features and {len(student)} student features: give "
+            "both of the same samples"
+        )
+    if len(student) < 2:
+        raise ValueError(f"{name}: a batch needs two samples at least: use drop_last=True")
+    if teacher.requires_grad and not student.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            f"{name}: the teacher features carry a gradient and the student features none: give "
+            "them in the order (teacher, student)"
+        )
+
+
+def _wrong_shape(
+    side: str, features: Tensor, dim: int, teacher: Any, student: Any, dims: tuple[int, int]
+) -> str:
+    text = f"{side} features must be of shape (n, {dim}), not {tuple(features.shape)}"
+    shapes = [getattr(values, "shape", ())[1:] for values in (teacher, student)]
+    if shapes == [(dims[1],), (dims[0],)]:
+        return f"{text}: give them in the order (teacher, student)"
+    if features.ndim > 2:
+        return f"{text}: average maps over their positions, as wcord.features(module) does"
+    return text
+
+
+def integers(values: Any, name: str) -> Tensor:
+    """Return integers (n,) as a CPU tensor.
+
+    Raises:
+        ValueError: they are none.
+    """
+    try:
+        tensor = torch.as_tensor(values).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must be integers, not {type(values).__name__}") from error
+    kind = tensor.dtype
+    if tensor.ndim != 1 or kind == torch.bool or kind.is_floating_point or kind.is_complex:
+        got = f"{str(kind).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+        raise ValueError(f"{name} must be integers of shape (n,), not {got}")
+    return tensor.cpu().long()
+
+
+class IndexCheck:
+    """Checks the index of every step: a sample's number in the training set.
+
+    An index within the batch (0 ... n - 1 in every step) would train without an error, with a
+    falling loss, and teach nothing. It is recognised by repeated batches and by samples that are
+    never seen.
+
+    Args:
+        name: of the loss, for messages.
+        samples: number N of training samples; None if the loss has no bank and needs no index.
+    """
+
+    def __init__(self, name: str, samples: int | None) -> None:
+        self.name, self.samples = name, samples
+        self._seen: Tensor | None = None  # (N,) bool, on the device of the step
+        self._rows = self._largest = 0
+        self._first: list[Tensor] = []  # the index of the first batches
+        self._warned = False
+
+    def check(self, index: Any, count: int) -> Tensor:
+        """Return the index (n,) of a batch of `count` samples, on the CPU.
+
+        Raises:
+            ValueError: no index, another shape, an index out of range or twice.
+        """
+        if self.samples is None:
+            return torch.arange(count)
+        if index is None:
+            raise ValueError(
+                f"{self.name} keeps features of every training sample, so it needs "
+                "index=, the number of each sample in the data set: wcord.Indexed(dataset) gives it"
+            )
+        index = integers(index, f"{self.name}: index")
+        if len(index) != count:
+            raise ValueError(f"{self.name}: the index has {len(index)} entries for {count} samples")
+        least, most = int(index.min()), int(index.max())
+        if least < 0 or most >= self.samples:
+            raise ValueError(
+                f"{self.name}: the index {least if least < 0 else most} is not in 0 ... "
+                f"{self.samples - 1}: samples is the length of the data set"
+            )
+        ordered = index.sort().values
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(twice):
+            raise ValueError(
+                f"{self.name}: the sample {int(twice[0])} is twice in the batch: use a sampler "
+                "without replacement"
+            )
+        return index
+
+    def count(self, index: Tensor) -> None:
+        """Note the samples (n,) of a training step, and warn once if they seem to be wrong."""
+        if self.samples is None or self._warned:
+            return
+        if len(self._first) < REPEATS:
+            self._first.append(index)
+            same = all(torch.equal(self._first[0], other) for other in self._first)
+            if same and len(self._first) == REPEATS and self.samples > len(index):
+                self._warn(
+                    f"the first {REPEATS} batches have the same index: it must be the number of "
+                    "each sample in the data set, and not in the batch"
+                )
+                return
+        if self._seen is None or self._seen.device != index.device:
+            self._seen = torch.zeros(self.samples, dtype=torch.bool, device=index.device)
+            self._rows = self._largest = 0
+        self._seen[index] = True
+        self._rows += len(index)
+        self._largest = max(self._largest, len(index))
+        if self._rows < self.samples:
+            return
+        unseen = self.samples - int(self._seen.sum())
+        if unseen >= self._largest:  # fewer are left out by drop_last
+            self._warn(
+                f"after {self._rows} samples, {unseen} of {self.samples} were never seen, and "
+                "their bank rows are those of prime: the index must be the number of each sample "
+                "in the data set"
+            )
+        self._seen, self._rows = None, 0
+
+    def _warn(self, text: str) -> None:
+        self._warned = True
+        warnings.warn(f"{self.name}: {text}", LossWarning, stacklevel=5)  # the caller's step
+
+
+class OptimizerCheck:
+    """Checks that an optimizer changes the parameters of a loss: critics and projections.
+
+    Optimizer steps of the whole process are counted. If parameters are still unchanged (in place)
+    after 20 of them, no optimizer has them.
+
+    Args:
+        name: of the loss, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._start: int | None = None
+        self._versions: dict[str, int] = {}
+        self._passed = False
+
+    def check(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Check the parameters that should change.
+
+        Raises:
+            RuntimeError: after 20 optimizer steps some of them are as they were.
+        """
+        if self._passed:
+            return
+        if self._start is None:
+            self._start = optimizer_steps[0]
+            self._versions = {name: p._version for name, p in parameters.items()}
+        if optimizer_steps[0] - self._start < PATIENCE:
+            return
+        still = [
+            name for name, p in parameters.items() if p._version == self._versions.get(name, -1)
+        ]
+        if still:
+            raise RuntimeError(
+                f"{self.name}: in {PATIENCE} optimizer steps none has changed {', '.join(still)}: "
+                "give the optimizer [*student.parameters(), *loss.parameters()]"
+            )
+        self._passed = True
