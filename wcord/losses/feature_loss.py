@@ -272,6 +272,7 @@ class FeatureLoss(nn.Module):
             if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
                 sampler.resize(len(state_dict[f"{name}.members"]))
         self._differentiated = None
+        self._index.restart()
         for term in self.objective:
             term.discard()
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +15,9 @@ PATIENCE = 20  # optimizer steps after which parameters that did not change are 
 REPEATS = 3  # equal batches in a row that are reported
 HALF = (torch.float16, torch.bfloat16)
 
-optimizer_steps = [0]  # of all optimizers of this process
-
 
 class LossWarning(UserWarning):
     """A loss is probably not used as it is meant."""
-
-
-def _count(*_: Any) -> None:
-    optimizer_steps[0] += 1
-
-
-register_optimizer_step_post_hook(_count)
 
 
 def check_precision(loss: nn.Module, name: str) -> None:
@@ -113,8 +105,8 @@ class IndexCheck:
     """Checks the index of every step: a sample's number in the training set.
 
     An index within the batch (0 ... n - 1 in every step) would train without an error, with a
-    falling loss, and teach nothing. It is recognised by repeated batches and by samples that are
-    never seen.
+    falling loss, and teach nothing. It is recognised by repeated batches, and by samples that are
+    not seen in an epoch: the first N samples of a fresh loss, later 2 N, which contain one.
 
     Args:
         name: of the loss, for messages.
@@ -125,6 +117,7 @@ class IndexCheck:
         self.name, self.samples = name, samples
         self._seen: Tensor | None = None  # (N,) bool, on the device of the step
         self._rows = self._largest = 0
+        self._window = samples or 0  # samples after which those that were not seen are counted
         self._first: list[Tensor] = []  # the index of the first batches
         self._warned = False
 
@@ -178,7 +171,7 @@ class IndexCheck:
         self._seen[index] = True
         self._rows += len(index)
         self._largest = max(self._largest, len(index))
-        if self._rows < self.samples:
+        if self._rows < self._window:
             return
         unseen = self.samples - int(self._seen.sum())
         if unseen >= self._largest:  # fewer are left out by drop_last
@@ -187,18 +180,23 @@ class IndexCheck:
                 "their bank rows are those of prime: the index must be the number of each sample "
                 "in the data set"
             )
-        self._seen, self._rows = None, 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin to count again, from somewhere inside an epoch."""
+        self._seen, self._rows, self._window = None, 0, 2 * (self.samples or 0)
 
     def _warn(self, text: str) -> None:
         self._warned = True
-        warnings.warn(f"{self.name}: {text}", LossWarning, stacklevel=5)  # the caller's step
+        warnings.warn(f"{self.name}: {text}", LossWarning, stacklevel=6)  # the caller's step
 
 
 class OptimizerCheck:
     """Checks that an optimizer changes the parameters of a loss: critics and projections.
 
-    Optimizer steps of the whole process are counted. If parameters are still unchanged (in place)
-    after 20 of them, no optimizer has them.
+    It observes the first 20 steps of all optimizers of the process. A parameter is changed if an
+    optimizer that took a step holds it, or if it was written in place (by an optimizer that keeps
+    copies).
 
     Args:
         name: of the loss, for messages.
@@ -206,9 +204,15 @@ class OptimizerCheck:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._start: int | None = None
-        self._versions: dict[str, int] = {}
+        self._steps = 0
+        self._held: set[int] = set()  # ids of the parameters of optimizers that took a step
+        self._versions: dict[str, int] | None = None
         self._passed = False
+
+    def observe(self, optimizer: torch.optim.Optimizer) -> None:
+        """Note a step of an optimizer."""
+        self._steps += 1
+        self._held |= {id(p) for group in optimizer.param_groups for p in group["params"]}
 
     def check(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """Check the parameters that should change.
@@ -218,13 +222,16 @@ class OptimizerCheck:
         """
         if self._passed:
             return
-        if self._start is None:
-            self._start = optimizer_steps[0]
+        if self._versions is None:
             self._versions = {name: p._version for name, p in parameters.items()}
-        if optimizer_steps[0] - self._start < PATIENCE:
+            _pending.add(self)
+        if self._steps < PATIENCE:
             return
+        _pending.discard(self)
         still = [
-            name for name, p in parameters.items() if p._version == self._versions.get(name, -1)
+            name
+            for name, p in parameters.items()
+            if id(p) not in self._held and p._version == self._versions.get(name, -1)
         ]
         if still:
             raise RuntimeError(
@@ -232,3 +239,14 @@ class OptimizerCheck:
                 "give the optimizer [*student.parameters(), *loss.parameters()]"
             )
         self._passed = True
+
+
+_pending: WeakSet[OptimizerCheck] = WeakSet()
+
+
+def _observe(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for check in list(_pending):
+        check.observe(optimizer)
+
+
+register_optimizer_step_post_hook(_observe)
