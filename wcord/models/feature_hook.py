@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from wcord.errors import first_line
 from wcord.models.feature_layers import (
     FeatureLayers,
     combined,
@@ -108,8 +109,8 @@ class Features:
             return find_classifier(self._inner, tree_map(cut, inputs), tree_map(cut, options), few)
         except Exception as error:  # a user's module may raise any error
             raise ValueError(
-                f"the features of {self._kind} are not found: {error}. Name the layer whose output "
-                "they are by layer=, or layer='' if they are the module's own output"
+                f"the features of {self._kind} are not found: {first_line(error)}; name the layer "
+                "whose output they are by layer=, or layer='' if they are the module's own output"
             ) from error
 
     def _checked(self, taken: Any, count: int, what: str) -> Tensor:

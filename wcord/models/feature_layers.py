@@ -224,6 +224,8 @@ def _classifier(calls: list[Call], logits: Tensor, kind: str, exact: bool = Fals
     for candidates in (equal, fitting):
         if candidates:
             return candidates[-1].name
+    if exact:
+        raise ValueError(f"no linear layer's output is the output of {kind}")
     raise ValueError(
         f"no linear layer gives the logits of {kind}: name its final layer by classifier="
     )
