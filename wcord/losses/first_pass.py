@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ class FirstFeatures(NamedTuple):
     labels: Tensor | None
 
 
-class LoaderBatch(NamedTuple):
+@dataclass(frozen=True)
+class LoaderBatch:
     """A batch of a loader: index (n,), the inputs of the networks, and labels (n,) if any."""
 
     index: Tensor
