@@ -26,7 +26,9 @@ def main(epochs: int = 10) -> torch.nn.Module:
     features_of_teacher, features_of_student = wcord.features(teacher), wcord.features(student)
 
     dataset = wcord.Indexed(train)
-    sampler = DistributedSampler(dataset, drop_last=True)  # so that no sample is in a batch twice
+    sampler: DistributedSampler[object] = DistributedSampler(
+        dataset, drop_last=True
+    )  # so that no sample is in a batch twice
     loader = DataLoader(dataset, 64 // dist.get_world_size(), sampler=sampler, drop_last=True)
     loss = wcord.WCoRDLoss(teacher_dim=64, student_dim=16, samples=len(dataset))
     everything = DataLoader(dataset, 256)  # every rank fills its banks with all samples
