@@ -387,7 +387,7 @@ def test_sizes_and_terms_are_checked_when_the_loss_is_built() -> None:
 def test_without_prime_a_call_is_refused() -> None:
     loss = wcord.WCoRDLoss(D_T, D_S, N)
     call = lambda: loss(numbers(4, D_T), numbers(4, D_S), torch.arange(4))  # noqa: E731
-    refused("not primed", call, RuntimeError)
+    refused("not primed", call, losses.LossError)
 
 
 def step_of(loss: losses.FeatureLoss, **changes: Any) -> Callable[[], Tensor]:
@@ -494,22 +494,32 @@ def test_what_prime_gets_is_checked() -> None:
     refused("two classes", lambda: crd.prime(teacher=teacher, student=h, labels=labels * 0))
 
 
-def test_an_index_within_the_batch_is_reported() -> None:
+def test_an_index_within_the_batch_is_reported_in_the_second_step() -> None:
     student = Small()
     loss = primed(wcord.WCoRDLoss(D_T, D_S, N), student)
-    with pytest.warns(losses.LossWarning, match="the first 3 batches have the same index") as found:
+    train(loss, student, 0, indices=iter([torch.arange(N_BATCH)]))
+    with pytest.warns(losses.LossWarning, match="48 of 60 samples were never seen") as found:
         train(loss, student, 0, indices=iter([torch.arange(N_BATCH)] * 9))
     assert len(found) == 1 and found[0].filename == __file__
 
 
-def test_samples_that_are_never_seen_are_reported_once_with_their_number() -> None:
+def test_samples_that_an_epoch_leaves_out_are_reported_once_with_their_number() -> None:
     student = Small()
     loss = primed(wcord.WCoRDLoss(D_T, D_S, N), student)
-    draw = torch.Generator().manual_seed(0)
-    half = (torch.randperm(N // 2, generator=draw)[:N_BATCH] for _ in range(20))
-    with pytest.warns(losses.LossWarning, match="after 60 samples") as found:
-        train(loss, student, 0, indices=half)
+    epochs = [part for _ in range(4) for part in torch.randperm(36).split(N_BATCH)]
+    with pytest.warns(losses.LossWarning, match="24 of 60 samples") as found:
+        train(loss, student, 0, indices=iter(epochs))
     assert len(found) == 1
+
+
+def test_an_epoch_that_was_begun_before_a_checkpoint_is_not_counted() -> None:
+    student = Small()
+    loss = primed(wcord.WCoRDLoss(D_T, D_S, N), student)
+    train(loss, student, 3)
+    loss.load_state_dict(loss.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(loss, student, 0, indices=iter([*list(batches(5))[3:], *batches(10)]))
 
 
 @pytest.mark.parametrize("n", [12, 13])  # 13: eight samples of each epoch are left out
@@ -526,13 +536,13 @@ def test_parameters_that_no_optimizer_changes_are_found() -> None:
     student = Small()
     loss = primed(wcord.WCoRDLoss(D_T, D_S, N), student)
     alone = torch.optim.SGD(student.parameters(), lr=0.05)
-    with pytest.raises(RuntimeError, match=r"gckt.critic.project_teacher.*loss.parameters\(\)"):
+    with pytest.raises(losses.LossError, match=r"gckt.critic.project_teacher.*loss.parameters\(\)"):
         train(loss, student, PATIENCE + 5, alone)
     assert loss.steps == PATIENCE
     student = Small()
     loss = primed(wcord.WCoRDLoss(D_T, D_S, N), student)
     forgotten = [*student.parameters(), *list(loss.parameters())[:1]]
-    with pytest.raises(RuntimeError, match="project_student"):
+    with pytest.raises(losses.LossError, match="project_student"):
         train(loss, student, PATIENCE + 5, torch.optim.SGD(forgotten, lr=0.05))
 
 

@@ -10,7 +10,7 @@ reads the features for `prime`, and `misuse` checks how a loss is used.
 """
 
 from wcord.losses.feature_loss import FeatureLoss
-from wcord.losses.misuse import LossWarning
+from wcord.losses.misuse import LossError, LossWarning
 from wcord.losses.named import (
     CRDLoss,
     GCKTLoss,
@@ -31,6 +31,7 @@ __all__ = [
     "HintLoss",
     "ITRDLoss",
     "LCKTLoss",
+    "LossError",
     "LossWarning",
     "PKTLoss",
     "RKDLoss",

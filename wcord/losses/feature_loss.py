@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from wcord.bank import FeatureBank
 from wcord.compute import ranks
 from wcord.losses.first_pass import Source, chunks, read_features, read_labels
-from wcord.losses.misuse import IndexCheck, OptimizerCheck, check_features, check_precision
+from wcord.losses.misuse import (
+    IndexCheck,
+    LossError,
+    OptimizerCheck,
+    check_features,
+    check_precision,
+)
 from wcord.models.output import Output
 from wcord.objectives import TERMS, Objective
 from wcord.objectives.negatives import NegativeSampler
@@ -192,18 +198,19 @@ class FeatureLoss(nn.Module):
 
         Raises:
             ValueError: features, index or labels that do not fit.
-            RuntimeError: the loss is not primed; parameters that no optimizer changes.
+            LossError: the loss is not primed; parameters that no optimizer changes.
         """
         check_precision(self, self._name)
         device, dtype = self._place(student)
         check_features(teacher, student, self._dims, device, self._name)
         training = self.training and torch.is_grad_enabled()
         if self.needs_prime and not self.primed:
-            raise RuntimeError(
+            raise LossError(
                 f"{self._name} is not primed: call loss.prime(loader, teacher=..., student=...) "
                 "once before the first step"
             )
-        rows = self._index.check(index, len(student)).to(device)
+        seen = self._index.check(index, len(student))
+        rows = seen.to(device)
         self._check_labels(rows, labels)
         self.flush()
         if training:
@@ -211,8 +218,9 @@ class FeatureLoss(nn.Module):
         teacher, student = teacher.detach().to(dtype), student.to(dtype)
         if self.gather and ranks.size() > 1:
             rows, teacher, student = ranks.gather_rows(rows, teacher, student)
+            seen = rows.cpu()
         if training:
-            self._index.count(rows)
+            self._index.count(seen)
         total = self._total(rows, teacher, student)
         if training:
             self._remember(total)
@@ -266,13 +274,14 @@ class FeatureLoss(nn.Module):
         """Take over the number of steps and whether the loss is primed, from `state_dict`."""
         self.steps, primed = state.tolist()
         self.primed = bool(primed)
+        if self.steps:
+            self._index.end()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
             if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
                 sampler.resize(len(state_dict[f"{name}.members"]))
         self._differentiated = None
-        self._index.restart()
         for term in self.objective:
             term.discard()
         super()._load_from_state_dict(state_dict, prefix, *args)

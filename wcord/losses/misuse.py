@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 PATIENCE = 20  # optimizer steps after which parameters that did not change are reported
-REPEATS = 3  # equal batches in a row that are reported
 HALF = (torch.float16, torch.bfloat16)
 
 
 class LossWarning(UserWarning):
     """A loss is probably not used as it is meant."""
+
+
+class LossError(ValueError, RuntimeError):
+    """A loss is used before it is primed, or without its parameters in an optimizer."""
 
 
 def check_precision(loss: nn.Module, name: str) -> None:
@@ -105,8 +108,8 @@ class IndexCheck:
     """Checks the index of every step: a sample's number in the training set.
 
     An index within the batch (0 ... n - 1 in every step) would train without an error, with a
-    falling loss, and teach nothing. It is recognised by repeated batches, and by samples that are
-    not seen in an epoch: the first N samples of a fresh loss, later 2 N, which contain one.
+    falling loss, and teach nothing. It is recognised at the end of an epoch, which is when a sample
+    comes again, by the samples that were not seen.
 
     Args:
         name: of the loss, for messages.
@@ -115,11 +118,9 @@ class IndexCheck:
 
     def __init__(self, name: str, samples: int | None) -> None:
         self.name, self.samples = name, samples
-        self._seen: Tensor | None = None  # (N,) bool, on the device of the step
-        self._rows = self._largest = 0
-        self._window = samples or 0  # samples after which those that were not seen are counted
-        self._first: list[Tensor] = []  # the index of the first batches
-        self._warned = False
+        self._seen = torch.zeros(samples or 0, dtype=torch.bool)  # in this epoch
+        self._largest = 0  # samples of a batch
+        self._ended = samples is None  # nothing is counted any more
 
     def check(self, index: Any, count: int) -> Tensor:
         """Return the index (n,) of a batch of `count` samples, on the CPU.
@@ -153,42 +154,28 @@ class IndexCheck:
         return index
 
     def count(self, index: Tensor) -> None:
-        """Note the samples (n,) of a training step, and warn once if they seem to be wrong."""
-        if self.samples is None or self._warned:
+        """Note the samples (n,) of a training step; warn once if an epoch left out too many."""
+        if self.samples is None or self._ended:
             return
-        if len(self._first) < REPEATS:
-            self._first.append(index)
-            same = all(torch.equal(self._first[0], other) for other in self._first)
-            if same and len(self._first) == REPEATS and self.samples > len(index):
-                self._warn(
-                    f"the first {REPEATS} batches have the same index: it must be the number of "
-                    "each sample in the data set, and not in the batch"
-                )
-                return
-        if self._seen is None or self._seen.device != index.device:
-            self._seen = torch.zeros(self.samples, dtype=torch.bool, device=index.device)
-            self._rows = self._largest = 0
-        self._seen[index] = True
-        self._rows += len(index)
         self._largest = max(self._largest, len(index))
-        if self._rows < self._window:
-            return
+        again = bool(self._seen[index].any())
         unseen = self.samples - int(self._seen.sum())
-        if unseen >= self._largest:  # fewer are left out by drop_last
-            self._warn(
-                f"after {self._rows} samples, {unseen} of {self.samples} were never seen, and "
-                "their bank rows are those of prime: the index must be the number of each sample "
-                "in the data set"
+        if again and unseen >= self._largest:  # fewer are left out by drop_last
+            self._ended = True
+            warnings.warn(
+                f"{self.name}: {unseen} of {self.samples} samples were never seen when others "
+                "came again, so their rows in the bank stay those of prime: the index must be the "
+                "number of each sample in the data set, and not in the batch",
+                LossWarning,
+                stacklevel=5,  # the caller's step
             )
-        self.restart()
+        if again:
+            self._seen.zero_()
+        self._seen[index] = True
 
-    def restart(self) -> None:
-        """Begin to count again, from somewhere inside an epoch."""
-        self._seen, self._rows, self._window = None, 0, 2 * (self.samples or 0)
-
-    def _warn(self, text: str) -> None:
-        self._warned = True
-        warnings.warn(f"{self.name}: {text}", LossWarning, stacklevel=6)  # the caller's step
+    def end(self) -> None:
+        """Count no more: training goes on from somewhere inside an epoch."""
+        self._ended = True
 
 
 class OptimizerCheck:
@@ -218,7 +205,7 @@ class OptimizerCheck:
         """Check the parameters that should change.
 
         Raises:
-            RuntimeError: after 20 optimizer steps some of them are as they were.
+            LossError: after 20 optimizer steps some of them are as they were.
         """
         if self._passed:
             return
@@ -234,7 +221,7 @@ class OptimizerCheck:
             if id(p) not in self._held and p._version == self._versions.get(name, -1)
         ]
         if still:
-            raise RuntimeError(
+            raise LossError(
                 f"{self.name}: in {PATIENCE} optimizer steps none has changed {', '.join(still)}: "
                 "give the optimizer [*student.parameters(), *loss.parameters()]"
             )
