@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.viewer.in_notebook import RunView
-    from lab.viewer.in_page import Page
     from wcord.runs import RunReader
+
+    from .viewer.in_notebook import RunView
+    from .viewer.in_page import Page
 
 
 def view(
@@ -44,8 +45,8 @@ def view(
     Raises:
         ValueError: no such run, arm or panel; in one line.
     """
-    from lab.reading.named_run import run_of
-    from lab.viewer.in_notebook import RunView
+    from .reading.named_run import run_of
+    from .viewer.in_notebook import RunView
 
     return RunView(run_of(run), arm, panels)
 
@@ -59,6 +60,6 @@ def page(
     force: bool = False,
 ) -> Page:
     """Write a run into one file of HTML; see `lab.viewer.in_page.page`."""
-    from lab.viewer.in_page import page
+    from .viewer.in_page import page
 
     return page(run, path, arms, steps, force=force)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lab.words import literal
+from ..words import literal
 
 # The theme has no setting for the margins beside the page, which pictures need more; a narrow
 # window has none to spare. Streamlit fades what it draws again for longer than a moment; a view is

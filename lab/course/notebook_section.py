@@ -11,9 +11,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from lab.words import literal
-from lab.words.panels import Section
 from wcord.runs.storage import read_json
+
+from ..words import literal
+from ..words.panels import Section
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 

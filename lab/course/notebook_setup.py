@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from matplotlib.figure import Figure
 
-from lab.figures.small_png import png
+from ..figures.small_png import png
 
 T = TypeVar("T")
 
