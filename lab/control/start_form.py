@@ -220,7 +220,7 @@ def editor() -> None:
         start(chosen, 0.0)
         if "trouble" in st.session_state:
             st.rerun()
-        st.switch_page("lab/pages/live.py", query_params={"run": st.query_params["run"]})
+        st.switch_page(page_parts.page_named("live"), query_params={"run": st.query_params["run"]})
     try:
         show_cost(chosen, 0.0)
     except ValueError as error:
