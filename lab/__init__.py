@@ -1,6 +1,6 @@
 """The lab: all that people look at. It stands on `wcord`, which knows nothing of it.
 
-    import lab
+    from wcord import lab
     lab.view(run)               the view of a run, in a notebook
     lab.page(run, "run.html")   the same in one file of HTML, which opens in any browser
 
@@ -9,7 +9,7 @@
 - `figures`: printed figures, pure functions from data to matplotlib. `palette`: every colour.
 - `viewer`: the view, one picture machine for pages, notebooks and files of HTML.
 - `control`: what pages share: steering, starting, exporting, the address.
-- `pages`: the pages, put together by `app.py`.
+- `pages`: the pages, put together by `dashboard`. `commands`: `wcord app`, `wcord notebooks`.
 - `course`: what the notebooks import, the stops of the tour, and the tool that runs notebooks.
 - `demo`: finished runs that ship with the lab.
 """

@@ -31,8 +31,8 @@ ROOMS = [
     ("wcord.runs",),
     ("wcord.training",),
     ("wcord.analysis",),
-    ("wcord.cli", "wcord.__main__"),
     ("wcord",),
+    ("wcord.cli", "wcord.__main__"),
     ("lab.palette", "lab.demo", "lab.reading.arrange"),
     ("lab.words",),
     ("lab.reading", "lab.maps"),
@@ -105,7 +105,8 @@ def test_pages_are_imported_by_nothing(imports: list[tuple[str, str, int]]) -> N
     assert not [line for line in imports if line[1].startswith("lab.pages")]
     packages = {p.parent.name for p in LAB.glob("*/__init__.py")}
     assert {f"lab.{name}" for name in packages} <= set(LEVELS)
-    assert packages == {p.name for p in LAB.iterdir() if any(p.glob("*.py"))}
+    # streamlit_app holds a script that Streamlit runs, and nothing imports
+    assert packages | {"streamlit_app"} == {p.name for p in LAB.iterdir() if any(p.glob("*.py"))}
 
 
 FIRST = [

@@ -91,7 +91,7 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
         _file_name("plan", watch, arm, f"step-{step}"),
         draw,
         lambda: pairs(snapshot, picture.plan, "mass"),
-        "from lab.words.class_names import name_ticks, names_of\n"
+        "from wcord.lab.words.class_names import name_ticks, names_of\n"
         + _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.plan)]\n"
         + f"figure = figures.plan(picture.plan, labels, title={mathtext(title)!r})\n"
@@ -169,8 +169,8 @@ def of_map(watch: Watch, arm: str, step: int) -> Export:
         _file_name("map", watch, arm, f"step-{step}"),
         draw,
         table,
-        "from lab.words.class_names import name_points, names_of\n"
-        + "from lab.reading.watch import Watch\n"
+        "from wcord.lab.words.class_names import name_points, names_of\n"
+        + "from wcord.lab.reading.watch import Watch\n"
         + _opening(watch.run, step, arm, picture=False)
         + f"layout = Watch(run.path).layout({step}, {arm!r})\n"
         + f"title = {mathtext(arm)!r} + f', {{layout.method}} of step {{layout.step}}'\n"
@@ -233,7 +233,8 @@ def of_difference(a: Side, b: Side, step: int) -> Export:
         rows = pairs(snapshot, plan_a, "mass_a")
         return rows.assign(mass_b=plan_b.ravel(), difference=(plan_a - plan_b).ravel())
 
-    lines = ["from lab import figures", "from lab.words.class_names import name_ticks, names_of"]
+    lines = ["from wcord.lab import figures"]
+    lines += ["from wcord.lab.words.class_names import name_ticks, names_of"]
     lines += ["from wcord import Run", ""]
     if any(address(side.watch.run.path).startswith("Path(") for side in (a, b)):
         lines[:0] = ["from pathlib import Path", ""]
@@ -286,7 +287,7 @@ def address(path: Path) -> str:
 def _opening(run: Run, step: int | None = None, arm: str = "", *, picture: bool = True) -> str:
     place = address(run.path)
     lines = ["from pathlib import Path", ""] if place.startswith("Path(") else []
-    lines += ["from lab import figures", "from wcord import Run", "", f"run = Run({place})"]
+    lines += ["from wcord.lab import figures", "from wcord import Run", "", f"run = Run({place})"]
     if step is not None:
         lines.append(f"snapshot = run.snapshot({step})")
         if picture:

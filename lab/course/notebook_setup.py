@@ -1,6 +1,6 @@
 """What every notebook begins with: a place for its runs, quick mode, and figures with words.
 
-from lab.course.notebook_setup import begin, pick, show
+from wcord.lab.course.notebook_setup import begin, pick, show
 begin()
 """
 

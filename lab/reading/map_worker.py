@@ -274,7 +274,9 @@ def prefer(run: Path, arm: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw the maps of one run; return 0, or 1 where they cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m lab.maps", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__package__}.map_worker", description=__doc__
+    )
     parser.add_argument("run", type=Path, help="a run directory")
     try:
         run = Run(parser.parse_args(arguments).run)
