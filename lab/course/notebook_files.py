@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -40,13 +41,18 @@ def copy_notebooks(folder: Path, *, force: bool = False) -> list[Path]:
     copies = []
     for notebook in notebooks():
         copy = folder / notebook.name
-        copy.write_text(_without_links_outside(notebook.read_text("utf-8")), "utf-8")
+        content = json.loads(notebook.read_text("utf-8"))
+        for cell in content["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = _without_links_outside("".join(cell["source"]))
+                cell["source"] = text.splitlines(keepends=True)
+        copy.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
         copies.append(copy)
     return copies
 
 
 def _without_links_outside(text: str) -> str:
-    """Return the text of a notebook whose links out of its folder are names of files.
+    """Return Markdown in which links out of the notebooks' folder are names of files.
 
     >>> _without_links_outside("[the table](../results/tasks.md), [next](02_transport.ipynb)")
     'the table (results/tasks.md in the repository), [next](02_transport.ipynb)'
