@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,9 +45,12 @@ def view(
 
     Raises:
         ValueError: no such run, arm or panel; in one line.
+        ModuleNotFoundError: the packages of the lab are not installed.
     """
     from .reading.named_run import run_of
-    from .viewer.in_notebook import RunView
+
+    with _packages_of_the_lab():
+        from .viewer.in_notebook import RunView
 
     return RunView(run_of(run), arm, panels)
 
@@ -62,4 +66,15 @@ def page(
     """Write a run into one file of HTML; see `lab.viewer.in_page.page`."""
     from .viewer.in_page import page
 
-    return page(run, path, arms, steps, force=force)
+    with _packages_of_the_lab():
+        return page(run, path, arms, steps, force=force)
+
+
+@contextmanager
+def _packages_of_the_lab() -> Iterator[None]:
+    """Say what to install where a package is missing: `pip install wcord` alone brings none."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        text = f"the lab needs the package {error.name}: pip install 'wcord[lab]'"
+        raise ModuleNotFoundError(text, name=error.name) from error

@@ -40,8 +40,10 @@ def _serve(words: list[str]) -> int:
     Raises:
         ValueError: Streamlit does not know an option; in one line.
     """
-    import click
     from streamlit.web import cli
+
+    # isort: split
+    import click  # it comes with Streamlit, which the message names where both are missing
 
     try:
         cli.main.main(["run", str(APP), *words], prog_name="streamlit", standalone_mode=False)

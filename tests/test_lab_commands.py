@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+import lab
 import wcord
 from lab import commands
 from lab.course.notebook_files import FOLDER, copy_notebooks
+from wcord.analysis import doctor
 from wcord.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -110,7 +113,34 @@ def test_without_the_extra_one_line_says_what_to_install(
     for name in [n for n in sys.modules if n.startswith("lab.words.equations")]:
         monkeypatch.delitem(sys.modules, name)
     assert main([command] + ["digits-compression"] * (command == "page")) == 2
-    assert "pip install 'wcord[lab]'" in one_line(capsys)
+    package = {"app": "streamlit", "page": "latex2mathml"}[command]
+    message = f"wcord {command} needs the package {package}"
+    line = one_line(capsys)
+    assert message in line and line.endswith(": pip install 'wcord[lab]'")
+
+
+def test_the_view_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith("lab.viewer.in_notebook")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    with pytest.raises(ModuleNotFoundError, match=r"anywidget: pip install 'wcord\[lab\]'"):
+        lab.view("digits-compression")
+
+
+def test_the_doctor_does_not_require_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name in missing:
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(doctor, "version", version)
+    missing = {"streamlit", "ray"}
+    lines, fine = doctor.examine()
+    assert fine and "--  streamlit is not installed: pip install 'wcord[lab]'" in lines
+    assert "--  ray is not installed: pip install 'wcord[ray]'" in lines and "ok  pot 1.0" in lines
+    missing = {"pot"}
+    lines, fine = doctor.examine()
+    assert not fine and "no  pot is not installed" in lines
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
