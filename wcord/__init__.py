@@ -8,6 +8,7 @@ Names are imported on first use, so that reading a run does not import torch.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ _SUBMODULES = (
     "bank",
     "critic",
     "data",
+    "lab",
     "losses",
     "models",
     "objectives",
@@ -105,6 +107,11 @@ __all__ = [
     "resume",
     "sweep",
 ]
+
+if not (Path(__file__).parent / "lab").is_dir():  # in the repository it lies beside this folder
+    from wcord.lab_of_repository import find_lab_in_repository
+
+    find_lab_in_repository()
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from wcord import __version__
 from wcord.errors import first_line
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         description="Wasserstein Contrastive Representation Distillation",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"wcord {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(

@@ -10,8 +10,9 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "pot", "streamlit", "umap-learn", "jupyterlab", "ipywidgets")
-OPTIONAL = ("ray",)
+PACKAGES = ("torch", "torchvision", "pot")
+LAB = ("streamlit", "umap-learn", "jupyterlab", "ipywidgets", "anywidget", "matplotlib")
+EXTRA_OF = dict.fromkeys(LAB, "lab") | {"medmnist": "medmnist", "ray": "ray"}
 LOW_SPACE = 2**30  # a folder with fewer free bytes fails the check
 
 
@@ -26,12 +27,13 @@ def examine() -> tuple[list[str], bool]:
     lines = [f"ok  Python {platform.python_version()} on {platform.system()}"]
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         lines[0] = f"no  Python {platform.python_version()}: 3.11 to 3.13 are supported"
-    for name in PACKAGES + OPTIONAL:
+    for name in (*PACKAGES, *EXTRA_OF):
         try:
             lines.append(f"ok  {name} {version(name)}")
         except PackageNotFoundError:
-            needed = name in PACKAGES
-            lines.append(f"{'no' if needed else '--'}  {name} is not installed")
+            extra = EXTRA_OF.get(name)
+            hint = f"--  {name} is not installed: pip install 'wcord[{extra}]'"
+            lines.append(hint if extra else f"no  {name} is not installed")
     device = choose_device("auto")
     detail = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} cores"
     lines.append(f"ok  computing on {device.type} ({detail})")
