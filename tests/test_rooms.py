@@ -25,7 +25,7 @@ ROOMS = [
     ("wcord.runs",),
     ("wcord.training",),
     ("wcord.analysis",),
-    ("wcord.cli", "wcord.__main__"),
+    ("wcord.cli", "wcord.export_commands", "wcord.__main__"),
     ("wcord",),
     ("lab.palette", "lab.demo", "lab.reading.arrange"),
     ("lab.words",),

@@ -135,9 +135,11 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
             prepared = prepare(experiment, writer, device, overrides, progress and not ranks.rank())
             training = Training(prepared, writer, progress and not ranks.rank())
             training.run()
-            run.students = {arm.name: arm.student.eval().module for arm in prepared.arms}
-            if ranks.rank() == 0:
-                _write_end(training)
+            if overrides.student is not None:
+                run.keep_students({arm.name: arm.student for arm in prepared.arms})
+            with ranks.first_rank_first():  # on the other ranks too, the files are then complete
+                if ranks.rank() == 0:
+                    _write_end(training)
     except (Interrupted, ranks.FirstRankEnded):
         writer.write_status(now=True, state="stopped")
     except BaseException as error:
