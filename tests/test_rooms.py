@@ -24,6 +24,7 @@ ROOMS = [
     ("wcord.settings",),
     ("wcord.runs",),
     ("wcord.training",),
+    ("wcord.tracking",),
     ("wcord.analysis",),
     ("wcord.cli", "wcord.export_commands", "wcord.__main__"),
     ("wcord",),

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from wcord.runs import Run, Snapshot, list_runs
     from wcord.settings.experiment import Experiment
     from wcord.settings.loading import load, presets
+    from wcord.training.callbacks import Callback
     from wcord.training.distillation import distill, resume
     from wcord.training.launch import launch, relaunch
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "Callback": "training.callbacks",
     "Experiment": "settings.experiment",
     "Run": "runs",
     "Snapshot": "runs",
@@ -35,9 +37,20 @@ _MODULE_OF = {
     "resume": "training.distillation",
     "sweep": "analysis.sweep",
 }
-_SUBMODULES = ("bank", "critic", "data", "models", "objectives", "runs", "transport", "views")
+_SUBMODULES = (
+    "bank",
+    "critic",
+    "data",
+    "models",
+    "objectives",
+    "runs",
+    "tracking",
+    "transport",
+    "views",
+)
 
 __all__ = [
+    "Callback",
     "Experiment",
     "Run",
     "Snapshot",

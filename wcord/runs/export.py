@@ -75,7 +75,8 @@ def _statistics(run: Path, student: TrainedStudent) -> tuple[Tensor, Tensor]:
     """
     built, experiment = student.built, student.experiment
     if "mean" in built:
-        return torch.tensor(built["mean"]), torch.tensor(built["std"])
+        mean, std = (torch.tensor(built[name], dtype=torch.float32) for name in ("mean", "std"))
+        return mean, std
     inputs = read_inputs(run) or {}
     if "data" in inputs.get(OBJECTS, ""):
         raise SettingsError(

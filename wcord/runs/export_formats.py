@@ -120,12 +120,12 @@ def _traced(model: ImagesToLogits, shape: tuple[int, ...]) -> torch.export.Expor
     batch = torch.export.Dim("n", min=1)
     try:
         with _without_messages(), torch.inference_mode(False), torch.no_grad():
-            images = torch.rand((2, *shape), generator=draw)
+            images = torch.rand((2, *shape), generator=draw, dtype=torch.float32)
             program = torch.export.export(model, (images,), dynamic_shapes={"images": {0: batch}})
             traced = program.module()
             pairs = []
             for count in COMPARED:
-                images = torch.rand((count, *shape), generator=draw)
+                images = torch.rand((count, *shape), generator=draw, dtype=torch.float32)
                 pairs.append((traced(images), model(images)))
     except Exception as error:  # tracing may raise any error
         raise SettingsError(

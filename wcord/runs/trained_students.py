@@ -74,7 +74,7 @@ def load_student(path: Path, arm: str, module: nn.Module | None = None) -> Train
             f"run.export({arm!r}, file, module=...)"
         )
     else:
-        copy = _new_module(experiment, built)
+        copy = _new_module(experiment, built).float()  # the caller's default may be float64
         copy.load_state_dict(weights)
     return TrainedStudent(copy.eval(), experiment, built, steps[-1])
 
