@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -281,3 +283,26 @@ def test_ctrl_c_stops_a_run_with_callbacks(two_arms: wcord.Experiment, tmp_path:
     )  # fmt: skip
     assert done.stdout.split() == ["end", "stopped", "11", "None"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+def test_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    text = (ROOT / "docs/callbacks.md").read_text("utf-8")
+    example, tracker = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(example, "example", "exec"), names)
+    assert "finished at step 44 of 44" in capsys.readouterr().out
+    stopped = wcord.distill(
+        names["experiment"], tmp_path / "run", False, callbacks=[names["StopWhenGood"](0)]
+    )
+    assert stopped.status.state == "stopped" and stopped.status.step == 0
+    for method in ("on_start", "on_step", "on_probe", "on_end"):
+        parameters = inspect.signature(getattr(wcord.Callback, method)).parameters
+        assert f"| `{method}({', '.join(list(parameters)[1:])})` |" in text
+    pytest.importorskip("wandb")
+    exec(compile(tracker, "tracker", "exec"), names)
+    assert list((tmp_path / "wandb").glob("offline-run-*"))

@@ -2,8 +2,8 @@
 
     wcord.distill(experiment, callbacks=[wcord.tracking.WandB(project="digits")])
 
-Each needs its package: `pip install 'wcord[trackers]'`, or the package alone. A resumed run is a new
-run of the tracker, in the same group, that begins at the checkpoint.
+Each needs its package: `pip install 'wcord[trackers]'`, or the package alone. A resumed run is a
+new run of the tracker, in the same group, that begins at the checkpoint.
 """
 
 from wcord.tracking.mlflow import MLflow

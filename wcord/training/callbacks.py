@@ -38,7 +38,7 @@ class Callback:
         """Called after a probe, with its values: accuracies and measures of plan and features."""
 
     def on_end(self, run: Run, summary: dict[str, Any] | None) -> None:
-        """Called once at the end of every run that was started, also of one that failed.
+        """Called once at the end, also of a run that failed, if `on_start` had no error.
 
         Args:
             run: its status is final, `run.status.state` is finished, stopped or failed.
@@ -76,9 +76,9 @@ class Callbacks:
         """
         self._run = run
         for callback in self.callbacks if not ranks.rank() else ():
-            self._started.append(callback)
             self._call(callback, "on_start")
             self.raise_error()
+            self._started.append(callback)
 
     def collect(self, method: str, arm: str, values: Mapping[str, float]) -> None:
         """Collect values of one arm for "on_step" or "on_probe"."""
@@ -95,7 +95,7 @@ class Callbacks:
                     self._call(callback, method, step, dict(due[method]))
 
     def end(self, summary: dict[str, Any] | None) -> None:
-        """Call on_end of every callback that was started, once; errors are kept."""
+        """Call on_end of every callback whose on_start had no error, once; errors are kept."""
         started, self._started = self._started, []
         for callback in started:
             self._call(callback, "on_end", summary)
