@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from wcord.runs import Run, Snapshot, list_runs
     from wcord.settings.experiment import Experiment
     from wcord.settings.loading import load, presets
+    from wcord.training.callbacks import Callback
     from wcord.training.distillation import distill, resume
     from wcord.training.launch import launch, relaunch
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "Callback": "training.callbacks",
     "Experiment": "settings.experiment",
     "Indexed": "data.indexed",
     "Run": "runs",
@@ -76,12 +78,14 @@ _SUBMODULES = (
     "models",
     "objectives",
     "runs",
+    "tracking",
     "transport",
     "views",
 )
 
 __all__ = [
     "CRDLoss",
+    "Callback",
     "Experiment",
     "FeatureLoss",
     "GCKTLoss",

@@ -1,4 +1,4 @@
-"""The command line: presets, train, resume, runs, sweep, report, doctor.
+"""The command line: presets, train, resume, runs, sweep, report, export, card, doctor.
 
 Dotted options go to `Experiment.replace`, so that command line, page and notebook share one
 validator and its messages. Exit code 2 means a mistake of the user, 1 any other failure.
@@ -23,6 +23,7 @@ import yaml
 
 from wcord import __version__
 from wcord.errors import first_line
+from wcord.export_commands import add_export_commands
 
 if TYPE_CHECKING:
     from wcord.runs import Run
@@ -135,6 +136,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     report = add("report", _report, "compare the arms of finished runs (one run per seed)")
     report.add_argument("run_dirs", nargs="+", metavar="RUN")
     _add_report_options(report)
+    add_export_commands(add)
     add("doctor", _doctor, "check packages, device and folders of this machine")
     for point in sorted(entry_points(group=GROUP)):
         if point.name not in commands.choices:

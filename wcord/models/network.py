@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from wcord.models.copy_module import memo_without_graphs
+from wcord.models.copy_module import copy_module, memo_without_graphs
 from wcord.models.feature_layers import (
     Shape,
     combined,
@@ -171,6 +171,25 @@ def unwrapped(module: nn.Module) -> nn.Module:
     if isinstance(module, Network | nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner = module.module
     return module if inner is None else unwrapped(inner)
+
+
+def plain_module(module: nn.Module) -> nn.Module:
+    """Return a copy of a module on the CPU, without the hooks that `Network` adds.
+
+    Args:
+        module: of a user, or a network; hooks of the user are kept.
+
+    Raises:
+        ValueError: the module cannot be copied.
+    """
+    copy = copy_module(unwrapped(module)).cpu().to(memory_format=torch.contiguous_format)
+    for layer in copy.modules():
+        for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Recorder):
+                    del hooks[key]
+                    layer._forward_pre_hooks_with_kwargs.pop(key, None)
+    return copy
 
 
 def _frozen_layers(module: nn.Module) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -22,6 +22,7 @@ from wcord.runs.writer import FileWriter, RunWriter, SilentWriter, create
 from wcord.settings.experiment import Experiment
 from wcord.settings.loading import load
 from wcord.settings.messages import SettingsError
+from wcord.training.callbacks import Callbacks
 from wcord.training.devices import choose_device, chosen_threads
 from wcord.training.loop import Training
 from wcord.training.prepare import Overrides, prepare
@@ -38,6 +39,7 @@ def distill(
     student: nn.Module | None = None,
     data: Any = None,
     classifier: str | Mapping[str, str] | None = None,
+    callbacks: Iterable[Any] = (),
 ) -> Run:
     """Train every arm of an experiment and return the run when it has ended.
 
@@ -58,6 +60,9 @@ def distill(
             `data.source` (see `wcord.data.from_arrays`).
         classifier: name of the final layer of your modules, such as "fc", where it is not found
             automatically; {"teacher": "fc", "student": "head"} where the names differ.
+        callbacks: objects with methods of `wcord.Callback`, called between steps: trackers
+            (`wcord.tracking`) or your own. They change no result. An error in one ends the run with
+            a checkpoint, in the state "failed", and is raised.
 
     Raises:
         ValueError: settings or data that cannot be run. It is raised before any training, and the
@@ -65,6 +70,7 @@ def distill(
         wcord.runs.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
+    hooks = Callbacks(callbacks)
     overrides = Overrides(teacher, student, data)
     if teacher is not None and experiment.teacher.weights is not None:
         raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
@@ -75,7 +81,7 @@ def distill(
         )
         run = Run(path)
         try:
-            return _carry_out(run, experiment, progress, overrides)
+            return _carry_out(run, experiment, progress, overrides, hooks)
         except Exception:
             if ranks.rank() == 0 and run.metrics().empty:  # nothing was trained or measured
                 shutil.rmtree(path, ignore_errors=True)
@@ -97,7 +103,9 @@ def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) ->
     return {f"{side}.classifier": name for side, name in names.items()}
 
 
-def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
+def resume(
+    run_dir: str | os.PathLike[str], progress: bool = True, *, callbacks: Iterable[Any] = ()
+) -> Run:
     """Continue a run from its newest checkpoint.
 
     The results are those of a run without interruption, to the bit on a CPU with the same number
@@ -106,11 +114,13 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
     Args:
         run_dir: the run's directory, or its name in `WCORD_RUNS`.
         progress: whether to show a bar.
+        callbacks: as in `distill`; those of the first process are not stored.
 
     Raises:
         ValueError: there is no run; another process writes it; it was started with modules or
             arrays of the caller, or with other data than now; or every checkpoint is damaged.
     """
+    hooks = Callbacks(callbacks)
     with ranks.process_group():
         run = Run(run_dir)
         status = run.status
@@ -121,10 +131,12 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
         with ranks.first_rank_first():
             if not launched and ranks.rank() == 0 and not is_locked(run.path):
                 run.clear_requests()
-        return _carry_out(run, run.settings, progress, Overrides())
+        return _carry_out(run, run.settings, progress, Overrides(), hooks)
 
 
-def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Overrides) -> Run:
+def _carry_out(
+    run: Run, experiment: Experiment, progress: bool, overrides: Overrides, callbacks: Callbacks
+) -> Run:
     """Train the run of an existing directory, from its newest checkpoint or from the start."""
     with ranks.first_rank_first():
         writer: RunWriter = SilentWriter(run) if ranks.rank() else FileWriter(run)
@@ -133,17 +145,25 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
         device = choose_device(experiment.device)
         with chosen_threads(experiment), _float32_with_gradients(), _end_at_signal(writer):
             prepared = prepare(experiment, writer, device, overrides, progress and not ranks.rank())
-            training = Training(prepared, writer, progress and not ranks.rank())
+            training = Training(prepared, writer, progress and not ranks.rank(), callbacks)
+            with ranks.first_rank_first():
+                callbacks.start(run)
             training.run()
-            run.students = {arm.name: arm.student.eval().module for arm in prepared.arms}
-            if ranks.rank() == 0:
-                _write_end(training)
+            if overrides.student is not None:
+                run.keep_students({arm.name: arm.student for arm in prepared.arms})
+            with ranks.first_rank_first():  # on the other ranks too, the files are then complete
+                callbacks.raise_error()
+                if ranks.rank() == 0:
+                    _write_end(training)
+                callbacks.end(run.summary)
+                callbacks.raise_error()
     except (Interrupted, ranks.FirstRankEnded):
         writer.write_status(now=True, state="stopped")
     except BaseException as error:
-        line = first_line(error)
+        line = callbacks.line if error is callbacks.error else first_line(error)
         with suppress(StorageError):
             writer.write_status(now=True, state="failed", error=line)
+        callbacks.end(None)
         raise
     finally:
         writer.close()
