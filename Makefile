@@ -15,7 +15,7 @@ test: .venv/ready lint ## lint, types, tests, notebooks
 	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
 
 # the tests that are done in seconds, without training, pages or browsers
-QUICK := tests/test_bank.py tests/test_cli.py tests/test_contributing.py tests/test_data.py \
+QUICK := tests/test_bank.py tests/test_cli.py tests/test_cli_show.py tests/test_contributing.py tests/test_data.py \
     tests/test_settings.py tests/test_labels.py tests/test_objectives_registry.py \
     tests/test_objectives_terms.py tests/test_report.py tests/test_rooms.py tests/test_runs.py \
     tests/test_transport.py tests/test_views.py

@@ -91,20 +91,20 @@ def test_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_preset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from wcord.settings import loading
+    from wcord.settings import preset_files
 
     text = block("How to add a preset")
-    for preset in loading.PRESETS.glob("*.yaml"):
+    for preset in preset_files.PRESETS.glob("*.yaml"):
         (tmp_path / preset.name).write_bytes(preset.read_bytes())
     (tmp_path / "digits-noisy.yaml").write_text(text)
-    monkeypatch.setattr(loading, "PRESETS", tmp_path)
-    loading.presets.cache_clear()
+    monkeypatch.setattr(preset_files, "PRESETS", tmp_path)
+    preset_files.presets.cache_clear()
     try:
         assert "digits-noisy" in wcord.presets()
         experiment = wcord.load("digits-noisy")
     finally:
         monkeypatch.undo()
-        loading.presets.cache_clear()
+        preset_files.presets.cache_clear()
     assert experiment.student.view == yaml.safe_load(text)["student.view"]
     assert experiment.teacher.view == ["identity"] and experiment.epochs == 20
 

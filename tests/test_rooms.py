@@ -34,7 +34,7 @@ ROOMS = [
     ("wcord.tracking",),
     ("wcord.analysis",),
     ("wcord",),
-    ("wcord.cli", "wcord.export_commands", "wcord.__main__"),
+    ("wcord.cli", "wcord.__main__"),
     ("lab.palette", "lab.demo", "lab.reading.arrange"),
     ("lab.words",),
     ("lab.reading", "lab.maps"),

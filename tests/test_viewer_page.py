@@ -340,8 +340,8 @@ def test_a_command_that_cannot_be_used_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _module())
-    point = EntryPoint("extra", value, cli.GROUP)
-    monkeypatch.setattr(cli, "entry_points", lambda group: [point])
+    point = EntryPoint("extra", value, cli.package_commands.GROUP)
+    monkeypatch.setattr(cli.package_commands, "entry_points", lambda group: [point])
     assert cli.main(["extra", "words"] if "missing" not in value else ["extra"]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
@@ -355,7 +355,7 @@ def _module() -> Any:
 def test_without_the_lab_an_unknown_command_says_how_to_get_more(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    monkeypatch.setattr(cli.package_commands, "entry_points", lambda group: [])
     assert cli.main(["page", "run"]) == 2
     error = capsys.readouterr().err.strip()
     assert "no command 'page'" in error and "pip install 'wcord[lab]'" in error

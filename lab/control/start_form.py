@@ -177,7 +177,7 @@ def editor() -> None:
     """Show a settings file to edit or to upload, what is wrong with it, its command line, start."""
     with st.spinner("Loading…", show_time=False):
         from wcord import presets
-        from wcord.settings.loading import PRESETS
+        from wcord.settings.preset_files import preset_path
     st.html(MONOSPACE)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         name = str(
@@ -195,7 +195,7 @@ def editor() -> None:
     text = st.text_area(
         "Settings (YAML). `extends` takes over everything that is not said here; dotted names "
         "change one setting.",
-        (PRESETS / f"{name}.yaml").read_text("utf-8"),
+        preset_path(name).read_text("utf-8"),
         key=f"settings-{name}",
         height=420,
     )

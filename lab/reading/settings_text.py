@@ -134,5 +134,7 @@ def command(preset: str, chosen: Experiment) -> str:
     words = ["wcord", "train", preset]
     for name, value in changes(load(preset), chosen).items():
         text = as_yaml(value, default_flow_style=True, width=10**9)
-        words += [f"--{name}", text.removesuffix("\n").removesuffix("\n...")]
+        text = text.removesuffix("\n").removesuffix("\n...")
+        # a value that looks like an option must be joined to its name
+        words += [f"--{name}={text}"] if text.startswith("--") else [f"--{name}", text]
     return shlex.join(words)

@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,34 +17,49 @@ EXTRA_OF = dict.fromkeys(LAB, "lab") | {"medmnist": "medmnist", "ray": "ray"}
 LOW_SPACE = 2**30  # a folder with fewer free bytes fails the check
 
 
-def examine() -> tuple[list[str], bool]:
-    """Return one line for each check ("ok", "no", or "--" if optional) and whether all passed."""
+@dataclass(frozen=True)
+class Check:
+    """One check: its state ("ok", "no", or "--" if optional), what was checked, and the result."""
+
+    state: str
+    name: str
+    detail: str
+
+    @property
+    def line(self) -> str:
+        """The check in one line."""
+        return f"{self.state:3} {self.name} {self.detail}"
+
+
+def examine() -> list[Check]:
+    """Check Python, packages, device and folders; this machine passes if no state is "no"."""
     import torch
 
     from wcord.data import data_root
     from wcord.runs import runs_folder
     from wcord.training.devices import choose_device
 
-    lines = [f"ok  Python {platform.python_version()} on {platform.system()}"]
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        lines[0] = f"no  Python {platform.python_version()}: 3.11 to 3.13 are supported"
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    python = f"{platform.python_version()} on {platform.system()}"
+    limits = "" if supported else ": 3.11 to 3.13 are supported"
+    checks = [Check("ok" if supported else "no", "Python", python + limits)]
     for name in (*PACKAGES, *EXTRA_OF):
         try:
-            lines.append(f"ok  {name} {version(name)}")
+            checks.append(Check("ok", name, version(name)))
         except PackageNotFoundError:
             extra = EXTRA_OF.get(name)
-            hint = f"--  {name} is not installed: pip install 'wcord[{extra}]'"
-            lines.append(hint if extra else f"no  {name} is not installed")
+            hint = f": pip install 'wcord[{extra}]'" if extra else ""
+            checks.append(Check("--" if extra else "no", name, f"is not installed{hint}"))
     device = choose_device("auto")
     detail = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} cores"
-    lines.append(f"ok  computing on {device.type} ({detail})")
-    lines.append(_folder("runs (WCORD_RUNS)", runs_folder()))
-    lines.append(_folder("data sets (WCORD_DATA)", data_root()))
-    return lines, not any(line.startswith("no") for line in lines)
+    checks.append(Check("ok", "computing", f"on {device.type} ({detail})"))
+    checks.append(_folder("runs (WCORD_RUNS)", runs_folder()))
+    checks.append(_folder("data sets (WCORD_DATA)", data_root()))
+    return checks
 
 
-def _folder(name: str, path: Path) -> str:
-    """Return the line of a folder: whether it, or the first parent that exists, can be written."""
+def _folder(name: str, path: Path) -> Check:
+    """Check that a folder, or its first parent that exists, can be written and has space."""
     existing = path.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -51,7 +67,7 @@ def _folder(name: str, path: Path) -> str:
         with tempfile.TemporaryFile(dir=existing):
             free = shutil.disk_usage(existing).free
     except OSError as error:
-        return f"no  {name}: {path} cannot be written: {error.strerror}"
+        return Check("no", name, f"{path} cannot be written: {error.strerror}")
     if free < LOW_SPACE:
-        return f"no  {name}: {path} has only {free / 2**20:.0f} MiB left"
-    return f"ok  {name}: {path}, {free / 2**30:.0f} GiB free"
+        return Check("no", name, f"{path} has only {free / 2**20:.0f} MiB left")
+    return Check("ok", name, f"{path}, {free / 2**30:.0f} GiB free")

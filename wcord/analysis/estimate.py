@@ -19,6 +19,7 @@ from wcord.training.inputs import NetworkInput, network_inputs, read_data
 from wcord.training.linear_probe import read_probe_data
 from wcord.training.optimizer import build_optimizer
 from wcord.training.prepare import build_arms, needs_maps
+from wcord.training.progress import duration
 from wcord.training.task import Task
 
 
@@ -45,17 +46,6 @@ class Estimate:
             f"{duration(self.teacher_seconds)} for the teacher unless it is cached), "
             f"{self.steps} steps, {self.disk / 2**20:.0f} MiB on disk"
         )
-
-
-def duration(seconds: float) -> str:
-    """Return a time with its unit.
-
-    >>> duration(42.3), duration(400), duration(9000)
-    ('42 s', '7 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def estimate(experiment: Experiment) -> Estimate:

@@ -14,6 +14,11 @@ from wcord.analysis.markdown import literal, row
 from wcord.analysis.statistics import Paired, compare, reference_name, values_by_name
 from wcord.runs import Run
 
+ONE_SEED = (
+    "One seed, last epoch. The spread over seeds is unknown, so a difference may be chance: give "
+    "one run of each of several seeds."
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -36,9 +41,31 @@ class Report:
         """Return the table as comma-separated values, unrounded."""
         return self.frame.to_csv()
 
+    def record(self) -> dict[str, Any]:
+        """Return the report as plain data; unknown numbers are nan."""
+        arms = [{"arm": str(arm), **values} for arm, values in self.frame.to_dict("index").items()]
+        if self.seeds < 2:
+            arms = [row | {"verdict": None} for row in arms]
+        return {
+            "metric": self.metric,
+            "against": str(self.against),
+            "seeds": self.seeds,
+            "conditions": self.conditions,
+            "arms": arms,
+        }
+
     def to_markdown(self) -> str:
-        """Return the table in Markdown, with two digits and the conditions below it."""
+        """Return the table in Markdown, with two digits and the conditions below it.
+
+        The table of one seed has the values and their differences only.
+        """
         against = f"against {literal(self.against)}"
+        if self.seeds < 2:
+            titles = ["arm", literal(self.metric), against]
+            lines = [row(titles), "|---" * len(titles) + "|"]
+            for arm in self.frame.index:
+                lines.append(row([literal(arm), self.mean(arm), self.comparison(arm)[0]]))
+            return "\n".join([*lines, "", ONE_SEED])
         titles = ["arm", literal(self.metric), against, "95 % interval", "r", "verdict"]
         lines = [row(titles), "|---" * len(titles) + "|"]
         for arm, correlation in self.frame["correlation"].items():
@@ -47,9 +74,7 @@ class Report:
             cells = [literal(arm), self.mean(arm), difference, interval, r, verdict]
             lines.append(row(cells))
         note = f"Mean ± standard deviation over {self.seeds} seeds, last epoch. {self.conditions}"
-        if self.seeds < 2:
-            note = "One seed, last epoch: neither a spread nor an interval is known."
-        elif self.conditions:
+        if self.conditions:
             note += " r is the correlation between the two arms over seeds."
         return "\n".join([*lines, "", note.strip()])
 
@@ -140,6 +165,26 @@ def _different_settings(first: dict[str, Any], other: dict[str, Any]) -> list[st
     return sorted(name for name in names if first[name] != other[name])
 
 
+def _values_of_arms(run: Run, metric: str) -> tuple[int, dict[str, float | None]]:
+    """Return the seed of a finished run, and the value of each arm that did not freeze.
+
+    Raises:
+        ValueError: the run has no results, or they are damaged.
+    """
+    summary, status = run.summary, run.status
+    if summary is None and status.state != "finished":
+        raise ValueError(f"{run.name} has no results yet: {status.sentence}")
+    try:
+        arms = {arm: row.get(metric) for arm, row in summary["arms"].items() if not row["frozen"]}  # type: ignore[index]
+        numbers = {arm: None if value is None else float(value) for arm, value in arms.items()}
+        return int(summary["seed"]), numbers  # type: ignore[index]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise ValueError(
+            f"{run.name}: summary.json is missing or damaged; remove it, and wcord resume "
+            f"{run.path} writes it again"
+        ) from None
+
+
 def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
     """Return one row per run (indexed by its seed) and one column per arm, from the summaries.
 
@@ -154,14 +199,10 @@ def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
     _check_same_experiment(runs)
     rows = {}
     for run in runs:
-        summary = run.summary
-        if summary is None:
-            raise ValueError(f"{run.name} has no results yet: {run.status.sentence}")
-        if summary["seed"] in rows:
-            raise ValueError(f"two runs have the seed {summary['seed']}: give one run of each seed")
-        rows[summary["seed"]] = {
-            arm: row.get(metric) for arm, row in summary["arms"].items() if not row["frozen"]
-        }
+        seed, values = _values_of_arms(run, metric)
+        if seed in rows:
+            raise ValueError(f"two runs have the seed {seed}: give one run of each seed")
+        rows[seed] = values
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed").astype(float)
     table = table.dropna(axis=1, how="all")
     if table.empty:

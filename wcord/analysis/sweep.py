@@ -32,7 +32,8 @@ def sweep(
     combination of other settings is a run. The same call continues a killed sweep: finished runs
     in `folder` are not run again and interrupted runs are resumed. If the data have changed since a
     run was made, that run is renamed and its cell runs again. A run that fails is reported (column
-    `error`) and does not end the sweep; a run that is stopped ends it (KeyboardInterrupt). The seed
+    `error`) and does not end the sweep; a run that is stopped ends it (`SweepStopped`,
+    a KeyboardInterrupt). The seed
     determines the student, batches, label subset and teacher, unless `data.subset_seed` or
     `teacher.seed` is set.
 

@@ -19,7 +19,21 @@ from wcord.settings.messages import SettingsError
 from wcord.settings.plugins import plugin_folders, require_importable
 from wcord.training.devices import threads_of
 
-Outcome = dict[str, Any]  # of a cell: the path of its run, its summary or None, its error or None
+# of a cell: the path of its run, its summary or None, its error or None, the signal that ended it
+Outcome = dict[str, Any]
+
+
+class SweepStopped(KeyboardInterrupt):
+    """A run of the sweep was stopped.
+
+    Args:
+        message: one line.
+        signal: the signal that ended the run; None where a stop was requested in another way.
+    """
+
+    def __init__(self, message: str, signal: int | None) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 def run_cell(settings: str, path: str, inputs: CurrentInputs | None = None) -> Outcome:
@@ -36,14 +50,15 @@ def run_cell(settings: str, path: str, inputs: CurrentInputs | None = None) -> O
         return {"run": path, "summary": None, "error": first_line(error)}
     status = run.status
     stopped = "stopped" if status.state == "stopped" else None
-    return {"run": path, "summary": run.summary, "error": status.error or stopped}
+    outcome = {"run": path, "summary": run.summary, "error": status.error or stopped}
+    return outcome | {"signal": run.ended_by_signal}
 
 
 def run_locally(cells: Sequence[Cell], folder: Path, progress: bool) -> list[Outcome]:
     """Run the cells one after another in this process.
 
     Raises:
-        KeyboardInterrupt: a run was stopped (Ctrl-C writes its checkpoint), which ends the sweep.
+        SweepStopped: a run was stopped (Ctrl-C writes its checkpoint), which ends the sweep.
     """
     outcomes: list[Outcome] = []
     inputs = CurrentInputs()
@@ -53,7 +68,8 @@ def run_locally(cells: Sequence[Cell], folder: Path, progress: bool) -> list[Out
         if progress:
             _print_progress(number, len(cells), cell, outcome)
         if outcome["error"] == "stopped":
-            raise KeyboardInterrupt
+            line = f"stopped in run {number} of {len(cells)}; the same command continues"
+            raise SweepStopped(line, outcome["signal"])
         outcomes.append(outcome)
     return outcomes
 

@@ -46,11 +46,15 @@ class DataSettings(BaseModel):
         default=None,
         description="resize to these pixels (height, width); null: 32 for folders, else as read",
     )
-    augment: Literal["none", "crop-flip"] = "none"
+    augment: Literal["none", "crop-flip"] = Field(
+        default="none", description="random shift and horizontal flip of every training image"
+    )
     padding: int = Field(
         default=4, ge=0, le=64, description="largest shift of an image by crop-flip, in pixels"
     )
-    border: Literal["zeros", "reflect"] = "zeros"
+    border: Literal["zeros", "reflect"] = Field(
+        default="zeros", description="what crop-flip shifts into an image: zeros or a reflection"
+    )
     drop_gray: bool = Field(default=False, description="leave out images without colour")
     subset_seed: int | None = Field(
         default=None,

@@ -21,7 +21,12 @@ class GCKTSettings(TermSettings):
     The paper's weight and form are unconfirmed.
     """
 
-    weight: float = Field(5.0, ge=0, description="factor of this term in the total (lambda 1)")
+    weight: float = Field(
+        5.0,
+        ge=0,
+        description="factor of this term in the total (lambda 1)",
+        json_schema_extra={"suited": {"form": {"wasserstein": 5.0, "nce": 0.8, "infonce": 0.8}}},
+    )
     form: Literal["wasserstein", "nce", "infonce"] = Field(
         "wasserstein", description="loss of the critic's scores"
     )

@@ -23,7 +23,7 @@ class WKDLogitSettings(TermSettings):
     temperature: float = Field(8.0, gt=0, description="T, softens the other classes")
     sharpness: float = Field(1.0, gt=0, description="kappa of the cost between classes")
     epsilon: float = Field(0.05, ge=1e-3, description="entropic regularisation, units of cost")
-    iterations: int = Field(10, ge=1, description="of Sinkhorn")
+    iterations: int = Field(10, ge=1, description="iterations of Sinkhorn")
     examples: int = Field(500, ge=2, description="largest number of samples in a class's kernel")
 
 

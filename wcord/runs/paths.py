@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import time
 from pathlib import Path
@@ -48,9 +49,14 @@ def existing_run_path(path: str | os.PathLike[str]) -> Path:
     if len(path.parts) == 1 and is_run(inside):
         return inside
     text = str(path)
-    raise ValueError(
-        f"no run at {text if text.isprintable() else repr(text)}: settings.yaml is missing"
-    )
+    line = f"no run at {text if text.isprintable() else repr(text)}: settings.yaml is missing"
+    if len(path.parts) == 1:
+        names = [
+            run.parent.name for run in runs_folder().glob("*/settings.yaml") if is_run(run.parent)
+        ]
+        close = difflib.get_close_matches(text, names, 1)
+        line += f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(line)
 
 
 def is_run(path: Path) -> bool:

@@ -38,6 +38,7 @@ class RunReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = existing_run_path(path)
         self._own_students: dict[str, nn.Module] = {}
+        self.ended_by_signal: int | None = None  # set by `distill`: 2 for Ctrl-C, 15 for SIGTERM
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}: {self.status.sentence})"

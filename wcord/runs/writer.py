@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from contextlib import suppress
@@ -274,10 +275,47 @@ def create(path: Path, settings: str) -> Run:
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{path} exists: choose another folder, or resume the run in it")
-        path.mkdir(parents=True, exist_ok=True)
-        write_bytes(path / "settings.yaml", settings.encode())
-        write_json(path / "control.json", defaults(CONTROL))
+        _fill(path, settings)
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"cannot make a run in {path}: {reason}") from error
     return Run(path)
+
+
+def _fill(path: Path, settings: str) -> None:
+    """Make a run directory where there is none or an empty one; leave nothing if this fails."""
+    made = missing_folders(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_bytes(path / "settings.yaml", settings.encode())
+        write_json(path / "control.json", defaults(CONTROL))
+    except BaseException:
+        discard(path, made)
+        raise
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """Return the folders that must be made for a path to be a folder, from the path outwards."""
+    try:
+        return [folder for folder in (path, *path.parents) if not folder.exists()]
+    except OSError:  # the name is too long, or a folder cannot be read
+        return []
+
+
+def discard(path: Path, made: list[Path]) -> None:
+    """Remove the content of a run directory that was never used, and the folders made for it.
+
+    Args:
+        path: the run directory.
+        made: as `missing_folders` returned it before the directory was made. Folders of these that
+            hold other files stay.
+    """
+    with suppress(OSError):
+        for inside in path.iterdir():
+            if inside.is_dir() and not inside.is_symlink():
+                shutil.rmtree(inside, ignore_errors=True)
+            else:
+                inside.unlink()
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()

@@ -40,18 +40,20 @@ class Experiment(Settings):
     {"wcord": {"ce": 1, "gckt": {"weight": 5}, "lckt": 0.5}}.
     """
 
-    name: str = "experiment"
-    title: str = ""
-    description: str = ""
-    schema_version: int = SCHEMA_VERSION
-    seed: int = Field(0, ge=0)
-    epochs: int = Field(40, ge=1)
-    batch: int = Field(64, ge=2)
-    device: str = "auto"
+    name: str = Field("experiment", description="begins the name of the run directory")
+    title: str = Field("", description="one line for lists and pages")
+    description: str = Field("", description="what the experiment is for, in a few sentences")
+    schema_version: int = Field(SCHEMA_VERSION, description="version of the settings' format")
+    seed: int = Field(0, ge=0, description="seed of student, batches, label subset and teacher")
+    epochs: int = Field(40, ge=1, description="passes of the students over the training part")
+    batch: int = Field(64, ge=2, description="samples in a step")
+    device: str = Field("auto", description="auto (a GPU where there is one), cpu, cuda or cuda:1")
     threads: int = Field(
         0, ge=0, description="CPU threads; 0: one for the digits, else torch's own number"
     )
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="numbers of the networks; losses and plans are computed in float32"
+    )
     speed: Literal["plain", "compile", "graphs"] = Field(
         "plain", description="eager, networks by torch.compile, or the step as one CUDA graph"
     )
@@ -65,7 +67,11 @@ class Experiment(Settings):
     augment: AugmentSettings = AugmentSettings()
     pairing: PairingSettings = PairingSettings()
     plugins: list[str] = Field([], description="modules to import, which add terms to TERMS")
-    arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(min_length=1)
+    arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(
+        min_length=1,
+        description="name of an arm -> its terms, each with a table of settings or its weight "
+        "alone; null removes an arm or a term",
+    )
     probe: ProbeSettings = ProbeSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
 

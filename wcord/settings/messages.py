@@ -19,12 +19,18 @@ class SettingsError(ValueError):
         super().__init__(" ".join(message.split()))  # a user's names may contain line breaks
 
 
+def near(word: str, known: Iterable[Any]) -> str | None:
+    """Return the known name that is closest to a word, or None where none is close."""
+    close = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
 def nearest(word: str, known: Iterable[Any]) -> str:
     """Return "did you mean ...?" with the known name closest to a word, else the known names."""
     names = [str(name) for name in known]
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    close = near(word, names)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {close!r}?"
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"known are {', '.join(names[:MOST_NAMED])}{more}"
 
@@ -40,7 +46,7 @@ def first_error(error: ValidationError, model: type[BaseModel], prefix: str) -> 
     """
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if "constrained" not in str(part)]
-    setting = prefix + ".".join(path)
+    setting = (prefix + ".".join(path)).rstrip(".")
     if first["type"] == "extra_forbidden":
         known = _field_names(model, path[:-1])
         return f"unknown setting {setting!r}; {nearest(path[-1], known)}"

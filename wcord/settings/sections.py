@@ -14,6 +14,7 @@ from wcord.views import View
 from wcord.views.normalise import ChannelStatistics, Normalisation
 
 SAME = "same"  # in linear_probe.sources: the run's own data
+MODEL = "name of a network: digits-student, resnet8x4, ..., small:4-8-16 or torchvision:NAME"
 
 
 class Settings(BaseModel):
@@ -23,35 +24,46 @@ class Settings(BaseModel):
 
 
 class OptimizerSettings(Settings):
-    """The optimizer and its learning rate `lr` over the steps.
+    """The optimizer and its learning rate over the steps."""
 
-    With the schedule `onecycle` the rate rises during the share `warmup` of all steps and then
-    falls; `multistep` multiplies it by `gamma` at the epochs in `milestones`.
-    """
-
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["constant", "onecycle", "cosine", "multistep"] = "onecycle"
-    warmup: float = Field(0.2, gt=0, lt=1)
-    milestones: tuple[int, ...] = ()
-    gamma: float = Field(0.1, gt=0)
+    name: Literal["adam", "adamw", "sgd"] = Field("adam", description="the optimizer")
+    lr: float = Field(3e-3, gt=0, description="learning rate; its largest value with onecycle")
+    weight_decay: float = Field(1e-4, ge=0, description="weight decay (decoupled with adamw)")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
+    schedule: Literal["constant", "onecycle", "cosine", "multistep"] = Field(
+        "onecycle", description="how the learning rate changes over the steps"
+    )
+    warmup: float = Field(
+        0.2, gt=0, lt=1, description="share of all steps in which the rate of onecycle rises"
+    )
+    milestones: tuple[int, ...] = Field(
+        (), description="epochs after which multistep multiplies the rate by gamma"
+    )
+    gamma: float = Field(0.1, gt=0, description="factor of the rate at each milestone of multistep")
 
 
 class NetworkSettings(Settings):
-    """A network: its model, its input (`view` of a sample) and its label set (`labels`).
+    """A network: its model, its input (a view of a sample), its label set and its normalisation."""
 
-    The images x of the view lie in [0, 1] and become (x - mean) / std. `normalise` gives mean and
-    std: "measured" (on the training images), "none", or {mean: ..., std: ...} with one number, or
-    one for each channel. `classifier` names the final layer where it is not found automatically.
-    """
-
-    model: str
-    view: list[Any] = ["identity"]
-    labels: Any = None
-    normalise: Normalisation = "measured"
-    classifier: str | None = None
+    model: str = Field(description=MODEL)
+    view: list[Any] = Field(
+        ["identity"],
+        description="transforms of the image, from left to right: names of wcord.views, or "
+        "{name: settings}, such as [luminance, {downsample: {factor: 2}}]",
+    )
+    labels: Any = Field(
+        None,
+        description="label set: null (the classes of the data), {modulo: 5}, {groups: [[...], "
+        "[...]]}, or a list with the new label of every class",
+    )
+    normalise: Normalisation = Field(
+        "measured",
+        description="images x in [0, 1] become (x - mean) / std, with both measured on the "
+        "training images, none of both, or {mean: 0.5, std: 0.5} (one number, or one a channel)",
+    )
+    classifier: str | None = Field(
+        None, description="name of the final layer, such as fc; null: it is found automatically"
+    )
 
     @field_validator("model")
     @classmethod
@@ -78,26 +90,27 @@ class NetworkSettings(Settings):
 
 
 class TeacherSettings(NetworkSettings):
-    """The large network. It is trained once on all labels, and then cached by its settings.
+    """The large network. It is trained once on all labels, and then cached by its settings."""
 
-    If `seed` is null, it is the seed of the run. `weights` names a file that is loaded instead of
-    training (see `wcord.models.weights`). `scale_features` divides the features by their mean norm
-    over the training set.
-    """
-
-    model: str = "digits-teacher"
-    epochs: int = Field(40, ge=0)
-    seed: int | None = None
-    weights: str | None = None
-    scale_features: bool = False
+    model: str = Field("digits-teacher", description=MODEL)
+    epochs: int = Field(40, ge=0, description="passes over the training part")
+    seed: int | None = Field(None, description="seed of its weights and batches; null: the run's")
+    weights: str | None = Field(
+        None, description="file with trained weights (.safetensors or .pth), loaded instead"
+    )
+    scale_features: bool = Field(
+        False, description="divide its features by their mean norm over the training part"
+    )
     optimizer: OptimizerSettings = OptimizerSettings()
 
 
 class StudentSettings(NetworkSettings):
-    """The small network. `init: teacher` starts it as a copy of the teacher (same model)."""
+    """The small network; every arm starts from the same one."""
 
-    model: str = "digits-student"
-    init: Literal["random", "teacher"] = "random"
+    model: str = Field("digits-student", description=MODEL)
+    init: Literal["random", "teacher"] = Field(
+        "random", description="initial weights: random, or a copy of the teacher's (same model)"
+    )
 
 
 class PairingSettings(Settings):
@@ -128,43 +141,47 @@ class PairingSettings(Settings):
 
 
 class AugmentSettings(Settings):
-    """Whether teacher and student get the same random crops and flips (`data.augment`).
+    """Whether teacher and student get the same random crops and flips (`data.augment`)."""
 
-    If `shared` is false, the two networks see different crops and flips of the same sample; then
-    `data.augment` must not be "none".
-    """
-
-    shared: bool = Field(True, description="whether both networks see the same crop and flip")
+    shared: bool = Field(
+        True,
+        description="whether both networks see the same crop and flip of a sample; if false, "
+        "data.augment must not be none",
+    )
 
 
 class ProbeSettings(Settings):
-    """The probe of held-out samples, which writes the snapshots that pictures are drawn from.
+    """The probe of held-out samples, which writes the snapshots that pictures are drawn from."""
 
-    A probe runs every `every` epochs. It computes plan, cost and scores for the first `batch`
-    samples, and features for up to `features` samples. At most `snapshots` snapshots are kept,
-    thinned evenly. Losses are written at most `losses` times per epoch.
-    """
-
-    batch: int = Field(128, ge=4, le=1024)
-    features: int = Field(1000, ge=4)
-    every: float = Field(1.0, gt=0)
-    snapshots: int = Field(300, ge=2)
-    losses: int = Field(4, ge=1)
-    enabled: bool = True
+    batch: int = Field(
+        128, ge=4, le=1024, description="samples in the plan, the cost and the scores of a snapshot"
+    )
+    features: int = Field(
+        1000, ge=4, description="largest number of samples with features in a snapshot"
+    )
+    every: float = Field(1.0, gt=0, description="epochs between two probes")
+    snapshots: int = Field(
+        300, ge=2, description="most snapshots kept, thinned evenly; the first and last are kept"
+    )
+    losses: int = Field(4, ge=1, description="most times per epoch that losses are written")
+    enabled: bool = Field(True, description="whether the probe runs; pictures need it")
 
 
 class LinearProbeSettings(Settings):
     """Linear probes of the frozen features of teacher and students, fitted at the end of a run.
 
-    `sources` are data sets as in `data.source`, or "same" for the data of the run; true is short
-    for ["same"]. A probe is fitted on at most `train_size` class-balanced images, and `strength`
-    is its inverse regularisation. The results are named linear_probe_accuracy (same) and
-    linear_probe_accuracy_on_SOURCE.
+    The results are named linear_probe_accuracy (same) and linear_probe_accuracy_on_SOURCE.
     """
 
-    sources: list[str] = []
-    train_size: int = Field(10_000, ge=2)
-    strength: float = Field(1.0, gt=0)
+    sources: list[str] = Field(
+        [],
+        description="data sets as in data.source, or same for the data of the run; true is short "
+        "for [same]",
+    )
+    train_size: int = Field(
+        10_000, ge=2, description="largest number of images, class-balanced, to fit a probe on"
+    )
+    strength: float = Field(1.0, gt=0, description="inverse of the regularisation of a probe")
 
     @field_validator("sources")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +31,9 @@ def parse_term(term: str, value: Any, where: str = "") -> TermSettings:
     if isinstance(value, TermSettings) and not isinstance(value, model):
         raise SettingsError(f"{where}{term} needs {model.__name__}, not {type(value).__name__}")
     value = plain_value(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)  # YAML reads 1e-3 as a text
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = {"weight": value}
     try:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,10 +12,10 @@ from torch import nn
 
 from wcord.compute import ranks
 from wcord.errors import first_line
-from wcord.runs import Run, is_locked
+from wcord.runs import Run, checkpoints, is_locked
 from wcord.runs.paths import new_run_path
 from wcord.runs.storage import StorageError, write_json
-from wcord.runs.writer import FileWriter, RunWriter, SilentWriter, create
+from wcord.runs.writer import FileWriter, RunWriter, SilentWriter, create, discard, missing_folders
 from wcord.settings.experiment import Experiment
 from wcord.settings.loading import load
 from wcord.settings.messages import SettingsError
@@ -27,6 +24,7 @@ from wcord.training.devices import choose_device, chosen_threads
 from wcord.training.loop import Training
 from wcord.training.prepare import Overrides, prepare
 from wcord.training.results import summary
+from wcord.training.signals import handled_signals
 from wcord.training.teacher import Interrupted
 
 
@@ -64,9 +62,13 @@ def distill(
             (`wcord.tracking`) or your own. They change no result. An error in one ends the run with
             a checkpoint, in the state "failed", and is raised.
 
+    Ctrl-C and SIGTERM end the training after the current step, with a checkpoint; a second signal
+    ends it at once. During the preparation, which includes the teacher's training, they end it at
+    once, as KeyboardInterrupt and SystemExit.
+
     Raises:
         ValueError: settings or data that cannot be run. It is raised before any training, and the
-            run directory is removed.
+            run directory is removed, as after any error or signal before the first step.
         wcord.runs.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
@@ -76,16 +78,22 @@ def distill(
         raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
     experiment = experiment.replace(_classifiers(classifier, overrides))
     with ranks.process_group():
-        path = ranks.broadcast_text(
-            lambda: str(create(new_run_path(experiment.name, run_dir), experiment.yaml()).path)
-        )
+        new_path = new_run_path(experiment.name, run_dir)
+        made = missing_folders(new_path)
+        path = ranks.broadcast_text(lambda: str(create(new_path, experiment.yaml()).path))
         run = Run(path)
         try:
             return _carry_out(run, experiment, progress, overrides, hooks)
-        except Exception:
-            if ranks.rank() == 0 and run.metrics().empty:  # nothing was trained or measured
-                shutil.rmtree(path, ignore_errors=True)
+        except BaseException:
+            if ranks.rank() == 0 and _nothing_trained(run):
+                discard(run.path, made)
             raise
+
+
+def _nothing_trained(run: Run) -> bool:
+    """Return whether a run has neither a value nor a step nor a checkpoint."""
+    saved = checkpoints.steps(run.path / "checkpoints")
+    return not saved and run.status.step == 0 and run.metrics().empty
 
 
 def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) -> dict[str, str]:
@@ -143,12 +151,18 @@ def _carry_out(
     try:
         writer.write_status(now=True)
         device = choose_device(experiment.device)
-        with chosen_threads(experiment), _float32_with_gradients(), _end_at_signal(writer):
+        with (
+            chosen_threads(experiment),
+            _float32_with_gradients(),
+            handled_signals(writer) as signals,
+        ):
             prepared = prepare(experiment, writer, device, overrides, progress and not ranks.rank())
             training = Training(prepared, writer, progress and not ranks.rank(), callbacks)
             with ranks.first_rank_first():
                 callbacks.start(run)
+            signals.wait_for_step = True
             training.run()
+            run.ended_by_signal = signals.received
             if overrides.student is not None:
                 run.keep_students({arm.name: arm.student for arm in prepared.arms})
             with ranks.first_rank_first():  # on the other ranks too, the files are then complete
@@ -159,6 +173,11 @@ def _carry_out(
                 callbacks.raise_error()
     except (Interrupted, ranks.FirstRankEnded):
         writer.write_status(now=True, state="stopped")
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(StorageError):
+            writer.write_status(now=True, state="stopped")
+        callbacks.end(None)
+        raise
     except BaseException as error:
         line = callbacks.line if error is callbacks.error else first_line(error)
         with suppress(StorageError):
@@ -196,21 +215,3 @@ def _float32_with_gradients() -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
-
-
-@contextmanager
-def _end_at_signal(writer: RunWriter) -> Iterator[None]:
-    """Make SIGTERM and Ctrl-C end the run after the current step, with a checkpoint."""
-
-    def end(*_: Any) -> None:
-        writer.end_requested = True  # no file is written here: a signal may interrupt a write
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from wcord.compute import ranks
 from wcord.runs import checkpoints, data_provenance
 from wcord.runs.writer import RunWriter
@@ -15,6 +13,7 @@ from wcord.training.arms_step import ArmsStep
 from wcord.training.callbacks import Callbacks
 from wcord.training.faster_networks import print_once
 from wcord.training.prepare import Prepared
+from wcord.training.progress import show_progress
 from wcord.training.step_graph import Stepper
 
 PROBE_EVERY = 0.5  # seconds between probes of a run that is slowed or paused
@@ -28,7 +27,7 @@ class Training:
     Args:
         prepared: the task, its arms, the probe, and the step to begin at.
         writer: of the run directory.
-        progress: whether to show a bar.
+        progress: whether to show the progress.
         callbacks: called between steps; their error ends the training like a stop.
     """
 
@@ -53,7 +52,7 @@ class Training:
     def run(self) -> None:
         """Train every arm to the last step, or until a stop is requested."""
         total, name = self.task.total, self.experiment.name
-        with tqdm(total=total, initial=self.step, desc=name, disable=not self.progress) as bar:
+        with show_progress(self.progress, name, total, self.step) as bar:
             if self.prepared.fresh:  # a checkpoint of step 0 already includes its probe
                 self.probe_arms(record=True)
                 self.callbacks.call_due(self.step)

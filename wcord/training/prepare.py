@@ -29,6 +29,7 @@ from wcord.training.evaluation import accuracy, outputs
 from wcord.training.inputs import NetworkInput, network_inputs, read_data
 from wcord.training.linear_probe import ProbeData, probed_fingerprints, read_probe_data
 from wcord.training.probe import Probe
+from wcord.training.progress import show_progress
 from wcord.training.task import Task
 from wcord.training.teacher_checks import TeacherWarning, measure, teacher_problems
 
@@ -203,7 +204,7 @@ def _teacher(context: Context, fresh: bool) -> Network:
         return not writer.read_control()["stop"]
 
     copy = writer.path / "teacher.safetensors"
-    with tqdm(desc="teacher", leave=False, disable=not context.progress) as bar:
+    with show_progress(context.progress, "teacher", leave=False) as bar:
         teacher, history = teachers.obtain(
             experiment, context.data, context.teacher_input, copy, on_step
         )

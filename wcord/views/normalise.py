@@ -25,8 +25,12 @@ class ChannelStatistics(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    mean: Annotated[tuple[float, ...], BeforeValidator(_listed), Field(min_length=1)]
-    std: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Field(min_length=1)]
+    mean: Annotated[tuple[float, ...], BeforeValidator(_listed)] = Field(
+        min_length=1, description="mean of each channel of images in [0, 1], or one number for all"
+    )
+    std: Annotated[tuple[Positive, ...], BeforeValidator(_listed)] = Field(
+        min_length=1, description="standard deviation of each channel, or one number for all"
+    )
 
 
 Normalisation = Literal["measured", "none"] | ChannelStatistics

@@ -77,8 +77,12 @@ class Downsample(Transform):
     """Fewer pixels (`downsample`)."""
 
     moves = True
-    factor: int = Field(default=2, ge=2)
-    resize: bool = False
+    factor: int = Field(
+        default=2, ge=2, description="height and width are divided by it; it must divide both"
+    )
+    resize: bool = Field(
+        default=False, description="whether the image is then enlarged to its size again"
+    )
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         if height % self.factor or width % self.factor:
@@ -94,10 +98,12 @@ class Downsample(Transform):
 
 
 class Resize(Transform):
-    """Another number of pixels (`resize`); `size` is a side or (height, width)."""
+    """Another number of pixels (`resize`)."""
 
     moves = True
-    size: Side | tuple[Side, Side] = 28
+    size: Side | tuple[Side, Side] = Field(
+        default=28, description="pixels of a side, or of height and width"
+    )
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -114,7 +120,9 @@ class Resize(Transform):
 class Noise(Transform):
     """Gaussian noise, the same for a sample in every batch and epoch (`add_noise`)."""
 
-    sigma: float = Field(default=0.5, ge=0)
+    sigma: float = Field(
+        default=0.5, ge=0, description="standard deviation of the noise; images lie in [0, 1]"
+    )
 
     def __call__(self, images: Tensor, split: Split, seed: int) -> Tensor:
         return add_noise(images, split.ids, self.sigma, seed_of(seed, "noise"))
