@@ -27,6 +27,7 @@ from wcord.runs.export_formats import SUFFIXES, ImagesToLogits, file_content, re
 from wcord.runs.storage import StorageError
 from wcord.training.inputs import NetworkInput, read_data
 from wcord.training.loop import Training
+from wcord.views import View
 
 ROOT = Path(__file__).parents[1]
 DOCS = (ROOT / "docs/take-the-student-away.md").read_text("utf-8")
@@ -107,6 +108,29 @@ def test_the_accuracy_of_a_file_is_that_of_the_run(
     assert finished.summary is not None
     accuracy = 100 * (got.argmax(1) == labels).double().mean().item()
     assert accuracy == finished.summary["arms"]["kd"]["test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("view", "normalise"),
+    [
+        ([{"downsample": {"factor": 2}}, {"noise": {"sigma": 0.3}}], "measured"),
+        (["right"], {"mean": 0.5, "std": 0.25}),
+        (["edges"], "none"),
+    ],
+)
+def test_images_of_a_file_are_those_of_the_view(
+    view: list[Any], normalise: Any, short: wcord.Experiment, tmp_path: Path
+) -> None:
+    changes = {"student.view": view, "student.normalise": normalise, "arms": {"kd": {"kd": 1}}}
+    run = wcord.distill(short.replace(changes), tmp_path / "run", False)
+    file = run.export("kd", tmp_path / "s.pt2")
+    data, seed = read_data(run.settings), run.settings.seed
+    view_seed = NetworkInput(run.settings.student, data, seed).seed
+    images = View.parse(view)(data.test, view_seed)
+    assert read_card(file)["input"]["shape"] == ["n", *images.shape[1:]]
+    accuracy = 100 * (answers(file, images).argmax(1) == data.test.labels).double().mean().item()
+    assert run.summary is not None
+    assert accuracy == run.summary["arms"]["kd"]["test_accuracy"]
 
 
 def test_the_card(finished: wcord.Run, files: dict[str, Path]) -> None:

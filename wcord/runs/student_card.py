@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def student_card(
         "data": {key: contents.get(key) for key in ("name", "fingerprint", "inputs", "own")},
         "settings": experiment.plain(),
         "versions": {
-            "wcord": version("wcord"),
+            "wcord": sys.modules["wcord"].__version__,  # also of a copy that is not installed
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

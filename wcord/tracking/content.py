@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from wcord.errors import first_line
 from wcord.runs import Run
 from wcord.settings.messages import SettingsError
 
@@ -14,15 +15,17 @@ def import_tracker(package: str) -> Any:
     """Return a package, which is imported only if its tracker is used.
 
     Raises:
-        SettingsError: it is not installed.
+        SettingsError: it is not installed, or cannot be imported.
     """
     try:
         return import_module(package)
     except ImportError as error:
-        raise SettingsError(
-            f"this tracker needs the package {error.name or package}: pip install "
-            "'wcord[trackers]' (all trackers), or that package alone"
-        ) from error
+        if error.name == package:
+            reason = f"this tracker needs the package {package}: pip install 'wcord[trackers]' "
+            reason += "(all trackers), or that package alone"
+        else:
+            reason = f"the package {package} is damaged or too old: {first_line(error)}"
+        raise SettingsError(reason) from error
 
 
 def tags_of(run: Run) -> list[str]:
