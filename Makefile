@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test quick matrix docs lint bench results gpu gpu-table notebooks lock
+.PHONY: app lab test quick matrix docs lint bench results gpu gpu-table notebooks wheel lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -49,6 +49,9 @@ results: .venv/ready ## run every study of results/ (hours on two cores)
 
 notebooks: .venv/ready ## run every notebook, in place
 	$(OFFLINE) $(BIN)/python -m lab.course.execute_notebooks
+
+wheel: .venv/uv ## make the installable file and the source archive, in dist/
+	$(BIN)/uv build --quiet --clear -o dist
 
 lock: .venv/uv ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --universal \

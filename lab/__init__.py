@@ -1,6 +1,6 @@
 """The lab: all that people look at. It stands on `wcord`, which knows nothing of it.
 
-    import lab
+    from wcord import lab
     lab.view(run)               the view of a run, in a notebook
     lab.page(run, "run.html")   the same in one file of HTML, which opens in any browser
 
@@ -9,7 +9,7 @@
 - `figures`: printed figures, pure functions from data to matplotlib. `palette`: every colour.
 - `viewer`: the view, one picture machine for pages, notebooks and files of HTML.
 - `control`: what pages share: steering, starting, exporting, the address.
-- `pages`: the pages, put together by `app.py`.
+- `pages`: the pages, put together by `dashboard`. `commands`: `wcord app`, `wcord notebooks`.
 - `course`: what the notebooks import, the stops of the tour, and the tool that runs notebooks.
 - `demo`: finished runs that ship with the lab.
 """
@@ -17,13 +17,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.viewer.in_notebook import RunView
-    from lab.viewer.in_page import Page
     from wcord.runs import RunReader
+
+    from .viewer.in_notebook import RunView
+    from .viewer.in_page import Page
 
 
 def view(
@@ -43,9 +45,12 @@ def view(
 
     Raises:
         ValueError: no such run, arm or panel; in one line.
+        ModuleNotFoundError: the packages of the lab are not installed.
     """
-    from lab.reading.named_run import run_of
-    from lab.viewer.in_notebook import RunView
+    from .reading.named_run import run_of
+
+    with _packages_of_the_lab():
+        from .viewer.in_notebook import RunView
 
     return RunView(run_of(run), arm, panels)
 
@@ -59,6 +64,17 @@ def page(
     force: bool = False,
 ) -> Page:
     """Write a run into one file of HTML; see `lab.viewer.in_page.page`."""
-    from lab.viewer.in_page import page
+    from .viewer.in_page import page
 
-    return page(run, path, arms, steps, force=force)
+    with _packages_of_the_lab():
+        return page(run, path, arms, steps, force=force)
+
+
+@contextmanager
+def _packages_of_the_lab() -> Iterator[None]:
+    """Say what to install where a package is missing: `pip install wcord` alone brings none."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        text = f"the lab needs the package {error.name}: pip install 'wcord[lab]'"
+        raise ModuleNotFoundError(text, name=error.name) from error

@@ -2,7 +2,7 @@
 
 import sys
 
-from lab.reading.map_worker import main
+from .reading.map_worker import main
 
 if __name__ == "__main__":
     sys.exit(main())

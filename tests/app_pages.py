@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from lab.viewer.frames import Part, unpack
 
@@ -75,7 +76,7 @@ def open_page(name: str, **address: str) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     for key, value in address.items():
         app.query_params[key] = value
-    app.switch_page(f"lab/pages/{name}.py")
+    app._page_hash = calc_hash(name)  # of a page that is a function, as Streamlit makes it
     rerun(app)
     return app
 

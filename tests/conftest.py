@@ -1,7 +1,10 @@
-"""Fixtures of all tests: one thread, no deadlines, folders of runs, a finished run, pages."""
+"""Fixtures of all tests: one thread, no deadlines, runs, pages, a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,17 @@ import wcord
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 
 SHORT: dict[str, Any] = {"epochs": 3, "teacher.epochs": 4}
 
@@ -73,3 +87,24 @@ def canvas(monkeypatch: pytest.MonkeyPatch) -> Any:
     stand_in = Canvas()
     monkeypatch.setattr("lab.viewer.in_streamlit._component", lambda: stand_in)
     return stand_in
+
+
+def chromium() -> str | None:
+    """Return the path of the browser: $CHROMIUM, else the system's, else None."""
+    for name in (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
+        if name and (found := shutil.which(name)):
+            return found
+    return None
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start the browser, or skip where there is none."""
+    path = chromium()
+    if path is None:
+        pytest.skip("no chromium here: install it, or name one in $CHROMIUM")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

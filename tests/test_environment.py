@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
+PAPER = "https://arxiv.org/abs/2012.08674"
 
 
 def locked() -> dict[str, list[Requirement]]:
@@ -49,9 +50,20 @@ def test_conda_installs_the_same_lock() -> None:
     assert pip == ["-r requirements.lock", "-e ."]
 
 
+def test_all_that_users_need_is_in_an_extra_of_the_lab_and_nothing_of_the_tests() -> None:
+    extras = project()["optional-dependencies"]
+    names = {key: {Requirement(line).name for line in lines} for key, lines in extras.items()}
+    assert set(names) == {"lab", "medmnist", "ray", "test"}
+    assert not names["test"] & names["lab"]
+    points = project()["entry-points"]["wcord.commands"]
+    assert set(points) == {"app", "notebooks", "page"}
+    for point in points.values():
+        assert re.fullmatch(r"wcord\.lab\.[\w.]+:\w+ \[lab\]", point), point
+
+
 def test_no_index_no_hash_no_host() -> None:
     for name in ("requirements.lock", "pyproject.toml", "environment.yml", "Makefile"):
-        text = (ROOT / name).read_text()
+        text = (ROOT / name).read_text().replace(PAPER, "")
         for word in ("://", "--index", "--hash", "find-links", "@ file"):
             assert word not in text, f"{word} in {name}"
 

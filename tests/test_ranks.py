@@ -23,6 +23,7 @@ from wcord.compute import ranks
 from wcord.models import Network, Output
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes
+from wcord.runs import checkpoints
 from wcord.settings.sections import OptimizerSettings
 from wcord.training.arm import Arm
 
@@ -223,6 +224,45 @@ def test_ranks_write_one_run_and_resume_it(
     early = (frame.name == "total") & (frame.step <= 5)  # float32: rounding has not grown yet
     assert early.any()
     np.testing.assert_allclose(frame.value[early], alone.value[early], rtol=1e-4)
+
+
+class OnOneRank(wcord.Callback):
+    """Writes down its rank, and fails at one step."""
+
+    def __init__(self, file: Path, at: int) -> None:
+        self.file, self.at = file, at
+
+    def on_step(self, run: wcord.Run, step: int, values: dict[str, float]) -> None:
+        with self.file.open("a") as file:
+            file.write(f"{ranks.rank()} {step}\n")
+        if step == self.at:
+            raise LookupError("no tracker")
+
+
+def test_callbacks_are_called_by_the_first_rank(short: wcord.Experiment, tmp_path: Path) -> None:
+    """An error in one ends both ranks with a checkpoint, and the first rank raises it."""
+    settings = short.replace({"arms": {"kd": {"ce": 1, "kd": 1}}})
+    calls = tmp_path / "calls"
+
+    def failing(rank: int) -> None:
+        arguments = (settings, tmp_path / "run", False)
+        if rank:
+            wcord.distill(*arguments, callbacks=[OnOneRank(calls, 22)])
+        else:
+            with pytest.raises(LookupError, match="no tracker"):
+                wcord.distill(*arguments, callbacks=[OnOneRank(calls, 22)])
+
+    def resumed(rank: int) -> None:
+        wcord.resume(tmp_path / "run", False, callbacks=[OnOneRank(calls, -1)])
+        assert wcord.Run(tmp_path / "run").summary is not None  # on both ranks
+
+    on_ranks(tmp_path / "first", failing)
+    assert calls.read_text() == "0 11\n0 22\n"
+    run = wcord.Run(tmp_path / "run")
+    assert run.status.error == "callback OnOneRank.on_step: no tracker"
+    assert checkpoints.steps(run.path / "checkpoints")[-1] == 22
+    on_ranks(tmp_path / "second", resumed)
+    assert run.status.state == "finished" and calls.read_text() == "0 11\n0 22\n0 33\n"
 
 
 def test_a_plan_of_each_rank_is_another_loss(tmp_path: Path) -> None:

@@ -283,12 +283,12 @@ def test_half_precision_resumes_to_the_bit_on_a_cpu(
     experiment = short.replace({"arms": arms, "epochs": 1, "precision": "bfloat16"})
     run = wcord.distill(experiment, tmp_path / "run", progress=False)
     whole = (run.path / "metrics.jsonl").read_bytes()
+    weights = run.student("wcord").state_dict()
     newest = checkpoints.steps(run.path / "checkpoints")[-1]
     (run.path / "checkpoints" / f"{newest}.safetensors").unlink()
     (run.path / "summary.json").unlink()
     again = wcord.resume(run.path, progress=False)
     assert (run.path / "metrics.jsonl").read_bytes() == whole
-    weights = run.student("wcord").state_dict()
     for name, value in again.student("wcord").state_dict().items():
         assert torch.equal(weights[name], value)
 

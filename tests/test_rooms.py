@@ -1,7 +1,13 @@
-"""The rooms of the house: imports go one way, and no files import each other in a circle."""
+"""The rooms of the house: imports go one way, and no files import each other in a circle.
+
+One import goes up, and only when it is requested: `from wcord import lab`. It has the name as a
+text (`wcord/__init__.py`, `wcord/lab_of_repository.py`), and nothing in `wcord` uses it.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import grimp
@@ -22,11 +28,13 @@ ROOMS = [
     ("wcord.data",),
     ("wcord.views",),
     ("wcord.settings",),
+    ("wcord.losses",),
     ("wcord.runs",),
     ("wcord.training",),
+    ("wcord.tracking",),
     ("wcord.analysis",),
-    ("wcord.cli", "wcord.__main__"),
     ("wcord",),
+    ("wcord.cli", "wcord.__main__"),
     ("lab.palette", "lab.demo", "lab.reading.arrange"),
     ("lab.words",),
     ("lab.reading", "lab.maps"),
@@ -34,6 +42,7 @@ ROOMS = [
     ("lab.viewer",),
     ("lab.control",),
     ("lab.course",),
+    ("lab.pages",),
     ("lab", "lab.demo.make_demo"),
 ]
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
@@ -98,7 +107,50 @@ def test_pages_are_imported_by_nothing(imports: list[tuple[str, str, int]]) -> N
     assert not [line for line in imports if line[1].startswith("lab.pages")]
     packages = {p.parent.name for p in LAB.glob("*/__init__.py")}
     assert {f"lab.{name}" for name in packages} <= set(LEVELS)
-    assert {"pages"} == {p.name for p in LAB.iterdir() if any(p.glob("*.py"))} - packages
+    # streamlit_app holds a script that Streamlit runs, and nothing imports
+    assert packages | {"streamlit_app"} == {p.name for p in LAB.iterdir() if any(p.glob("*.py"))}
+
+
+FIRST = [
+    "import lab",
+    "from wcord import lab",
+    "import wcord; wcord.lab",
+    "from wcord.lab.viewer import in_page",
+    "import lab.words.panels",
+]
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_the_lab_is_one_whichever_name_is_imported_first(first: str) -> None:
+    same_modules(first, ["wcord.lab", "wcord.lab.words.panels", "wcord.lab.reading.watch"])
+
+
+@pytest.mark.slow
+def test_all_of_the_lab_is_one() -> None:
+    modules = grimp.build_graph("lab", cache_dir=None).modules
+    same_modules("import wcord", [f"wcord.{name}" for name in sorted(modules)])
+
+
+def same_modules(first: str, names: list[str]) -> None:
+    """Check in a process of its own that modules are those of `lab`, and no file is read twice."""
+    code = f"""
+{first}
+import sys
+from importlib import import_module
+for name in {names}:
+    assert import_module(name) is import_module(name.removeprefix("wcord.")), name
+import lab, wcord
+assert wcord.lab is lab and lab.__spec__.name == "lab"
+modules = {{id(module): module for module in sys.modules.values()}}.values()
+files = [module.__file__ for module in modules if module.__name__.startswith(("lab", "wcord.lab"))]
+assert len(files) == len(set(files)) >= {len(names)}, files
+try:
+    import wcord.lab.nowhere
+except ModuleNotFoundError as error:
+    assert error.name == "lab.nowhere"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_circle_is_found() -> None:

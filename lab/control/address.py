@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from lab.viewer.scene import Scene, from_address, to_address
+from ..viewer.scene import Scene, from_address, to_address
 
 PARTS = ("step", "samples", "present", "loss", "measure")
 

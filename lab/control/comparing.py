@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from lab.control.steering import STEERED
-from lab.reading import pairing, registry
-from lab.reading.pairing import PairedAccuracy, Side
-from lab.viewer.frames import Part
-from lab.words.vocabulary import metric as words_of
 from wcord.analysis import report
+
+from ..reading import pairing, registry
+from ..reading.pairing import PairedAccuracy, Side
+from ..viewer.frames import Part
+from ..words.vocabulary import metric as words_of
+from .steering import STEERED
 
 
 def sides_of(names: Sequence[str], given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

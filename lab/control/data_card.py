@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from PIL import Image
 
-from lab.control import page_parts
-from lab.words.class_names import NUMBERS, ClassNames, names_of
-from lab.words.literal import markdown
 from wcord.runs import Run
+
+from ..words.class_names import NUMBERS, ClassNames, names_of
+from ..words.literal import markdown
+from . import page_parts
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment

@@ -18,13 +18,14 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab.reading.named_run import DEMO
-from lab.reading.pairing import Side, names
-from lab.reading.watch import Watch
-from lab.words import vocabulary
-from lab.words.class_names import name_points, name_ticks
-from lab.words.literal import markdown, mathtext
 from wcord.runs import Run, Snapshot, runs_folder
+
+from ..reading.named_run import DEMO
+from ..reading.pairing import Side, names
+from ..reading.watch import Watch
+from ..words import vocabulary
+from ..words.class_names import name_points, name_ticks
+from ..words.literal import markdown, mathtext
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
     picture, snapshot = watch.picture(step, arm), watch.snapshot(step)
 
     def draw() -> Figure:
-        from lab import figures
+        from .. import figures
 
         labels = snapshot.labels[: len(picture.plan)]
         figure = figures.plan(picture.plan, labels, title=mathtext(title))
@@ -90,7 +91,7 @@ def of_plan(watch: Watch, arm: str, step: int) -> Export:
         _file_name("plan", watch, arm, f"step-{step}"),
         draw,
         lambda: pairs(snapshot, picture.plan, "mass"),
-        "from lab.words.class_names import name_ticks, names_of\n"
+        "from wcord.lab.words.class_names import name_ticks, names_of\n"
         + _opening(watch.run, step, arm)
         + "labels = snapshot.labels[: len(picture.plan)]\n"
         + f"figure = figures.plan(picture.plan, labels, title={mathtext(title)!r})\n"
@@ -108,7 +109,7 @@ def of_scores(watch: Watch, arm: str, step: int) -> Export:
     picture, snapshot = watch.picture(step, arm), watch.snapshot(step)
 
     def draw() -> Figure:
-        from lab import figures
+        from .. import figures
 
         return figures.scores(
             picture.scores,
@@ -142,7 +143,7 @@ def of_map(watch: Watch, arm: str, step: int) -> Export:
     values = snapshot.values(arm)
 
     def draw() -> Figure:
-        from lab import figures
+        from .. import figures
 
         title = f"{mathtext(arm)}, {layout.method} of step {layout.step}"
         figure = figures.joint_map(layout.frame, snapshot.labels, values, title=title)
@@ -168,8 +169,8 @@ def of_map(watch: Watch, arm: str, step: int) -> Export:
         _file_name("map", watch, arm, f"step-{step}"),
         draw,
         table,
-        "from lab.words.class_names import name_points, names_of\n"
-        + "from lab.reading.watch import Watch\n"
+        "from wcord.lab.words.class_names import name_points, names_of\n"
+        + "from wcord.lab.reading.watch import Watch\n"
         + _opening(watch.run, step, arm, picture=False)
         + f"layout = Watch(run.path).layout({step}, {arm!r})\n"
         + f"title = {mathtext(arm)!r} + f', {{layout.method}} of step {{layout.step}}'\n"
@@ -195,7 +196,7 @@ def of_curves(watch: Watch, metric: str, name: str = "") -> Export:
     table = metrics[(metrics["name"] == metric) & (metrics["arm"] != "")]
 
     def draw() -> Figure:
-        from lab import figures
+        from .. import figures
 
         return figures.curves(table, name=name or metric)
 
@@ -221,7 +222,7 @@ def of_difference(a: Side, b: Side, step: int) -> Export:
     snapshot = a.watch.snapshot(step)
 
     def draw() -> Figure:
-        from lab import figures
+        from .. import figures
 
         labels = snapshot.labels[: len(plan_a)]
         figure = figures.difference(plan_a, plan_b, labels, names=named)
@@ -232,7 +233,8 @@ def of_difference(a: Side, b: Side, step: int) -> Export:
         rows = pairs(snapshot, plan_a, "mass_a")
         return rows.assign(mass_b=plan_b.ravel(), difference=(plan_a - plan_b).ravel())
 
-    lines = ["from lab import figures", "from lab.words.class_names import name_ticks, names_of"]
+    lines = ["from wcord.lab import figures"]
+    lines += ["from wcord.lab.words.class_names import name_ticks, names_of"]
     lines += ["from wcord import Run", ""]
     if any(address(side.watch.run.path).startswith("Path(") for side in (a, b)):
         lines[:0] = ["from pathlib import Path", ""]
@@ -285,7 +287,7 @@ def address(path: Path) -> str:
 def _opening(run: Run, step: int | None = None, arm: str = "", *, picture: bool = True) -> str:
     place = address(run.path)
     lines = ["from pathlib import Path", ""] if place.startswith("Path(") else []
-    lines += ["from lab import figures", "from wcord import Run", "", f"run = Run({place})"]
+    lines += ["from wcord.lab import figures", "from wcord import Run", "", f"run = Run({place})"]
     if step is not None:
         lines.append(f"snapshot = run.snapshot({step})")
         if picture:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
-from lab.words import literal
+from ..words import literal
+
+PAGES = "pages"  # where the session keeps the pages, by their names
 
 # The theme has no setting for the margins beside the page, which pictures need more; a narrow
 # window has none to spare. Streamlit fades what it draws again for longer than a moment; a view is
@@ -14,6 +17,11 @@ WIDE = """<style>
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 4.1rem .6rem 1rem}}
 [data-stale=true]:has(.stBidiComponent) {opacity: 1 !important}
 </style>"""
+
+
+def page_named(name: str) -> Page:
+    """Return a page of the dashboard, for a link or a switch to it."""
+    return st.session_state[PAGES][name]
 
 
 def error(problem: object) -> None:

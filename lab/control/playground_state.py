@@ -19,14 +19,15 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from lab.control import warm_up
-from lab.reading import registry, run_batch
-from lab.reading.shapes import SIDE
-from lab.viewer import cloud_parts, cloud_scene
-from lab.viewer.cloud_scene import Scene
-from lab.viewer.frames import Part
-from lab.viewer.scene import scene as view_scene
 from wcord.runs import list_runs
+
+from ..reading import registry, run_batch
+from ..reading.shapes import SIDE
+from ..viewer import cloud_parts, cloud_scene
+from ..viewer.cloud_scene import Scene
+from ..viewer.frames import Part
+from ..viewer.scene import scene as view_scene
+from . import warm_up
 
 Array = NDArray[Any]
 Question = Mapping[str, Any]
@@ -151,7 +152,7 @@ def clouds(found: Kept, question: Question) -> Part:
     """Return what a question about two clouds needs: the exact dual, a plan, the cost."""
     if not warm_up.solvers_loaded():
         return Part("clouds", {"number": question.get("number"), "later": True})
-    from lab.reading.clouds import cost_matrix, exact_dual, solve
+    from ..reading.clouds import cost_matrix, exact_dual, solve
 
     settings = cloud_scene.completed(question)
     about = {key: question.get(key) for key in ("number", "version", "solving")}
@@ -200,8 +201,8 @@ def critic(found: Kept, question: Question) -> Part:
     waits = found.version != question.get("version")  # the question about these clouds comes later
     if waits or found.source is None or found.target is None or not warm_up.solvers_loaded():
         return Part("critic", about | {"later": True})
-    from lab.reading.cloud_critic import critic_of, learn
-    from lab.reading.clouds import exact_distance
+    from ..reading.cloud_critic import critic_of, learn
+    from ..reading.clouds import exact_distance
 
     constraint = cloud_scene.completed(question)["constraint"]
     made_for = (found.version, found.source.tobytes(), constraint, question.get("again"))

@@ -57,7 +57,7 @@ def timed(settings: str) -> Estimate | str:
 
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "lab.control.run_time"],
+            [sys.executable, "-m", f"{__package__}.run_time"],
             input=settings,
             capture_output=True,
             text=True,

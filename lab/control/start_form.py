@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab.control import data_card, page_parts, run_time
-from lab.control.steering import PACES, TALK, pace_in_words
-from lab.reading import settings_text
-from lab.words import literal
 from wcord.runs import run_path
+
+from ..reading import settings_text
+from ..words import literal
+from . import data_card, page_parts, run_time
+from .steering import PACES, TALK, pace_in_words
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment
@@ -219,7 +220,7 @@ def editor() -> None:
         start(chosen, 0.0)
         if "trouble" in st.session_state:
             st.rerun()
-        st.switch_page("lab/pages/live.py", query_params={"run": st.query_params["run"]})
+        st.switch_page(page_parts.page_named("live"), query_params={"run": st.query_params["run"]})
     try:
         show_cost(chosen, 0.0)
     except ValueError as error:

@@ -8,9 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from lab.reading.watch import Watch
-from lab.viewer import steering_messages
 from wcord.runs import ACTIVE, Run, Status
+
+from ..reading.watch import Watch
+from ..viewer import steering_messages
 
 PACES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds an epoch; 0 is full speed
 STEERED = (*ACTIVE, "silent")  # phases in which a process may still read control.json

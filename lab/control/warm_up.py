@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from importlib.util import resolve_name
 
 import numpy as np
 
-from lab.control import start_form
+from . import start_form
 
 HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
 
@@ -24,7 +25,7 @@ def begin() -> None:
 
 def solvers_loaded() -> bool:
     """Return whether what solves for the playground is loaded; the first call begins to."""
-    thread = _loading(_load_solvers, "lab.reading.cloud_critic")
+    thread = _loading(_load_solvers, resolve_name("..reading.cloud_critic", __package__))
     return thread is None or not thread.is_alive()
 
 
@@ -59,9 +60,9 @@ def _load_start_form() -> None:
 
 def _load_solvers() -> None:
     """Import torch and POT, and use both once: the first use takes seconds."""
-    from lab.reading.cloud_critic import critic_of
-    from lab.reading.clouds import exact_dual
-    from lab.viewer.cloud_scene import CONSTRAINTS
+    from ..reading.cloud_critic import critic_of
+    from ..reading.clouds import exact_dual
+    from ..viewer.cloud_scene import CONSTRAINTS
 
     points = np.eye(2)
     exact_dual(points)

@@ -24,14 +24,10 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
+from .notebook_files import FOLDER, notebooks
+
 LIMIT = 900  # seconds a cell may take
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-def notebooks() -> list[Path]:
-    """Return all notebooks in reading order."""
-    return sorted(FOLDER.glob("[0-9]*.ipynb"))
 
 
 def digest(notebook: Any) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from lab.words import literal
-from lab.words.panels import Section
 from wcord.runs.storage import read_json
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
+from ..words import literal
+from ..words.panels import Section
+from .notebook_files import FOLDER
 
 
 def markdown_of(section: Section, folder: Path = FOLDER) -> str:
@@ -41,8 +41,7 @@ def markdown_of(section: Section, folder: Path = FOLDER) -> str:
                 lines.append(line)
     if not level:
         raise ValueError(
-            f"notebooks/{section.notebook} with its section “{section.heading}” is not here: the "
-            "notebooks come with the repository"
+            f"notebooks/{section.notebook} with its section “{section.heading}” is not here"
         )
     return _displayed(lines)
 
@@ -65,7 +64,7 @@ def show(section: Section) -> None:
             return
         st.caption(
             f"From `notebooks/{section.notebook}`, section “{section.heading}”, which goes on "
-            "with cells to run and change: `make lab`."
+            "with cells to run and change: `wcord notebooks DIR` copies it."
         )
 
     opened()

@@ -1,6 +1,6 @@
 """What every notebook begins with: a place for its runs, quick mode, and figures with words.
 
-from lab.course.notebook_setup import begin, pick, show
+from wcord.lab.course.notebook_setup import begin, pick, show
 begin()
 """
 
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from matplotlib.figure import Figure
 
-from lab.figures.small_png import png
+from ..figures.small_png import png
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from lab.course.tour_stops import STOPS, Stop, experiment
-from lab.reading import map_worker
-from lab.reading.named_run import DEMO
-from lab.reading.pairing import equal_cost_steps
-from lab.reading.watch import Watch
-from lab.viewer.frames import Part
+from ..reading import map_worker
+from ..reading.named_run import DEMO
+from ..reading.pairing import equal_cost_steps
+from ..reading.watch import Watch
+from ..viewer.frames import Part
+from .tour_stops import STOPS, Stop, experiment
 
 FOLDER = DEMO / "tour"
 STEPS = 25  # of a recording
@@ -37,7 +37,7 @@ def parts(stop: Stop) -> list[Part]:
 
 @lru_cache(maxsize=len(STOPS))
 def _read(key: str) -> tuple[Part, ...]:
-    from lab.viewer import packing
+    from ..viewer import packing
 
     return tuple(packing.unpacked((FOLDER / f"{key}.frames").read_bytes()))
 
@@ -72,7 +72,8 @@ def plain(text: str) -> str:
 def main() -> int:
     """Train the run of every stop, and write its recording."""
     import wcord
-    from lab.viewer import packing
+
+    from ..viewer import packing
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     for stop in STOPS:

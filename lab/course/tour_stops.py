@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lab.words.panels import Section
+from ..words.panels import Section
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment

@@ -25,13 +25,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lab import figures
-from lab.course.notebook_setup import png
-from lab.figures import illustrations
-from lab.words.vocabulary import MEASURES, metric
 from wcord.analysis.report import report, results
 from wcord.runs import Run
 from wcord.transport import CONSTRAINTS, CloudCritic, euclidean, exact, sinkhorn
+
+from .. import figures
+from ..figures import illustrations
+from ..words.vocabulary import MEASURES, metric
+from .notebook_setup import png
 
 Array = NDArray[Any]
 

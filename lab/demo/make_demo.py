@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 
 import wcord
-from lab.reading import map_worker
 from wcord.runs.storage import read_json, write_json
+
+from ..reading import map_worker
 
 HOME = Path(__file__).parent / "digits-compression"
 KEPT = ("settings.yaml", "metrics.jsonl", "status.json", "summary.json", "snapshots", "maps")

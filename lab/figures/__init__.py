@@ -1,3 +1,3 @@
 """Figures of matplotlib for notebooks, README and results: pure functions from data to figures."""
 
-from lab.figures.plots import *  # noqa: F403
+from .plots import *  # noqa: F403

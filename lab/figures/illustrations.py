@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from lab import figures, palette
-from lab.palette import LIGHT
-from lab.words.literal import mathtext
+from .. import figures, palette
+from ..palette import LIGHT
+from ..words.literal import mathtext
 
 Array = NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 Every function takes arrays, draws on `ax` where one is given and on a new figure otherwise, and
 returns the figure. Nothing here touches pyplot's global state. The same pictures for the pages
-are in `lab.charts`, what they say in words in `lab.words.descriptions`.
+are drawn by `lab.viewer`, what they say in words is in `lab.words.descriptions`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
-from lab import palette
-from lab.palette import LIGHT
-from lab.reading.arrange import (
+from .. import palette
+from ..palette import LIGHT
+from ..reading.arrange import (
     class_blocks,
     heaviest,
     histogram,
@@ -29,8 +29,8 @@ from lab.reading.arrange import (
     score_groups,
     sorted_plan,
 )
-from lab.reading.layouts import REACH, Frame
-from lab.words.literal import mathtext
+from ..reading.layouts import REACH, Frame
+from ..words.literal import mathtext
 
 Array = NDArray[Any]
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 import wcord
-from lab import figures
-from lab.reading.layouts import Frame, aligned
-from lab.reading.map_worker import fit
-from lab.reading.pairing import equal_cost_steps
 from wcord.runs import Run
+
+from .. import figures
+from ..reading.layouts import Frame, aligned
+from ..reading.map_worker import fit
+from ..reading.pairing import equal_cost_steps
 
 TITLES = {
     "unpaired": "LCKT alone",

@@ -7,15 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from lab.control import address, comparing, exporting, steering
-from lab.control.page_parts import begin, redraw_needed
-from lab.course import notebook_section
-from lab.reading import registry
-from lab.reading.pairing import Side
-from lab.viewer import in_streamlit
-from lab.viewer.frames import Part
-from lab.viewer.scene import Scene, scene
-from lab.words.panels import PANELS
+from ..control import address, comparing, exporting, steering
+from ..control.page_parts import begin, redraw_needed
+from ..course import notebook_section
+from ..reading import registry
+from ..reading.pairing import Side
+from ..viewer import in_streamlit
+from ..viewer.frames import Part
+from ..viewer.scene import Scene, scene
+from ..words.panels import PANELS
 
 TICK, REST = 0.5, 4.0  # seconds between looks at runs that move, and at others
 CAN = dict.fromkeys(("ask", "runs", "export", "why"), True)
@@ -91,6 +91,3 @@ def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
     elif name != "answers":
         chosen = (a, b)[int(side or 0)]
         exporting.of_panel(name, chosen.watch, chosen.arm, message["step"], message["metric"])
-
-
-page()

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lab.control import arm_variants, page_parts, start_form
-from lab.control.arm_variants import Knob
-from lab.control.steering import PACES, TALK, pace_in_words
-from lab.reading import registry
-from lab.reading.watch import Watch
-from lab.words import literal
 from wcord.runs.storage import StorageError
+
+from ..control import arm_variants, page_parts, start_form
+from ..control.arm_variants import Knob
+from ..control.steering import PACES, TALK, pace_in_words
+from ..reading import registry
+from ..reading.watch import Watch
+from ..words import literal
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment
@@ -165,11 +166,8 @@ def begin(watch: Watch, arm: str, experiment: Experiment, turned: dict[str, Any]
                 run.pace(pace / steps)
             old = registry.name_of(watch.run.path)
             st.switch_page(
-                "lab/pages/compare.py",
+                page_parts.page_named("compare"),
                 query_params={"a": old, "arm_a": arm, "b": run.name, "arm_b": name},
             )
     except (ValueError, OSError, RuntimeError, StorageError) as error:
         page_parts.error(str(error).splitlines()[0])
-
-
-page()

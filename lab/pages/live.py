@@ -8,15 +8,16 @@ from typing import Any
 
 import streamlit as st
 
-from lab.control import address, data_card, exporting, start_form, steering, warm_up
-from lab.control.page_parts import begin, redraw_needed
-from lab.course import notebook_section
-from lab.reading import map_worker, registry
-from lab.viewer import in_streamlit
-from lab.viewer.frames import Part
-from lab.viewer.scene import Scene, move, scene
-from lab.words.panels import PANELS
 from wcord.runs import list_runs
+
+from ..control import address, data_card, exporting, start_form, steering, warm_up
+from ..control.page_parts import begin, redraw_needed
+from ..course import notebook_section
+from ..reading import map_worker, registry
+from ..viewer import in_streamlit
+from ..viewer.frames import Part
+from ..viewer.scene import Scene, move, scene
+from ..words.panels import PANELS
 
 TICK = 0.5  # seconds between looks at a run that moves
 REST = 4.0  # seconds between looks at one that does not
@@ -156,6 +157,3 @@ def open_dialog(message: Mapping[str, Any], kept: Scene) -> None:
         watch = registry.watch_of(registry.find(name))
         arm = arm if arm in watch.arms else watch.arms[0]  # as the view chooses
         exporting.of_panel(panel, watch, arm, message["step"], message["metric"])
-
-
-page()

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lab.control import playground_state
-from lab.control.page_parts import begin
-from lab.viewer import in_streamlit
+from ..control import playground_state
+from ..control.page_parts import begin
+from ..viewer import in_streamlit
 
 KEY = "playground-view"
+
+
+def page() -> None:
+    """Draw the page: the view, and its answers."""
+    begin()
+    view()
 
 
 @st.fragment
@@ -27,7 +33,3 @@ def view() -> None:
         lambda message: playground_state.take_message(kept, message),
         parts,
     )
-
-
-begin()
-view()

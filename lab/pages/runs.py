@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lab.control import page_parts, start_form
-from lab.control.steering import attempt
-from lab.reading import registry
-from lab.reading.registry import Row
-from lab.words import literal
 from wcord.runs import Run, runs_folder
+
+from ..control import page_parts, start_form
+from ..control.steering import attempt
+from ..reading import registry
+from ..reading.registry import Row
+from ..words import literal
 
 TICK = 2.0  # seconds between looks at runs that move
 STATES = {
@@ -196,7 +197,7 @@ def actions(row: Row) -> None:
             ("Playground", "scatter_plot", "playground", "run"),
         ):
             st.page_link(
-                f"lab/pages/{name}.py",
+                page_parts.page_named(name),
                 label=label,
                 icon=f":material/{icon}:",
                 query_params={key: row.name},
@@ -288,6 +289,3 @@ def who_may_look() -> str:
         f"This server answers to the network ({place or 'every address'}): whoever reaches it can "
         "start, stop and delete runs, and read any run directory that this account can read."
     )
-
-
-page()

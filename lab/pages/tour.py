@@ -8,17 +8,18 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from lab.control import address, start_form, steering
-from lab.control.page_parts import begin, redraw_needed
-from lab.course import notebook_section, tour_recordings
-from lab.course.tour_stops import PHASES, STOPS, Stop, experiment, place, run_name
-from lab.reading import registry
-from lab.viewer import in_streamlit
-from lab.viewer.frames import Part
-from lab.viewer.scene import Scene, scene
-from lab.words.literal import markdown
-from lab.words.panels import PANELS
 from wcord.runs import run_path
+
+from ..control import address, start_form, steering
+from ..control.page_parts import begin, redraw_needed
+from ..course import notebook_section, tour_recordings
+from ..course.tour_stops import PHASES, STOPS, Stop, experiment, place, run_name
+from ..reading import registry
+from ..viewer import in_streamlit
+from ..viewer.frames import Part
+from ..viewer.scene import Scene, scene
+from ..words.literal import markdown
+from ..words.panels import PANELS
 
 TICK, REST = 0.5, 4.0  # seconds between looks at a run that moves, and at others
 CAN = dict.fromkeys(("ask", "steer", "why"), True)
@@ -229,6 +230,3 @@ def explanation(stop: Stop, phase: int) -> None:
             help=markdown(f"“{stop.section.heading}” of notebooks/{stop.section.notebook}"),
         ):
             notebook_section.show(stop.section)
-
-
-page()

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lab.reading.clouds import ExactDistance, line_of
 from wcord.transport import CloudCritic
+
+from .clouds import ExactDistance, line_of
 
 Array = NDArray[Any]
 

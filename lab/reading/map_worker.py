@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lab.reading.layouts import Frame, aligned, on_sphere, pca
 from wcord.runs import Run
 from wcord.runs.storage import StorageError, numbered, read_json, write_bytes, write_json
+
+from .layouts import Frame, aligned, on_sphere, pca
 
 Array = NDArray[Any]
 Fit = Callable[[Array, Array, "Frame | None"], Frame]
@@ -249,7 +250,7 @@ def start(run: Path) -> subprocess.Popen[bytes] | None:
     gentle = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "lab.maps", str(run)],
+            [sys.executable, "-m", f"{__package__}.map_worker", str(run)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -273,7 +274,9 @@ def prefer(run: Path, arm: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw the maps of one run; return 0, or 1 where they cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m lab.maps", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__package__}.map_worker", description=__doc__
+    )
     parser.add_argument("run", type=Path, help="a run directory")
     try:
         run = Run(parser.parse_args(arguments).run)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import lab.demo
 from wcord.runs import Run, RunReader
 
-DEMO = Path(lab.demo.__file__).parent
+from .. import demo
+
+DEMO = Path(demo.__file__).parent
 
 
 def run_of(run: RunReader | str | os.PathLike[str]) -> Run:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.reading.watch import Watch
 from wcord.runs import Run, list_runs
+
+from .watch import Watch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,10 +17,11 @@ from typing import Any
 import streamlit as st
 import yaml
 
-from lab.reading.named_run import DEMO
-from lab.reading.watch import KNOWN_SCHEMA, Watch
 from wcord.runs import ACTIVE, Run, find_run, is_locked, run_path, runs_folder
 from wcord.runs.storage import read_json, remove_folder
+
+from .named_run import DEMO
+from .watch import KNOWN_SCHEMA, Watch
 
 MARKS = ("settings.yaml", "status.json", "metrics.jsonl", "snapshots")  # of a run, even of half
 MOST_ATTACHED = 20  # of a session

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from lab.reading.layouts import Frame
-from lab.reading.watch import Watch
+from .layouts import Frame
+from .watch import Watch
 
 Array = NDArray[Any]
 USUAL_EPSILON = 0.05  # of an arm whose plan has none

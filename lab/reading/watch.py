@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lab.reading import map_worker, sample_images
-from lab.reading.arrange import spread_evenly
-from lab.reading.layouts import Frame, aligned, pca
-from lab.words.class_names import NUMBERS, ClassNames, names_of
 from wcord.runs import ArmSnapshot, Run, Snapshot, Status
+
+from ..words.class_names import NUMBERS, ClassNames, names_of
+from . import map_worker, sample_images
+from .arrange import spread_evenly
+from .layouts import Frame, aligned, pca
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.reading.run_batch import Batch
-from lab.reading.shapes import SHAPES, shape
-from lab.viewer.frames import Part
-from lab.words.class_names import ClassNames
+from ..reading.run_batch import Batch
+from ..reading.shapes import SHAPES, shape
+from ..words.class_names import ClassNames
+from .frames import Part
 
 if TYPE_CHECKING:
-    from lab.reading.clouds import Dual, ExactDistance, Solved
     from wcord.transport import CloudCritic
+
+    from ..reading.clouds import Dual, ExactDistance, Solved
 
 
 def shapes_part(points: int, seed: int) -> Part:
@@ -96,7 +97,7 @@ def critic_part(
         best: the exact distance of the clouds.
         reach: half the side of the plane that is drawn.
     """
-    from lab.reading import cloud_critic
+    from ..reading import cloud_critic
 
     fit = critic.fit()
     about |= {

@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lab.reading.shapes import SHAPES, SIDE
+from ..reading.shapes import SHAPES, SIDE
 
 Scene = dict[str, Any]
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lab.reading import map_worker
-from lab.reading.watch import Watch
-from lab.viewer import parts
-from lab.viewer.frames import Part, pack
+from ..reading import map_worker
+from ..reading.watch import Watch
+from . import parts
+from .frames import Part, pack
 
 BUDGET = 0.12  # seconds that reading frames for one packet takes, the first always
 MOST_MAPS = 24  # of one packet

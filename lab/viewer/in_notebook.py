@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from lab.reading.named_run import DEMO
-from lab.reading.watch import Watch
-from lab.viewer import module, printed
-from lab.viewer.feed import Feed, Opened, latest
-from lab.viewer.frames import Part, unpack
-from lab.viewer.packing import chosen_arms
-from lab.viewer.scene import Scene, scene
-from lab.viewer.steering_messages import steer
-from lab.words.panels import PANELS
 from wcord.errors import first_line
 from wcord.runs import Run
+
+from ..reading.named_run import DEMO
+from ..reading.watch import Watch
+from ..words.panels import PANELS
+from . import module, printed
+from .feed import Feed, Opened, latest
+from .frames import Part, unpack
+from .packing import chosen_arms
+from .scene import Scene, scene
+from .steering_messages import steer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -263,7 +264,7 @@ class RunView(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the view, and figure and words for those who read without a kernel."""
-        from lab.figures.small_png import png
+        from ..figures.small_png import png
 
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})

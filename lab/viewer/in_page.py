@@ -81,8 +81,9 @@ def page(
         ValueError: no such run or arm, nothing to show, damaged files of the run, the file exists,
             its folder does not, or there is no room for two steps; in one line.
     """
-    from lab.reading.named_run import run_of
     from wcord.runs.storage import write_bytes
+
+    from ..reading.named_run import run_of
 
     found = run_of(run)
     target = Path(path) if path is not None else Path(f"{_name(found)}.html")
@@ -106,7 +107,7 @@ def document(
     Raises:
         ValueError: as `page`.
     """
-    from lab.viewer.packing import packed, unpacked
+    from .packing import packed, unpacked
 
     most = steps
     remarks: list[str] = []
@@ -163,8 +164,8 @@ def _html(run: Run, about: Mapping[str, Any], recording: bytes) -> str:
         about: facts of the recording's parts, by their kind.
         recording: as `packed` returns it.
     """
-    from lab.viewer import module, run_sheet
-    from lab.viewer.scene import scene
+    from . import module, run_sheet
+    from .scene import scene
 
     script = module.script("page").replace("</script", r"<\/script").replace("<!--", r"<\!--")
     style = "\n".join([_colours(), (module.FOLDER / "page.css").read_text("utf-8"), module.style()])
@@ -209,7 +210,7 @@ def _hash(text: str) -> str:
 
 def _colours() -> str:
     """Return the palette's ink and paper as properties, for light and for dark."""
-    from lab.palette import DARK, LIGHT
+    from ..palette import DARK, LIGHT
 
     light, dark = (
         f":root {{ --page-ink: {theme.ink}; --page-paper: {theme.paper}; "

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from lab.reading import registry
-from lab.viewer import module
-from lab.viewer.feed import Feed, Opened
-from lab.viewer.frames import Part
-from lab.viewer.scene import Scene
+from ..reading import registry
+from . import module
+from .feed import Feed, Opened
+from .frames import Part
+from .scene import Scene
 
 
 @st.cache_resource(show_spinner=False)

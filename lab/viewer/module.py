@@ -12,10 +12,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from lab import palette
-from lab.viewer import cloud_scene
-from lab.viewer.frames import VERSION
-from lab.words import panels, playground
+from .. import palette
+from ..words import panels, playground
+from . import cloud_scene
+from .frames import VERSION
 
 FOLDER = Path(__file__).parent
 MODULES = (

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.reading.arrange import spread_evenly
-from lab.reading.watch import Watch
-from lab.viewer import parts
-from lab.viewer.frames import Part, pack, unpack
 from wcord.runs import Run, RunReader, Status
+
+from ..reading.arrange import spread_evenly
+from ..reading.watch import Watch
+from . import parts
+from .frames import Part, pack, unpack
 
 if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab import palette
-from lab.reading.arrange import (
+from .. import palette
+from ..reading.arrange import (
     Histogram,
     entropy,
     histogram,
@@ -23,11 +23,11 @@ from lab.reading.arrange import (
     share_of_rows,
     spread_evenly,
 )
-from lab.reading.layouts import REACH, Frame, nearest
-from lab.reading.watch import Watch
-from lab.viewer.frames import Part
-from lab.words import descriptions, equations, hints
-from lab.words.vocabulary import MEASURES, metric
+from ..reading.layouts import REACH, Frame, nearest
+from ..reading.watch import Watch
+from ..words import descriptions, equations, hints
+from ..words.vocabulary import MEASURES, metric
+from .frames import Part
 
 Array = NDArray[Any]
 

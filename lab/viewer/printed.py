@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.palette import LIGHT
-from lab.reading.watch import Watch
-from lab.words import descriptions
-from lab.words.class_names import name_points, name_ticks
-from lab.words.literal import mathtext
-from lab.words.vocabulary import metric
+from ..palette import LIGHT
+from ..reading.watch import Watch
+from ..words import descriptions
+from ..words.class_names import name_points, name_ticks
+from ..words.literal import mathtext
+from ..words.vocabulary import metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def figure_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> Fi
     Raises:
         ValueError: the snapshot is gone or damaged.
     """
-    from lab.figures import illustrations
+    from ..figures import illustrations
 
     names = _printed(scene)
     columns = min(len(names), 2) or 1
@@ -80,7 +80,7 @@ Draw = Callable[[Watch, str, int, Mapping[str, Any], "Axes"], None]
 
 
 def _plan(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
-    from lab import figures
+    from .. import figures
 
     plan = watch.picture(step, arm).plan
     labels = watch.snapshot(step).labels[: len(plan)]
@@ -89,7 +89,7 @@ def _plan(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes)
 
 
 def _scores(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
-    from lab import figures
+    from .. import figures
 
     picture = watch.picture(step, arm)
     labels = watch.snapshot(step).labels[: len(picture.plan)]
@@ -97,7 +97,7 @@ def _scores(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axe
 
 
 def _cosines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
-    from lab import figures
+    from .. import figures
 
     cosines = 1 - watch.picture(step, arm).cost
     labels = watch.snapshot(step).labels[: len(cosines)]
@@ -105,7 +105,7 @@ def _cosines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Ax
 
 
 def _map(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
-    from lab import figures
+    from .. import figures
 
     layout, snapshot = watch.layout(step, arm), watch.snapshot(step)
     values = snapshot.values(arm)
@@ -114,7 +114,7 @@ def _map(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) 
 
 
 def _lines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
-    from lab import figures
+    from .. import figures
 
     plan, frame = watch.picture(step, arm).plan, watch.layout(step, arm).frame
     n = len(plan)
@@ -125,7 +125,7 @@ def _lines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes
 
 def _curve(of: Callable[[Mapping[str, Any]], str]) -> Draw:
     def draw(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
-        from lab import figures
+        from .. import figures
 
         name = of(scene)
         table = watch.curves(name)[1].melt("epoch", var_name="arm").dropna()

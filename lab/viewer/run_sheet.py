@@ -12,11 +12,12 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from lab.reading import settings_text
-from lab.viewer.packing import last_part, without_paths
-from lab.words.vocabulary import metric
 from wcord.runs import Run
 from wcord.settings.settings_file import as_yaml
+
+from ..reading import settings_text
+from ..words.vocabulary import metric
+from .packing import last_part, without_paths
 
 ABSOLUTE = re.compile(r"~?/|\\\\|[A-Za-z]:[\\/]")
 ACCURACIES = ("test_accuracy", "held_out_accuracy")

@@ -13,9 +13,10 @@ from unicodedata import combining, east_asian_width
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.reading.arrange import Blocks, class_blocks, spaced
-from lab.words.literal import mathtext
 from wcord.runs import Run
+
+from ..reading.arrange import Blocks, class_blocks, spaced
+from .literal import mathtext
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.reading.arrange import class_blocks, plan_masses, score_groups
+from ..reading.arrange import class_blocks, plan_masses, score_groups
 
 Array = NDArray[Any]
 

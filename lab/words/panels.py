@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lab.words.vocabulary import GLOSSARY, METRICS
+from .vocabulary import GLOSSARY, METRICS
 
 
 class Section(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lab.words.equations import mathml, place, under
+from .equations import mathml, place, under
 
 
 class Board(NamedTuple):

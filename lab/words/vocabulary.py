@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lab.words.equations import EXPECTED_GAP
+from .equations import EXPECTED_GAP
 
 
 class Metric(NamedTuple):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +27,23 @@ class Served:
 
 
 @contextmanager
-def serving(runs: Path, log: Path, port: int | None = None) -> Iterator[Served]:
+def serving(
+    runs: Path,
+    log: Path,
+    port: int | None = None,
+    command: Sequence[str] = (sys.executable, "-m", "streamlit", "run", "app.py"),
+    cwd: Path = ROOT,
+    env: Mapping[str, str] = os.environ,
+) -> Iterator[Served]:
     """Serve the app on `port`, or on a free one; the server ends with the block."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = port or probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     with open(log, "ab") as file:
         server = subprocess.Popen(
-            [*command, f"--server.port={port}"],
-            cwd=ROOT,
-            env=os.environ | {"WCORD_RUNS": str(runs), "OMP_NUM_THREADS": "1"},
+            [*command, "--server.headless=true", f"--server.port={port}"],
+            cwd=cwd,
+            env={**env, "WCORD_RUNS": str(runs), "OMP_NUM_THREADS": "1"},
             stdout=file,
             stderr=file,
             start_new_session=True,

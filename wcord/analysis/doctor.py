@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "pot", "streamlit", "umap-learn", "jupyterlab", "ipywidgets")
-OPTIONAL = ("ray",)
+PACKAGES = ("torch", "torchvision", "pot")
+LAB = ("streamlit", "umap-learn", "jupyterlab", "ipywidgets", "anywidget", "matplotlib")
+EXTRA_OF = dict.fromkeys(LAB, "lab") | {"medmnist": "medmnist", "ray": "ray"}
 LOW_SPACE = 2**30  # a folder with fewer free bytes fails the check
 
 
@@ -42,11 +43,13 @@ def examine() -> list[Check]:
     python = f"{platform.python_version()} on {platform.system()}"
     limits = "" if supported else ": 3.11 to 3.13 are supported"
     checks = [Check("ok" if supported else "no", "Python", python + limits)]
-    for name in PACKAGES + OPTIONAL:
+    for name in (*PACKAGES, *EXTRA_OF):
         try:
             checks.append(Check("ok", name, version(name)))
         except PackageNotFoundError:
-            checks.append(Check("no" if name in PACKAGES else "--", name, "is not installed"))
+            extra = EXTRA_OF.get(name)
+            hint = f": pip install 'wcord[{extra}]'" if extra else ""
+            checks.append(Check("--" if extra else "no", name, f"is not installed{hint}"))
     device = choose_device("auto")
     detail = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} cores"
     checks.append(Check("ok", "computing", f"on {device.type} ({detail})"))

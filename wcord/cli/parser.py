@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from wcord import __version__
 from wcord.cli import package_commands, reading_commands, training_commands
+from wcord.cli.export_commands import add_export_commands
 from wcord.cli.words import dotted, setting_names, split_settings
 
 Command = Callable[[argparse.Namespace, dict[str, Any]], int]
@@ -36,6 +38,7 @@ def build_parser() -> Parser:
         description="Wasserstein Contrastive Representation Distillation",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"wcord {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def add(
@@ -49,6 +52,7 @@ def build_parser() -> Parser:
 
     _add_reading(add)
     _add_training(add)
+    add_export_commands(add)
     for point in package_commands.points():
         if point.name not in commands.choices:
             package_commands.add_command(point, add)

@@ -160,6 +160,43 @@ def gather(output: Output) -> Output:
     return replace(output, features=features, logits=logits, maps=maps)
 
 
+class _GatherForMean(torch.autograd.Function):
+    """The rows of all ranks; backward returns a rank's own rows times the number of ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        return _Gather.forward(ctx, rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return own_rows(gradient).contiguous() * size()
+
+
+def gather_rows(index: Tensor, *features: Tensor) -> tuple[Tensor, ...]:
+    """Return index and features of the whole batch, gathered from every rank's rows.
+
+    Differentiation: every rank computes the same loss L of the whole batch, and gradients of the
+    networks are averaged over ranks afterwards, as DistributedDataParallel does. So backward
+    multiplies a rank's own rows of dL/dh by the number of ranks.
+
+    Args:
+        index: (n,) int64, on the device of the features.
+        features: (n, d) each.
+
+    Raises:
+        ValueError: the ranks have batches of different sizes.
+    """
+    counts = [torch.zeros_like(index[:1]) for _ in range(size())]
+    dist.all_gather(counts, torch.full_like(index[:1], len(index)))
+    sizes = [int(count) for count in counts]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"the ranks have batches of {min(sizes)} and {max(sizes)} samples: give their loaders "
+            "drop_last=True"
+        )
+    return _Gather.apply(index), *(_GatherForMean.apply(values) for values in features)
+
+
 def sum_gradients(arms: Sequence[tuple[nn.Module, nn.Module]]) -> None:
     """Add the students' gradients over ranks, in one message for all arms.
 

@@ -64,12 +64,12 @@ def find_feature_layers(
             "which it was made"
         )
     copy = copy_module(module)
-    calls, logits = _trace(copy.eval(), shape)
+    calls, logits = _trace_noise(copy.eval(), shape)
     name = _classifier(calls, logits, kind) if classifier is None else _named(module, classifier)
     features, shares = _features(calls, logits, name, kind)
     modes = {False: shares}
     with suppress(ValueError):  # in training mode, a module may need more inputs than images
-        modes[True] = _features(*_trace(copy.train(), shape), name, kind)[1]
+        modes[True] = _features(*_trace_noise(copy.train(), shape), name, kind)[1]
     end = max(index for index, call in enumerate(calls) if call.name == name)
     stages = _stages(calls, end, shape)
     return FeatureLayers(name, modes, features.shape[1], logits.shape[1], stages)
@@ -87,11 +87,89 @@ def mean_over_positions(features: Any) -> Any:
     return features
 
 
-def _trace(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
+def find_classifier(
+    module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], count: int
+) -> FeatureLayers:
+    """Find the classifier of a module as `find_feature_layers` does, on inputs of the caller.
+
+    A layer is the classifier only if its output is the module's output (or a multiple or a sum of
+    its outputs is). No stages are searched.
+
+    Args:
+        module: returns logits (see `wcord.models.logits`); a copy of it is run.
+        inputs, options: arguments of its forward, for `count` samples.
+        count: number of samples, at least 1.
+
+    Raises:
+        ValueError: no linear layer gives the output; one line.
+    """
+    kind = type(module).__name__
+    copy = copy_module(module)
+    calls, logits = _trace(copy.eval(), inputs, options, count)
+    name = _classifier(calls, logits, kind, exact=True)
+    features, shares = _features(calls, logits, name, kind)
+    modes = {False: shares}
+    with suppress(Exception):  # modules of any kind may fail in training mode
+        modes[True] = _features(*_trace(copy.train(), inputs, options, count), name, kind)[1]
+    return FeatureLayers(name, modes, features.shape[1], logits.shape[1], {})
+
+
+def combined(
+    values: list[Any], shares: dict[bool, tuple[float, ...]], training: bool, kind: str, name: str
+) -> Tensor:
+    """Return the features (n, d) of the inputs of all calls of the classifier.
+
+        features = sum over calls of c_i h_i / sum of |c_i|
+
+    Args:
+        values: h_i, the inputs of the calls.
+        shares: c_i / sum of |c_i| in each mode (see `FeatureLayers`).
+        training: the mode.
+        kind, name: of module and classifier, for the message.
+
+    Raises:
+        ValueError: the classifier was called another number of times than when it was found.
+    """
+    if len(values) == 1:
+        return mean_over_positions(values[0])
+    expected = shares.get(training, ())
+    if len(values) != len(expected):
+        mode = "training" if training else "evaluation"
+        raise ValueError(
+            f"{kind} in {mode} mode calls its classifier {name!r} {len(values)} times, and not "
+            f"{len(expected)} times as when it was wrapped: name another final layer by classifier="
+        )
+    pairs = zip(expected, values, strict=True)
+    return torch.stack([share * mean_over_positions(h) for share, h in pairs if share]).sum(0)
+
+
+def _trace_noise(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
     """Run a copy of a module on two noise images; return the calls of its layers, and the logits.
 
     The run may change statistics and other attributes of the copy.
     """
+    kind = type(copy).__name__
+    tensors = chain(copy.parameters(), copy.buffers())
+    reference = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    noise = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
+    try:
+        return _trace(copy, (noise.to(reference.device, reference.dtype),), {}, 2)
+    except _Failed as error:
+        size, dtype = "×".join(map(str, shape)), str(reference.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{kind} cannot take images of {size} (channels×height×width; tried with two {dtype} "
+            f"images): {error}"
+        ) from error
+
+
+class _Failed(Exception):
+    """The forward pass of a module raised an error; its first line."""
+
+
+def _trace(
+    copy: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any], count: int
+) -> tuple[list[Call], Tensor]:
+    """Run a copy of a module; return the calls of its layers, and the logits of `count` samples."""
     kind = type(copy).__name__
     calls: list[Call] = []
     handles = [
@@ -99,23 +177,16 @@ def _trace(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
         for name, layer in copy.named_modules()
         if name and not isinstance(layer, torch.jit.ScriptModule)  # which takes no hooks
     ]
-    tensors = chain(copy.parameters(), copy.buffers())
-    reference = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
-    noise = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
-    devices = [reference.device] if reference.device.type == "cuda" else []
+    device = next((t.device for t in chain(copy.parameters(), copy.buffers())), None)
+    devices = [device] if device is not None and device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices), torch.no_grad():
-            output = copy(noise.to(reference.device, reference.dtype))
+            output = copy(*inputs, **options)
     except Exception as error:  # a user's module may raise any error
-        size, dtype = "×".join(map(str, shape)), str(reference.dtype).removeprefix("torch.")
-        reason = first_line(error)
-        raise ValueError(
-            f"{kind} cannot take images of {size} (channels×height×width; tried with two {dtype} "
-            f"images): {reason}"
-        ) from error
+        raise _Failed(first_line(error)) from error
     for handle in handles:
         handle.remove()
-    return calls, logits_of(output, 2, kind)
+    return calls, logits_of(output, count, kind)
 
 
 def _recorder(name: str, calls: list[Call]) -> Any:
@@ -139,14 +210,22 @@ def _named(module: nn.Module, classifier: str) -> str:
         ) from None
 
 
-def _classifier(calls: list[Call], logits: Tensor, kind: str) -> str:
-    """Return the name of the last layer whose output is the logits, or has their shape."""
+def _classifier(calls: list[Call], logits: Tensor, kind: str, exact: bool = False) -> str:
+    """Return the name of the last layer whose output is the logits, or has their shape.
+
+    With `exact`, a layer whose output only has their shape counts if the logits are a weighted sum
+    of its outputs.
+    """
     layers = [call for call in calls if isinstance(call.layer, nn.Linear | nn.Conv2d)]
     fitting = [call for call in layers if mean_over_positions(call.output).shape == logits.shape]
     equal = [call for call in fitting if torch.equal(mean_over_positions(call.output), logits)]
+    if exact and not equal:
+        fitting = [call for call in fitting if _is_sum(calls, call.name, logits)]
     for candidates in (equal, fitting):
         if candidates:
             return candidates[-1].name
+    if exact:
+        raise ValueError(f"no linear layer's output is the output of {kind}")
     raise ValueError(
         f"no linear layer gives the logits of {kind}: name its final layer by classifier="
     )
@@ -179,21 +258,34 @@ def _shares(calls: list[Call], logits: Tensor) -> tuple[float, ...]:
 
     If several c fit, the one nearest to equal numbers is used; if none fits, equal numbers.
     """
-    count = len(calls)
-    equal = torch.full((count,), 1 / count, dtype=torch.float64)
+    equal = torch.full((len(calls),), 1 / len(calls), dtype=torch.float64)
+    shares = _fitted(calls, logits, equal) if len(calls) > 1 else None
+    if shares is None or not shares.any():
+        shares = equal
+    return tuple((shares / shares.abs().sum()).tolist())
+
+
+def _is_sum(calls: list[Call], name: str, logits: Tensor) -> bool:
+    """Return whether the logits are a weighted sum of the outputs of a layer."""
+    own_calls = [call for call in calls if call.name == name]
+    equal = torch.full((len(own_calls),), 1 / len(own_calls), dtype=torch.float64)
+    shares = _fitted(own_calls, logits, equal)
+    return shares is not None and bool(shares.any())
+
+
+def _fitted(calls: list[Call], logits: Tensor, start: Tensor) -> Tensor | None:
+    """Return the c nearest to `start` with logits = Σᵢ cᵢ outputᵢ; None if none fits."""
     outputs = [mean_over_positions(call.output) for call in calls]
-    if count == 1 or any(getattr(out, "shape", None) != logits.shape for out in outputs):
-        return tuple(equal.tolist())
+    if any(getattr(out, "shape", None) != logits.shape for out in outputs):
+        return None
     columns = torch.stack([out.cpu().double().flatten() for out in outputs], 1)  # (n K, calls)
     target = logits.cpu().double().flatten()
     if not (columns.isfinite().all() and target.isfinite().all()):
-        return tuple(equal.tolist())
-    shares = equal + torch.linalg.pinv(columns, rtol=1e-5) @ (target - columns @ equal)
-    error = (columns @ shares - target).norm()
-    shares = shares.round(decimals=5)  # outputs are float32: further digits are noise
-    if error > 1e-3 * target.norm() or not shares.any():
-        shares = equal
-    return tuple((shares / shares.abs().sum()).tolist())
+        return None
+    shares = start + torch.linalg.pinv(columns, rtol=1e-5) @ (target - columns @ start)
+    if (columns @ shares - target).norm() > 1e-3 * target.norm():
+        return None
+    return shares.round(decimals=5)  # outputs are float32: further digits are noise
 
 
 def _positions(value: Any) -> tuple[int, int] | None:

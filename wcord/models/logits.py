@@ -60,4 +60,4 @@ def _from_dict(output: Mapping[Any, Any], count: int, kind: str) -> Any:
 
 
 def _fits(value: Tensor, count: int) -> bool:
-    return value.ndim == 2 and len(value) == count and value.is_floating_point()
+    return value.ndim == 2 and value.shape[0] == count and value.is_floating_point()

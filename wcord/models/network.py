@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from wcord.models.copy_module import memo_without_graphs
+from wcord.models.copy_module import copy_module, memo_without_graphs
 from wcord.models.feature_layers import (
     Shape,
+    combined,
     find_feature_layers,
     first_argument,
-    mean_over_positions,
 )
 from wcord.models.logits import logits_of
 from wcord.models.output import Output
@@ -123,36 +123,23 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor, maps: bool = False) -> Output:
         """Return features (n, feature_dim), logits (n, classes) and, with `maps`, feature maps."""
-        features = self._features
-        if features is None:
-            features = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
-        recorders = (features, *(self._maps if maps else ()))
-        for recorder in recorders:
-            recorder.start()
+        recorder = self._features
+        if recorder is None:
+            recorder = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
+        recorders = (recorder, *(self._maps if maps else ()))
+        for each in recorders:
+            each.start()
         try:
             output = self.module(images)
         finally:
-            inputs, *stages = [recorder.stop() for recorder in recorders]
+            inputs, *stages = [each.stop() for each in recorders]
         kind = type(self.module).__name__
         logits = logits_of(output, len(images), kind)
         if not all(stages):
             raise ValueError(f"{kind} did not call a layer that ends a stage: feature maps missing")
-        return Output(self._combined(inputs), logits, tuple(values[-1] for values in stages))
-
-    def _combined(self, inputs: list[Any]) -> Tensor:
-        """Return the features from the inputs of all calls of the classifier."""
-        if len(inputs) == 1:
-            return mean_over_positions(inputs[0])
-        shares = self._shares.get(self.module.training, ())
-        if len(inputs) != len(shares):
-            mode = "training" if self.module.training else "evaluation"
-            raise ValueError(
-                f"{type(self.module).__name__} in {mode} mode calls its classifier "
-                f"{self.classifier!r} {len(inputs)} times, and not {len(shares)} times as when it "
-                "was wrapped: name another final layer by classifier="
-            )
-        pairs = zip(shares, inputs, strict=True)
-        return torch.stack([share * mean_over_positions(h) for share, h in pairs if share]).sum(0)
+        name, training = str(self.classifier), self.module.training
+        features = combined(inputs, self._shares, training, kind, name)
+        return Output(features, logits, tuple(values[-1] for values in stages))
 
     def train(self, mode: bool = True) -> Network:
         """Set the mode; frozen layers stay in evaluation mode."""
@@ -185,6 +172,25 @@ def unwrapped(module: nn.Module) -> nn.Module:
     if isinstance(module, Network | nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner = module.module
     return module if inner is None else unwrapped(inner)
+
+
+def plain_module(module: nn.Module) -> nn.Module:
+    """Return a copy of a module on the CPU, without the hooks that `Network` adds.
+
+    Args:
+        module: of a user, or a network; hooks of the user are kept.
+
+    Raises:
+        ValueError: the module cannot be copied.
+    """
+    copy = copy_module(unwrapped(module)).cpu().to(memory_format=torch.contiguous_format)
+    for layer in copy.modules():
+        for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Recorder):
+                    del hooks[key]
+                    layer._forward_pre_hooks_with_kwargs.pop(key, None)
+    return copy
 
 
 def _frozen_layers(module: nn.Module) -> list[str]:

@@ -44,8 +44,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
     expected = module.state_dict()
     counters = {key: n for key, n in expected.items() if key.endswith("num_batches_tracked")}
     state = counters | _without_prefix(_read(path), expected.keys())
-    if mismatches := _mismatches(state, expected):
-        raise ValueError(f"{path} does not fit {type(module).__name__}: {'; '.join(mismatches)}")
+    if faults := mismatches(state, expected):
+        raise ValueError(f"{path} does not fit {type(module).__name__}: {'; '.join(faults)}")
     if fault := not_finite(state, dict(module.named_parameters())):
         raise ValueError(f"{path} holds {fault}: use the weights of an earlier epoch")
     try:
@@ -171,7 +171,7 @@ def _without_prefix(state: dict[str, Any], expected: Collection[str]) -> dict[st
     return max(candidates, key=lambda candidate: len(candidate.keys() & set(expected)))
 
 
-def _mismatches(state: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+def mismatches(state: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """Return the kinds of mismatch between two state dicts, each with the keys."""
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]

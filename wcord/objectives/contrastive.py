@@ -175,3 +175,9 @@ class Contrastive(Term):
         for normaliser in self.normalisers.values():
             normaliser.update()  # type: ignore[operator]
         self._last = None
+
+    def discard(self) -> None:
+        """Forget the embeddings, negatives and normalisers of the last forward pass."""
+        self._last = self._precomputed = None
+        for normaliser in self.normalisers.values():
+            normaliser.discard()  # type: ignore[operator]

@@ -77,6 +77,11 @@ class NegativeSampler(nn.Module):
         self.register_buffer("start", torch.zeros(groups, dtype=torch.long))
         self.register_buffer("members", torch.zeros(groups, dtype=torch.long))
 
+    def resize(self, groups: int) -> None:
+        """Make room for another number of groups; they are empty until `set_groups`."""
+        if groups != len(self.members):
+            self.start, self.members = (self.members.new_zeros(groups) for _ in range(2))
+
     def set_groups(self, index: Tensor, group: Tensor) -> None:
         """Set the groups (n,) of all training samples `index` (n,).
 

@@ -57,3 +57,7 @@ class Normaliser(nn.Module):
         if self._next is not None:
             self.log_c.copy_(self._next)
             self._next = None
+
+    def discard(self) -> None:
+        """Forget the value of the last forward pass."""
+        self._next = None

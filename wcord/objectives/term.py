@@ -167,6 +167,9 @@ class Term(nn.Module):
     def update(self) -> None:
         """Write banks and running means, after the optimizer's step."""
 
+    def discard(self) -> None:
+        """Forget what `update` would write: the last forward pass was not a training step."""
+
     @property
     def capture_obstacle(self) -> str | None:
         """Why a step with this term cannot be replayed as a CUDA graph; None where it can."""

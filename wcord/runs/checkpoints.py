@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,28 @@ def write(folder: Path, step: int, tensors: dict[str, Tensor], header: dict[str,
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror}") from error
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    tensors = without_shared_memory(tensors)
     header = header | {"step": step}
     header["digest"] = _digest(tensors, header)
     content = save(tensors, {"checkpoint": json.dumps(header)})
     write_bytes(folder / f"{step}.safetensors", content, durable=True)
     for old in steps(folder)[:-KEPT]:
         (folder / f"{old}.safetensors").unlink(missing_ok=True)
+
+
+def without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU for safetensors, which refuses tied weights: one memory, two names.
+
+    Only tensors that share memory with an earlier one are copied.
+    """
+    seen: set[int] = set()
+    separate = {}
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        address = value.untyped_storage().data_ptr()
+        separate[name] = value.clone() if address in seen else value
+        seen.add(address)
+    return separate
 
 
 def steps(folder: Path) -> list[int]:

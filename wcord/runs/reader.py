@@ -6,6 +6,8 @@ torch is only imported when settings are validated or a trained student is loade
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wcord.runs.paths import existing_run_path
@@ -35,7 +37,7 @@ class RunReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = existing_run_path(path)
-        self.students: dict[str, nn.Module] = {}  # filled by `distill`, which trained them
+        self._own_students: dict[str, nn.Module] = {}
         self.ended_by_signal: int | None = None  # set by `distill`: 2 for Ctrl-C, 15 for SIGTERM
 
     def __repr__(self) -> str:
@@ -122,20 +124,67 @@ class RunReader:
             raise ValueError(f"no snapshot of step {step} in {self.name}: {known}")
         return Snapshot.read(self.path / "snapshots" / f"{step}.safetensors")
 
-    def student(self, arm: str) -> nn.Module:
-        """Return the trained student of an arm: a module in evaluation mode, images to logits.
+    def student(self, arm: str, module: nn.Module | None = None) -> nn.Module:
+        """Return the trained student of an arm, from the newest checkpoint: images to logits.
 
-        Its images must have the student's view and normalisation
-        (`wcord.training.inputs.NetworkInput`). The Run that `distill` returns holds the
-        trained modules themselves; any other Run loads the newest checkpoint, on the CPU. For
-        features use `wcord.models.Network(module)`.
+        Each call returns a new module, which is the same wherever the run was trained: plain,
+        without hooks, in evaluation mode, on the CPU, in float32. Its images have the student's
+        view and are normalised, (x - mean) / std (`wcord.training.inputs.NetworkInput`); files of
+        `export` take images in [0, 1]. For features use `wcord.models.Network(module)`.
+
+        Args:
+            arm: its name.
+            module: needed if the student was a module of your own and this Run is not the one that
+                `distill` returned: the weights are loaded into a copy of it.
 
         Raises:
-            ValueError: no such arm, no checkpoint yet.
+            ValueError: no such arm, no checkpoint yet, a damaged checkpoint, or a module that is
+                missing or does not fit.
         """
         from wcord.runs.trained_students import load_student
 
-        return self.students[arm] if arm in self.students else load_student(self.path, arm)
+        return load_student(self.path, arm, self._architecture(arm, module)).module
+
+    def export(
+        self,
+        arm: str,
+        file: str | os.PathLike[str],
+        overwrite: bool = False,
+        *,
+        module: nn.Module | None = None,
+    ) -> Path:
+        """Write the trained student of an arm into a file that is used without wcord.
+
+        The student has its normalisation inside: float32 images (n, C, H, W) in [0, 1] of the
+        student's view to logits (n, classes). The file also holds a card with the classes, the
+        input, the settings and the results (`wcord.runs.student_card`).
+
+        Args:
+            arm: its name.
+            file: ends with .pt2 (torch.export), .onnx or .safetensors (weights, mean and std).
+            overwrite: whether a file may be replaced.
+            module: as in `student`.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: as in `student`; the file exists or cannot be written there; another
+                suffix; a package is missing; or a module that torch.export cannot trace.
+            wcord.runs.storage.StorageError: the file could not be written.
+        """
+        from wcord.runs.export import export_student
+
+        return export_student(self.path, arm, file, overwrite, self._architecture(arm, module))
+
+    def keep_students(self, trained: Mapping[str, nn.Module]) -> None:
+        """Keep copies of trained modules of the caller, by arm; no file can hold their code."""
+        from wcord.models.network import plain_module
+
+        self._own_students = {arm: plain_module(module) for arm, module in trained.items()}
+
+    def _architecture(self, arm: str, module: nn.Module | None) -> nn.Module | None:
+        return self._own_students.get(arm) if module is None else module
 
     @property
     def notes(self) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -30,6 +29,7 @@ from wcord.settings.sections import (
     TeacherSettings,
 )
 from wcord.settings.settings_file import SCHEMA_VERSION, as_yaml, check_run_name
+from wcord.settings.term_settings import parse_term
 
 
 class Experiment(Settings):
@@ -211,17 +211,7 @@ def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:
                 f"arm {arm!r}: unknown term {term!r}; {nearest(str(term), TERMS)} (for a term of "
                 "your own, name its module in the setting plugins)"
             )
-        value = plain_value(value)
-        if isinstance(value, str):
-            with suppress(ValueError):
-                value = float(value)  # YAML reads 1e-3 as a text
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = {"weight": value}
-        model = TERMS[term].Settings
-        try:
-            parsed[term] = model.model_validate({} if value is None else value)
-        except ValidationError as error:
-            raise ValueError(first_error(error, model, f"arms.{arm}.{term}.")) from error
+        parsed[term] = parse_term(term, value, f"arms.{arm}.")
     return parsed
 
 

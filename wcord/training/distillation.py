@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from wcord.runs.writer import FileWriter, RunWriter, SilentWriter, create, disca
 from wcord.settings.experiment import Experiment
 from wcord.settings.loading import load
 from wcord.settings.messages import SettingsError
+from wcord.training.callbacks import Callbacks
 from wcord.training.devices import choose_device, chosen_threads
 from wcord.training.loop import Training
 from wcord.training.prepare import Overrides, prepare
@@ -36,6 +37,7 @@ def distill(
     student: nn.Module | None = None,
     data: Any = None,
     classifier: str | Mapping[str, str] | None = None,
+    callbacks: Iterable[Any] = (),
 ) -> Run:
     """Train every arm of an experiment and return the run when it has ended.
 
@@ -56,6 +58,9 @@ def distill(
             `data.source` (see `wcord.data.from_arrays`).
         classifier: name of the final layer of your modules, such as "fc", where it is not found
             automatically; {"teacher": "fc", "student": "head"} where the names differ.
+        callbacks: objects with methods of `wcord.Callback`, called between steps: trackers
+            (`wcord.tracking`) or your own. They change no result. An error in one ends the run with
+            a checkpoint, in the state "failed", and is raised.
 
     Ctrl-C and SIGTERM end the training after the current step, with a checkpoint; a second signal
     ends it at once. During the preparation, which includes the teacher's training, they end it at
@@ -67,6 +72,7 @@ def distill(
         wcord.runs.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
+    hooks = Callbacks(callbacks)
     overrides = Overrides(teacher, student, data)
     if teacher is not None and experiment.teacher.weights is not None:
         raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
@@ -77,7 +83,7 @@ def distill(
         path = ranks.broadcast_text(lambda: str(create(new_path, experiment.yaml()).path))
         run = Run(path)
         try:
-            return _carry_out(run, experiment, progress, overrides)
+            return _carry_out(run, experiment, progress, overrides, hooks)
         except BaseException:
             if ranks.rank() == 0 and _nothing_trained(run):
                 discard(run.path, made)
@@ -105,7 +111,9 @@ def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) ->
     return {f"{side}.classifier": name for side, name in names.items()}
 
 
-def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
+def resume(
+    run_dir: str | os.PathLike[str], progress: bool = True, *, callbacks: Iterable[Any] = ()
+) -> Run:
     """Continue a run from its newest checkpoint.
 
     The results are those of a run without interruption, to the bit on a CPU with the same number
@@ -114,11 +122,13 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
     Args:
         run_dir: the run's directory, or its name in `WCORD_RUNS`.
         progress: whether to show a bar.
+        callbacks: as in `distill`; those of the first process are not stored.
 
     Raises:
         ValueError: there is no run; another process writes it; it was started with modules or
             arrays of the caller, or with other data than now; or every checkpoint is damaged.
     """
+    hooks = Callbacks(callbacks)
     with ranks.process_group():
         run = Run(run_dir)
         status = run.status
@@ -129,10 +139,12 @@ def resume(run_dir: str | os.PathLike[str], progress: bool = True) -> Run:
         with ranks.first_rank_first():
             if not launched and ranks.rank() == 0 and not is_locked(run.path):
                 run.clear_requests()
-        return _carry_out(run, run.settings, progress, Overrides())
+        return _carry_out(run, run.settings, progress, Overrides(), hooks)
 
 
-def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Overrides) -> Run:
+def _carry_out(
+    run: Run, experiment: Experiment, progress: bool, overrides: Overrides, callbacks: Callbacks
+) -> Run:
     """Train the run of an existing directory, from its newest checkpoint or from the start."""
     with ranks.first_rank_first():
         writer: RunWriter = SilentWriter(run) if ranks.rank() else FileWriter(run)
@@ -145,23 +157,32 @@ def _carry_out(run: Run, experiment: Experiment, progress: bool, overrides: Over
             handled_signals(writer) as signals,
         ):
             prepared = prepare(experiment, writer, device, overrides, progress and not ranks.rank())
-            training = Training(prepared, writer, progress and not ranks.rank())
+            training = Training(prepared, writer, progress and not ranks.rank(), callbacks)
+            with ranks.first_rank_first():
+                callbacks.start(run)
             signals.wait_for_step = True
             training.run()
             run.ended_by_signal = signals.received
-            run.students = {arm.name: arm.student.eval().module for arm in prepared.arms}
-            if ranks.rank() == 0:
-                _write_end(training)
+            if overrides.student is not None:
+                run.keep_students({arm.name: arm.student for arm in prepared.arms})
+            with ranks.first_rank_first():  # on the other ranks too, the files are then complete
+                callbacks.raise_error()
+                if ranks.rank() == 0:
+                    _write_end(training)
+                callbacks.end(run.summary)
+                callbacks.raise_error()
     except (Interrupted, ranks.FirstRankEnded):
         writer.write_status(now=True, state="stopped")
     except (KeyboardInterrupt, SystemExit):
         with suppress(StorageError):
             writer.write_status(now=True, state="stopped")
+        callbacks.end(None)
         raise
     except BaseException as error:
-        line = first_line(error)
+        line = callbacks.line if error is callbacks.error else first_line(error)
         with suppress(StorageError):
             writer.write_status(now=True, state="failed", error=line)
+        callbacks.end(None)
         raise
     finally:
         writer.close()

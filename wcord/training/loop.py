@@ -10,6 +10,7 @@ from wcord.compute import ranks
 from wcord.runs import checkpoints, data_provenance
 from wcord.runs.writer import RunWriter
 from wcord.training.arms_step import ArmsStep
+from wcord.training.callbacks import Callbacks
 from wcord.training.faster_networks import print_once
 from wcord.training.prepare import Prepared
 from wcord.training.progress import show_progress
@@ -27,10 +28,18 @@ class Training:
         prepared: the task, its arms, the probe, and the step to begin at.
         writer: of the run directory.
         progress: whether to show the progress.
+        callbacks: called between steps; their error ends the training like a stop.
     """
 
-    def __init__(self, prepared: Prepared, writer: RunWriter, progress: bool = False) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        writer: RunWriter,
+        progress: bool = False,
+        callbacks: Callbacks | None = None,
+    ) -> None:
         self.prepared, self.writer, self.progress = prepared, writer, progress
+        self.callbacks = callbacks or Callbacks()
         self.experiment, self.task = prepared.experiment, prepared.task
         self.arms, self.probe = prepared.arms, prepared.probe
         self.path: Path = writer.path
@@ -46,6 +55,7 @@ class Training:
         with show_progress(self.progress, name, total, self.step) as bar:
             if self.prepared.fresh:  # a checkpoint of step 0 already includes its probe
                 self.probe_arms(record=True)
+                self.callbacks.call_due(self.step)
             take_step = self._stepper()
             while self.step < total and ranks.broadcast_bool(self.wait_for_permission()):
                 began = time.monotonic()
@@ -86,10 +96,13 @@ class Training:
             arm.accelerate(speed, images, self.experiment.precision)
 
     def wait_for_permission(self) -> bool:
-        """Wait during a pause in control.json; return False if it requests a stop, else True."""
+        """Wait during a pause in control.json; return False if the run must stop, else True.
+
+        It must stop where control.json requests it or a callback has failed.
+        """
         control = self.writer.read_control()
         paused = False
-        while not control["stop"]:
+        while not control["stop"] and self.callbacks.error is None:
             if not self._must_pause(control):
                 return True
             if not paused:
@@ -119,11 +132,16 @@ class Training:
                 return
 
     def log_due(self) -> None:
-        """Write the losses, the probe and the checkpoint that are due, and the status."""
+        """Write the losses, the probe and the checkpoint that are due, and the status.
+
+        Callbacks come last: what they read of the run is complete.
+        """
         if is_due(self.step, self.task.epoch_steps / self.experiment.probe.losses):
             for arm in self.arms:
                 arm.freeze_if_broken()
-                self.writer.record(self.step, self.epoch, arm.name, arm.losses())
+                losses = arm.losses()
+                self.writer.record(self.step, self.epoch, arm.name, losses)
+                self.callbacks.collect("on_step", arm.name, losses)
             self.writer.flush()
         probe_every = self.experiment.probe.every * self.task.epoch_steps
         if is_due(self.step, probe_every) or self.step == self.task.total:
@@ -131,6 +149,7 @@ class Training:
         if time.monotonic() - self._checkpoint_time > checkpoint_interval(self._checkpoint_cost):
             self.write_checkpoint()
         self.writer.write_status(state="running", **self.position())
+        self.callbacks.call_due(self.step)
 
     @property
     def epoch(self) -> float:
@@ -168,6 +187,7 @@ class Training:
                 # losses are written by `log_due`, as means over several steps
                 new = {name: value for name, value in measured.items() if name not in arm.names}
                 self.writer.record(self.step, self.epoch, arm.name, new)
+                self.callbacks.collect("on_probe", arm.name, new)
             self.writer.flush()
 
     def write_checkpoint(self) -> None:

@@ -71,7 +71,7 @@ class Prepared:
     `step` is the number of steps done and `seconds` their time; `fresh` is true without a
     checkpoint. `digest` is the digest of the settings, and `inputs` are the digests of the data and
     files that they name (see `data_provenance`); checkpoints contain both. `built` are the sizes
-    that the student was built for.
+    that the student was built for, and the mean and std of its images.
     """
 
     experiment: Experiment
@@ -227,11 +227,19 @@ def _measured(context: Context, teacher: Network) -> dict[str, float]:
 
 
 def _student(context: Context) -> tuple[Network, dict[str, Any]]:
-    """Return the student that every arm starts from, and the sizes that it was built for."""
+    """Return the student that every arm starts from, and the sizes that it was built for.
+
+    Checkpoints hold the sizes with the mean and std of its images, so that the trained student can
+    be used without the data.
+    """
     experiment, overrides = context.experiment, context.overrides
     channels, height, width = context.student_input.shape
     classes = context.student_input.labels.classes
     built = {"channels": channels, "size": [height, width], "classes": classes}
+    built |= {
+        "mean": context.student_input.mean.tolist(),
+        "std": context.student_input.std.tolist(),
+    }
     if overrides.student is not None:
         return _wrapped(context, overrides.student, "student"), built | {"own": True}
     models_differ = experiment.student.model != experiment.teacher.model

@@ -1,0 +1,374 @@
+"""A weighted sum of terms on features, as a module for any training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wcord.bank import FeatureBank
+from wcord.compute import ranks
+from wcord.losses.first_pass import Source, chunks, read_features, read_labels
+from wcord.losses.misuse import (
+    IndexCheck,
+    LossError,
+    OptimizerCheck,
+    check_features,
+    check_precision,
+)
+from wcord.models.output import Output
+from wcord.objectives import TERMS, Objective
+from wcord.objectives.negatives import NegativeSampler
+from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term, TermSettings
+from wcord.settings.term_settings import parse_terms
+
+TermValue = float | Mapping[str, Any] | TermSettings | None
+
+
+class FeatureLoss(nn.Module):
+    """A weighted sum of terms that compare teacher and student features.
+
+        loss(teacher, student, index) = sum over terms of weight * L_term
+
+    It is the objective of `wcord`'s own training without its terms on labels and logits: with the
+    same seed and the same batches it gives the same numbers. The order of use is
+
+        loss.prime(...)     once, before the first step: fills banks, measures scales
+        loss(...)           in every step; the total goes into backward
+        optimizer.step()    with the loss's parameters, too: critics and projections
+
+    Banks and running means are written at the start of the next call, or when `state_dict` is
+    called, so after the optimizer's step. Steps are counted; random draws depend on (seed, step)
+    alone. In evaluation mode, and without gradients, a call writes and counts nothing. The losses
+    are computed in float32 (or float64, if the module is), also under autocast.
+
+    With `torch.distributed` the features of all ranks are gathered, and every rank computes the
+    loss of the whole batch, so that banks and parameters stay equal on all ranks. Gradients are
+    right where they are averaged over ranks, as DistributedDataParallel does for the student. The
+    loss itself needs no wrapping.
+
+    Args:
+        teacher_dim: length of teacher features.
+        student_dim: length of student features.
+        terms: weight or settings of each term, by its name in `wcord.objectives.TERMS`:
+            {"gckt": 5, "lckt": {"weight": 0.05, "epsilon": 0.1}}. Settings may be a number (the
+            weight), a dictionary, or an instance of the term's `Settings`.
+        samples: number N of training samples; needed by terms with a bank (gckt, crd).
+        classes: number of classes; None: the largest label in `prime` plus 1. Only used with
+            negatives of other classes (crd, and gckt with negatives "other_class").
+        seed: of initial weights and of all draws.
+        gather: whether to compute the loss of the features of all ranks.
+
+    Attributes:
+        logs: detached scalars of the last call: the unweighted loss of each term by its name, and
+            what terms log as TERM.NAME, such as "gckt.difference".
+        steps: number of training calls so far.
+        primed: whether `prime` was called, or a state loaded that was.
+
+    Raises:
+        ValueError: an unknown term or setting, a term that does not compare features, a missing or
+            wrong size; one line.
+    """
+
+    def __init__(
+        self,
+        teacher_dim: int,
+        student_dim: int,
+        terms: Mapping[str, TermValue],
+        *,
+        samples: int | None = None,
+        classes: int | None = None,
+        seed: int = 0,
+        gather: bool = True,
+    ) -> None:
+        super().__init__()
+        self._name = type(self).__name__
+        for name, size in (("teacher_dim", teacher_dim), ("student_dim", student_dim)):
+            _check_size(f"{self._name}: {name}", size, 1)
+        settings = parse_terms(terms, f"{self._name}: ")
+        for name in settings:
+            _check_compares_features(name, self._name)
+        for name, value, least in (("samples", samples, 2), ("classes", classes, 2)):
+            if value is not None:
+                _check_size(f"{self._name}: {name}", value, least)
+        groups = classes or 1
+        shapes = Shapes(teacher_dim, student_dim, groups, groups, True, samples or 2)
+        self.objective = Objective(settings, shapes, seed)
+        self.seed, self.gather, self.classes = seed, gather, classes
+        self.steps, self.primed = 0, False
+        self.logs: dict[str, Tensor] = {}
+        self._banks = [m for m in self.objective.modules() if isinstance(m, FeatureBank)]
+        self._samplers = [m for m in self.objective.modules() if isinstance(m, NegativeSampler)]
+        if self._banks and samples is None:
+            with_bank = [term.name for term in self.objective if _has_bank(term)]
+            raise ValueError(
+                f"{self._name}: {' and '.join(with_bank)} keeps features of every training sample: "
+                "give their number, samples=len(dataset)"
+            )
+        self._index = IndexCheck(self._name, samples if self._banks else None)
+        self._optimizer = OptimizerCheck(self._name)
+        self._differentiated: list[bool] | None = None  # of the call that is not written yet
+        self._freeze_unused()
+        self.register_state_dict_pre_hook(_flush)
+
+    @property
+    def needs_prime(self) -> bool:
+        """Whether a term measures the training set before the first step (banks, scales)."""
+        return any(type(term).fill_banks is not Term.fill_banks for term in self.objective)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether a term draws negatives of other classes, so that `prime` needs labels."""
+        return any(sampler.kind == "other_class" for sampler in self._samplers)
+
+    def prime(
+        self,
+        loader: Iterable[Any] | None = None,
+        *,
+        teacher: Source,
+        student: Source,
+        labels: Any = None,
+        progress: bool = True,
+    ) -> None:
+        """Fill the banks and measure means and scales, with one pass over the training samples.
+
+        Call it before the first step, with the student's initial weights and images that are not
+        augmented. Modules are run in evaluation mode, without gradients, and get their modes back.
+        Features are collected in the CPU's memory, 4 N (teacher_dim + student_dim) bytes.
+
+        Args:
+            loader: gives batches (index, inputs, ...) or dictionaries with "index", and every
+                sample once, in any order (`wcord.Indexed` adds the index to a data set). With
+                several ranks, give every rank all samples. None if both sides are arrays.
+            teacher: a function from inputs to features (n, teacher_dim), such as
+                `wcord.features(module)`; a module whose output they are; or an array
+                (N, teacher_dim) with the features of all samples.
+            student: the same for the student.
+            labels: (N,) classes 0 ... K - 1 of all samples, where `needs_labels`; None: the third
+                entry of the loader's batches, or their "labels" or "label".
+            progress: whether to show a bar.
+
+        Raises:
+            ValueError: features that do not fit, are NaN, infinite or all equal; samples that are
+                missing or given twice; labels that are needed and missing.
+        """
+        check_precision(self, self._name)
+        found = read_features(
+            loader,
+            {"teacher": teacher, "student": student},
+            {"teacher": self._dims[0], "student": self._dims[1]},
+            self._index.samples,
+            self._name,
+            progress,
+        )
+        group = torch.zeros(len(found.teacher), dtype=torch.long)
+        if self.needs_labels:
+            group = read_labels(labels, found, self.classes, self._name)
+            self._resize_groups(int(group.max()) + 1)
+        device, dtype = self._place()
+
+        def first_pass() -> Iterable[FirstPassBatch]:
+            for part in chunks(len(group)):
+                sides = (
+                    _output(values[part].to(device, dtype))
+                    for values in (found.teacher, found.student)
+                )
+                yield FirstPassBatch(part.to(device), group[part].to(device), *sides)
+
+        self._differentiated = None
+        for term in self.objective:
+            term.discard()
+        self.objective.fill_banks(first_pass)
+        self.primed = True
+
+    def forward(
+        self, teacher: Tensor, student: Tensor, index: Any = None, labels: Any = None
+    ) -> Tensor:
+        """Return the weighted sum of all terms, a scalar.
+
+        Args:
+            teacher: features (n, teacher_dim), without gradient; half precision is widened.
+            student: features (n, student_dim), with gradient.
+            index: (n,) the number of each sample in the training set, 0 ... N - 1; needed by terms
+                with a bank. Best left on the CPU, where checking it costs no waiting.
+            labels: (n,) classes; not needed. Where `needs_labels`, they are compared with those of
+                `prime`, which finds a wrong index.
+
+        Raises:
+            ValueError: features, index or labels that do not fit.
+            LossError: the loss is not primed; parameters that no optimizer changes.
+        """
+        check_precision(self, self._name)
+        device, dtype = self._place(student)
+        check_features(teacher, student, self._dims, device, self._name)
+        training = self.training and torch.is_grad_enabled()
+        if self.needs_prime and not self.primed:
+            raise LossError(
+                f"{self._name} is not primed: call loss.prime(loader, teacher=..., student=...) "
+                "once before the first step"
+            )
+        seen = self._index.check(index, len(student))
+        rows = seen.to(device)
+        self._check_labels(rows, labels)
+        self.flush()
+        if training:
+            self._optimizer.check(self._moved_parameters())
+        teacher, student = teacher.detach().to(dtype), student.to(dtype)
+        if self.gather and ranks.size() > 1:
+            rows, teacher, student = ranks.gather_rows(rows, teacher, student)
+            seen = rows.cpu()
+        if training:
+            self._index.count(seen)
+        total = self._total(rows, teacher, student)
+        if training:
+            self._remember(total)
+        else:
+            for term in self.objective:
+                term.discard()
+        return total
+
+    def _total(self, rows: Tensor, teacher: Tensor, student: Tensor) -> Tensor:
+        none = torch.zeros_like(rows)
+        batch = Batch(rows, none, none.bool(), none, self.steps, self.seed)
+        total, losses = self.objective(batch, _output(teacher), _output(student))
+        self.logs = {name: loss.detach() for name, loss in losses.items()} | self.objective.logs
+        return total
+
+    def _remember(self, total: Tensor) -> None:
+        """Count the step, and observe whether its gradient is computed before the next write."""
+        self.steps += 1
+        self._differentiated = done = []
+        if total.requires_grad:
+            total.register_hook(lambda gradient: done.append(True))  # returns None: no change
+        else:
+            done.append(True)
+
+    def flush(self) -> None:
+        """Write the banks and means of the last training call, if that was not done yet.
+
+        Where its gradient was not computed so far (several calls for one backward pass), banks are
+        copied first, because the gradient needs their old values.
+        """
+        if self._differentiated is None:
+            return
+        if not self._differentiated:
+            for bank in self._banks:
+                bank.embeddings = bank.embeddings.clone()
+        self._differentiated = None
+        self.objective.update()
+
+    def extra_repr(self) -> str:
+        """Return weights and sizes, for printing."""
+        weights = ", ".join(f"{term}={w:g}" for term, w in self.objective.weights.items())
+        return f"{weights}, steps={self.steps}, primed={self.primed}"
+
+    # -- state -----------------------------------------------------------------------------
+
+    def get_extra_state(self) -> Tensor:
+        """Return the number of steps and whether the loss is primed, for `state_dict`."""
+        return torch.tensor([self.steps, int(self.primed)])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over the number of steps and whether the loss is primed, from `state_dict`."""
+        self.steps, primed = state.tolist()
+        self.primed = bool(primed)
+        if self.steps:
+            self._index.end()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
+            if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
+                sampler.resize(len(state_dict[f"{name}.members"]))
+        self._differentiated = None
+        for term in self.objective:
+            term.discard()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    # -- parts -----------------------------------------------------------------------------
+
+    @property
+    def _dims(self) -> tuple[int, int]:
+        shapes = next(iter(self.objective)).shapes
+        return shapes.teacher_dim, shapes.student_dim
+
+    def _place(self, features: Tensor | None = None) -> tuple[torch.device, torch.dtype]:
+        """Return device and type of the loss; those of the features if it has no tensors."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                return tensor.device, tensor.dtype
+        if features is None:
+            return torch.device("cpu"), torch.float32
+        wide = features.dtype == torch.float64
+        return features.device, torch.float64 if wide else torch.float32
+
+    def _check_labels(self, rows: Tensor, labels: Any) -> None:
+        if labels is None or not self.needs_labels:
+            return
+        known = self._samplers[0].group[rows].cpu()
+        given = torch.as_tensor(labels).cpu()
+        if given.shape != known.shape:
+            raise ValueError(
+                f"{self._name}: labels must be one class a sample, of shape {tuple(known.shape)}, "
+                f"not {tuple(given.shape)}"
+            )
+        different = int((given != known).sum())
+        if different:
+            raise ValueError(
+                f"{self._name}: {different} of {len(known)} labels differ from those of the same "
+                "index in prime: give the index of each sample in the data set"
+            )
+
+    def _resize_groups(self, groups: int) -> None:
+        for sampler in self._samplers:
+            sampler.resize(max(groups, self.classes or 1))
+
+    def _moved_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that an optimizer must change, by name."""
+        weights = self.objective.weights
+        return {
+            f"{term.name}.{name}": parameter
+            for term in self.objective
+            for name, parameter in term.named_parameters()
+            if parameter.requires_grad and weights[term.name] > 0
+        }
+
+    def _freeze_unused(self) -> None:
+        """Freeze the projections of lckt if it uses the embeddings of gckt or crd."""
+        terms = {term.name: term for term in self.objective}
+        shared = next((terms[name] for name in ("gckt", "crd") if name in terms), None)
+        if "lckt" not in terms or shared is None or not terms["lckt"].settings.share:
+            return
+        teacher, student = (torch.zeros(1, dim) for dim in self._dims)
+        with torch.no_grad():
+            embeddings = shared.embed(teacher, student)
+        if embeddings is not None and embeddings[0].shape == embeddings[1].shape:
+            terms["lckt"].requires_grad_(False)
+
+
+def _flush(module: nn.Module, *_: Any) -> None:
+    assert isinstance(module, FeatureLoss)
+    module.flush()
+
+
+def _output(features: Tensor) -> Output:
+    return Output(features, features.new_zeros(len(features), 0))
+
+
+def _has_bank(term: Term) -> bool:
+    return any(isinstance(module, FeatureBank) for module in term.modules())
+
+
+def _check_size(name: str, size: Any, least: int) -> None:
+    if isinstance(size, bool) or not isinstance(size, int) or size < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, not {size!r:.40}")
+
+
+def _check_compares_features(term: str, name: str) -> None:
+    kind = TERMS[term]
+    if not kind.needs_teacher:
+        raise ValueError(f"{name}: {term} does not compare features: add it in your own loop")
+    for needed, what in ((kind.needs_logits, "logits"), (kind.needs_maps, "feature maps")):
+        if needed:
+            raise ValueError(f"{name}: {term} compares {what}, and this module takes features only")

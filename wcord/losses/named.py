@@ -1,0 +1,197 @@
+"""One class for each term on features: `FeatureLoss` with a single term, and WCoRD with two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from wcord.losses.feature_loss import FeatureLoss, TermValue
+from wcord.settings.term_settings import parse_term
+
+
+class WCoRDLoss(FeatureLoss):
+    """Both forms of the Wasserstein distance between teacher and student features.
+
+        L = lambda_1 GCKT + lambda_2 LCKT
+
+    GCKT (dual form) maximises the dependence of teacher and student features by a 1-Lipschitz
+    critic and a bank of negatives; LCKT (primal form) minimises the cost of an entropic transport
+    plan inside the batch, on the embeddings of GCKT's critic. See `wcord.objectives.gckt`,
+    `wcord.objectives.lckt` and `FeatureLoss`.
+
+    Args:
+        teacher_dim: length of teacher features.
+        student_dim: length of student features.
+        samples: number N of training samples.
+        gckt: lambda_1, or settings of GCKT (a dictionary or `GCKTSettings`); None: its defaults
+            (weight 5, for the form "wasserstein"; 0.8 suits "nce" and "infonce").
+        lckt: lambda_2, or settings of LCKT; None: its defaults (weight 0.05).
+        classes, seed, gather: see `FeatureLoss`.
+
+    Raises:
+        ValueError: see `FeatureLoss`.
+
+    Source: Chen et al. (2021), "Wasserstein contrastive representation distillation".
+
+    A student of the digits, with features of a teacher that was trained before:
+
+    >>> import torch, wcord
+    >>> from sklearn.datasets import load_digits
+    >>> from torch.nn.functional import cross_entropy
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> digits = load_digits()
+    >>> images, labels = torch.tensor(digits.data[:1000]).float() / 16, torch.tensor(digits.target)
+    >>> dataset = wcord.Indexed(TensorDataset(images, labels[:1000]))
+    >>> def network(width):
+    ...     layers = [torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)]
+    ...     return torch.nn.Sequential(*layers)
+    >>> _ = torch.manual_seed(0)
+    >>> teacher, student = network(512).eval(), network(128)
+    >>> features_of_teacher, features_of_student = wcord.features(teacher), wcord.features(student)
+    >>> loader = DataLoader(dataset, batch_size=100, shuffle=True)
+
+    >>> loss = wcord.WCoRDLoss(teacher_dim=512, student_dim=128, samples=len(dataset))
+    >>> loss.prime(loader, teacher=features_of_teacher, student=features_of_student, progress=False)
+    >>> optimizer = torch.optim.SGD([*student.parameters(), *loss.parameters()], lr=0.1)
+    >>> for index, images, labels in loader:
+    ...     logits, student_features = features_of_student.with_output(images)
+    ...     teacher_features = features_of_teacher(images).detach()
+    ...     total = cross_entropy(logits, labels)
+    ...     total = total + loss(teacher_features, student_features, index=index)
+    ...     optimizer.zero_grad()
+    ...     total.backward()
+    ...     optimizer.step()
+    >>> loss.steps, sorted(loss.logs)
+    (10, ['gckt', 'gckt.bound', 'gckt.difference', 'lckt', 'lckt.marginal_error'])
+    """
+
+    def __init__(
+        self,
+        teacher_dim: int,
+        student_dim: int,
+        samples: int,
+        gckt: TermValue = None,
+        lckt: TermValue = None,
+        *,
+        classes: int | None = None,
+        seed: int = 0,
+        gather: bool = True,
+    ) -> None:
+        super().__init__(
+            teacher_dim,
+            student_dim,
+            {"gckt": gckt, "lckt": lckt},
+            samples=samples,
+            classes=classes,
+            seed=seed,
+            gather=gather,
+        )
+
+
+class SingleTermLoss(FeatureLoss):
+    """One term on features; a call returns its weight times its loss.
+
+        loss(teacher, student, index) = weight * L_term
+
+    Args:
+        teacher_dim: length of teacher features.
+        student_dim: length of student features.
+        samples: number N of training samples, where the term has a bank.
+        settings: a dictionary of settings, or an instance of the term's `Settings`.
+        classes, seed, gather: see `FeatureLoss`.
+        keywords: single settings, which replace those in `settings`: `weight=1.0`, and those of
+            the term.
+
+    Raises:
+        ValueError: see `FeatureLoss`.
+    """
+
+    term: ClassVar[str]
+
+    def __init__(
+        self,
+        teacher_dim: int,
+        student_dim: int,
+        samples: int | None = None,
+        *,
+        settings: TermValue = None,
+        classes: int | None = None,
+        seed: int = 0,
+        gather: bool = True,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(
+            teacher_dim,
+            student_dim,
+            {self.term: _merged(self.term, settings, keywords, type(self).__name__)},
+            samples=samples,
+            classes=classes,
+            seed=seed,
+            gather=gather,
+        )
+
+
+def _merged(term: str, settings: TermValue, keywords: Mapping[str, Any], name: str) -> TermValue:
+    """Return settings with single ones replaced by keywords."""
+    if not keywords:
+        return settings
+    before = parse_term(term, settings, f"{name}: ")
+    return {**before.model_dump(exclude_unset=True), **keywords}
+
+
+class GCKTLoss(SingleTermLoss):
+    """The dual form alone: dependence of teacher and student features (`wcord.objectives.gckt`)."""
+
+    term = "gckt"
+
+
+class LCKTLoss(SingleTermLoss):
+    """The primal form alone: transport inside the batch (`wcord.objectives.lckt`).
+
+    It needs no index, no bank and no `prime`. Used alone it does not depend on which samples are
+    paired, so that it cannot teach which sample belongs where.
+    """
+
+    term = "lckt"
+
+
+class CRDLoss(SingleTermLoss):
+    """Contrastive representation distillation (`wcord.objectives.crd`); `prime` needs labels."""
+
+    term = "crd"
+
+
+class HintLoss(SingleTermLoss):
+    """The hint of FitNets on features: a linear regression (`wcord.objectives.hint`)."""
+
+    term = "hint"
+
+
+class VIDLoss(SingleTermLoss):
+    """Variational information distillation (`wcord.objectives.vid`)."""
+
+    term = "vid"
+
+
+class ITRDLoss(SingleTermLoss):
+    """Information-theoretic representation distillation (`wcord.objectives.itrd`)."""
+
+    term = "itrd"
+
+
+class SPLoss(SingleTermLoss):
+    """Similarity-preserving distillation (`wcord.objectives.relations`)."""
+
+    term = "sp"
+
+
+class RKDLoss(SingleTermLoss):
+    """Relational knowledge distillation (`wcord.objectives.relations`)."""
+
+    term = "rkd"
+
+
+class PKTLoss(SingleTermLoss):
+    """Probabilistic knowledge transfer (`wcord.objectives.relations`)."""
+
+    term = "pkt"
