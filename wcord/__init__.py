@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wcord.settings.loading import load, presets
     from wcord.training.distillation import distill, resume
     from wcord.training.launch import launch, relaunch
+    from wcord.training.save_outputs import save_teacher_outputs
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ _MODULE_OF = {
     "presets": "settings.loading",
     "relaunch": "training.launch",
     "resume": "training.distillation",
+    "save_teacher_outputs": "training.save_outputs",
     "sweep": "analysis.sweep",
 }
 _SUBMODULES = ("bank", "critic", "data", "models", "objectives", "runs", "transport", "views")
@@ -49,6 +51,7 @@ __all__ = [
     "presets",
     "relaunch",
     "resume",
+    "save_teacher_outputs",
     "sweep",
 ]
 

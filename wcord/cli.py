@@ -261,6 +261,8 @@ def _print_results(summary: dict[str, Any]) -> None:
     probes = [key for key in summary["teacher"] if key.startswith("linear_probe_accuracy")]
     print(f"{'arm':20} {'test':>7} {'held out':>9}   (accuracy, per cent, last epoch)")
     for arm, row in rows.items():
+        if "test_accuracy" not in row:  # outputs without logits, in place of a teacher
+            continue
         line = f"{arm:20} {row['test_accuracy']:7.2f} {row['held_out_accuracy']:9.2f}"
         print(line, *(f"   {row[key]:6.2f} by {key.replace('_', ' ')}" for key in probes))
 

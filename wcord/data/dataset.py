@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wcord.data.dataset_contents import Contents
+from wcord.data.raw import Given
 from wcord.data.split import Split
 
 
@@ -19,7 +20,7 @@ class Data:
     int64 are the indices of those samples of `held_out` on which settings are chosen: they are
     class-balanced and not more than the labelled samples (all if no label is used). `mean` and
     `std` (C,) float32 are of the training images in [0, 1]. `fingerprints` identify the data set
-    (see `wcord.data.fingerprint`).
+    (see `wcord.data.fingerprint`); `given` has the order in which the samples were given.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Data:
     std: Tensor
     fingerprints: dict[str, str] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
+    given: Given = field(default_factory=Given)
 
     @property
     def shape(self) -> tuple[int, int, int]:

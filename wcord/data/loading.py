@@ -14,7 +14,7 @@ from wcord.data.dataset import Data
 from wcord.data.dataset_contents import Contents
 from wcord.data.fingerprint import fingerprints
 from wcord.data.labels import LabelMap
-from wcord.data.raw import Raw
+from wcord.data.raw import Given, Raw
 from wcord.data.settings import DataSettings
 from wcord.data.sources import ReadOptions, check_source
 from wcord.data.split import Split, channel_statistics, labelled_part, order
@@ -86,7 +86,17 @@ def _divided(
         std,
         fingerprints(raw.classes, as_read),
         Contents.of(name, raw.classes, parts, raw.passed_over, raw.remarks),
+        raw.given or _as_read(raw),
     )
+
+
+def _as_read(raw: Raw) -> Given:
+    """Return the order of the samples of a source that numbers them itself, such as digits."""
+    parts = {"train": raw.train, "test": raw.test, "held_out": raw.held_out}
+    ids = {part: split.ids for part, split in parts.items() if split is not None}
+    count = sum(map(len, ids.values()))
+    numbers = torch.cat(list(ids.values())).sort().values
+    return Given(ids, in_one=torch.equal(numbers, torch.arange(count)))
 
 
 def _parts(

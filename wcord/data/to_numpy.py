@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
@@ -69,8 +68,9 @@ def to_numpy(value: Any, name: str) -> np.ndarray:
         ValueError: entries of different shapes or kinds, or missing entries.
     """
     if isinstance(value, Tensor):
-        value = value.detach().to_dense().cpu()
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        return _of_tensor(value, name)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name} has masked entries: fill them or leave out their samples")
     if isinstance(value, Dataset):
         raise ValueError(f'{name} is a data set: give it by its part, as {{"train": ...}}')
     if isinstance(value, (list, tuple)):
@@ -91,6 +91,15 @@ def to_numpy(value: Any, name: str) -> np.ndarray:
         except UnicodeDecodeError as error:
             raise ValueError(f"{name} holds bytes that are no UTF-8 text") from error
     return array
+
+
+def _of_tensor(value: Tensor, name: str) -> np.ndarray:
+    if value.is_meta:
+        raise ValueError(f"{name} is on the meta device and has no values")
+    value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
+    if value.dtype.is_floating_point and value.dtype.itemsize < 4:  # numpy lacks some of these
+        value = value.float()
+    return value.numpy()
 
 
 def _of_entries(entries: list[Any], name: str) -> np.ndarray:

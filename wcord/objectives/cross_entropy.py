@@ -27,6 +27,8 @@ class CrossEntropy(Term):
     Settings = CrossEntropySettings
     name: ClassVar[str] = "ce"
     needs_teacher: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = True
+    targets: ClassVar[str | None] = "classes"
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

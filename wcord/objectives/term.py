@@ -23,6 +23,9 @@ class Shapes:
 
     `samples` is N, the number of training samples; `same_labels` is whether teacher and student
     have the same label set; `*_maps` are (channels, height, width) of each stage, shallow to deep.
+    `missing` are those of "features", "logits" and "groups" (the class of every sample) that a
+    teacher does not offer of which only the outputs are known. `targets` is the kind of the labels:
+    "classes", "regression" or "multilabel".
     """
 
     teacher_dim: int
@@ -33,6 +36,8 @@ class Shapes:
     samples: int
     teacher_maps: tuple[tuple[int, int, int], ...] = ()
     student_maps: tuple[tuple[int, int, int], ...] = ()
+    missing: frozenset[str] = frozenset()
+    targets: str = "classes"
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,9 @@ class Term(nn.Module):
         needs_logits: it compares logits, so that both label sets must be the same.
         needs_maps: it reads `Output.maps`.
         needs_teacher: it reads the teacher's output.
+        needs_features: it reads the teacher's features; without effect unless `needs_teacher`.
+        needs_classes: it reads `Batch.group`, or takes labels or logits as those of classes.
+        targets: the kind of labels that it reads (see `Shapes`), None where it reads none.
         needs_right_pairs: it has no meaning where pairs are wrong; no term of this package does.
 
     Attributes:
@@ -129,6 +137,9 @@ class Term(nn.Module):
     needs_logits: ClassVar[bool] = False
     needs_maps: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
+    targets: ClassVar[str | None] = None
     needs_right_pairs: ClassVar[bool] = False
     critic: nn.Module | None
 
@@ -139,6 +150,11 @@ class Term(nn.Module):
         self.seed = seed
         self.logs: dict[str, Tensor] = {}
         self.critic = None
+
+    @classmethod
+    def classes_needed_by(cls, settings: Any) -> str | None:
+        """Return which term or setting needs classes, for messages; None where nothing does."""
+        return cls.name if cls.needs_classes else None
 
     def fill_banks(self, first_pass: FirstPass) -> None:
         """Set banks, centres and scales from the whole training set, before the first step."""

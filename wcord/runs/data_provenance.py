@@ -17,6 +17,7 @@ from PIL import Image
 
 from wcord.data import Data, first_images
 from wcord.data.paths import locate
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models.weights import fingerprint
 from wcord.runs.storage import read_json, write_bytes, write_json
 from wcord.settings.experiment import Experiment
@@ -32,6 +33,7 @@ def inputs_of(
     data: Data,
     probed: Mapping[str, Mapping[str, str]],
     objects: Sequence[str] = (),
+    outputs: TeacherOutputs | None = None,
 ) -> dict[str, str]:
     """Return the inputs of a run: the digest or the number of samples of each, by its name.
 
@@ -39,7 +41,8 @@ def inputs_of(
         experiment: the settings.
         data: the samples of the run.
         probed: fingerprints of the other data sets for linear probes, by source.
-        objects: those of "teacher", "student" and "data" that are objects of the caller.
+        objects: those of "teacher", "student", "data", ... that are objects of the caller.
+        outputs: of a teacher, in place of the teacher.
 
     Raises:
         SettingsError: `teacher.weights` cannot be read.
@@ -52,6 +55,8 @@ def inputs_of(
             inputs["teacher.weights"] = fingerprint(locate(experiment.teacher.weights))
         except ValueError as error:
             raise SettingsError(f"teacher.weights: {error}") from error
+    if outputs is not None:
+        inputs["teacher.outputs"] = outputs.fingerprint
     for source, fingerprints in probed.items():
         inputs |= {f"{name} of {source}": value for name, value in fingerprints.items()}
     return inputs

@@ -81,14 +81,19 @@ class TeacherSettings(NetworkSettings):
     """The large network. It is trained once on all labels, and then cached by its settings.
 
     If `seed` is null, it is the seed of the run. `weights` names a file that is loaded instead of
-    training (see `wcord.models.weights`). `scale_features` divides the features by their mean norm
-    over the training set.
+    training (see `wcord.models.weights`). `outputs` names a file of features and logits that takes
+    the place of the teacher (see `wcord.save_teacher_outputs`); then model, view, normalise and
+    epochs have no effect. `scale_features` divides the features by their mean norm over the training
+    set.
     """
 
     model: str = "digits-teacher"
     epochs: int = Field(40, ge=0)
     seed: int | None = None
     weights: str | None = None
+    outputs: str | None = Field(
+        None, description="a file of the teacher's features and logits of all samples, or null"
+    )
     scale_features: bool = False
     optimizer: OptimizerSettings = OptimizerSettings()
 

@@ -38,6 +38,8 @@ def distill(
     student: nn.Module | None = None,
     data: Any = None,
     classifier: str | Mapping[str, str] | None = None,
+    teacher_features: Any = None,
+    teacher_logits: Any = None,
 ) -> Run:
     """Train every arm of an experiment and return the run when it has ended.
 
@@ -58,6 +60,10 @@ def distill(
             `data.source` (see `wcord.data.from_arrays`).
         classifier: name of the final layer of your modules, such as "fc", where it is not found
             automatically; {"teacher": "fc", "student": "head"} where the names differ.
+        teacher_features, teacher_logits: outputs of a teacher that ran elsewhere, in place of the
+            teacher: (n, D) and (n, K), row i of the i-th sample of `data` as given, or by part as
+            {"train": ..., "val": ..., "test": ...}. One of them is enough where the terms allow it
+            (see `wcord.data.teacher_outputs.teacher_outputs`).
 
     Raises:
         ValueError: settings or data that cannot be run. It is raised before any training, and the
@@ -65,9 +71,9 @@ def distill(
         wcord.runs.storage.StorageError: the run could not be written; the last checkpoint stays.
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
-    overrides = Overrides(teacher, student, data)
-    if teacher is not None and experiment.teacher.weights is not None:
-        raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
+    overrides = Overrides(teacher, student, data, teacher_features, teacher_logits)
+    if teacher is not None:
+        _check_one_teacher(experiment, overrides)
     experiment = experiment.replace(_classifiers(classifier, overrides))
     with ranks.process_group():
         path = ranks.broadcast_text(
@@ -82,9 +88,19 @@ def distill(
             raise
 
 
+def _check_one_teacher(experiment: Experiment, overrides: Overrides) -> None:
+    """Refuse a teacher of the caller where its outputs or another teacher are given as well."""
+    for name in ("weights", "outputs"):
+        if getattr(experiment.teacher, name) is not None:
+            raise SettingsError(f"teacher.{name} is set, but a teacher is given as well: use one")
+    for name in ("teacher_features", "teacher_logits"):
+        if getattr(overrides, name) is not None:
+            raise SettingsError(f"{name} takes the place of teacher=: give one of them")
+
+
 def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) -> dict[str, str]:
     """Return the settings that name the final layers of a caller's modules."""
-    sides = [side for side in overrides.names if side != "data"]
+    sides = [side for side in overrides.names if side in ("teacher", "student")]
     if names is None:
         return {}
     if isinstance(names, str):

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from wcord.compute.seeds import seed_of
 from wcord.data import Data, LabelMap, Split, load, load_arrays, normalise
-from wcord.settings.experiment import Experiment
+from wcord.data.teacher_outputs import TeacherOutputs, teacher_outputs
+from wcord.data.teacher_outputs_file import read_teacher_outputs
+from wcord.settings.experiment import Experiment, check_cached_teacher
 from wcord.settings.messages import SettingsError
 from wcord.settings.sections import NetworkSettings
 from wcord.views import View
@@ -69,17 +71,65 @@ class NetworkInput:
         return torch.cat([self.images_of(split.take(part)) for part in index.split(chunk)])
 
 
-def network_inputs(experiment: Experiment, data: Data) -> tuple[NetworkInput, NetworkInput]:
+def read_outputs(
+    experiment: Experiment, data: Data, features: Any = None, logits: Any = None
+) -> TeacherOutputs | None:
+    """Return the teacher's outputs of `teacher.outputs` or of a caller's arrays; None without any.
+
+    Args:
+        experiment: the settings.
+        data: the samples.
+        features, logits: arrays of the caller (see `wcord.data.teacher_outputs`), or None.
+
+    Raises:
+        SettingsError: outputs that do not fit the data, or settings that need the teacher itself.
+    """
+    settings = experiment.teacher
+    given = "teacher_logits" if features is None else "teacher_features"
+    try:
+        if features is None and logits is None:
+            if settings.outputs is None:
+                return None
+            return read_teacher_outputs(settings.outputs, data)
+        if other := next((n for n in ("weights", "outputs") if getattr(settings, n)), None):
+            raise SettingsError(f"teacher.{other} is set, but {given} is given as well: use one")
+        check_cached_teacher(experiment, given)
+        return teacher_outputs(features, logits, data)
+    except SettingsError:
+        raise
+    except ValueError as error:
+        prefix = "teacher.outputs: " if settings.outputs is not None else ""
+        raise SettingsError(f"{prefix}{error}") from error
+
+
+def network_inputs(
+    experiment: Experiment, data: Data, outputs: TeacherOutputs | None = None
+) -> tuple[NetworkInput, NetworkInput]:
     """Return the inputs of the teacher and of the student.
+
+    Args:
+        experiment: the settings.
+        data: the samples.
+        outputs: of the teacher, in place of the teacher; then its input is not used, and the data
+            need not have what its view needs.
 
     Raises:
         SettingsError: a view, label set or normalisation that does not fit; the message names the
             network.
     """
     inputs = []
-    for side, settings in (("teacher", experiment.teacher), ("student", experiment.student)):
+    teacher = experiment.teacher
+    if outputs is not None:
+        teacher = teacher.model_copy(update={"view": ["identity"], "normalise": "none"})
+    for side, settings in (("teacher", teacher), ("student", experiment.student)):
         try:
             inputs.append(NetworkInput(settings, data, experiment.seed))
         except ValueError as error:
             raise SettingsError(f"{side}: {error}") from error
+    classes = inputs[0].labels.classes
+    if outputs is not None and outputs.classes not in (0, classes):
+        raise SettingsError(
+            f"the teacher's logits have {outputs.classes} columns, but its label set has {classes} "
+            "classes: give one logit for each class"
+        )
     return inputs[0], inputs[1]

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from wcord.compute.seeds import generator
 from wcord.data import Data, DataSettings, Split, load, order
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.settings.sections import SAME
-from wcord.training.evaluation import outputs
+from wcord.training.evaluation import teacher_output
 from wcord.training.inputs import NetworkInput
 
 
@@ -65,10 +66,10 @@ class ProbeData:
     test_labels: Tensor
     strength: float
 
-    def accuracy(self, network: Network, network_input: NetworkInput) -> float:
+    def accuracy(self, network: Network | TeacherOutputs, network_input: NetworkInput) -> float:
         """Return the test accuracy (per cent) of a linear probe on the features of a network."""
         train, test = (
-            outputs(network, network_input.all_images(part)).features
+            teacher_output(network, network_input, part).features
             for part in (self.train, self.test)
         )
         return linear_probe(train, self.train_labels, test, self.test_labels, self.strength)
@@ -134,9 +135,15 @@ def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], so
 
 @torch.no_grad()
 def linear_probes(
-    probes: Sequence[ProbeData], network: Network, network_input: NetworkInput
+    probes: Sequence[ProbeData], network: Network | TeacherOutputs, network_input: NetworkInput
 ) -> dict[str, float]:
-    """Return the accuracy (per cent) of every probe of a network, by the name of the result."""
+    """Return the accuracy (per cent) of every probe of a network, by the name of the result.
+
+    Outputs in place of a teacher are of the run's own data, so that other probes are left out.
+    """
+    if isinstance(network, TeacherOutputs):
+        own = network.features is not None
+        probes = [probe for probe in probes if own and probe.source == SAME]
     return {probe.name: probe.accuracy(network, network_input) for probe in probes}
 
 

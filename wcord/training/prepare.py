@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from wcord.compute import ranks
 from wcord.compute.memory_format import to_device
 from wcord.data import Data
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network
 from wcord.models.user_modules import wrap_user_module
 from wcord.objectives import TERMS
@@ -26,7 +27,7 @@ from wcord.settings.sections import NetworkSettings
 from wcord.training import teacher as teachers
 from wcord.training.arm import Arm
 from wcord.training.evaluation import accuracy, outputs
-from wcord.training.inputs import NetworkInput, network_inputs, read_data
+from wcord.training.inputs import NetworkInput, network_inputs, read_data, read_outputs
 from wcord.training.linear_probe import ProbeData, probed_fingerprints, read_probe_data
 from wcord.training.probe import Probe
 from wcord.training.task import Task
@@ -37,16 +38,21 @@ MODELS_DIFFER = "student.init is 'teacher', but their models differ: use one mod
 
 @dataclass
 class Overrides:
-    """Networks and data of the caller, used in place of those in the settings."""
+    """Networks and data of the caller, used in place of those in the settings.
+
+    `teacher_features` and `teacher_logits` are the outputs of a teacher in place of the teacher.
+    """
 
     teacher: nn.Module | None = None
     student: nn.Module | None = None
     data: Any = None
+    teacher_features: Any = None
+    teacher_logits: Any = None
 
     @property
     def names(self) -> list[str]:
         """The names of those that are set."""
-        return [name for name in ("teacher", "student", "data") if getattr(self, name) is not None]
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Context:
     overrides: Overrides
     progress: bool
     data: Data
+    outputs: TeacherOutputs | None
     teacher_input: NetworkInput
     student_input: NetworkInput
 
@@ -117,7 +124,7 @@ def prepare(
     data, student_input = context.data, context.student_input
     probe_data = read_probe_data(experiment, data, (context.teacher_input, student_input))
     inputs = data_provenance.inputs_of(
-        experiment, data, probed_fingerprints(probe_data), overrides.names
+        experiment, data, probed_fingerprints(probe_data), overrides.names, context.outputs
     )
     student, built = _student(context)
     digest = checkpoints.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
@@ -138,6 +145,7 @@ def prepare(
     if saved is None:
         writer.record(0, 0.0, "", teacher_values)
     if experiment.student.init == "teacher" and overrides.student is None:
+        assert isinstance(teacher, Network)  # `check_cached_teacher` refuses outputs in its place
         _copy_weights(teacher, student)
     task = Task(
         experiment, data, context.teacher_input, student_input, teacher, needs_maps(experiment)
@@ -172,25 +180,30 @@ def _context(
         data = read_data(experiment, overrides.data)
     if progress and (overrides.data is not None or ":" in experiment.data.source):
         tqdm.write("\n".join(data.contents.lines()), file=sys.stderr)
+    outputs = read_outputs(experiment, data, overrides.teacher_features, overrides.teacher_logits)
     data = data.to(device)
+    if outputs is not None:
+        outputs = outputs.to(device)
     if experiment.batch % ranks.size():
         raise SettingsError(
             f"batch is {experiment.batch}, which {ranks.size()} processes cannot share evenly"
         )
-    teacher_input, student_input = network_inputs(experiment, data)
-    return Context(
-        experiment, writer, device, overrides, progress, data, teacher_input, student_input
-    )
+    inputs = network_inputs(experiment, data, outputs)
+    return Context(experiment, writer, device, overrides, progress, data, outputs, *inputs)
 
 
-def _teacher(context: Context, fresh: bool) -> Network:
+def _teacher(context: Context, fresh: bool) -> Network | TeacherOutputs:
     """Return the teacher of the caller or of the settings; train it if there is none yet.
+
+    Outputs in its place are returned where there are any.
 
     Args:
         context: of the run.
         fresh: whether the losses of its training must be written to the metrics.
     """
     experiment, writer = context.experiment, context.writer
+    if context.outputs is not None:
+        return context.outputs
     if context.overrides.teacher is not None:
         teacher = _wrapped(context, context.overrides.teacher, "teacher")
         return to_device(teacher, context.device)
@@ -212,11 +225,12 @@ def _teacher(context: Context, fresh: bool) -> Network:
     return teacher
 
 
-def _measured(context: Context, teacher: Network) -> dict[str, float]:
+def _measured(context: Context, teacher: Network | TeacherOutputs) -> dict[str, float]:
     """Return the teacher's accuracies; warn if a teacher from elsewhere does not fit the data."""
     experiment, data, teacher_input = context.experiment, context.data, context.teacher_input
     values = measure(teacher, data, teacher_input)
-    if context.overrides.teacher is not None or experiment.teacher.weights is not None:
+    own = (context.overrides.teacher, context.outputs, experiment.teacher.weights)
+    if any(origin is not None for origin in own):
         problems = teacher_problems(teacher, data, experiment, teacher_input)
         for line in problems:
             warnings.warn(line, TeacherWarning, stacklevel=5)  # the call of distill or resume

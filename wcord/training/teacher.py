@@ -112,7 +112,7 @@ def _cached(digest: str, train_new: Callable[[], bytes]) -> bytes:
 
 def _digest(experiment: Experiment, data: Data, seed: int) -> str:
     """Return the hash of all that a teacher depends on: its settings, seed, images and labels."""
-    unused = {"scale_features", "seed", "classifier"}  # training does not use them
+    unused = {"scale_features", "seed", "classifier", "outputs"}  # training does not use them
     settings = experiment.teacher.model_dump(mode="json", exclude=unused)
     settings |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
     settings |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})

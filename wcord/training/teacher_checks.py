@@ -7,9 +7,10 @@ import math
 import torch
 
 from wcord.data import Data, Split
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network
 from wcord.settings.experiment import Experiment
-from wcord.training.evaluation import accuracy, outputs
+from wcord.training.evaluation import accuracy, teacher_output
 from wcord.training.inputs import NetworkInput
 from wcord.views.normalise import common_normalisations
 
@@ -18,11 +19,18 @@ class TeacherWarning(UserWarning):
     """A teacher that was trained elsewhere does not seem to fit the data or its normalisation."""
 
 
-def measure(network: Network, data: Data, teacher_input: NetworkInput) -> dict[str, float]:
-    """Return the teacher's accuracy (per cent) on test samples and held-out samples (`choices`)."""
+def measure(
+    teacher: Network | TeacherOutputs, data: Data, teacher_input: NetworkInput
+) -> dict[str, float]:
+    """Return the teacher's accuracy (per cent) on test samples and held-out samples (`choices`).
+
+    Of a teacher without logits nothing is measured.
+    """
+    if isinstance(teacher, TeacherOutputs) and teacher.logits is None:
+        return {}
 
     def accuracy_on(split: Split) -> float:
-        output = outputs(network, teacher_input.all_images(split))
+        output = teacher_output(teacher, teacher_input, split)
         return accuracy(output.logits, teacher_input.labels(split.labels))
 
     return {
@@ -32,14 +40,18 @@ def measure(network: Network, data: Data, teacher_input: NetworkInput) -> dict[s
 
 
 def teacher_problems(
-    network: Network, data: Data, experiment: Experiment, teacher_input: NetworkInput
+    teacher: Network | TeacherOutputs,
+    data: Data,
+    experiment: Experiment,
+    teacher_input: NetworkInput,
 ) -> list[str]:
     """Return the problems of a teacher that was trained elsewhere, each in one sentence.
 
     1. The teacher is near chance: its accuracy on the held-out part is at most c + 2 s(c), and at
        most (1 + c) / 2, where c is the share of the largest class.
     2. Its images are not normalised as in its training: with one of `common_normalisations` its
-       accuracy is higher by two standard errors of the difference.
+       accuracy is higher by two standard errors of the difference. Of outputs in place of a teacher
+       this is unknown.
 
         s(p) = sqrt(p (1 - p) / n), the standard error of a share p of n samples
     """
@@ -47,12 +59,13 @@ def teacher_problems(
     n, settings = len(labels), experiment.teacher
 
     def share_right(network_input: NetworkInput) -> float:
-        images = network_input.all_images(data.held_out)
-        return accuracy(outputs(network, images).logits, labels) / 100
+        return accuracy(teacher_output(teacher, network_input, data.held_out).logits, labels) / 100
 
     def standard_error(p: float) -> float:
         return math.sqrt(p * (1 - p) / n)
 
+    if isinstance(teacher, TeacherOutputs) and teacher.logits is None:
+        return []
     share, problems = share_right(teacher_input), []
     chance = int(torch.bincount(labels).max()) / n
     if share <= min(chance + 2 * standard_error(chance), (1 + chance) / 2) < 1:
@@ -60,6 +73,8 @@ def teacher_problems(
             f"the teacher is near chance: {100 * share:.1f} % of the {n} held-out samples, where "
             f"the largest class has {100 * chance:.1f} %; check its classes, its view and normalise"
         )
+    if isinstance(teacher, TeacherOutputs):
+        return problems
     others = {}
     for text, normalise in common_normalisations(teacher_input.shape[0]).items():
         if normalise != settings.normalise:

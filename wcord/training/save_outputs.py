@@ -1,0 +1,167 @@
+"""Write the outputs of a teacher to a file that takes its place in other runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wcord.data import Data
+from wcord.data.teacher_outputs import PART_NAMES
+from wcord.data.teacher_outputs_file import check_suffix, file_content
+from wcord.models import Network, Output
+from wcord.models.user_modules import wrap_user_module
+from wcord.runs import Run, data_provenance
+from wcord.runs.storage import write_bytes
+from wcord.settings.experiment import Experiment
+from wcord.settings.loading import load
+from wcord.settings.messages import SettingsError
+from wcord.training import teacher as teachers
+from wcord.training.evaluation import outputs
+from wcord.training.inputs import NetworkInput, read_data
+
+# settings with which no sample is left out
+ALL_SAMPLES = {"data.train_size": None, "data.test_size": None, "data.drop_gray": False}
+
+
+def save_teacher_outputs(
+    teacher: Run | nn.Module,
+    path: str | os.PathLike[str],
+    data: Any = None,
+    experiment: Experiment | str | None = None,
+) -> Path:
+    """Write the features and logits of a teacher for every sample of its data to a file.
+
+    The setting `teacher.outputs` then uses the file in place of the teacher. It holds the digest of
+    the samples, so it is refused for other samples. Samples are not augmented.
+
+    Args:
+        teacher: a run, whose teacher is used; or a classifier of your own.
+        path: ends in .npz or .safetensors.
+        data: your arrays or Dataset, as in `wcord.distill`; None: `data.source` of the settings.
+        experiment: settings, or the name of a preset, with data, `teacher.view`,
+            `teacher.normalise` and `teacher.labels`; those of the run by default.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a run without a teacher of its own, a module without settings, or a module that
+            does not fit the data.
+        wcord.runs.storage.StorageError: the file could not be written.
+    """
+    path = Path(path)
+    check_suffix(path)
+    if isinstance(teacher, Run):
+        experiment = teacher.settings if experiment is None else experiment
+        _check_run(teacher, data)
+    elif experiment is None:
+        raise SettingsError(
+            "give experiment= with a module: its teacher.view, teacher.normalise and data are used"
+        )
+    experiment = load(experiment) if isinstance(experiment, str) else experiment
+    samples = read_data(experiment, data)
+    _check_samples(teacher, samples)
+    try:
+        teacher_input = NetworkInput(experiment.teacher, samples, experiment.seed)
+    except ValueError as error:
+        raise SettingsError(f"teacher: {error}") from error
+    network = _network(teacher, experiment, samples, teacher_input)
+    complete = experiment.replace(ALL_SAMPLES)
+    whole = samples if complete == experiment else read_data(complete, data)
+    arrays = _arrays(network, teacher_input, samples, whole)
+    write_bytes(path, file_content(path, arrays, samples), durable=True)
+    return path
+
+
+def _check_run(run: Run, data: Any) -> None:
+    """Refuse a run whose teacher is not stored with it, or whose data must be given."""
+    own = (run.data or {}).get("own", [])
+    if "teacher" in own:
+        raise SettingsError(
+            f"the teacher of {run.name} was a module of your own: give the module, with experiment="
+        )
+    if run.settings.teacher.outputs is not None or {"teacher_features", "teacher_logits"} & {*own}:
+        raise SettingsError(f"{run.name} was trained on outputs of a teacher and has no teacher")
+    if "data" in own and data is None:
+        raise SettingsError(f"the data of {run.name} were objects of your own: give them as data=")
+
+
+def _check_samples(teacher: Run | nn.Module, data: Data) -> None:
+    """Refuse data that are not those of the run."""
+    if isinstance(teacher, Run):
+        then = data_provenance.read_inputs(teacher.path) or {}
+        then = {name: value for name, value in then.items() if name in data.fingerprints}
+        if names := data_provenance.differences(then, data.fingerprints) if then else []:
+            raise SettingsError(
+                f"these are not the data of {teacher.name}; these differ: {', '.join(names)}"
+            )
+
+
+def _network(
+    teacher: Run | nn.Module, experiment: Experiment, data: Data, teacher_input: NetworkInput
+) -> Network:
+    if isinstance(teacher, Run):
+        copy = teacher.path / "teacher.safetensors"
+        if experiment.teacher.weights is None and not copy.exists():
+            raise SettingsError(f"{teacher.name} has no trained teacher yet: wait for it")
+        return teachers.obtain(experiment, data, teacher_input, copy)[0]
+    classes, shape = teacher_input.labels.classes, teacher_input.shape
+    try:
+        return wrap_user_module(teacher, shape, classes, "teacher", experiment.teacher.classifier)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+@torch.no_grad()
+def _arrays(
+    network: Network, teacher_input: NetworkInput, data: Data, whole: Data
+) -> dict[str, np.ndarray]:
+    """Return features and logits by part, in the order of the samples as given.
+
+    The parts of the run come first and are computed as in training, so that the numbers are equal
+    to the bit; then the samples that no part of the run has.
+
+    Args:
+        network: the teacher.
+        teacher_input: gives its images.
+        data: the samples of the run.
+        whole: all samples that were given.
+    """
+    given = torch.cat(list(data.given.ids.values()))
+    place = torch.full((int(given.max()) + 1,), -1)
+    place[given] = torch.arange(len(given))
+    found: Output | None = None
+    missing = torch.ones(len(given), dtype=torch.bool)
+    parts = [getattr(d, part) for d in (data, whole) for part in ("train", "held_out", "test")]
+    for split in parts:
+        rows = place[split.ids.cpu()]
+        new = missing[rows]
+        if not bool(new.any()):
+            continue
+        output = outputs(network, teacher_input.all_images(split.take(new)))
+        if found is None:
+            found = Output(
+                *(_empty(values, len(given)) for values in (output.features, output.logits))
+            )
+        found.features[rows[new]], found.logits[rows[new]] = (
+            output.features.cpu(), output.logits.cpu()
+        )  # fmt: skip
+        missing[rows[new]] = False
+    assert found is not None and not missing.any()
+    arrays: dict[str, np.ndarray] = {}
+    start = 0
+    for part, ids in data.given.ids.items():
+        rows = slice(start, start + len(ids))
+        arrays[f"features_{PART_NAMES[part]}"] = found.features[rows].numpy()
+        arrays[f"logits_{PART_NAMES[part]}"] = found.logits[rows].numpy()
+        start += len(ids)
+    return arrays
+
+
+def _empty(values: Tensor, count: int) -> Tensor:
+    return torch.empty(count, values.shape[1])
