@@ -184,8 +184,8 @@ def _array(value: Any, name: str) -> Tensor:
     if faulty.any():
         row = int(faulty.argmax())
         raise ValueError(
-            f"{name} has NaN or infinite values (beyond float32) in {int(faulty.sum())} rows, first "
-            f"in row {row}"
+            f"{name} has NaN or infinite values (beyond float32) in {int(faulty.sum())} rows, "
+            f"first in row {row}"
         )
     return torch.from_numpy(array)
 

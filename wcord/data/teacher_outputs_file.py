@@ -59,9 +59,9 @@ def read_teacher_outputs(path: str, data: Data) -> TeacherOutputs:
             f"{file} holds outputs for other data than {data.name}: use the data it was made from, "
             "or write it again with wcord.save_teacher_outputs"
         )
-    values = (parts[""] if "" in parts else parts or None for parts in found.values())
+    features, logits = (parts.get("", parts or None) for parts in found.values())
     names = (f"{file.name}: features", f"{file.name}: logits")
-    return teacher_outputs(*values, data, names)
+    return teacher_outputs(features, logits, data, names)
 
 
 def check_suffix(path: Path) -> None:

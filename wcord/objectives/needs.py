@@ -52,8 +52,8 @@ def unmet_need(
         )
     if classes and term.needs_teacher and "groups" in missing:
         return (
-            f"{classes} needs a class of every sample, but some training samples have no label that "
-            "may be used and the teacher's logits are not given: give its logits too, set "
+            f"{classes} needs a class of every sample, but some training samples have no label "
+            "that may be used and the teacher's logits are not given: give its logits too, set "
             "data.labels_per_class to null, or use gckt with negatives 'any'"
         )
     if maps and term.needs_maps and not (shapes.teacher_maps and shapes.student_maps):

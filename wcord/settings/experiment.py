@@ -31,7 +31,7 @@ from wcord.settings.sections import (
 from wcord.settings.settings_file import SCHEMA_VERSION, as_yaml, check_run_name
 
 # settings that older versions do not have: their section, name and default
-NEWER = (("", "plugins", []), ("teacher", "outputs", None))
+NEWER: tuple[tuple[str, str, Any], ...] = (("", "plugins", []), ("teacher", "outputs", None))
 
 
 class Experiment(Settings):
@@ -212,8 +212,8 @@ def check_cached_teacher(experiment: Experiment, name: str) -> None:
         name: of the outputs, for messages.
 
     Raises:
-        ValueError: augmentation that both networks share, a student that begins as the teacher, or a
-            term on feature maps.
+        ValueError: augmentation that both networks share, a student that begins as the teacher,
+            or a term on feature maps.
     """
     if experiment.data.augment != "none" and experiment.augment.shared:
         raise ValueError(
@@ -230,8 +230,8 @@ def check_cached_teacher(experiment: Experiment, name: str) -> None:
         for term in terms:
             if TERMS[term].needs_maps:
                 raise ValueError(
-                    f"arm {arm!r}: {term} compares feature maps, which {name} does not hold: remove "
-                    f"{term} or give the teacher itself"
+                    f"arm {arm!r}: {term} compares feature maps, which {name} does not hold: "
+                    f"remove {term} or give the teacher itself"
                 )
 
 

@@ -83,8 +83,8 @@ class TeacherSettings(NetworkSettings):
     If `seed` is null, it is the seed of the run. `weights` names a file that is loaded instead of
     training (see `wcord.models.weights`). `outputs` names a file of features and logits that takes
     the place of the teacher (see `wcord.save_teacher_outputs`); then model, view, normalise and
-    epochs have no effect. `scale_features` divides the features by their mean norm over the training
-    set.
+    epochs have no effect. `scale_features` divides the features by their mean norm over the
+    training set.
     """
 
     model: str = "digits-teacher"
