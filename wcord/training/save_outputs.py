@@ -135,33 +135,22 @@ def _arrays(
     given = torch.cat(list(data.given.ids.values()))
     place = torch.full((int(given.max()) + 1,), -1)
     place[given] = torch.arange(len(given))
-    found: Output | None = None
     missing = torch.ones(len(given), dtype=torch.bool)
+    found: list[tuple[Tensor, Output]] = []  # rows, and the outputs for them
     parts = [getattr(d, part) for d in (data, whole) for part in ("train", "held_out", "test")]
     for split in parts:
-        rows = place[split.ids.cpu()]
-        new = missing[rows]
-        if not bool(new.any()):
-            continue
-        output = outputs(network, teacher_input.all_images(split.take(new)))
-        if found is None:
-            found = Output(
-                *(_empty(values, len(given)) for values in (output.features, output.logits))
-            )
-        found.features[rows[new]], found.logits[rows[new]] = (
-            output.features.cpu(), output.logits.cpu()
-        )  # fmt: skip
-        missing[rows[new]] = False
-    assert found is not None and not missing.any()
+        new = missing[place[split.ids.cpu()]]
+        if bool(new.any()):
+            split = split.take(new)
+            rows = place[split.ids.cpu()]
+            found.append((rows, outputs(network, teacher_input.all_images(split))))
+            missing[rows] = False
+    assert not missing.any()
+    order = torch.cat([rows for rows, _ in found]).argsort()
     arrays: dict[str, np.ndarray] = {}
-    start = 0
-    for part, ids in data.given.ids.items():
-        rows = slice(start, start + len(ids))
-        arrays[f"features_{PART_NAMES[part]}"] = found.features[rows].numpy()
-        arrays[f"logits_{PART_NAMES[part]}"] = found.logits[rows].numpy()
-        start += len(ids)
+    for kind in ("features", "logits"):
+        values = torch.cat([getattr(output, kind).cpu() for _, output in found])[order]
+        sizes = [len(ids) for ids in data.given.ids.values()]
+        for part, rows in zip(data.given.ids, values.split(sizes), strict=True):
+            arrays[f"{kind}_{PART_NAMES[part]}"] = rows.contiguous().numpy()
     return arrays
-
-
-def _empty(values: Tensor, count: int) -> Tensor:
-    return torch.empty(count, values.shape[1])
