@@ -209,7 +209,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "text": (lambda f: f.astype(str), "numbers, not <U"),
     "objects": (lambda f: f.astype(object), "not of objects"),
     "masked": (lambda f: np.ma.masked_less(f, 0.5), "masked"),
-    "frame": (lambda f: pd.DataFrame(f).assign(name="a"), "not of objects"),
+    "frame": (lambda f: pd.DataFrame(f).assign(name="a"), "no numbers: name"),
     "meta": (lambda f: torch.empty(f.shape, device="meta"), "no values"),
     "parts": (lambda f: {"train": f[:100], "test": f[100:]}, "has the parts train, test"),
     "unknown part": (lambda f: {"trian": f}, "did you mean train"),

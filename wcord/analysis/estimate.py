@@ -105,8 +105,8 @@ def _part(data: Data, batch: int) -> Data:
 
 
 def _network(settings: NetworkSettings, network_input: NetworkInput) -> Network:
-    channels, height, width = network_input.shape
-    module = build(settings.model, channels, (height, width), network_input.labels.classes)
+    channels, *size = network_input.shape
+    module = build(settings.model, channels, tuple(size), network_input.labels.classes)
     return Network(module, network_input.shape, settings.classifier)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from wcord.compute.seeds import generator
 from wcord.data.dataset_contents import Notes
 from wcord.data.fingerprint import digest
-from wcord.data.split import Split, order
+from wcord.data.split import Split, draw_part
 
 # spellings of the parts of a data set in names of folders and arrays
 SPELLINGS = {
@@ -47,6 +47,7 @@ class Raw(NamedTuple):
 
     `held_out` is the held-out part of the source. If it is None, a part of `train` is held out
     later. `given` are the parts as given; None if they are `train`, `test` and `held_out`.
+    `targets` is the kind of the labels (see `Data`).
     """
 
     classes: tuple[str, ...]
@@ -56,6 +57,7 @@ class Raw(NamedTuple):
     passed_over: Notes = ()
     remarks: Notes = ()
     given: Given | None = None
+    targets: str = "classes"
 
     @staticmethod
     def of(
@@ -63,14 +65,17 @@ class Raw(NamedTuple):
         parts: dict[str, Split],
         passed_over: Notes = (),
         remarks: Notes = (),
+        targets: str = "classes",
     ) -> Raw:
         """Number the samples of all parts, and draw a test part if there is none.
 
         Args:
             classes: K names.
             parts: "train", perhaps "test" and "held_out". Without "test", a fifth of each class
-                of the training part is the test part, the same for every seed.
+                of the training part is the test part, the same for every seed. Samples without a
+                label stay in the training part.
             passed_over, remarks: see `Contents`.
+            targets: kind of the labels.
         """
         train, test, held_out = (parts.get(part) for part in ("train", "test", "held_out"))
         assert train is not None
@@ -85,11 +90,9 @@ class Raw(NamedTuple):
         if test is None:  # the part that is drawn depends on labels, the digest does not
             digests = " ".join(digest(split.images) for split in splits.values())
             given = replace(given, digest=digests)
-            index = order(train.labels, generator(0, "test-part"), keep_shares=True)
-            size = max(1, round(0.2 * len(train)))
-            test = train.take(index[:size].sort().values)
-            train = train.take(index[size:].sort().values)
-        return Raw(classes, train, test, held_out, passed_over, remarks, given)
+            size = max(1, round(0.2 * train.labelled_count))
+            test, train = draw_part(train, size, generator(0, "test-part"))
+        return Raw(classes, train, test, held_out, passed_over, remarks, given, targets)
 
 
 def part_of(name: str) -> str | None:

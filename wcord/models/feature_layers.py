@@ -14,7 +14,9 @@ from wcord.errors import first_line
 from wcord.models.copy_module import copy_module
 from wcord.models.logits import logits_of
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # (channels, height, width) of an image, or that of any other input
+MapShape = tuple[int, int, int]
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 class FeatureLayers(NamedTuple):
@@ -32,7 +34,7 @@ class FeatureLayers(NamedTuple):
     shares: dict[bool, tuple[float, ...]]
     feature_dim: int
     classes: int
-    stages: dict[str, Shape]
+    stages: dict[str, MapShape]
 
 
 class Call(NamedTuple):
@@ -50,12 +52,12 @@ def find_feature_layers(
     """Find the classifier and the stages of a module. A copy is run, not the module itself.
 
     Args:
-        module: takes images (n, *shape) and returns logits (see `wcord.models.logits`).
-        shape: (C, H, W) of an image.
+        module: takes inputs (n, *shape) and returns logits (see `wcord.models.logits`).
+        shape: (C, H, W) of an image, or the shape of any other input.
         classifier: name of the final layer; None: the last layer whose output is the logits.
 
     Raises:
-        ValueError: the module does not take images of this shape, or no final layer is found.
+        ValueError: the module does not take inputs of this shape, or no final layer is found.
     """
     kind = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
@@ -80,15 +82,36 @@ def first_argument(inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     return next(chain(inputs, options.values()), None)
 
 
-def mean_over_positions(features: Any) -> Any:
-    """Average maps (n, C, H, W) to (n, C); return anything else unchanged."""
-    if isinstance(features, Tensor) and features.ndim == 4:
-        return features.mean((2, 3))
+def mean_over_positions(features: Any, ranks: tuple[int, ...] = (4,)) -> Any:
+    """Average maps (n, C, H, W) to (n, C); return anything else unchanged.
+
+    Args:
+        features: the input or output of a layer.
+        ranks: of the maps that are averaged (see `map_ranks`).
+    """
+    if isinstance(features, Tensor) and features.ndim in ranks:
+        return features.mean(tuple(range(2, features.ndim)))
     return features
 
 
+def map_ranks(layer: nn.Module) -> tuple[int, ...]:
+    """Return the ranks of a layer's maps: 3 (series) and 5 (volumes) only if it convolves them."""
+    if isinstance(layer, nn.Conv1d):
+        return (4, 3)
+    return (4, 5) if isinstance(layer, nn.Conv3d) else (4,)
+
+
+def described(shape: Shape) -> str:
+    """Return a shape in words for messages.
+
+    >>> described((3, 8, 8)), described((64,))
+    ('images of 3×8×8', 'inputs of 64')
+    """
+    return f"{'images' if len(shape) == 3 else 'inputs'} of {'×'.join(map(str, shape))}"
+
+
 def _trace(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
-    """Run a copy of a module on two noise images; return the calls of its layers, and the logits.
+    """Run a copy of a module on two inputs of noise; return its layers' calls, and the logits.
 
     The run may change statistics and other attributes of the copy.
     """
@@ -107,11 +130,10 @@ def _trace(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
         with torch.random.fork_rng(devices), torch.no_grad():
             output = copy(noise.to(reference.device, reference.dtype))
     except Exception as error:  # a user's module may raise any error
-        size, dtype = "×".join(map(str, shape)), str(reference.dtype).removeprefix("torch.")
-        reason = first_line(error)
+        dtype, reason = str(reference.dtype).removeprefix("torch."), first_line(error)
+        noun, axes = ("images", "channels×height×width; ") if len(shape) == 3 else ("inputs", "")
         raise ValueError(
-            f"{kind} cannot take images of {size} (channels×height×width; tried with two {dtype} "
-            f"images): {reason}"
+            f"{kind} cannot take {described(shape)} ({axes}tried with two {dtype} {noun}): {reason}"
         ) from error
     for handle in handles:
         handle.remove()
@@ -141,15 +163,19 @@ def _named(module: nn.Module, classifier: str) -> str:
 
 def _classifier(calls: list[Call], logits: Tensor, kind: str) -> str:
     """Return the name of the last layer whose output is the logits, or has their shape."""
-    layers = [call for call in calls if isinstance(call.layer, nn.Linear | nn.Conv2d)]
-    fitting = [call for call in layers if mean_over_positions(call.output).shape == logits.shape]
-    equal = [call for call in fitting if torch.equal(mean_over_positions(call.output), logits)]
+    layers = [call for call in calls if isinstance(call.layer, nn.Linear | Convolution)]
+    fitting = [call for call in layers if _output(call).shape == logits.shape]
+    equal = [call for call in fitting if torch.equal(_output(call), logits)]
     for candidates in (equal, fitting):
         if candidates:
             return candidates[-1].name
     raise ValueError(
         f"no linear layer gives the logits of {kind}: name its final layer by classifier="
     )
+
+
+def _output(call: Call) -> Any:
+    return mean_over_positions(call.output, map_ranks(call.layer))
 
 
 def _features(
@@ -164,7 +190,7 @@ def _features(
     if not own_calls:
         raise ValueError(f"{kind} does not call its layer {name!r}: check classifier=")
     for call in own_calls:
-        features = mean_over_positions(call.input)
+        features = mean_over_positions(call.input, map_ranks(call.layer))
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(logits):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
@@ -181,7 +207,7 @@ def _shares(calls: list[Call], logits: Tensor) -> tuple[float, ...]:
     """
     count = len(calls)
     equal = torch.full((count,), 1 / count, dtype=torch.float64)
-    outputs = [mean_over_positions(call.output) for call in calls]
+    outputs = [_output(call) for call in calls]
     if count == 1 or any(getattr(out, "shape", None) != logits.shape for out in outputs):
         return tuple(equal.tolist())
     columns = torch.stack([out.cpu().double().flatten() for out in outputs], 1)  # (n K, calls)
@@ -211,13 +237,16 @@ def _halved(call: Call) -> tuple[int, int] | None:
     return after if all(a <= b <= 2 * a for b, a in zip(before, after, strict=True)) else None
 
 
-def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, Shape]:
+def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, MapShape]:
     """Return the last layer at each spatial size, in order, with the shape of its output.
 
     Not counted: pooling layers, and layers of a block that come before it halves the feature maps
     (both belong to the next stage); layers called more than once; outputs of a single position;
-    sizes that grow (channels-last arrays inside some networks).
+    sizes that grow (channels-last arrays inside some networks). Inputs that are no images have no
+    stages.
     """
+    if len(shape) != 3:
+        return {}
     counts = Counter(call.name for call in calls)
     halved = {f"{call.name}.": _halved(call) for call in calls if _halved(call)}
     last: dict[tuple[int, int], Call] = {}
@@ -230,7 +259,7 @@ def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, Shape]:
             continue
         last.pop(size, None)  # the order is that of the last output at each size
         last[size] = call
-    stages: dict[str, Shape] = {}
+    stages: dict[str, MapShape] = {}
     _, height, width = shape
     for (rows, columns), call in last.items():
         if rows <= height and columns <= width:

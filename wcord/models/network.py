@@ -11,9 +11,11 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from wcord.models.copy_module import memo_without_graphs
 from wcord.models.feature_layers import (
+    MapShape,
     Shape,
     find_feature_layers,
     first_argument,
+    map_ranks,
     mean_over_positions,
 )
 from wcord.models.logits import logits_of
@@ -75,17 +77,19 @@ class Network(nn.Module):
     is possible at any time and holds no graph.
 
     Args:
-        module: takes (n, C, H, W) and returns logits (n, classes), or a tuple that begins with
-            them, or a dict or an object with `logits`. A compiled or parallel module is unwrapped.
-        shape: (C, H, W) of the images. Give it before compiling or exporting.
+        module: takes (n, C, H, W), or inputs (n, ...) of any shape, and returns logits
+            (n, classes), or a tuple that begins with them, or a dict or an object with `logits`. A
+            compiled or parallel module is unwrapped.
+        shape: (C, H, W) of the images, or the shape of any other input. Give it before compiling
+            or exporting.
         classifier: name of the final layer; None: found as above.
 
     Attributes:
         feature_dim, classes, map_shapes: sizes of features, logits and feature maps; 0 and () until
-            the layers are found.
+            the layers are found. Only images give feature maps.
 
     Raises:
-        ValueError: the module does not take images of this shape, no final layer is found, or (in
+        ValueError: the module does not take inputs of this shape, no final layer is found, or (in
             `forward`) the final layer is called a different number of times than on the noise.
     """
 
@@ -100,8 +104,9 @@ class Network(nn.Module):
         self.training = self.module.training
         self.classifier: str | None = classifier
         self.feature_dim = self.classes = 0
-        self.map_shapes: tuple[Shape, ...] = ()
+        self.map_shapes: tuple[MapShape, ...] = ()
         self._frozen: list[str] = frozen + _frozen_layers(self.module)
+        self._map_ranks: tuple[int, ...] = (4,)
         self._shares: dict[bool, tuple[float, ...]] = {}
         self._features: Recorder | None = None
         self._maps: tuple[Recorder, ...] = ()
@@ -116,6 +121,7 @@ class Network(nn.Module):
         self.map_shapes = tuple(layers.stages.values())
         self._features, self._maps = Recorder(), tuple(Recorder() for _ in layers.stages)
         classifier = self.module.get_submodule(layers.classifier)
+        self._map_ranks = map_ranks(classifier)
         classifier.register_forward_pre_hook(self._features.record_input, with_kwargs=True)
         for recorder, stage in zip(self._maps, layers.stages, strict=True):
             self.module.get_submodule(stage).register_forward_hook(recorder.record_output)
@@ -125,7 +131,7 @@ class Network(nn.Module):
         """Return features (n, feature_dim), logits (n, classes) and, with `maps`, feature maps."""
         features = self._features
         if features is None:
-            features = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
+            features = self._attach_recorders(tuple(images.shape[1:]))
         recorders = (features, *(self._maps if maps else ()))
         for recorder in recorders:
             recorder.start()
@@ -142,7 +148,7 @@ class Network(nn.Module):
     def _combined(self, inputs: list[Any]) -> Tensor:
         """Return the features from the inputs of all calls of the classifier."""
         if len(inputs) == 1:
-            return mean_over_positions(inputs[0])
+            return mean_over_positions(inputs[0], self._map_ranks)
         shares = self._shares.get(self.module.training, ())
         if len(inputs) != len(shares):
             mode = "training" if self.module.training else "evaluation"
@@ -152,7 +158,8 @@ class Network(nn.Module):
                 "was wrapped: name another final layer by classifier="
             )
         pairs = zip(shares, inputs, strict=True)
-        return torch.stack([share * mean_over_positions(h) for share, h in pairs if share]).sum(0)
+        scaled = [share * mean_over_positions(h, self._map_ranks) for share, h in pairs if share]
+        return torch.stack(scaled).sum(0)
 
     def train(self, mode: bool = True) -> Network:
         """Set the mode; frozen layers stay in evaluation mode."""

@@ -130,6 +130,8 @@ def write_record(
 ) -> None:
     """Write data.json (the contents of the data, and the inputs) and images of the first samples.
 
+    Data that are no pictures have no images.
+
     Args:
         folder: the run directory.
         data: the samples of the run.
@@ -148,7 +150,7 @@ def write_record(
         "labels": {side: list(names) for side, names in labels.items()},
     }
     write_json(folder / RECORD, content)
-    if not (folder / IMAGES).exists():
+    if data.pictures and not (folder / IMAGES).exists():
         write_bytes(folder / IMAGES, image_row(data))
 
 

@@ -56,7 +56,7 @@ def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
         experiment: the settings.
         built: the channels, size (height, width) and classes of the student.
     """
-    channels, (height, width) = built["channels"], built["size"]
+    channels, size = built["channels"], tuple(built["size"])
     seed = seed_of(experiment.seed, "student")
-    module = build(experiment.student.model, channels, (height, width), built["classes"], seed)
-    return Network(module, (channels, height, width), experiment.student.classifier)
+    module = build(experiment.student.model, channels, size, built["classes"], seed)
+    return Network(module, (channels, *size), experiment.student.classifier)

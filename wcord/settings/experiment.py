@@ -31,7 +31,12 @@ from wcord.settings.sections import (
 from wcord.settings.settings_file import SCHEMA_VERSION, as_yaml, check_run_name
 
 # settings that older versions do not have: their section, name and default
-NEWER: tuple[tuple[str, str, Any], ...] = (("", "plugins", []), ("teacher", "outputs", None))
+NEWER: tuple[tuple[str, str, Any], ...] = (
+    ("", "plugins", []),
+    ("data", "kind", "auto"),
+    ("data", "targets", "auto"),
+    ("teacher", "outputs", None),
+)
 
 
 class Experiment(Settings):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wcord.compute.seeds import seed_of
-from wcord.data import Data, LabelMap, Split, load, load_arrays, normalise
+from wcord.data import Data, LabelMap, Split, load, load_arrays, normalise, standardise
 from wcord.data.teacher_outputs import TeacherOutputs, teacher_outputs
 from wcord.data.teacher_outputs_file import read_teacher_outputs
 from wcord.settings.experiment import Experiment, check_cached_teacher
@@ -39,6 +39,8 @@ def read_data(experiment: Experiment, arrays: Any = None) -> Data:
 class NetworkInput:
     """The input of one network: a view of the samples, normalised; and its label set.
 
+    `shape` is (C, H, W) of an image, or the shape of an array.
+
     Args:
         settings: view, normalisation and labels of a network.
         data: the normalisation "measured" is computed from its training part.
@@ -52,17 +54,19 @@ class NetworkInput:
     def __init__(self, settings: NetworkSettings, data: Data, seed: int) -> None:
         self.view = View.parse(settings.view)
         self.view.check(data)
-        self.labels = LabelMap.parse(settings.labels, data.classes)
+        self.labels = LabelMap.parse(settings.labels, data.classes, data.targets)
         self.seed = seed_of(seed, "view")
         device = data.train.images.device
         statistics = mean_and_deviation(settings.normalise, self.view, data, self.seed)
         self.mean, self.std = (values.to(device) for values in statistics)
-        channels, height, width = self.images_of(data.train.take(torch.arange(1))).shape[1:]
-        self.shape: tuple[int, int, int] = (channels, height, width)
+        first = self.images_of(data.train.take(torch.arange(1)))
+        self.shape: tuple[int, ...] = tuple(first.shape[1:])
 
     def images_of(self, split: Split) -> Tensor:
-        """Return the input images of the network, (n, C, H, W) float32."""
+        """Return the inputs of the network, (n, C, H, W) or (n, ...) float32."""
         images = self.view(split, self.seed)
+        if not split.pictures:
+            return standardise(images, self.mean.to(images.device), self.std.to(images.device))
         return normalise(images, self.mean.to(images.device), self.std.to(images.device))
 
     def all_images(self, split: Split, chunk: int = 2048) -> Tensor:

@@ -101,7 +101,14 @@ def read_probe_data(
         else:
             data_set = _read(experiment, data, inputs, source)
             name, labels = f"linear_probe_accuracy_on_{source}", torch.clone
-        index = order(data_set.train.labels, generator(experiment.seed, "linear-probe"))
+        if data_set.targets != "classes":
+            raise SettingsError(
+                f"linear_probe predicts classes, but {data_set.name} has {data_set.targets} "
+                "labels: leave linear_probe out"
+            )
+        labelled = data_set.train.labelled.nonzero()[:, 0].cpu()
+        classes = data_set.train.labels.cpu()[labelled]
+        index = labelled[order(classes, generator(experiment.seed, "linear-probe"))]
         train, test = data_set.train.take(index[: settings.train_size].sort().values), data_set.test
         probes.append(
             ProbeData(
@@ -116,7 +123,8 @@ def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], so
     """Return another data set at the size of the run's images, on the same device."""
     settings = DataSettings(
         source=source,
-        size=data.shape[1:],
+        kind="auto" if data.pictures else "arrays",
+        size=data.shape[1:] if data.pictures else None,
         drop_gray=experiment.data.drop_gray,
         download=experiment.data.download,
     )
@@ -125,6 +133,8 @@ def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], so
         if other.shape != data.shape:
             raise SettingsError(
                 f"{source} has images of {other.shape[0]} channels, the run of {data.shape[0]}"
+                if data.pictures
+                else f"{source} has arrays of {other.shape}, the run of {data.shape}"
             )
         for network_input in inputs:
             network_input.view.check(other)

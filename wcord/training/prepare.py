@@ -242,9 +242,9 @@ def _measured(context: Context, teacher: Network | TeacherOutputs) -> dict[str, 
 def _student(context: Context) -> tuple[Network, dict[str, Any]]:
     """Return the student that every arm starts from, and the sizes that it was built for."""
     experiment, overrides = context.experiment, context.overrides
-    channels, height, width = context.student_input.shape
+    channels, *size = context.student_input.shape
     classes = context.student_input.labels.classes
-    built = {"channels": channels, "size": [height, width], "classes": classes}
+    built = {"channels": channels, "size": size, "classes": classes}
     if overrides.student is not None:
         return _wrapped(context, overrides.student, "student"), built | {"own": True}
     models_differ = experiment.student.model != experiment.teacher.model

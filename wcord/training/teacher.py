@@ -70,9 +70,9 @@ def obtain(
     """
     settings = experiment.teacher
     seed = experiment.seed if settings.seed is None else settings.seed
-    channels, height, width = teacher_input.shape
+    channels, *size = teacher_input.shape
     classes = teacher_input.labels.classes
-    module = build(settings.model, channels, (height, width), classes, seed_of(seed, "teacher"))
+    module = build(settings.model, channels, tuple(size), classes, seed_of(seed, "teacher"))
     network = Network(module, teacher_input.shape, settings.classifier)
     network = to_device(network, data.train.images.device)
     if settings.weights is not None:
@@ -116,6 +116,10 @@ def _digest(experiment: Experiment, data: Data, seed: int) -> str:
     settings = experiment.teacher.model_dump(mode="json", exclude=unused)
     settings |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
     settings |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})
+    if not data.pictures:
+        settings |= {"shape": data.shape}
+    if data.targets != "classes":
+        settings |= {"targets": data.targets}
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12)
     for values in (data.train.images, data.train.labels, *data.train.extras.values()):
         digest.update(values.cpu().contiguous().numpy().tobytes())

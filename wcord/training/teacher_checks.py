@@ -76,7 +76,10 @@ def teacher_problems(
     if isinstance(teacher, TeacherOutputs):
         return problems
     others = {}
-    for text, normalise in common_normalisations(teacher_input.shape[0]).items():
+    candidates = common_normalisations(teacher_input.shape[0])
+    if not data.pictures:  # the others are for levels of pictures
+        candidates = {name: candidates[name] for name in ("measured", "none")}
+    for text, normalise in candidates.items():
         if normalise != settings.normalise:
             changed = settings.model_copy(update={"normalise": normalise})
             others[text] = share_right(NetworkInput(changed, data, experiment.seed))
