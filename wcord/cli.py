@@ -187,7 +187,9 @@ def _add_sweep_options(command: argparse.ArgumentParser) -> None:
 
 def _add_report_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", help="arm that the others are compared with")
-    command.add_argument("--metric", default="test_accuracy")
+    command.add_argument(
+        "--metric", help="a result of the arms (default: that of the test part, test_accuracy)"
+    )
     command.add_argument("--format", choices=["markdown", "csv"], default="markdown")
 
 
@@ -257,13 +259,20 @@ def _finish(run: Run, quiet: bool) -> int:
 
 
 def _print_results(summary: dict[str, Any]) -> None:
+    from wcord.analysis.result_metric import result_metric
+
     rows = {"teacher": summary["teacher"]} | summary["arms"]
+    metric = result_metric([name for row in summary["arms"].values() for name in row])
+    name = metric.removeprefix("test_")
+    unit = "R²" if name == "r2" else f"{name.replace('_', ' ')}, per cent"
     probes = [key for key in summary["teacher"] if key.startswith("linear_probe_accuracy")]
-    print(f"{'arm':20} {'test':>7} {'held out':>9}   (accuracy, per cent, last epoch)")
+    print(f"{'arm':20} {'test':>7} {'held out':>9}   ({unit}, last epoch)")
     for arm, row in rows.items():
-        if "test_accuracy" not in row:  # outputs without logits, in place of a teacher
+        if metric not in row:  # outputs without logits, in place of a teacher
             continue
-        line = f"{arm:20} {row['test_accuracy']:7.2f} {row['held_out_accuracy']:9.2f}"
+        # None: not defined, such as R² of equal targets
+        values = [float("nan") if row[m] is None else row[m] for m in (metric, f"held_out_{name}")]
+        line = f"{arm:20} {values[0]:7.2f} {values[1]:9.2f}"
         print(line, *(f"   {row[key]:6.2f} by {key.replace('_', ' ')}" for key in probes))
 
 
@@ -289,6 +298,7 @@ def _report(options: argparse.Namespace, changes: dict[str, Any]) -> int:
 
 def _sweep(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     from wcord.analysis.report import tabulate
+    from wcord.analysis.result_metric import result_metric
     from wcord.analysis.sweep import by_seed, column_names, sweep
     from wcord.settings.loading import load
 
@@ -305,7 +315,8 @@ def _sweep(options: argparse.Namespace, changes: dict[str, Any]) -> int:
         print(table.to_csv(index=False), end="")
     else:
         against = options.against or ("crd" if "crd" in values else None)
-        print(tabulate(values, against, options.metric).to_markdown())
+        metric = result_metric(map(str, table), options.metric)
+        print(tabulate(values, against, metric).to_markdown())
     failed = table.dropna(subset="error").drop_duplicates("error")
     for _, row in failed.iterrows():
         print(f"wcord: failed: {row['run']}: {row['error']}", file=sys.stderr)

@@ -45,8 +45,9 @@ class Batch:
     """The n samples of one step, without their images.
 
     index (n,) is the position in the training set, label (n,) the class in the student's label
-    set, labelled (n,) whether the label may be used, group (n,) the class by which negatives of
-    "other classes" are chosen: the label if it may be used, else the teacher's prediction.
+    set (−1 for none; (n, K) for regression targets or several labels), labelled (n,) whether the
+    label may be used, group (n,) the class by which negatives of "other classes" are chosen: the
+    label if it may be used, else the teacher's prediction. Without classes all groups are 0.
     With wrong pairs (`pairing.broken`), the prediction is that of the wrong partner. With wrong
     pairs within the batch, `teacher_row` (n,) is the row whose teacher output each row has, else
     None. A loss must not depend on it: it is for measurements.

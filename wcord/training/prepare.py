@@ -14,10 +14,13 @@ from tqdm.auto import tqdm
 from wcord.compute import ranks
 from wcord.compute.memory_format import to_device
 from wcord.data import Data
+from wcord.data.colours import Colours
 from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network
 from wcord.models.user_modules import wrap_user_module
 from wcord.objectives import TERMS
+from wcord.objectives.needs import unmet_need
+from wcord.objectives.term import Shapes
 from wcord.runs import checkpoints, data_provenance
 from wcord.runs.trained_students import build_student
 from wcord.runs.writer import RunWriter
@@ -26,11 +29,12 @@ from wcord.settings.messages import SettingsError
 from wcord.settings.sections import NetworkSettings
 from wcord.training import teacher as teachers
 from wcord.training.arm import Arm
-from wcord.training.evaluation import accuracy, outputs
+from wcord.training.evaluation import outputs
 from wcord.training.inputs import NetworkInput, network_inputs, read_data, read_outputs
 from wcord.training.linear_probe import ProbeData, probed_fingerprints, read_probe_data
+from wcord.training.measures import MEASURES
 from wcord.training.probe import Probe
-from wcord.training.task import Task
+from wcord.training.task import Task, missing_outputs
 from wcord.training.teacher_checks import TeacherWarning, measure, teacher_problems
 
 MODELS_DIFFER = "student.init is 'teacher', but their models differ: use one model for both"
@@ -95,9 +99,14 @@ class Prepared:
     seconds: float
     fresh: bool
 
-    def test_accuracy(self, arm: Arm) -> float:
-        """Return an arm's accuracy on the test part, per cent; nothing is chosen by it."""
-        return accuracy(outputs(arm.student, self.test_images).logits, self.test_labels)
+    def test_values(self, arm: Arm) -> dict[str, float]:
+        """Return an arm's accuracy on the test part, by its name; nothing is chosen by it.
+
+        It is in per cent. Where labels are no classes, it is the measure of `MEASURES`.
+        """
+        measure = self.probe.measured_by
+        logits = outputs(arm.student, self.test_images).logits
+        return {f"test_{measure.name}": measure.of(logits, self.test_labels)}
 
 
 def prepare(
@@ -122,6 +131,7 @@ def prepare(
     """
     context = _context(experiment, writer, device, overrides, progress)
     data, student_input = context.data, context.student_input
+    _check_terms(context)
     probe_data = read_probe_data(experiment, data, (context.teacher_input, student_input))
     inputs = data_provenance.inputs_of(
         experiment, data, probed_fingerprints(probe_data), overrides.names, context.outputs
@@ -133,8 +143,8 @@ def prepare(
         saved, header = checkpoints.newest(writer.path, digest, data_provenance.digest(inputs))
         if not ranks.rank():
             labels = {
-                "teacher": context.teacher_input.labels.names,
-                "student": student_input.labels.names,
+                "teacher": _colours(data, context.teacher_input).names,
+                "student": _colours(data, student_input).names,
             }
             data_provenance.write_record(writer.path, data, inputs, overrides.names, labels)
     writer.open_metrics(header.get("metrics", 0))
@@ -190,6 +200,25 @@ def _context(
         )
     inputs = network_inputs(experiment, data, outputs)
     return Context(experiment, writer, device, overrides, progress, data, outputs, *inputs)
+
+
+def _check_terms(context: Context) -> None:
+    """Refuse terms that do not fit the labels or the outputs of a teacher, before any training."""
+    experiment, data = context.experiment, context.data
+    shapes = Shapes(
+        0, 0, context.teacher_input.labels.classes, context.student_input.labels.classes,
+        experiment.same_labels, len(data.train), targets=data.targets,
+        missing=missing_outputs(context.outputs, data),
+    )  # fmt: skip
+    for arm, terms in experiment.arms.items():
+        for name, settings in terms.items():
+            if problem := unmet_need(TERMS[name], settings, shapes, maps=False):
+                raise SettingsError(f"arm {arm!r}: {problem}")
+            if TERMS[name].targets is not None and not bool(data.labelled.any()):
+                raise SettingsError(
+                    f"arm {arm!r}: {name} would see no label, as no training sample has one: "
+                    f"remove {name}"
+                )
 
 
 def _teacher(context: Context, fresh: bool) -> Network | TeacherOutputs:
@@ -329,4 +358,13 @@ def _probe(experiment: Experiment, task: Task, student_input: NetworkInput) -> P
         student_input.labels(held_out.labels),
         task.data.choices,
         experiment.pairing,
+        MEASURES[task.data.targets],
+        _colours(task.data, student_input),
     )
+
+
+def _colours(data: Data, student_input: NetworkInput) -> Colours:
+    """Return the groups of samples in pictures: those of the data, or the student's classes."""
+    if data.targets == "classes":
+        return Colours(tuple(student_input.labels.names))
+    return data.colours

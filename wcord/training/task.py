@@ -46,7 +46,7 @@ class StepInputs:
     images: Tensor
 
 
-def missing_outputs(teacher: Network | TeacherOutputs, data: Data) -> frozenset[str]:
+def missing_outputs(teacher: Network | TeacherOutputs | None, data: Data) -> frozenset[str]:
     """Return which of "features", "logits" and "groups" a teacher does not offer (see `Shapes`).
 
     Without logits the groups are the labels, so they are missing if not all labels may be used.
@@ -102,6 +102,9 @@ class Task:
         self.cached = Output(output.features * self.scale, output.logits)  # before augmentation
         # classes (N,) of the teacher; without its logits the labels (see `missing_outputs`)
         self._predicted = output.logits.argmax(1) if output.logits.shape[1] else self.labels
+        self.has_classes = data.targets == "classes"
+        if not self.has_classes:
+            self._predicted = torch.zeros_like(data.train.ids)
         self.pairing = Pairing(
             experiment.pairing, len(data.train), experiment.seed, self.labels.device
         )
@@ -179,7 +182,7 @@ class Task:
             seen: the samples that the teacher sees (n,).
         """
         predicted = self._predicted[seen]
-        if not self.experiment.same_labels:
+        if not (self.experiment.same_labels and self.has_classes):
             return predicted
         return torch.where(self.data.labelled[index], self.labels[index], predicted)
 
@@ -247,6 +250,7 @@ class Task:
             teacher.map_shapes,
             student.map_shapes,
             self.missing,
+            self.data.targets,
         )
 
     def first_pass(self, student: Network) -> Any:

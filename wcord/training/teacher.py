@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor
-from torch.nn import functional as F
 
 from wcord.compute.memory_format import channels_last, to_device
 from wcord.compute.seeds import seed_of
-from wcord.data import Data, Sampler
+from wcord.data import Data, Sampler, Split
 from wcord.data.paths import locate
 from wcord.models import Network, build
 from wcord.models.weights import load_weights
@@ -25,6 +25,7 @@ from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.training.cuda_graph import has_dropout
 from wcord.training.inputs import NetworkInput
+from wcord.training.measures import MEASURES
 from wcord.training.optimizer import (
     build_optimizer,
     learning_rate,
@@ -55,7 +56,8 @@ def obtain(
 
     Args:
         experiment: the settings.
-        data: on the device; all labels of the training part are used.
+        data: on the device; all labels of the training part are used. Samples without a label are
+            left out.
         teacher_input: view, normalisation and labels of the teacher.
         copy: path of the run's copy, which is written if it is missing.
         progress: called after every training step; returns whether to continue.
@@ -127,7 +129,7 @@ def _digest(experiment: Experiment, data: Data, seed: int) -> str:
 
 
 def train(step: TeacherStep, progress: Progress) -> History:
-    """Train the teacher by cross-entropy on all labels; return the loss of each epoch.
+    """Train the teacher on all labels; return the loss of each epoch.
 
     Raises:
         Interrupted: `progress` returned False.
@@ -148,8 +150,21 @@ def train(step: TeacherStep, progress: Progress) -> History:
     return history
 
 
+def _labelled(train: Split, batch: int) -> Split:
+    """Return the training samples that have a label."""
+    if train.labelled_count < batch:
+        raise SettingsError(
+            f"batch is {batch}, but only {train.labelled_count} training samples have a label to "
+            "train the teacher on: use a smaller batch, or give a teacher (teacher=, "
+            "teacher.weights or teacher.outputs)"
+        )
+    return train.take(train.labelled)
+
+
 class TeacherStep:
-    """A training step of the teacher: crop and flip, forward, cross-entropy, backward, optimizer.
+    """A training step of the teacher: crop and flip, forward, loss, backward, optimizer.
+
+    The loss is cross-entropy, or that of `MEASURES` for labels that are no classes.
 
     Args:
         experiment: the settings.
@@ -167,7 +182,10 @@ class TeacherStep:
         network: Network,
         seed: int,
     ) -> None:
+        if not bool(data.train.labelled.all()):
+            data = replace(data, train=_labelled(data.train, experiment.batch))
         self.experiment, self.data, self.teacher_input = experiment, data, teacher_input
+        self.loss = MEASURES[data.targets].loss
         self.network, self.seed, self.precision = network, seed, experiment.precision
         self.parts = ("teacher",)
         self.labels = teacher_input.labels(data.train.labels)
@@ -201,7 +219,7 @@ class TeacherStep:
         half = self.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             logits = self.network(images).logits
-        loss = F.cross_entropy(logits.float(), self.labels[index])
+        loss = self.loss(logits.float(), self.labels[index])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         set_learning_rate(self.optimizer, arguments.rate)

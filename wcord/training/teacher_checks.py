@@ -12,6 +12,7 @@ from wcord.models import Network
 from wcord.settings.experiment import Experiment
 from wcord.training.evaluation import accuracy, teacher_output
 from wcord.training.inputs import NetworkInput
+from wcord.training.measures import MEASURES
 from wcord.views.normalise import common_normalisations
 
 
@@ -24,18 +25,21 @@ def measure(
 ) -> dict[str, float]:
     """Return the teacher's accuracy (per cent) on test samples and held-out samples (`choices`).
 
-    Of a teacher without logits nothing is measured.
+    Where labels are no classes, it is the measure of `MEASURES`. Of a teacher without logits
+    nothing is measured.
     """
     if isinstance(teacher, TeacherOutputs) and teacher.logits is None:
         return {}
 
-    def accuracy_on(split: Split) -> float:
+    measured = MEASURES[data.targets]
+
+    def value_on(split: Split) -> float:
         output = teacher_output(teacher, teacher_input, split)
-        return accuracy(output.logits, teacher_input.labels(split.labels))
+        return measured.of(output.logits, teacher_input.labels(split.labels))
 
     return {
-        "teacher_test_accuracy": accuracy_on(data.test),
-        "teacher_held_out_accuracy": accuracy_on(data.held_out.take(data.choices)),
+        f"teacher_test_{measured.name}": value_on(data.test),
+        f"teacher_held_out_{measured.name}": value_on(data.held_out.take(data.choices)),
     }
 
 
@@ -55,6 +59,8 @@ def teacher_problems(
 
         s(p) = sqrt(p (1 - p) / n), the standard error of a share p of n samples
     """
+    if data.targets != "classes":
+        return _problems_without_classes(teacher, data, teacher_input)
     labels = teacher_input.labels(data.held_out.labels)
     n, settings = len(labels), experiment.teacher
 
@@ -91,3 +97,20 @@ def teacher_problems(
             "set that, if the teacher was trained with it"
         )
     return problems
+
+
+def _problems_without_classes(
+    teacher: Network | TeacherOutputs, data: Data, teacher_input: NetworkInput
+) -> list[str]:
+    """Return whether a teacher of regression targets is no better than their mean (R² ≤ 0)."""
+    output = teacher_output(teacher, teacher_input, data.held_out)
+    if data.targets != "regression" or not output.logits.shape[1]:
+        return []
+    share = MEASURES[data.targets].of(output.logits, data.held_out.labels)
+    if share > 0:
+        return []
+    return [
+        f"the teacher is no better than the mean of the targets: R² is {share:.2f} on the "
+        f"{len(data.held_out)} held-out samples; check the units of its outputs, its view and "
+        "normalise"
+    ]
