@@ -61,8 +61,8 @@ METRICS = {
     "held_out_r2": Metric(
         "held-out R²",
         "held-out R²",
-        "Regression: the share of the targets' variance that a student explains on samples kept out "
-        "of training. Settings are chosen by it.",
+        "Regression: the share of the targets' variance that a student explains on samples kept "
+        "out of training. Settings are chosen by it.",
         latex=R_SQUARED,
         top=1.0,
         floor=False,
@@ -102,8 +102,8 @@ METRICS = {
         "targets.", "3f",
     ),
     "bce": Metric(
-        "binary cross-entropy", "binary cross-entropy", "BCE: the loss of the student's own labels, "
-        "several a sample.", "3f", floor=False,
+        "binary cross-entropy", "binary cross-entropy", "BCE: the loss of the student's own "
+        "labels, several a sample.", "3f", floor=False,
     ),
     "kd": Metric(
         "KD loss", "KD", "Knowledge distillation: how far the student's softened answers are from "

@@ -38,6 +38,7 @@ def r_squared(outputs: Tensor, targets: Tensor) -> float:
     Args:
         outputs, targets: (n, K).
 
+    >>> import torch
     >>> r_squared(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]]))
     0.5
     """
