@@ -41,6 +41,9 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
     if "data" in record.get("own", ()):
         raise ValueError(strange)
     data = read_data(experiment)
+    if not data.pictures:
+        size = "×".join(map(str, data.shape))
+        raise ValueError(f"the samples of {run.name} are arrays of {size}, which have no pictures")
     then = {
         name: value for name, value in record.get("inputs", {}).items() if name in data.fingerprints
     }
@@ -50,10 +53,15 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
     if int(index.max()) >= len(data.held_out):
         raise ValueError(strange)
     split = data.held_out.take(index)
-    inputs = [
-        NetworkInput(s, data, experiment.seed) for s in (experiment.teacher, experiment.student)
-    ]
-    if not np.array_equal(inputs[1].labels(split.labels).numpy(), snapshot.labels):
+    teacher = experiment.teacher
+    if teacher.outputs is not None or {"teacher_features", "teacher_logits"} & {
+        *record.get("own", ())
+    }:
+        teacher = teacher.model_copy(update={"view": ["identity"]})  # what it saw is not known
+    inputs = [NetworkInput(s, data, experiment.seed) for s in (teacher, experiment.student)]
+    labels = inputs[1].labels(split.labels)
+    groups = labels if data.targets == "classes" else data.colours.of_labels(labels)
+    if not np.array_equal(groups.numpy(), snapshot.labels):
         raise ValueError(strange)
     return SampleImages(*(for_people(sight.view(split, sight.seed).numpy()) for sight in inputs))
 

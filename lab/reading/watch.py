@@ -20,6 +20,7 @@ from lab.reading import map_worker, sample_images
 from lab.reading.arrange import spread_evenly
 from lab.reading.layouts import Frame, aligned, pca
 from lab.words.class_names import NUMBERS, ClassNames, names_of
+from lab.words.vocabulary import RESULTS
 from wcord.runs import ArmSnapshot, Run, Snapshot, Status
 
 if TYPE_CHECKING:
@@ -203,6 +204,12 @@ class Watch:
         if not self._names.known:
             self._names = names_of(self.run)
         return self._names
+
+    @property
+    def result(self) -> str:
+        """The metric of the test set: accuracy, or that of labels that are no classes."""
+        targets = str((self.run.data or {}).get("targets", "classes"))
+        return RESULTS.get(targets, RESULTS["classes"])
 
     def terms(self, arm: str) -> dict[str, dict[str, Any]]:
         """Return the terms of an arm with their settings."""

@@ -228,6 +228,19 @@ METRICS = {
 MEASURES = tuple(METRICS)[list(METRICS).index("same_class_mass") :]
 
 
+# the result on the test set, by the kind of labels in data.json; classes where it names none
+RESULTS = {
+    "classes": "test_accuracy",
+    "regression": "test_r2",
+    "multilabel": "test_average_precision",
+}
+
+
+def held_out(result: str) -> str:
+    """Return the name of the same result on the held-out samples."""
+    return result.replace("test_", "held_out_", 1)
+
+
 def metric(name: str) -> Metric:
     """Return the record of a metric; of a term that a plugin added, one made of its name."""
     words = name.replace("_", " ")

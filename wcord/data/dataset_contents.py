@@ -61,6 +61,8 @@ class Contents:
         Where labels are no classes, the samples of every group of `colours` are counted.
         """
         classes = colours.names
+        if targets == "regression":
+            remarks += _remarks_on_targets(parts["train"].labels)
         counts = {
             part: tuple(
                 colours.of_labels(split.labels[split.labelled].cpu())
@@ -128,6 +130,20 @@ class Contents:
             "passed_over": [{"file": file, "why": reason} for file, reason in self.passed_over],
             "remarks": [{"about": subject, "remark": remark} for subject, remark in self.remarks],
         }
+
+
+def _remarks_on_targets(targets: torch.Tensor) -> Notes:
+    """Return a remark on regression targets that are far from order 1."""
+    mean, std = targets.double().mean(0), targets.double().std(0, correction=0)
+    far = ((mean.abs() > 10) | (std > 10) | (std < 0.1)).nonzero()[:, 0].tolist()
+    return tuple(
+        (
+            f"target {k}",
+            f"mean {mean[k]:.3g} and deviation {std[k]:.3g}; targets of order 1 train "
+            "better: subtract the mean and divide by the deviation",
+        )
+        for k in far
+    )
 
 
 def _remarks_on_arrays(train: Split) -> Notes:

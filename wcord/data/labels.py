@@ -53,7 +53,9 @@ class LabelMap:
         if settings is None:
             return LabelMap(tuple(range(len(classes))), tuple(classes))
         if targets != "classes":
-            raise ValueError(f"labels maps classes, but the data have {targets} labels: set it to null")
+            raise ValueError(
+                f"labels maps classes, but the data have {targets} labels: set it to null"
+            )
         if isinstance(settings, Mapping) and len(settings) == 1:
             kind, argument = next(iter(settings.items()))
             if kind in RULES:

@@ -179,9 +179,10 @@ def _refuse_picture_settings(settings: DataSettings, train: Split, name: str) ->
     for setting, value in neutral.items():
         if getattr(settings, setting) != value:
             size = "×".join(map(str, train.images.shape[1:]))
+            value = "null" if value is None else str(value).lower()
             raise ValueError(
                 f"data.{setting} is {getattr(settings, setting)!r}, which is for pictures, but "
-                f"{name} holds arrays of {size}: set it to {'null' if value is None else value}"
+                f"{name} holds arrays of {size}: set it to {value}"
             )
 
 
