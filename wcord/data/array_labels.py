@@ -41,6 +41,8 @@ def checked_labels(
         ValueError: labels that cannot be used; the message names the array and what to do.
     """
     arrays = {key: v[:, 0] if v.ndim == 2 and v.shape[1] == 1 else v for key, v in arrays.items()}
+    if empty := next((key for key, values in arrays.items() if not values.size), None):
+        raise ValueError(f"{name}: {empty} is empty")
     kinds = {key: _kind(values, targets, f"{name}: {key}") for key, values in arrays.items()}
     found = set(kinds.values())
     if found == {ONE_HOT, "multilabel"}:  # a small part may be one-hot by chance
@@ -200,6 +202,9 @@ def _columns(
     names = class_names or ([word] if count == 1 else [f"{word} {k}" for k in range(count)])
     if kind == "regression":
         values = {key: as_float32(v, f"{name}: {key}") for key, v in columns.items()}
+        first, train = next(iter(values.items()))  # the training part
+        if (train == train[:1]).all():
+            raise ValueError(f"{name}: every target of {first} is equal: there is nothing to learn")
     else:
         values = {key: v.astype(np.uint8) for key, v in columns.items()}
     return Labels(values, tuple(names), kind)

@@ -181,4 +181,5 @@ def array_statistics(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     level = mean.reshape(-1, *[1] * (parts[0].ndim - 2))
     square = sum((part.cpu().double() - level).square().sum(axes) for part in parts)
     std = (torch.as_tensor(square) / count).sqrt()
-    return mean.float(), torch.where(std > 1e-7 * mean.abs(), std, 1.0).float()
+    varies = (std > 1e-7 * mean.abs()) & (std > 1e-30)  # smaller ones have no float32 reciprocal
+    return mean.float(), torch.where(varies, std, 1.0).float()

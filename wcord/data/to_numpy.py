@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wcord.data.image_files import DEEP, UnreadableImage, flattened
+from wcord.errors import first_line
 
 NUMBERS = (bool, int, float, np.number, np.bool_)
 
@@ -57,10 +58,15 @@ def to_numpy(value: Any, name: str, missing: str = "") -> np.ndarray:
 def _of_tensor(value: Tensor, name: str) -> np.ndarray:
     if value.is_meta:
         raise ValueError(f"{name} is on the meta device and has no values")
-    value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
-    if value.dtype.is_floating_point and value.dtype.itemsize < 4:  # numpy lacks some of these
-        value = value.float()
-    return value.numpy()
+    try:
+        value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
+        if value.dtype.is_floating_point and value.dtype.itemsize < 4:  # numpy lacks some of these
+            value = value.float()
+        return value.numpy()
+    except (TypeError, RuntimeError) as error:  # quantised, nested, ...
+        raise ValueError(
+            f"{name} is a tensor that numpy cannot hold: {first_line(error)}"
+        ) from error
 
 
 def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,8 @@ def add_remarks(folder: Path, about: str, lines: Sequence[str]) -> None:
 
 def image_row(data: Data, count: int = 16) -> bytes:
     """Return the first training images of each class, at most `count`, in one row as a PNG."""
-    images, _ = first_images(data.train, len(data.classes), count)  # (k, H, W, C)
+    split = replace(data.train, labels=data.colours.of_labels(data.train.labels))
+    images, _ = first_images(split, len(data.colours.names), count)  # (k, H, W, C)
     row = np.concatenate(list(np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))), axis=1)
     content = io.BytesIO()
     Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(content, "PNG")
