@@ -196,6 +196,22 @@ def test_groups_without_logits_are_labels(settings: wcord.Experiment, file: Path
     assert torch.equal(task.batch(index, 0).group, data.train.labels[:50])
 
 
+def test_unlabelled_samples_need_no_groups_under_terms_without_classes(tmp_path: Path) -> None:
+    data = arrays() | {"labels_train": np.where(np.arange(120) % 2, -1, np.arange(120) % 3)}
+    experiment = wcord.load("digits-compression").replace(
+        {"batch": 8, "epochs": 1, "data.labels_per_class": None}
+    )
+    features = np.random.default_rng(0).random((120, 5))
+    arms = {"free": {"ce": 1, "gckt": 1, "lckt": 1}}
+    free = experiment.replace({"arms": arms})
+    run = wcord.distill(free, tmp_path / "a", False, data=data, teacher_features=features)
+    assert run.status.state == "finished"
+    arms = {"a": {"ce": 1, "gckt": {"negatives": "other_class"}}}
+    other = experiment.replace({"arms": arms})
+    with pytest.raises(SettingsError, match=r"negatives 'other_class' needs a class of every sam"):
+        wcord.distill(other, tmp_path / "b", False, data=data, teacher_features=features)
+
+
 FAULTS: dict[str, tuple[Any, str]] = {
     "rows": (lambda f: f[:-1], "119 rows for 120 samples"),
     "rank 1": (lambda f: f[:, 0], r"shape \(samples, dimensions\), not \(120,\)"),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wcord.compute.memory_format import to_device
 from wcord.data import Data
 from wcord.data.teacher_outputs import PART_NAMES
 from wcord.data.teacher_outputs_file import check_suffix, file_content
@@ -21,6 +22,7 @@ from wcord.settings.experiment import Experiment
 from wcord.settings.loading import load
 from wcord.settings.messages import SettingsError
 from wcord.training import teacher as teachers
+from wcord.training.devices import choose_device, chosen_threads
 from wcord.training.evaluation import outputs
 from wcord.training.inputs import NetworkInput, read_data
 
@@ -64,16 +66,18 @@ def save_teacher_outputs(
             "give experiment= with a module: its teacher.view, teacher.normalise and data are used"
         )
     experiment = load(experiment) if isinstance(experiment, str) else experiment
-    samples = read_data(experiment, data)
+    device = choose_device(experiment.device)
+    samples = read_data(experiment, data).to(device)
     _check_samples(teacher, samples)
     try:
         teacher_input = NetworkInput(experiment.teacher, samples, experiment.seed)
     except ValueError as error:
         raise SettingsError(f"teacher: {error}") from error
-    network = _network(teacher, experiment, samples, teacher_input)
+    network = to_device(_network(teacher, experiment, samples, teacher_input), device)
     complete = experiment.replace(ALL_SAMPLES)
-    whole = samples if complete == experiment else read_data(complete, data)
-    arrays = _arrays(network, teacher_input, samples, whole)
+    whole = samples if complete == experiment else read_data(complete, data).to(device)
+    with chosen_threads(experiment):
+        arrays = _arrays(network, teacher_input, samples, whole)
     write_bytes(path, file_content(path, arrays, samples), durable=True)
     return path
 

@@ -101,10 +101,13 @@ class Task:
             self.scale = 1 / mean_norm
         self.cached = Output(output.features * self.scale, output.logits)  # before augmentation
         # classes (N,) of the teacher; without its logits the labels (see `missing_outputs`)
-        self._predicted = output.logits.argmax(1) if output.logits.shape[1] else self.labels
         self.has_classes = data.targets == "classes"
         if not self.has_classes:
             self._predicted = torch.zeros_like(data.train.ids)
+        elif output.logits.shape[1]:
+            self._predicted = output.logits.argmax(1)
+        else:
+            self._predicted = self.labels.clamp_min(0)
         self.pairing = Pairing(
             experiment.pairing, len(data.train), experiment.seed, self.labels.device
         )
