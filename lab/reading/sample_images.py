@@ -17,6 +17,10 @@ Array = NDArray[Any]
 LIGHTNESS = 65.0  # L* at which colour without lightness is shown
 
 
+class NoPictures(ValueError):
+    """The samples of a run are arrays that are no pictures."""
+
+
 class SampleImages(NamedTuple):
     """Pictures (m, H, W, 3) uint8 of the probe's samples, as the two networks see them."""
 
@@ -29,6 +33,7 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
 
     Raises:
         ValueError: the data set is not here, or is not the one that the run was made with.
+        NoPictures: the samples are no pictures.
     """
     import torch
 
@@ -43,7 +48,7 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
     data = read_data(experiment)
     if not data.pictures:
         size = "×".join(map(str, data.shape))
-        raise ValueError(f"the samples of {run.name} are arrays of {size}, which have no pictures")
+        raise NoPictures(f"the samples are arrays of {size}, which have no pictures")
     then = {
         name: value for name, value in record.get("inputs", {}).items() if name in data.fingerprints
     }

@@ -146,7 +146,7 @@ def medmnist(name: str, options: ReadOptions) -> Raw:
         for part in ("train", "val", "test"):
             files = dataset(part, root=root, size=size, download=options.download)
             arrays |= {f"images_{part}": files.imgs, f"labels_{part}": files.labels}
-    return from_arrays(arrays, name=f"medmnist:{name}")
+    return from_arrays(arrays, f"medmnist:{name}", kind="pictures", targets="classes")
 
 
 def _medmnist_set(name: str) -> tuple[Callable[..., Any], int, list[str]]:
