@@ -122,7 +122,7 @@ BROKEN = {
                r"different shapes, such as \(7, 8\) and \(8, 8\)"),
     "objects": (lambda a: a.update(images_train=np.full((2, 2), object())), "not of objects"),
     "sizes": (lambda a: a.update(images_test=a["images_test"][:, :6]), "differ in size"),
-    "float labels": (lambda a: a.update(labels_train=np.ones(60) / 2), "integer or text a sample"),
+    "float labels": (lambda a: a.update(labels_train=np.ones(60) / 2), "labels of one kind"),
     "infinite": (lambda a: a.update(labels_train=np.full(60, np.inf)), "inf, which is no class"),
     "huge": (lambda a: a.update(labels_train=np.full(60, 1e20)), "1e.20, which is no class"),
     "few": (lambda a: [a.pop(k) for k in [*a] if "test" in k] and a.update(

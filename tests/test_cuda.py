@@ -112,7 +112,7 @@ def drawn(seed: int, *shape: int) -> Tensor:
 # -- terms ---------------------------------------------------------------------------------
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    **{name: {name: {}} for name in TERMS},
+    **{name: {name: {}} for name, term in TERMS.items() if term.targets in (None, "classes")},
     "nce": {"gckt": {"form": "nce", "negatives_count": 50}},
     "infonce": {"gckt": {"form": "infonce", "normalise": "after"}},
     "other class": {"gckt": {"negatives": "other_class"}},

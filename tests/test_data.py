@@ -293,7 +293,7 @@ def test_a_split_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="labels holds 2 entries for 3 images"):
         Split(images, torch.zeros(2))
     with pytest.raises(ValueError, match="images must be uint8"):
-        Split(images.float(), torch.zeros(3))
+        Split(images.double(), torch.zeros(3))
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def networks(experiment: wcord.Experiment) -> tuple[Network, Network]:
 
 
 FREE = {
-    **{name: {name: {}} for name in TERMS if name != "ce"},
+    **{name: {name: {}} for name, term in TERMS.items() if term.targets is None},
     "nce": {"gckt": {"form": "nce", "negatives_count": 50}},
     "crd drawn": {"crd": {"negatives_count": 50}},
     "joint": {"gckt": {"critic": "joint"}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ def at(step: int) -> tuple[Batch, Output, Output]:
     return batch, output(1, 7, index), output(20, 5, index)
 
 
+def alone(name: str) -> tuple[Objective, Batch, Output, Output]:
+    """Return an objective of one term, and a batch with labels of its kind."""
+    batch, teacher, student = at(0)
+    targets = TERMS[name].targets or "classes"
+    if targets != "classes":
+        several = draw(3, 8, CLASSES) if targets == "regression" else draw(3, 8, CLASSES) > 0
+        batch = replace(batch, label=several)
+    return build({name: {}}, shapes=replace(SHAPES, targets=targets)), batch, teacher, student
+
+
 def train(objective: Objective, optimizer: Any, steps: range) -> list[dict[str, float]]:
     seen = []
     for step in steps:
@@ -64,7 +75,8 @@ def train(objective: Objective, optimizer: Any, steps: range) -> list[dict[str, 
     return seen
 
 
-EVERYTHING: dict[str, dict[str, Any]] = {name: {} for name in TERMS}
+OF_CLASSES = [name for name, term in TERMS.items() if term.targets in (None, "classes")]
+EVERYTHING: dict[str, dict[str, Any]] = {name: {} for name in OF_CLASSES}
 
 
 def test_total_is_the_weighted_sum() -> None:
@@ -144,8 +156,7 @@ def test_resumes_to_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_gives_a_finite_scalar_that_reaches_the_student(name: str) -> None:
-    objective = build({name: {}})
-    batch, teacher, student = at(0)
+    objective, batch, teacher, student = alone(name)
     h = student.features.clone().requires_grad_()
     logits = student.logits.clone().requires_grad_()
     maps = tuple(m.clone().requires_grad_() for m in student.maps)
@@ -159,10 +170,10 @@ def test_every_term_gives_a_finite_scalar_that_reaches_the_student(name: str) ->
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_is_computed_in_float32_under_autocast(name: str) -> None:
-    objective = build({name: {}})
-    plain = objective(*at(0))[0]
+    objective, *inputs = alone(name)
+    plain = objective(*inputs)[0]
     with torch.autocast("cpu", torch.bfloat16):
-        cast = objective(*at(0))[0]
+        cast = objective(*inputs)[0]
     assert cast.dtype == torch.float32
     torch.testing.assert_close(cast, plain, rtol=0, atol=0)
 
@@ -171,7 +182,7 @@ def test_unlike_label_sets_refuse_logits_and_keep_features() -> None:
     shapes = Shapes(7, 5, CLASSES, 3, False, N, MAPS, MAPS)
     on_logits = [name for name, term in TERMS.items() if term.needs_logits]
     assert "kd" in on_logits
-    for name in TERMS:
+    for name in OF_CLASSES:
         settings = {name: TERMS[name].Settings()}
         if name in on_logits:
             with pytest.raises(ValueError, match=rf"^{name} compares logits[^\n]+remove {name}"):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wcord.training.callbacks import Callback
     from wcord.training.distillation import distill, resume
     from wcord.training.launch import launch, relaunch
+    from wcord.training.save_outputs import save_teacher_outputs
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ _MODULE_OF = {
     "presets": "settings.loading",
     "relaunch": "training.launch",
     "resume": "training.distillation",
+    "save_teacher_outputs": "training.save_outputs",
     "sweep": "analysis.sweep",
 }
 _LOSSES = (
@@ -109,6 +111,7 @@ __all__ = [
     "presets",
     "relaunch",
     "resume",
+    "save_teacher_outputs",
     "sweep",
 ]
 

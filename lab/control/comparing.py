@@ -12,6 +12,7 @@ from wcord.analysis import report
 from ..reading import pairing, registry
 from ..reading.pairing import PairedAccuracy, Side
 from ..viewer.frames import Part
+from ..words.vocabulary import RESULTS
 from ..words.vocabulary import metric as words_of
 from .steering import STEERED
 
@@ -105,6 +106,8 @@ def verdict(a: Side, b: Side, step: int) -> str:
 
 def sentence(a: Side, b: Side, paired: PairedAccuracy, step: int) -> str:
     """Return the paired accuracy of two students in words."""
+    if a.watch.result != RESULTS["classes"]:
+        return "The data have no classes, so no answer is right or wrong: compare the curves."
     n = paired.both + paired.only_a + paired.only_b + paired.neither
     apart = paired.only_a + paired.only_b
     if not (a.answers or b.answers):
@@ -124,7 +127,7 @@ def sentence(a: Side, b: Side, paired: PairedAccuracy, step: int) -> str:
 
 def over_seeds(a: Side, b: Side) -> str:
     """Return in words how two arms differ over the seeds that both were finished with."""
-    metric = "test_accuracy" if a.answers or b.answers else "linear_probe_accuracy"
+    metric = a.watch.result if a.answers or b.answers else "linear_probe_accuracy"
     table = pairing.over_seeds(a, b, metric)
     if len(table) < 2:
         return (
@@ -132,21 +135,23 @@ def over_seeds(a: Side, b: Side) -> str:
             "difference over seeds stands here."
         )
     found = report.compare(table, "b")["a"]
-    interval = f", 95 % interval {signed(found.low)} to {signed(found.high)}"
+    digits = 3 if metric == RESULTS["regression"] else 1
+    low, high = signed(found.low, digits), signed(found.high, digits)
+    interval = f", 95 % interval {low} to {high}"
     known = "" if pd.isna(found.low) else interval
     return (
-        f"Over {len(table)} seeds: {signed(found.difference)} points of "
+        f"Over {len(table)} seeds: {signed(found.difference, digits)} points of "
         f"{words_of(metric).short}{known}: {judged(found.verdict)}."
     )
 
 
-def signed(points: float) -> str:
+def signed(points: float, digits: int = 1) -> str:
     """Return a difference with its sign, as people write it.
 
     >>> signed(-2.25), signed(0.04)
     ('−2.2', '+0.0')
     """
-    return f"{points:+.1f}".replace("-", "−")
+    return f"{points:+.{digits}f}".replace("-", "−")
 
 
 def judged(verdict: str) -> str:

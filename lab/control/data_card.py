@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wcord.settings.experiment import Experiment
 
 ICON = ":material/photo_library:"
+GROUPS = {"regression": "ranges of the target", "multilabel": "groups by the rarest label"}
 PARTS = {"train": "training", "held_out": "held out", "test": "test"}
 TALLEST = 12  # rows of a table that are shown at once
 ROW, HEAD = 35, 38  # pixels of a table
@@ -67,6 +68,7 @@ def check(found: Mapping[str, Any]) -> None:
             for entry in entries
             for key, kind in kinds.items()
         )
+    whole["unlabelled"] = isinstance(found.get("unlabelled", 0), int)
     whole["passed_over_count"] = isinstance(found.get("passed_over_count", 0), int)
     if wrong := [part for part, is_whole in whole.items() if not is_whole]:
         raise ValueError(
@@ -89,8 +91,10 @@ def offer(experiment: Experiment) -> None:
         _open(found, picture, NUMBERS)
 
 
-def read(experiment: Experiment) -> tuple[dict[str, Any], bytes]:
+def read(experiment: Experiment) -> tuple[dict[str, Any], bytes | None]:
     """Return what is found in the data of settings, as in data.json, and a row of pictures (PNG).
+
+    Arrays that are no pictures have no row.
 
     Raises:
         ValueError: the data cannot be read, in one line.
@@ -99,7 +103,7 @@ def read(experiment: Experiment) -> tuple[dict[str, Any], bytes]:
     from wcord.runs.data_provenance import image_row
 
     data = load(experiment.data, experiment.seed, experiment.student.labels)
-    return data.contents.plain(), image_row(data)
+    return data.contents.plain(), image_row(data) if data.pictures else None
 
 
 def _open(found: Mapping[str, Any], picture: bytes | None, labels: ClassNames) -> None:
@@ -122,7 +126,12 @@ def card(found: Mapping[str, Any], picture: bytes | None, labels: ClassNames) ->
 
     table = pd.DataFrame(list(found["classes"]), columns=["name", *PARTS])
     counts = ", ".join(f"{table[key].sum():,} {word}" for key, word in PARTS.items())
-    st.markdown(f"**{markdown(found['name'])}** · {len(table)} classes · pictures: {counts}")
+    groups = GROUPS.get(str(found.get("targets")), "classes")
+    shape = found.get("shape")
+    kind = f"arrays of {'×'.join(map(str, shape))}" if isinstance(shape, list) else "pictures"
+    unlabelled = found.get("unlabelled")
+    more = f" · {unlabelled:,} more to train on without a label" if unlabelled else ""
+    st.markdown(f"**{markdown(found['name'])}** · {len(table)} {groups} · {kind}: {counts}{more}")
     if picture is not None:
         st.image(enlarged(picture), caption="First training pictures, sorted by class")
     st.dataframe(

@@ -31,13 +31,14 @@ from wcord.transport import CONSTRAINTS, CloudCritic, euclidean, exact, sinkhorn
 
 from .. import figures
 from ..figures import illustrations
-from ..words.vocabulary import MEASURES, metric
+from ..words.vocabulary import MEASURES, RESULTS, held_out, metric
 from .notebook_setup import png
 
 Array = NDArray[Any]
 
+_BOTH = [name for result in RESULTS.values() for name in (result, held_out(result))]
 LOOK_EVERY = 25  # steps between two looks at a critic
-CURVES = ("held_out_accuracy", "test_accuracy", *MEASURES)
+CURVES = (*map(held_out, RESULTS.values()), *RESULTS.values(), *MEASURES)
 
 
 class Panel(ipw.VBox):
@@ -227,9 +228,7 @@ class Comparison(Panel):
             raise ValueError(f"{self.runs[0].name}: {self.runs[0].status.sentence}")
         arms = list(finished["arms"])
         measured = [
-            name
-            for name in ("test_accuracy", "held_out_accuracy", "linear_probe_accuracy")
-            if name in finished["arms"][arms[0]]
+            name for name in (*_BOTH, "linear_probe_accuracy") if name in finished["arms"][arms[0]]
         ]
         self.result = ipw.Dropdown(options=measured, **_wide("result"))
         self.against = ipw.Dropdown(options=arms, value=against or arms[0], **_wide("against"))

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 LEVEL = 0.95
-ANSWERING = ("ce", "kd", "dkd", "dist", "wkd_l")  # terms that train logits; others do not answer
+ANSWERING = (
+    "ce",
+    "mse",
+    "bce",
+    "kd",
+    "dkd",
+    "dist",
+    "wkd_l",
+)  # terms that train logits; others do not answer
 SAMPLING = ("source", "train_size", "held_out", "drop_gray")  # what decides who is held out
 
 

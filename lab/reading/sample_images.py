@@ -17,6 +17,10 @@ Array = NDArray[Any]
 LIGHTNESS = 65.0  # L* at which colour without lightness is shown
 
 
+class NoPictures(ValueError):
+    """The samples of a run are arrays that are no pictures."""
+
+
 class SampleImages(NamedTuple):
     """Pictures (m, H, W, 3) uint8 of the probe's samples, as the two networks see them."""
 
@@ -29,6 +33,7 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
 
     Raises:
         ValueError: the data set is not here, or is not the one that the run was made with.
+        NoPictures: the samples are no pictures.
     """
     import torch
 
@@ -41,6 +46,9 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
     if "data" in record.get("own", ()):
         raise ValueError(strange)
     data = read_data(experiment)
+    if not data.pictures:
+        size = "×".join(map(str, data.shape))
+        raise NoPictures(f"the samples are arrays of {size}, which have no pictures")
     then = {
         name: value for name, value in record.get("inputs", {}).items() if name in data.fingerprints
     }
@@ -50,10 +58,15 @@ def read(run: Run, snapshot: Snapshot) -> SampleImages:
     if int(index.max()) >= len(data.held_out):
         raise ValueError(strange)
     split = data.held_out.take(index)
-    inputs = [
-        NetworkInput(s, data, experiment.seed) for s in (experiment.teacher, experiment.student)
-    ]
-    if not np.array_equal(inputs[1].labels(split.labels).numpy(), snapshot.labels):
+    teacher = experiment.teacher
+    if teacher.outputs is not None or {"teacher_features", "teacher_logits"} & {
+        *record.get("own", ())
+    }:
+        teacher = teacher.model_copy(update={"view": ["identity"]})  # what it saw is not known
+    inputs = [NetworkInput(s, data, experiment.seed) for s in (teacher, experiment.student)]
+    labels = inputs[1].labels(split.labels)
+    groups = labels if data.targets == "classes" else data.colours.of_labels(labels)
+    if not np.array_equal(groups.numpy(), snapshot.labels):
         raise ValueError(strange)
     return SampleImages(*(for_people(sight.view(split, sight.seed).numpy()) for sight in inputs))
 

@@ -115,7 +115,7 @@ def _changes(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> di
     found: dict[str, Any] = {}
     for key, value in other.items():
         before = one.get(key)
-        if isinstance(value, dict) and isinstance(before, dict) and set(value) == set(before):
+        if isinstance(value, dict) and isinstance(before, dict) and set(value) >= set(before):
             found |= _changes(before, value, f"{prefix}{key}.")
         elif value != before:
             found[prefix + key] = value

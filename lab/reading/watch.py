@@ -19,6 +19,7 @@ import numpy as np
 from wcord.runs import ArmSnapshot, Run, Snapshot, Status
 
 from ..words.class_names import NUMBERS, ClassNames, names_of
+from ..words.vocabulary import RESULTS
 from . import map_worker, sample_images
 from .arrange import spread_evenly
 from .layouts import Frame, aligned, pca
@@ -204,6 +205,12 @@ class Watch:
         if not self._names.known:
             self._names = names_of(self.run)
         return self._names
+
+    @property
+    def result(self) -> str:
+        """The metric of the test set: accuracy, or that of labels that are no classes."""
+        targets = str((self.run.data or {}).get("targets", "classes"))
+        return RESULTS.get(targets, RESULTS["classes"])
 
     def terms(self, arm: str) -> dict[str, dict[str, Any]]:
         """Return the terms of an arm with their settings."""

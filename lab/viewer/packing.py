@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from wcord.runs import Run, RunReader, Status
 
+from ..reading import sample_images
 from ..reading.arrange import spread_evenly
 from ..reading.watch import Watch
 from . import parts
@@ -85,7 +86,7 @@ def packed(
     samples = parts.samples_part(watch, name)
     found = [
         about,
-        _status_part(status, name, list(frames)),
+        _status_part(status, name, list(frames), watch.result),
         *([samples] if samples else []),
         *parts.curve_parts(watch, name, {}),
         *(frame for of_step in frames.values() for frame in of_step),
@@ -206,7 +207,7 @@ def _run_part(watch: Watch, name: str) -> Part:
     return part._replace(about={**part.about, "title": without_paths(part.about["title"])})
 
 
-def _status_part(status: Status, name: str, steps: Sequence[int]) -> Part:
+def _status_part(status: Status, name: str, steps: Sequence[int], result: str) -> Part:
     """Return the progress at the time of recording, without what belongs to the machine."""
     progress = f"step {status.step} of {status.total}"
     phase = status.phase
@@ -223,6 +224,7 @@ def _status_part(status: Status, name: str, steps: Sequence[int]) -> Part:
         "delay": 0,
         "steps": list(steps),
         "maps_working": False,
+        "result": result,
     }
     return Part("status", about)
 
@@ -231,6 +233,8 @@ def _image_parts(watch: Watch, name: str, count: int) -> list[Part]:
     """Return the images of all samples, else of the first `count`, as large as there is room."""
     try:
         sides = watch.sample_images()._asdict()
+    except sample_images.NoPictures as error:
+        return [Part("images", {"run": name, "side": "teacher", "why": str(error)})]
     except (ValueError, OSError, IndexError):
         return [Part("images", {"run": name, "side": "teacher", "why": NO_DATA})]
     for side, most in ((s, m) for s in IMAGE_SIDES for m in (None, count)):

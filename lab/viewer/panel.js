@@ -53,7 +53,7 @@ export class Panel {
   metric() {
     const { scene } = this.view;
     if (this.fixed) return this.fixed;
-    return { accuracy: "test_accuracy", losses: scene.loss, measures: scene.measure }[this.name];
+    return { accuracy: this.view.main()?.status?.result ?? "test_accuracy", losses: scene.loss, measures: scene.measure }[this.name];
   }
 
   /** Return what a picture is drawn from now. */
@@ -127,7 +127,8 @@ export class Panel {
     const { view, name, about } = this;
     const several = view.scene.sides.length > 1 && !OF_TWO.includes(name) && !OF_CURVES.includes(name);
     const letter = several && view.scene.letters ? `${"AB"[this.side]} · ` : "";
-    let title = about.title;
+    const other = name === "accuracy" && this.metric() !== "test_accuracy"; // no classes: another result
+    let title = other ? capital(LAB.metrics[this.metric()].label) : about.title;
     if (name === "scores" && content.frame && !content.frame.critic) title = "Cosines: no critic";
     let note = OF_CURVES.includes(name) || OF_TWO.includes(name) || name === "card" ? "" : content.label ?? "";
     if (name === "map" && content.frame) {

@@ -26,7 +26,7 @@ from ..reading.arrange import (
 from ..reading.layouts import REACH, Frame, nearest
 from ..reading.watch import Watch
 from ..words import descriptions, equations, hints
-from ..words.vocabulary import MEASURES, metric
+from ..words.vocabulary import MEASURES, RESULTS, held_out, metric
 from .frames import Part
 
 Array = NDArray[Any]
@@ -74,7 +74,7 @@ def run_part(watch: Watch, name: str, *, ours: bool) -> Part:
         "words": {key: metric(key)._asdict() for key in (*losses, *measures)},
         "definitions": {
             key: equations.curve(key, metric(key).latex, metric(key).form).mathml
-            for key in ("test_accuracy", *losses, *measures)
+            for key in (*RESULTS.values(), *losses, *measures)
         },
         "classes": [[names.short(label), names(label)] for label in classes if names.known],
         "ours": ours,
@@ -112,6 +112,7 @@ def status_part(watch: Watch, name: str, *, maps_working: bool = False) -> Part:
             "delay": watch.run.control["delay"] or 0,
             "steps": watch.run.steps,
             "maps_working": maps_working,
+            "result": watch.result,
         },
     )
 
@@ -195,7 +196,7 @@ def curve_parts(watch: Watch, name: str, sent: Mapping[tuple[str, str], int]) ->
     left out are never sent.
     """
     watch.metrics.poll()
-    names = ("test_accuracy", "held_out_accuracy", *run_names(watch))
+    names = (watch.result, held_out(watch.result), *run_names(watch))
     parts = []
     for which in names:
         about: dict[str, Any] = {"run": name, "name": which, "counts": {}, "fresh": []}

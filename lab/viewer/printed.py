@@ -59,7 +59,7 @@ def words_of(watch: Watch, arm: str, step: int, scene: Mapping[str, Any]) -> str
             method = watch.layout(step, arm).method
             found.append(descriptions.of_map(labels, picture.values, method))
         elif name in CURVES:
-            metric_name = CURVES[name](scene)
+            metric_name = CURVES[name](watch, scene)
             value = watch.values_at(arm, step).get(metric_name, np.nan)
             if np.isfinite(value):
                 label = metric(metric_name).label
@@ -71,10 +71,10 @@ def _printed(scene: Mapping[str, Any]) -> list[str]:
     return [name for name in scene["panels"] if name in DRAWN][:MOST]
 
 
-CURVES: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "accuracy": lambda scene: "test_accuracy",
-    "losses": lambda scene: str(scene["loss"]),
-    "measures": lambda scene: str(scene["measure"]),
+CURVES: dict[str, Callable[[Watch, Mapping[str, Any]], str]] = {
+    "accuracy": lambda watch, scene: watch.result,
+    "losses": lambda watch, scene: str(scene["loss"]),
+    "measures": lambda watch, scene: str(scene["measure"]),
 }
 Draw = Callable[[Watch, str, int, Mapping[str, Any], "Axes"], None]
 
@@ -123,11 +123,11 @@ def _lines(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes
     figures.transport_lines(*sides, plan, labels, labels, title="plan as lines", ax=ax)
 
 
-def _curve(of: Callable[[Mapping[str, Any]], str]) -> Draw:
+def _curve(of: Callable[[Watch, Mapping[str, Any]], str]) -> Draw:
     def draw(watch: Watch, arm: str, step: int, scene: Mapping[str, Any], ax: Axes) -> None:
         from .. import figures
 
-        name = of(scene)
+        name = of(watch, scene)
         table = watch.curves(name)[1].melt("epoch", var_name="arm").dropna()
         if len(table):
             figures.curves(table, name=metric(name).label, ax=ax)

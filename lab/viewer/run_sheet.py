@@ -16,11 +16,10 @@ from wcord.runs import Run
 from wcord.settings.settings_file import as_yaml
 
 from ..reading import settings_text
-from ..words.vocabulary import metric
+from ..words.vocabulary import RESULTS, held_out, metric
 from .packing import last_part, without_paths
 
 ABSOLUTE = re.compile(r"~?/|\\\\|[A-Za-z]:[\\/]")
-ACCURACIES = ("test_accuracy", "held_out_accuracy")
 PROBE = "linear_probe_accuracy"
 PARTS = (
     ("train", "for training"),
@@ -40,9 +39,10 @@ def html_of(run: Run, about: Mapping[str, Any]) -> str:
     settings = run.plain_settings
     public = public_settings(settings)
     summary = run.summary or {}
+    result = RESULTS.get(str((run.data or {}).get("targets")), RESULTS["classes"])
     arms = [arm["name"] for arm in about["run"]["arms"]]
     sections = [
-        ("Results", _results(summary, arms, about)),
+        ("Results", _results(summary, arms, about, result)),
         ("Conditions", _conditions(summary, public)),
         ("How to repeat this run", _repeat(run, public, public == settings)),
         ("This page", _recorded(run, about)),
@@ -79,22 +79,26 @@ def _table_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _results(summary: Mapping[str, Any], arms: Sequence[str], about: Mapping[str, Any]) -> str:
+def _results(
+    summary: Mapping[str, Any], arms: Sequence[str], about: Mapping[str, Any], result: str
+) -> str:
     results = {"teacher": summary.get("teacher"), **_table_of(summary.get("arms"))}
     rows = {name: _table_of(results.get(name)) for name in ("teacher", *arms)}
     rows = {name: row for name, row in rows.items() if row}
     if not set(rows) - {"teacher"}:
         sentence = about["status"]["sentence"] or "the run has none"
         return f"<p>No results yet: {escape(sentence)}. The curves above are what there is.</p>"
-    names = [*ACCURACIES, *(key for key in _keys(rows) if key.startswith(PROBE))]
+    results_of = [result, held_out(result)]
+    names = [*results_of, *(key for key in _keys(rows) if key.startswith(PROBE))]
     heads = ["arm", *(_heading(name) for name in names), "parameters"]
     body = [
         [name, *(_number(row.get(key)) for key in names), _whole(row.get("parameters"))]
         for name, row in rows.items()
     ]
-    meanings = _list({_heading(name): metric(name).meaning for name in ACCURACIES})
+    meanings = _list({_heading(name): metric(name).meaning for name in results_of})
+    unit = "R²" if result == RESULTS["regression"] else "Per cent"
     words = (
-        "Per cent, at the last epoch of one run with one seed. Several seeds are needed to know "
+        f"{unit}, at the last epoch of one run with one seed. Several seeds are needed to know "
         "which differences between arms are more than chance: <code>wcord sweep</code>."
     )
     frozen = [

@@ -69,7 +69,7 @@ export class Timeline {
     const x = (value) => TRACK + ((value - low) / (high - low)) * (surface.width - 2 * TRACK);
     const floor = surface.height - 12;
     const dark = isDark(theme) ? 1 : 0;
-    const behind = view.scene.behind ?? "test_accuracy";
+    const behind = view.scene.behind ?? run.status?.result ?? "test_accuracy";
     const metric = LAB.metrics[behind];
     const curvesBehind = view.curveLines(behind);
     const top = metric.top ?? Math.max(1e-9, ...curvesBehind.flatMap(({ curve }) => curve?.values ?? []));

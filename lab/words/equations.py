@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote
 
 SYMBOLS = {
     "ce": ("", r"\mathrm{CE}"),
+    "mse": ("", r"\mathrm{MSE}"),
+    "bce": ("", r"\mathrm{BCE}"),
     "kd": (r"\alpha", r"\mathrm{KD}"),
     "hint": (r"\beta", r"\mathrm{Hint}"),
     "crd": (r"\gamma", r"\mathrm{CRD}"),
@@ -24,6 +26,8 @@ SYMBOLS = {
 EXPECTED_GAP = r"\mathbb{E}_{\text{matching}}\,g-\mathbb{E}_{\text{all}}\,g"
 TERMS = {
     "ce": "CE: the student's own labels.",
+    "mse": "MSE: the student's own regression targets.",
+    "bce": "BCE: the student's own labels, several a sample.",
     "kd": "KD: the teacher's softened answers.",
     "hint": "Hint: the teacher's features, sample by sample.",
     "crd": "CRD: tell matching pairs from others, as published.",

@@ -27,6 +27,9 @@ class Metric(NamedTuple):
     floor: bool = True
 
 
+R_SQUARED = r"1-\frac{\sum_i (y_i-\hat y^S_i)^2}{\sum_i (y_i-\bar y)^2}"
+AVERAGE_PRECISION = r"\frac{100}{K}\sum_k \sum_n (R_{kn}-R_{k,n-1})\,P_{kn}"
+
 METRICS = {
     "test_accuracy": Metric(
         "test accuracy, %",
@@ -46,6 +49,42 @@ METRICS = {
         r"\frac{100}{n}\sum_i \mathbb{1}[\hat y^S_i = y_i]",
         100.0,
     ),
+    "test_r2": Metric(
+        "test R²",
+        "test R²",
+        "Regression: the share of the targets' variance in the test set that a student explains. 1 "
+        "is perfect, 0 is as good as their mean.",
+        latex=R_SQUARED,
+        top=1.0,
+        floor=False,
+    ),
+    "held_out_r2": Metric(
+        "held-out R²",
+        "held-out R²",
+        "Regression: the share of the targets' variance that a student explains on samples kept "
+        "out of training. Settings are chosen by it.",
+        latex=R_SQUARED,
+        top=1.0,
+        floor=False,
+    ),
+    "test_average_precision": Metric(
+        "test average precision, %",
+        "test average precision",
+        "Several labels a sample: the area under precision and recall in the test set, a mean over "
+        "labels.",
+        "1f",
+        AVERAGE_PRECISION,
+        100.0,
+    ),
+    "held_out_average_precision": Metric(
+        "held-out average precision, %",
+        "held-out average precision",
+        "Several labels a sample: the area under precision and recall on samples kept out of "
+        "training, a mean over labels. Settings are chosen by it.",
+        "1f",
+        AVERAGE_PRECISION,
+        100.0,
+    ),
     "total": Metric(
         "total loss",
         "total loss",
@@ -57,6 +96,14 @@ METRICS = {
     "ce": Metric(
         "cross-entropy", "cross-entropy", "CE: the loss of the student's own labels.", "3f",
         floor=False,
+    ),
+    "mse": Metric(
+        "mean squared error", "squared error", "MSE: the loss of the student's own regression "
+        "targets.", "3f",
+    ),
+    "bce": Metric(
+        "binary cross-entropy", "binary cross-entropy", "BCE: the loss of the student's own "
+        "labels, several a sample.", "3f", floor=False,
     ),
     "kd": Metric(
         "KD loss", "KD", "Knowledge distillation: how far the student's softened answers are from "
@@ -179,6 +226,19 @@ METRICS = {
     ),
 }  # fmt: skip
 MEASURES = tuple(METRICS)[list(METRICS).index("same_class_mass") :]
+
+
+# the result on the test set, by the kind of labels in data.json; classes where it names none
+RESULTS = {
+    "classes": "test_accuracy",
+    "regression": "test_r2",
+    "multilabel": "test_average_precision",
+}
+
+
+def held_out(result: str) -> str:
+    """Return the name of the same result on the held-out samples."""
+    return result.replace("test_", "held_out_", 1)
 
 
 def metric(name: str) -> Metric:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from browser.shown import until
 from made_up_run import write_run
+from tables import TARGETS, X, table_settings
 
 import lab
+import wcord
 from lab.palette import DARK, LIGHT, Theme
 from lab.reading.arrange import sorted_plan
 from lab.reading.watch import Watch
@@ -398,4 +400,25 @@ def test_bytes_are_refused_in_fixed_words(browser: Any, content: bytes, words: s
     page = browser.new_page(offline=True)
     code = f"{module.script('notebook')}\nexport {{ unpack }};"
     assert page.evaluate(UNPACKED, [code, list(content)]) == words
+    page.close()
+
+
+def test_a_run_on_a_table_with_regression_targets(browser: Any, tmp_path: Path) -> None:
+    """The curve of results is R², and samples that are no pictures are absent with a reason."""
+    arms = {"plain": {"mse": 1}, "wcord": {"mse": 1, "gckt": 1}}
+    settings = table_settings().replace({"arms": arms, "epochs": 2})
+    np.savez(tmp_path / "table.npz", x_train=X, y_train=TARGETS)
+    settings = settings.replace({"data.source": f"npz:{tmp_path / 'table.npz'}"})
+    run = wcord.distill(settings, tmp_path / "run", progress=False)
+    page = browser.new_page(offline=True)
+    found = Opened(page, lab.page(run.path, tmp_path / "run.html").path)
+    assert found.until_drawn("accuracy").startswith("test R², latest: ")
+    assert "Test R²" in page.locator(".panel.accuracy").inner_text()
+    page.locator(".panel.plan .picture canvas").click(position={"x": 150, "y": 100})
+    until(
+        lambda: "have no pictures" in page.locator(".panel.card").inner_text(),
+        "why there are no images",
+        10,
+    )
+    assert found.errors == [] and page.evaluate("window.refused") == []
     page.close()

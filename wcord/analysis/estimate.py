@@ -10,12 +10,13 @@ import torch
 from torch.nn import functional as F
 
 from wcord.data import Data
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network, build
 from wcord.settings.experiment import Experiment
 from wcord.settings.sections import NetworkSettings
 from wcord.training.arm import Arm
 from wcord.training.devices import SMALL, choose_device, chosen_threads
-from wcord.training.inputs import NetworkInput, network_inputs, read_data
+from wcord.training.inputs import NetworkInput, network_inputs, read_data, read_outputs
 from wcord.training.linear_probe import read_probe_data
 from wcord.training.optimizer import build_optimizer
 from wcord.training.prepare import build_arms, needs_maps
@@ -62,16 +63,17 @@ def estimate(experiment: Experiment) -> Estimate:
     device = choose_device(experiment.device)
     with chosen_threads(experiment):
         data = read_data(experiment)
+        cached = read_outputs(experiment, data)
         part = _part(data, experiment.batch).to(device)
-        inputs = network_inputs(experiment, part)
+        inputs = network_inputs(experiment, part, cached)
         read_probe_data(experiment, part, inputs)  # raises if a data set cannot be read
-        teacher, student = (
-            _network(settings, network_input).to(device)
-            for settings, network_input in zip(
-                (experiment.teacher, experiment.student), inputs, strict=True
-            )
-        )
-        teacher_step = _seconds(_teacher_step(experiment, teacher, inputs[0], part), device)
+        student = _network(experiment.student, inputs[1]).to(device)
+        teacher: Network | TeacherOutputs
+        if cached is not None:
+            teacher, teacher_step = cached.to(device), 0.0
+        else:
+            teacher = _network(experiment.teacher, inputs[0]).to(device)
+            teacher_step = _seconds(_teacher_step(experiment, teacher, inputs[0], part), device)
         task = Task(experiment, part, *inputs, teacher, needs_maps(experiment))
         arms = build_arms(experiment, task, student, device)
         step = _seconds(lambda: _step(experiment, task, arms), device)
@@ -93,8 +95,8 @@ def _part(data: Data, batch: int) -> Data:
 
 
 def _network(settings: NetworkSettings, network_input: NetworkInput) -> Network:
-    channels, height, width = network_input.shape
-    module = build(settings.model, channels, (height, width), network_input.labels.classes)
+    channels, *size = network_input.shape
+    module = build(settings.model, channels, tuple(size), network_input.labels.classes)
     return Network(module, network_input.shape, settings.classifier)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from wcord.analysis.markdown import literal, row
+from wcord.analysis.result_metric import result_metric
 from wcord.analysis.statistics import Paired, compare, reference_name, values_by_name
 from wcord.runs import Run
 
@@ -185,8 +186,10 @@ def _values_of_arms(run: Run, metric: str) -> tuple[int, dict[str, float | None]
         ) from None
 
 
-def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
+def results(runs: Sequence[Run], metric: str | None = None) -> pd.DataFrame:
     """Return one row per run (indexed by its seed) and one column per arm, from the summaries.
+
+    `metric` is by default that of the test part (see `result_metric`).
 
     Warns of runs whose settings differ in more than the seed.
 
@@ -197,6 +200,7 @@ def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
     if not runs:
         raise ValueError("there are no runs to report on")
     _check_same_experiment(runs)
+    metric = _metric(runs, metric)
     rows = {}
     for run in runs:
         seed, values = _values_of_arms(run, metric)
@@ -210,9 +214,12 @@ def results(runs: Sequence[Run], metric: str = "test_accuracy") -> pd.DataFrame:
     return table
 
 
-def report(
-    runs: Sequence[Run], against: str | None = None, metric: str = "test_accuracy"
-) -> Report:
+def _metric(runs: Sequence[Run], metric: str | None) -> str:
+    arms = [arm for run in runs for arm in (run.summary or {}).get("arms", {}).values()]
+    return result_metric([name for arm in arms for name in arm], metric)
+
+
+def report(runs: Sequence[Run], against: str | None = None, metric: str | None = None) -> Report:
     """Return the comparison of the arms of finished runs (`wcord report`).
 
     Args:
@@ -220,11 +227,13 @@ def report(
         against: arm that the others are compared with; None: "crd", or the first arm
             if there is no "crd".
         metric: test_accuracy, held_out_accuracy, linear_probe_accuracy or another value of the
-            summaries.
+            summaries; None: test_accuracy, or test_r2 or test_average_precision where labels are no
+            classes.
 
     Raises:
         ValueError: as in `results` and `compare`.
     """
+    metric = _metric(runs, metric)
     values = results(runs, metric)
     if against is None:
         against = "crd" if "crd" in values else str(values.columns[0])

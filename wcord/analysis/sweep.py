@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from wcord.analysis.result_metric import result_metric
 from wcord.analysis.sweep_backends import BACKENDS, Outcome
 from wcord.analysis.sweep_cells import Cell, make_cells
 from wcord.runs import runs_folder
@@ -47,7 +48,8 @@ def sweep(
 
     Returns:
         A table with the columns of `over`, then seed, arm, test_accuracy, held_out_accuracy,
-        parameters, (linear_probe_accuracy,) run, error.
+        parameters, (linear_probe_accuracy,) run, error. Where labels are no classes, r2
+        (regression) or average_precision (several labels) takes the place of accuracy.
 
     Raises:
         SettingsError: an unknown setting, a value out of range, an empty list, or a backend that
@@ -116,14 +118,14 @@ def column_names(experiment: Experiment, over: Mapping[str, Sequence[Any]]) -> l
 
 
 def by_seed(
-    table: pd.DataFrame, over: Mapping[str, Sequence[Any]], metric: str = "test_accuracy"
+    table: pd.DataFrame, over: Mapping[str, Sequence[Any]], metric: str | None = None
 ) -> pd.DataFrame:
     """Return one row per seed and one column per varied arm (see `column_name`), for `tabulate`.
 
     Args:
         table: from `sweep`; rows with an error are left out.
         over: the settings that were varied.
-        metric: a column of `table`.
+        metric: a column of `table`; None: that of the test part (see `result_metric`).
 
     Raises:
         RuntimeError: every run failed.
@@ -132,8 +134,10 @@ def by_seed(
     succeeded = table[table["error"].isna()]
     if succeeded.empty:
         raise RuntimeError(f"every run of the sweep failed: {table['error'].iloc[0]}")
+    metric = result_metric(map(str, succeeded), metric)
     if metric not in succeeded:
-        known = ", ".join(str(c) for c in succeeded if "accuracy" in str(c))
+        ends = ("accuracy", "r2", "average_precision")
+        known = ", ".join(str(c) for c in succeeded if any(end in str(c) for end in ends))
         raise SettingsError(f"no run has {metric!r}; there are {known}")
     names = [column_name(str(row["arm"]), row.to_dict(), over) for _, row in succeeded.iterrows()]
     unique = succeeded.assign(column=names).drop_duplicates(["seed", "column"])

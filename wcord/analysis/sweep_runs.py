@@ -12,7 +12,7 @@ from pathlib import Path
 from wcord.runs import Run, checkpoints, data_provenance, is_locked
 from wcord.settings.experiment import Experiment
 from wcord.training.distillation import distill, resume
-from wcord.training.inputs import network_inputs, read_data
+from wcord.training.inputs import network_inputs, read_data, read_outputs
 from wcord.training.linear_probe import probed_fingerprints, read_probe_data
 
 
@@ -28,7 +28,8 @@ class CurrentInputs:
         Raises:
             ValueError: the inputs cannot be read.
         """
-        key = repr((experiment.data, experiment.teacher.weights, experiment.linear_probe))
+        files = (experiment.teacher.weights, experiment.teacher.outputs)
+        key = repr((experiment.data, files, experiment.linear_probe))
         if key not in self._digests:
             self._digests[key] = data_provenance.digest(current_inputs(experiment))
         return self._digests[key]
@@ -101,5 +102,7 @@ def _aside(folder: Path, digest: str) -> Path:
 def current_inputs(experiment: Experiment) -> dict[str, str]:
     """Return the inputs that a run with these settings would read (see `data_provenance`)."""
     data = read_data(experiment)
-    probe_data = read_probe_data(experiment, data, network_inputs(experiment, data))
-    return data_provenance.inputs_of(experiment, data, probed_fingerprints(probe_data))
+    outputs = read_outputs(experiment, data)
+    inputs = network_inputs(experiment, data, outputs)
+    probed = probed_fingerprints(read_probe_data(experiment, data, inputs))
+    return data_provenance.inputs_of(experiment, data, probed, outputs=outputs)

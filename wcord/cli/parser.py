@@ -228,8 +228,7 @@ def _add_report_options(command: Parser) -> None:
     command.add_argument("--against", help="arm that the others are compared with")
     command.add_argument(
         "--metric",
-        default="test_accuracy",
-        help="test_accuracy, held_out_accuracy or another value of the results",
+        help="a result of the arms (default: that of the test part, such as test_accuracy)",
     )
     command.add_argument(
         "--format",

@@ -59,11 +59,20 @@ def _finish(run: Run, quiet: bool) -> int:
 
 def result_lines(summary: dict[str, Any]) -> list[str]:
     """Return the results of a run as lines of a table."""
+    from wcord.analysis.result_metric import result_metric
+
     rows = {"teacher": summary["teacher"]} | summary["arms"]
     probes = [key for key in summary["teacher"] if key.startswith("linear_probe_accuracy")]
-    lines = [f"{'arm':20} {'test':>7} {'held out':>9}   (accuracy, per cent, last epoch)"]
+    metric = result_metric([name for row in summary["arms"].values() for name in row])
+    name = metric.removeprefix("test_")
+    unit = "R²" if name == "r2" else f"{name.replace('_', ' ')}, per cent"
+    lines = [f"{'arm':20} {'test':>7} {'held out':>9}   ({unit}, last epoch)"]
     for arm, row in rows.items():
-        line = f"{arm:20} {row['test_accuracy']:7.2f} {row['held_out_accuracy']:9.2f}"
+        if metric not in row:  # outputs without logits, in place of a teacher
+            continue
+        # None: not defined, such as R² of equal targets
+        values = [float("nan") if row[m] is None else row[m] for m in (metric, f"held_out_{name}")]
+        line = f"{arm:20} {values[0]:7.2f} {values[1]:9.2f}"
         lines.append(
             line + "".join(f"    {row[key]:6.2f} by {key.replace('_', ' ')}" for key in probes)
         )
@@ -73,6 +82,7 @@ def result_lines(summary: dict[str, Any]) -> list[str]:
 def sweep(options: argparse.Namespace, changes: dict[str, Any]) -> int:
     """Run a sweep and print its report."""
     from wcord.analysis.report import tabulate
+    from wcord.analysis.result_metric import result_metric
     from wcord.analysis.sweep import by_seed, column_names, sweep
     from wcord.settings.loading import load
 
@@ -91,7 +101,8 @@ def sweep(options: argparse.Namespace, changes: dict[str, Any]) -> int:
         print_json(table.to_dict("records"))
     else:
         against = options.against or ("crd" if "crd" in values else None)
-        print(tabulate(values, against, options.metric).to_markdown())
+        metric = result_metric(map(str, table), options.metric)
+        print(tabulate(values, against, metric).to_markdown())
     failed = table.dropna(subset="error").drop_duplicates("error")
     for _, row in failed.iterrows():
         print(f"wcord: failed: {row['run']}: {row['error']}", file=sys.stderr)

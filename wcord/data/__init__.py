@@ -1,4 +1,4 @@
-"""Data sets as uint8 arrays on the device, divided into training, held-out and test parts.
+"""Data sets as arrays on the device, divided into training, held-out and test parts.
 
 `load` reads a source and divides it. The test part is fixed and only used for reported results. A
 part of the training images is held out to choose settings, unless the source has a held-out part.
@@ -7,8 +7,8 @@ samples of each class and lists the files that were not read.
 
 Sources:
     digits, cifar10, cifar100: public data sets.
-    npz:PATH: named arrays; `load_arrays` takes the same names, pairs (images, labels) and torch
-        data sets (see `from_arrays`).
+    npz:PATH: named arrays of pictures, tables or any other shape; `load_arrays` takes the same
+        names, pairs (inputs, labels) and torch data sets (see `from_arrays`).
     folder:PATH: images in class folders, or train/, val/ and test/ with class folders (see
         `wcord.data.folder.read_folder`).
 """
@@ -16,7 +16,7 @@ Sources:
 from __future__ import annotations
 
 from wcord.data.arrays import from_arrays
-from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise
+from wcord.data.augment import augment, augment_split, draws, move_boxes, normalise, standardise
 from wcord.data.dataset import Data
 from wcord.data.dataset_contents import Contents, first_images
 from wcord.data.labels import LabelMap
@@ -48,4 +48,5 @@ __all__ = [
     "move_boxes",
     "normalise",
     "order",
+    "standardise",
 ]

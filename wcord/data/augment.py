@@ -130,3 +130,12 @@ def normalise(
         scale = scale / 255
     out = torch.addcmul(shift[:, None, None], images.float(), scale[:, None, None])
     return out.to(dtype)
+
+
+def standardise(arrays: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return (arrays − mean)/std for each channel (axis 1) of arrays (n, C, ...) of any rank.
+
+    The mean is subtracted first, so that channels far from 0 keep their digits.
+    """
+    form = (-1, *[1] * (arrays.ndim - 2))
+    return (arrays - mean.view(form)) * std.reciprocal().view(form)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from wcord.data.colours import Colours
 from wcord.data.dataset_contents import Contents
+from wcord.data.raw import Given
 from wcord.data.split import Split
 
 
@@ -15,11 +17,14 @@ from wcord.data.split import Split
 class Data:
     """The samples of a task: `train` to train, `held_out` to choose settings, `test` to report.
 
-    `labelled` (n_train,) bool marks the samples whose labels cross-entropy may use. `choices` (m,)
-    int64 are the indices of those samples of `held_out` on which settings are chosen: they are
-    class-balanced and not more than the labelled samples (all if no label is used). `mean` and
-    `std` (C,) float32 are of the training images in [0, 1]. `fingerprints` identify the data set
-    (see `wcord.data.fingerprint`).
+    `targets` is the kind of the labels: "classes", "regression" (`classes` are the names of the
+    targets) or "multilabel" (those of the labels). `labelled` (n_train,) bool marks the samples
+    whose labels a term may use. `choices` (m,) int64 are the indices of those samples of
+    `held_out` on which settings are chosen: they are class-balanced and not more than the labelled
+    samples (all if no label is used). `mean` and `std` (C,) float32 are of the training images in
+    [0, 1], or of arrays as they are. `fingerprints` identify the data set (see
+    `wcord.data.fingerprint`); `given` has the order in which the samples were given; `colours` are
+    the groups of samples in pictures.
     """
 
     name: str
@@ -33,12 +38,19 @@ class Data:
     std: Tensor
     fingerprints: dict[str, str] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
+    given: Given = field(default_factory=Given)
+    targets: str = "classes"
+    colours: Colours = field(default_factory=lambda: Colours(()))
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of one image, or the shape of one array."""
+        return tuple(self.train.images.shape[1:])
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the inputs are pictures of 8 bits."""
+        return self.train.pictures
 
     def to(self, device: torch.device | str) -> Data:
         """Return the same data on a device."""

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from wcord.data.colours import Colours
 from wcord.data.split import Split
 
 Notes = tuple[tuple[str, str], ...]  # (subject, statement)
 PARTS = {"train": "to train on", "held_out": "held out", "test": "to test"}
+GROUPS = {
+    "classes": "classes",
+    "regression": "ranges of the target",
+    "multilabel": "groups (the rarest label of a sample)",
+}
 CLASSES_NAMED, FILES_NAMED = 10, 4  # at most, in a line for a terminal
 
 
@@ -24,6 +30,9 @@ class Contents:
         name: of the data set, such as folder:pets.
         classes: K names.
         counts: for each of "train", "held_out" and "test", the number of samples of each class (K).
+        unlabelled: number of training samples without a label.
+        shape: of an array, for data that are no pictures.
+        targets: kind of the labels; where these are no classes, `classes` are groups of samples.
         passed_over: (file, reason) of each file or array not read; paths are relative to the
             folder.
         remarks: (subject, statement) on samples that were read, such as images of one colour.
@@ -34,20 +43,39 @@ class Contents:
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     passed_over: Notes = ()
     remarks: Notes = ()
+    unlabelled: int = 0
+    shape: tuple[int, ...] = ()
+    targets: str = "classes"
 
     @staticmethod
     def of(
         name: str,
-        classes: tuple[str, ...],
+        colours: Colours,
         parts: Mapping[str, Split],
         passed_over: Notes,
         remarks: Notes,
+        targets: str = "classes",
     ) -> Contents:
-        """Count the samples of every class; remark on missing classes and on odd images."""
+        """Count the samples of every class; remark on missing classes and on odd images.
+
+        Where labels are no classes, the samples of every group of `colours` are counted.
+        """
+        classes = colours.names
+        if targets == "regression":
+            remarks += _remarks_on_targets(parts["train"].labels)
         counts = {
-            part: tuple(split.labels.cpu().bincount(minlength=len(classes)).tolist())
+            part: tuple(
+                colours.of_labels(split.labels[split.labelled].cpu())
+                .bincount(minlength=len(classes))
+                .tolist()
+            )
             for part, split in parts.items()
         }
+        unlabelled = len(parts["train"]) - parts["train"].labelled_count
+        if not parts["train"].pictures:
+            remarks += _remarks_on_arrays(parts["train"])
+            shape = tuple(parts["train"].images.shape[1:])
+            return Contents(name, classes, counts, passed_over, remarks, unlabelled, shape, targets)
         for part, statement in (("train", "no training images"), ("test", "no test images")):
             missing = [c for c, n in zip(classes, counts[part], strict=True) if not n]
             remarks += tuple((f"class {c}", statement) for c in missing)
@@ -56,21 +84,27 @@ class Contents:
         brightest = max(int(split.images.max()) for split in parts.values())
         if brightest < 64:
             remarks += ((f"gray levels of all images end at {brightest} of 255", "nearly black"),)
-        return Contents(name, classes, counts, passed_over, remarks)
+        return Contents(name, classes, counts, passed_over, remarks, unlabelled, targets=targets)
 
     @property
     def parts(self) -> dict[str, int]:
         """Number of samples of each part."""
-        return {part: sum(counts) for part, counts in self.counts.items()}
+        parts = {part: sum(counts) for part, counts in self.counts.items()}
+        return parts | {"train": parts.get("train", 0) + self.unlabelled} if parts else {}
 
     def lines(self) -> list[str]:
         """Return a few lines of plain text for a terminal."""
         totals = [sum(numbers) for numbers in zip(*self.counts.values(), strict=True)]
         division = ", ".join(f"{n} {PARTS[part]}" for part, n in self.parts.items())
+        if self.unlabelled:
+            division += f"; {self.unlabelled} to train on have no label (-1)"
+        kind = f"arrays ({'×'.join(map(str, self.shape))})" if self.shape else "images"
+        groups = GROUPS[self.targets]
         classes = [f"{c} ({n})" for c, n in zip(self.classes, totals, strict=True)]
+        count = sum(self.parts.values())
         return [
-            f"{self.name}: {sum(totals)} images of {len(classes)} classes; {division}",
-            f"classes: {_first(classes, CLASSES_NAMED)}",
+            f"{self.name}: {count} {kind} of {len(classes)} {groups}; {division}",
+            f"{groups}: {_first(classes, CLASSES_NAMED)}",
             *(
                 f"passed over: {len(files)} ({reason}): {_first(files, FILES_NAMED)}"
                 for reason, files in _grouped(self.passed_over).items()
@@ -90,9 +124,38 @@ class Contents:
                 {"name": c} | {part: counts[i] for part, counts in self.counts.items()}
                 for i, c in enumerate(self.classes)
             ],
+            **({"unlabelled": self.unlabelled} if self.unlabelled else {}),
+            **({"targets": self.targets} if self.targets != "classes" else {}),
+            **({"shape": list(self.shape)} if self.shape else {}),
             "passed_over": [{"file": file, "why": reason} for file, reason in self.passed_over],
             "remarks": [{"about": subject, "remark": remark} for subject, remark in self.remarks],
         }
+
+
+def _remarks_on_targets(targets: torch.Tensor) -> Notes:
+    """Return a remark on regression targets that are far from order 1."""
+    mean, std = targets.double().mean(0), targets.double().std(0, correction=0)
+    far = ((mean.abs() > 10) | (std > 10) | (std < 0.1)).nonzero()[:, 0].tolist()
+    return tuple(
+        (
+            f"target {k}",
+            f"mean {mean[k]:.3g} and deviation {std[k]:.3g}; targets of order 1 train "
+            "better: subtract the mean and divide by the deviation",
+        )
+        for k in far
+    )
+
+
+def _remarks_on_arrays(train: Split) -> Notes:
+    """Return a remark on channels that are constant in the training part."""
+    lowest, highest = (function(train.images, 0) for function in (torch.amin, torch.amax))
+    if lowest.ndim > 1:
+        lowest, highest = lowest.flatten(1).amin(1), highest.flatten(1).amax(1)
+    constant = int((lowest == highest).sum())
+    if not constant:
+        return ()
+    subject = f"{constant} of {len(lowest)} columns (axis 1)"
+    return ((subject, "constant in the training part, so that they say nothing"),)
 
 
 def _count_uniform(split: Split) -> int:

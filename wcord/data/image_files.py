@@ -130,8 +130,13 @@ def flattened(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def check_levels(levels: np.ndarray, name: str) -> int:
-    """Return the highest gray level of an array, 0 for floating point; `name` is for messages.
+def check_levels(levels: np.ndarray, name: str, hint: str = "") -> int:
+    """Return the highest gray level of an array, 0 for floating point.
+
+    Args:
+        levels: gray levels of one image or of many.
+        name: for messages.
+        hint: more advice, at the end of a message.
 
     Raises:
         ValueError: floating point outside [0, 1], integers outside 0 ... 65535.
@@ -143,13 +148,13 @@ def check_levels(levels: np.ndarray, name: str) -> int:
         if lowest < 0 or highest > 1:
             raise ValueError(
                 f"{name} is floating point and must lie in [0, 1], but has values from {lowest:g} "
-                f"to {highest:g}: scale it (and leave out any normalisation)"
+                f"to {highest:g}: scale it (and leave out any normalisation){hint}"
             )
         return 0
     if lowest < 0 or highest > 65535:
         raise ValueError(
             f"{name} holds integers from {lowest} to {highest}, whose black and white are "
-            "unknown: scale them to 8 or 16 bits"
+            f"unknown: scale them to 8 or 16 bits{hint}"
         )
     return int(highest)
 

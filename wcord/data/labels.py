@@ -14,6 +14,8 @@ from torch import Tensor
 class LabelMap:
     """A table from the classes of a data set to those of a network: new label = table[old label].
 
+    The label −1 (none) stays −1. Labels (n, K) that are no classes are not changed.
+
     >>> LabelMap.parse({"modulo": 2}, ("0", "1", "2")).names
     ('0 mod 2', '1 mod 2')
     """
@@ -23,7 +25,10 @@ class LabelMap:
 
     def __call__(self, labels: Tensor) -> Tensor:
         """Map labels (n,) int64 of the data set to labels of the network."""
-        return torch.tensor(self.table, device=labels.device)[labels]
+        if labels.ndim == 2:
+            return labels
+        mapped = torch.tensor(self.table, device=labels.device)[labels.clamp_min(0)]
+        return torch.where(labels < 0, labels, mapped)
 
     @property
     def classes(self) -> int:
@@ -31,7 +36,7 @@ class LabelMap:
         return len(self.names)
 
     @staticmethod
-    def parse(settings: Any, classes: Sequence[str]) -> LabelMap:
+    def parse(settings: Any, classes: Sequence[str], targets: str = "classes") -> LabelMap:
         """Read the setting `labels` for a data set with these classes.
 
         Args:
@@ -39,6 +44,7 @@ class LabelMap:
                 {"groups": [[...], [...]]} or {"groups": {"name": [...], ...}} (classes by name or
                 position, each exactly once), or a list with the new label of every class.
             classes: names of the classes of the data set.
+            targets: kind of the labels; only classes can be mapped.
 
         Raises:
             ValueError: a class is unknown, missing or named twice, or there are fewer than two
@@ -46,6 +52,10 @@ class LabelMap:
         """
         if settings is None:
             return LabelMap(tuple(range(len(classes))), tuple(classes))
+        if targets != "classes":
+            raise ValueError(
+                f"labels maps classes, but the data have {targets} labels: set it to null"
+            )
         if isinstance(settings, Mapping) and len(settings) == 1:
             kind, argument = next(iter(settings.items()))
             if kind in RULES:

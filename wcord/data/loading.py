@@ -10,14 +10,22 @@ from torch import Tensor
 
 from wcord.compute.seeds import generator
 from wcord.data.arrays import from_arrays
+from wcord.data.colours import Colours
 from wcord.data.dataset import Data
 from wcord.data.dataset_contents import Contents
 from wcord.data.fingerprint import fingerprints
 from wcord.data.labels import LabelMap
-from wcord.data.raw import Raw
+from wcord.data.raw import Given, Raw
 from wcord.data.settings import DataSettings
 from wcord.data.sources import ReadOptions, check_source
-from wcord.data.split import Split, channel_statistics, labelled_part, order
+from wcord.data.split import (
+    Split,
+    channel_statistics,
+    draw_part,
+    labelled_part,
+    order,
+    strata,
+)
 
 PROBE = 128  # held-out samples that a probe uses, if there are enough
 
@@ -36,7 +44,15 @@ def load(settings: DataSettings, seed: int, labels: object = None) -> Data:
         ValueError: one line with the name of the file or setting.
     """
     source, argument = check_source(settings.source)
-    raw = source.read(argument, ReadOptions(settings.shape, settings.download))
+    options = ReadOptions(settings.shape, settings.download, settings.kind, settings.targets)
+    if not settings.source.startswith("npz:"):
+        for name in ("kind", "targets"):
+            if getattr(settings, name) not in ("auto", "pictures", "classes"):
+                raise ValueError(
+                    f"data.{name} {getattr(settings, name)!r} is for npz:PATH and arrays of your "
+                    f"own; {settings.source} holds pictures with classes"
+                )
+    raw = source.read(argument, options)
     return _divided(raw, settings, seed, source.held_out, labels, settings.source)
 
 
@@ -44,7 +60,9 @@ def load_arrays(
     arrays: Any, settings: DataSettings | None = None, seed: int = 0, labels: object = None
 ) -> Data:
     """Divide a user's arrays (see `from_arrays`) as `load` does; `settings.source` is not used."""
-    return _divided(from_arrays(arrays), settings or DataSettings(), seed, 0.1, labels, "arrays")
+    settings = settings or DataSettings()
+    raw = from_arrays(arrays, kind=settings.kind, targets=settings.targets)
+    return _divided(raw, settings, seed, 0.1, labels, "arrays")
 
 
 def _divided(
@@ -60,9 +78,8 @@ def _divided(
         labels: as in `load`.
         name: of the data set.
     """
-    if len(raw.classes) < 2:
-        raise ValueError(f"{name} has one class only: at least two classes are needed")
-    label_map = LabelMap.parse(labels, raw.classes)
+    _check_labels(raw, settings, name)
+    label_map = LabelMap.parse(labels, raw.classes, raw.targets)
     if settings.subset_seed is not None:
         seed = settings.subset_seed
     train, held_out, test = _parts(raw, settings, seed, share, name)
@@ -70,10 +87,11 @@ def _divided(
         label_map(train.labels), settings.labels_per_class, generator(seed, "labelled")
     )
     count = int(labelled.sum()) or len(held_out)  # all held-out samples if no label is used
-    choices = order(label_map(held_out.labels), generator(seed, "choices"))[:count]
+    choices = order(strata(label_map(held_out.labels)), generator(seed, "choices"))[:count]
     mean, std = channel_statistics(train.images)
     as_read = {"training": raw.train, "held-out": raw.held_out, "test": raw.test}
     parts = {"train": train, "held_out": held_out, "test": test}
+    colours = Colours.of(train.labels, raw.classes, raw.targets)
     return Data(
         name,
         raw.classes,
@@ -85,8 +103,34 @@ def _divided(
         mean,
         std,
         fingerprints(raw.classes, as_read),
-        Contents.of(name, raw.classes, parts, raw.passed_over, raw.remarks),
+        Contents.of(name, colours, parts, raw.passed_over, raw.remarks, raw.targets),
+        raw.given or _as_read(raw),
+        raw.targets,
+        colours,
     )
+
+
+def _check_labels(raw: Raw, settings: DataSettings, name: str) -> None:
+    """Refuse fewer than two classes, and a number of labels a class where there are no classes."""
+    if raw.targets == "classes" and len(raw.classes) < 2:
+        hint = ""
+        if not bool(raw.train.labelled.all()):
+            hint = " (-1 marks samples without a label: number two classes 0 and 1)"
+        raise ValueError(f"{name} has one class only: at least two classes are needed{hint}")
+    if raw.targets != "classes" and settings.labels_per_class is not None:
+        raise ValueError(
+            f"labels_per_class is {settings.labels_per_class}, but {name} has {raw.targets} "
+            "labels, no classes: set it to null"
+        )
+
+
+def _as_read(raw: Raw) -> Given:
+    """Return the order of the samples of a source that numbers them itself, such as digits."""
+    parts = {"train": raw.train, "test": raw.test, "held_out": raw.held_out}
+    ids = {part: split.ids for part, split in parts.items() if split is not None}
+    count = sum(map(len, ids.values()))
+    numbers = torch.cat(list(ids.values())).sort().values
+    return Given(ids, in_one=torch.equal(numbers, torch.arange(count)))
 
 
 def _parts(
@@ -101,10 +145,9 @@ def _parts(
     total = len(train) + len(test)
     if held_out is None:
         share = share if settings.held_out is None else settings.held_out
-        count = max(round(share * len(train)), min(PROBE, len(train) // 4), 1)
-        index = order(train.labels, generator(seed, "held-out"), keep_shares=True)
-        held_out = train.take(index[:count].sort().values)
-        train = train.take(index[count:].sort().values)
+        labelled = train.labelled_count
+        count = max(round(share * labelled), min(PROBE, labelled // 4), 1)
+        held_out, train = draw_part(train, count, generator(seed, "held-out"))
     if not (len(train) and len(held_out) and len(test)):
         raise ValueError(
             f"{name} has {total} images: too few for a training, a held-out and a test part"
@@ -120,11 +163,27 @@ def _check_settings(settings: DataSettings, train: Split, has_held_out: bool, na
         raise ValueError(
             f"held_out is {settings.held_out}, but {name} has a held-out part: leave held_out out"
         )
+    if not train.pictures:
+        _refuse_picture_settings(settings, train, name)
+        return
     shortest = min(train.images.shape[2:])
     if settings.augment != "none" and settings.padding >= shortest:
         raise ValueError(
             f"padding is {settings.padding}, but images are {shortest} pixels wide: use less"
         )
+
+
+def _refuse_picture_settings(settings: DataSettings, train: Split, name: str) -> None:
+    """Refuse settings that have no meaning for arrays that are no pictures."""
+    neutral = {"augment": "none", "drop_gray": False, "size": None}
+    for setting, value in neutral.items():
+        if getattr(settings, setting) != value:
+            size = "×".join(map(str, train.images.shape[1:]))
+            value = "null" if value is None else str(value).lower()
+            raise ValueError(
+                f"data.{setting} is {getattr(settings, setting)!r}, which is for pictures, but "
+                f"{name} holds arrays of {size}: set it to {value}"
+            )
 
 
 def _subset(
@@ -133,12 +192,17 @@ def _subset(
     """Return `size` samples that are spread over the classes, in their old order."""
     if size > len(split):
         raise ValueError(f"{setting} is {size}, but there are only {len(split)} images")
-    index = order(split.labels, generator(seed, setting), keep_shares=keep_shares)[:size]
+    labels = strata(split.labels)
+    if bool((labels < 0).any()):  # samples without a label keep their share
+        labels, keep_shares = torch.where(labels < 0, labels.max() + 1, labels), True
+    index = order(labels, generator(seed, setting), keep_shares=keep_shares)[:size]
     return split.take(index.sort().values)
 
 
 def _prepared(split: Split, settings: DataSettings) -> Split:
-    """Mark images without colour, drop them with `drop_gray`, and resize."""
+    """Mark images without colour, drop them with `drop_gray`, and resize; arrays do not change."""
+    if not split.pictures:
+        return split
     extras = dict(split.extras)
     if split.images.shape[1] == 3:
         is_gray = (split.images[:, :1] == split.images[:, 1:]).flatten(1).all(1)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from wcord.compute.seeds import generator
 from wcord.data.dataset_contents import Notes
-from wcord.data.split import Split, order
+from wcord.data.fingerprint import digest
+from wcord.data.split import Split, draw_part
 
 # spellings of the parts of a data set in names of folders and arrays
 SPELLINGS = {
@@ -22,11 +26,28 @@ SPELLINGS = {
 }
 
 
+@dataclass(frozen=True)
+class Given:
+    """The samples of a data set in the order in which they were given, before any division.
+
+    Args:
+        ids: for each part that was given ("train", "test", "held_out"), the ids (n,) of its samples
+            (see `Split.ids`).
+        in_one: whether the ids number all samples of one given array, 0 ... n − 1.
+        digest: of the samples without their labels; "" where the fingerprints of the data tell it.
+    """
+
+    ids: Mapping[str, Tensor] = field(default_factory=dict)
+    in_one: bool = False
+    digest: str = ""
+
+
 class Raw(NamedTuple):
     """The samples of a source as read.
 
     `held_out` is the held-out part of the source. If it is None, a part of `train` is held out
-    later.
+    later. `given` are the parts as given; None if they are `train`, `test` and `held_out`.
+    `targets` is the kind of the labels (see `Data`).
     """
 
     classes: tuple[str, ...]
@@ -35,6 +56,8 @@ class Raw(NamedTuple):
     held_out: Split | None = None
     passed_over: Notes = ()
     remarks: Notes = ()
+    given: Given | None = None
+    targets: str = "classes"
 
     @staticmethod
     def of(
@@ -42,14 +65,17 @@ class Raw(NamedTuple):
         parts: dict[str, Split],
         passed_over: Notes = (),
         remarks: Notes = (),
+        targets: str = "classes",
     ) -> Raw:
         """Number the samples of all parts, and draw a test part if there is none.
 
         Args:
             classes: K names.
             parts: "train", perhaps "test" and "held_out". Without "test", a fifth of each class
-                of the training part is the test part, the same for every seed.
+                of the training part is the test part, the same for every seed. Samples without a
+                label stay in the training part.
             passed_over, remarks: see `Contents`.
+            targets: kind of the labels.
         """
         train, test, held_out = (parts.get(part) for part in ("train", "test", "held_out"))
         assert train is not None
@@ -58,12 +84,15 @@ class Raw(NamedTuple):
             held_out = _numbered(held_out, count)
         if test is not None:
             test = _numbered(test, len(train))
-        else:
-            index = order(train.labels, generator(0, "test-part"), keep_shares=True)
-            size = max(1, round(0.2 * len(train)))
-            test = train.take(index[:size].sort().values)
-            train = train.take(index[size:].sort().values)
-        return Raw(classes, train, test, held_out, passed_over, remarks)
+        as_given = {"train": train, "test": test, "held_out": held_out}
+        splits = {part: split for part, split in as_given.items() if split is not None}
+        given = Given({part: split.ids for part, split in splits.items()}, in_one=len(splits) == 1)
+        if test is None:  # the part that is drawn depends on labels, the digest does not
+            digests = " ".join(digest(split.images) for split in splits.values())
+            given = replace(given, digest=digests)
+            size = max(1, round(0.2 * train.labelled_count))
+            test, train = draw_part(train, size, generator(0, "test-part"))
+        return Raw(classes, train, test, held_out, passed_over, remarks, given, targets)
 
 
 def part_of(name: str) -> str | None:

@@ -22,6 +22,16 @@ class DataSettings(BaseModel):
         "image, with its size as in the name of its file: octmnist, octmnist_64, octmnist_128, "
         "octmnist_224), npz:PATH or folder:PATH",
     )
+    kind: Literal["auto", "pictures", "arrays"] = Field(
+        default="auto",
+        description="what arrays are: pictures of 8 bits, or arrays that are taken as they are; "
+        "auto: arrays with the shape of pictures are pictures",
+    )
+    targets: Literal["auto", "classes", "regression", "multilabel"] = Field(
+        default="auto",
+        description="what labels of arrays are: one class a sample, numbers, or several labels a "
+        "sample (0 and 1); auto: text and integers are classes, floating point are numbers",
+    )
     labels_per_class: int | None = Field(
         default=None,
         ge=0,

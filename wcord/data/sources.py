@@ -39,11 +39,14 @@ class ReadOptions:
     """Options of reading.
 
     `shape` (height, width) is the size of images that are resized on reading; `download` allows
-    the packages of public data sets to download them.
+    the packages of public data sets to download them; `kind` and `targets` are those of
+    `from_arrays`.
     """
 
     shape: tuple[int, int] | None = None
     download: bool = False
+    kind: str = "auto"
+    targets: str = "auto"
 
 
 def digits(name: str, options: ReadOptions) -> Raw:
@@ -143,7 +146,7 @@ def medmnist(name: str, options: ReadOptions) -> Raw:
         for part in ("train", "val", "test"):
             files = dataset(part, root=root, size=size, download=options.download)
             arrays |= {f"images_{part}": files.imgs, f"labels_{part}": files.labels}
-    return from_arrays(arrays, name=f"medmnist:{name}")
+    return from_arrays(arrays, f"medmnist:{name}", kind="pictures", targets="classes")
 
 
 def _medmnist_set(name: str) -> tuple[Callable[..., Any], int, list[str]]:
@@ -191,7 +194,7 @@ def npz(path: str, options: ReadOptions) -> Raw:
         raise ValueError(f"{file} cannot be read as an .npz file of plain arrays: {reason}") from (
             error
         )
-    return from_arrays(arrays, name=str(file))
+    return from_arrays(arrays, str(file), options.kind, options.targets)
 
 
 def folder(path: str, options: ReadOptions) -> Raw:

@@ -1,80 +1,42 @@
-"""Convert arrays of any library to numpy: tensors, data frame columns, images, torch data sets."""
+"""Convert arrays of any library to numpy: tensors, columns of data frames, lists, images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset
 
 from wcord.data.image_files import DEEP, UnreadableImage, flattened
+from wcord.errors import first_line
 
 NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
-class Samples(NamedTuple):
-    """One part of a data set: images, labels and, if known, the names of the classes."""
-
-    images: Any
-    labels: Any
-    classes: Sequence[str] | None = None
-
-
-def samples(value: Any, name: str) -> Samples:
-    """Return images and labels of a pair (images, labels) or of a torch `Dataset`.
-
-    A data set is read once, sample by sample, so its transforms must not be random.
-
-    Raises:
-        ValueError: the value is neither; the message names the accepted forms.
-    """
-    pair = value.tensors if isinstance(value, TensorDataset) else value
-    if isinstance(pair, (tuple, list)) and len(pair) == 2:
-        if any(isinstance(part, (tuple, Dataset)) for part in pair):
-            raise ValueError(
-                f"{name} must be one pair (images, labels): give several parts by name, as "
-                '{"train": ..., "test": ...}'
-            )
-        return Samples(*pair)
-    if isinstance(value, DataLoader):
-        raise ValueError(f"{name} is a DataLoader: give its .dataset")
-    if not isinstance(value, Dataset):
-        raise ValueError(
-            f"{name} must be a pair (images, labels), a torch Dataset, or arrays by name as "
-            f'{{"images_train": ..., "labels_train": ...}}, not {type(value).__name__}'
-        )
-    if not hasattr(value, "__len__"):
-        raise ValueError(f"{name} is a data set without a length: collect its samples first")
-    items = [value[i] for i in range(len(value))]
-    if not all(isinstance(item, (tuple, list)) and len(item) == 2 for item in items):
-        raise ValueError(f"{name}: every sample must be a pair (image, label)")
-    base: Any = value
-    while isinstance(base, Subset):
-        base = base.dataset
-    labels = [label.item() if isinstance(label, Tensor) else label for _, label in items]
-    classes = getattr(base, "classes", None)
-    names = classes if isinstance(classes, (list, tuple)) else None
-    return Samples([image for image, _ in items], labels, names)
-
-
-def to_numpy(value: Any, name: str) -> np.ndarray:
+def to_numpy(value: Any, name: str, missing: str = "") -> np.ndarray:
     """Return any array-like as a numpy array; tensors may be on a GPU, and bytes become text.
+
+    Args:
+        value: the array-like.
+        name: for messages.
+        missing: what to do about missing entries, for the message.
 
     Raises:
         ValueError: entries of different shapes or kinds, or missing entries.
     """
     if isinstance(value, Tensor):
-        value = value.detach().to_dense().cpu()
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        return _of_tensor(value, name)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name} has masked entries: fill them or leave out their samples")
     if isinstance(value, Dataset):
         raise ValueError(f'{name} is a data set: give it by its part, as {{"train": ...}}')
     if isinstance(value, (list, tuple)):
-        array = _of_entries(list(value), name)
+        array = _of_entries(list(value), name, missing)
+    elif isinstance(value, pd.DataFrame) and value.shape[1] != 1:
+        array = _of_frame(value, name)
     else:
         array = np.asarray(value)
     if array.dtype.kind == "O":
@@ -82,7 +44,7 @@ def to_numpy(value: Any, name: str) -> np.ndarray:
             array = array[:, 0]
         if array.ndim != 1:
             raise ValueError(f"{name} must be an array of numbers or text, not of objects")
-        array = _of_entries(list(array), name)
+        array = _of_entries(list(array), name, missing)
     if array.dtype.kind == "T":  # numpy's text of any length
         array = array.astype(str)
     if array.dtype.kind == "S":
@@ -93,7 +55,35 @@ def to_numpy(value: Any, name: str) -> np.ndarray:
     return array
 
 
-def _of_entries(entries: list[Any], name: str) -> np.ndarray:
+def _of_tensor(value: Tensor, name: str) -> np.ndarray:
+    if value.is_meta:
+        raise ValueError(f"{name} is on the meta device and has no values")
+    try:
+        value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
+        if value.dtype.is_floating_point and value.dtype.itemsize < 4:  # numpy lacks some of these
+            value = value.float()
+        return value.numpy()
+    except (TypeError, RuntimeError) as error:  # quantised, nested, ...
+        raise ValueError(
+            f"{name} is a tensor that numpy cannot hold: {first_line(error)}"
+        ) from error
+
+
+def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a data frame of numbers (n, columns); missing numbers become NaN."""
+    is_number = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    other = [str(column) for column, fits in zip(frame.columns, is_number, strict=True) if not fits]
+    if other:
+        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+        raise ValueError(
+            f"{name} has columns that are no numbers: {', '.join(other[:3])}{more}; encode them as "
+            "numbers or leave them out"
+        )
+    array = np.asarray(frame)
+    return frame.to_numpy(np.float64, na_value=np.nan) if array.dtype.kind == "O" else array
+
+
+def _of_entries(entries: list[Any], name: str, missing: str) -> np.ndarray:
     """Return a list as an array; its entries must have one type and one shape."""
     kinds = {type(entry) for entry in entries}
     if all(issubclass(kind, NUMBERS) for kind in kinds) or any(
@@ -104,10 +94,10 @@ def _of_entries(entries: list[Any], name: str) -> np.ndarray:
         entries = _image_arrays(entries, name)
     elif not all(issubclass(kind, (Tensor, np.ndarray, list, tuple)) for kind in kinds):
         if any(pd.api.types.is_scalar(entry) and pd.isna(entry) for entry in entries):
-            raise ValueError(f"{name} has missing values")
+            raise ValueError(f"{name} has missing values{missing}")
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"{name} must hold numbers or text of one kind, not {names}")
-    arrays = [to_numpy(entry, name) for entry in entries]
+    arrays = [to_numpy(entry, name, missing) for entry in entries]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise ValueError(

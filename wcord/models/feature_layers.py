@@ -14,7 +14,9 @@ from wcord.errors import first_line
 from wcord.models.copy_module import copy_module
 from wcord.models.logits import logits_of
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # (channels, height, width) of an image, or that of any other input
+MapShape = tuple[int, int, int]
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 class FeatureLayers(NamedTuple):
@@ -32,7 +34,7 @@ class FeatureLayers(NamedTuple):
     shares: dict[bool, tuple[float, ...]]
     feature_dim: int
     classes: int
-    stages: dict[str, Shape]
+    stages: dict[str, MapShape]
 
 
 class Call(NamedTuple):
@@ -50,12 +52,12 @@ def find_feature_layers(
     """Find the classifier and the stages of a module. A copy is run, not the module itself.
 
     Args:
-        module: takes images (n, *shape) and returns logits (see `wcord.models.logits`).
-        shape: (C, H, W) of an image.
+        module: takes inputs (n, *shape) and returns logits (see `wcord.models.logits`).
+        shape: (C, H, W) of an image, or the shape of any other input.
         classifier: name of the final layer; None: the last layer whose output is the logits.
 
     Raises:
-        ValueError: the module does not take images of this shape, or no final layer is found.
+        ValueError: the module does not take inputs of this shape, or no final layer is found.
     """
     kind = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
@@ -80,10 +82,15 @@ def first_argument(inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     return next(chain(inputs, options.values()), None)
 
 
-def mean_over_positions(features: Any) -> Any:
-    """Average maps (n, C, H, W) to (n, C); return anything else unchanged."""
-    if isinstance(features, Tensor) and features.ndim == 4:
-        return features.mean((2, 3))
+def mean_over_positions(features: Any, ranks: tuple[int, ...] = (4,)) -> Any:
+    """Average maps (n, C, H, W) to (n, C); return anything else unchanged.
+
+    Args:
+        features: the input or output of a layer.
+        ranks: of the maps that are averaged (see `map_ranks`).
+    """
+    if isinstance(features, Tensor) and features.ndim in ranks:
+        return features.mean(tuple(range(2, features.ndim)))
     return features
 
 
@@ -115,7 +122,12 @@ def find_classifier(
 
 
 def combined(
-    values: list[Any], shares: dict[bool, tuple[float, ...]], training: bool, kind: str, name: str
+    values: list[Any],
+    shares: dict[bool, tuple[float, ...]],
+    training: bool,
+    kind: str,
+    name: str,
+    ranks: tuple[int, ...] = (4,),
 ) -> Tensor:
     """Return the features (n, d) of the inputs of all calls of the classifier.
 
@@ -126,12 +138,13 @@ def combined(
         shares: c_i / sum of |c_i| in each mode (see `FeatureLayers`).
         training: the mode.
         kind, name: of module and classifier, for the message.
+        ranks: of the maps that are averaged (see `map_ranks`).
 
     Raises:
         ValueError: the classifier was called another number of times than when it was found.
     """
     if len(values) == 1:
-        return mean_over_positions(values[0])
+        return mean_over_positions(values[0], ranks)
     expected = shares.get(training, ())
     if len(values) != len(expected):
         mode = "training" if training else "evaluation"
@@ -140,11 +153,28 @@ def combined(
             f"{len(expected)} times as when it was wrapped: name another final layer by classifier="
         )
     pairs = zip(expected, values, strict=True)
-    return torch.stack([share * mean_over_positions(h) for share, h in pairs if share]).sum(0)
+    scaled = [share * mean_over_positions(h, ranks) for share, h in pairs if share]
+    return torch.stack(scaled).sum(0)
+
+
+def map_ranks(layer: nn.Module) -> tuple[int, ...]:
+    """Return the ranks of a layer's maps: 3 (series) and 5 (volumes) only if it convolves them."""
+    if isinstance(layer, nn.Conv1d):
+        return (4, 3)
+    return (4, 5) if isinstance(layer, nn.Conv3d) else (4,)
+
+
+def described(shape: Shape) -> str:
+    """Return a shape in words for messages.
+
+    >>> described((3, 8, 8)), described((64,))
+    ('images of 3×8×8', 'inputs of 64')
+    """
+    return f"{'images' if len(shape) == 3 else 'inputs'} of {'×'.join(map(str, shape))}"
 
 
 def _trace_noise(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
-    """Run a copy of a module on two noise images; return the calls of its layers, and the logits.
+    """Run a copy of a module on two inputs of noise; return its layers' calls, and the logits.
 
     The run may change statistics and other attributes of the copy.
     """
@@ -155,10 +185,10 @@ def _trace_noise(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
     try:
         return _trace(copy, (noise.to(reference.device, reference.dtype),), {}, 2)
     except _Failed as error:
-        size, dtype = "×".join(map(str, shape)), str(reference.dtype).removeprefix("torch.")
+        dtype = str(reference.dtype).removeprefix("torch.")
+        noun, axes = ("images", "channels×height×width; ") if len(shape) == 3 else ("inputs", "")
         raise ValueError(
-            f"{kind} cannot take images of {size} (channels×height×width; tried with two {dtype} "
-            f"images): {error}"
+            f"{kind} cannot take {described(shape)} ({axes}tried with two {dtype} {noun}): {error}"
         ) from error
 
 
@@ -216,9 +246,9 @@ def _classifier(calls: list[Call], logits: Tensor, kind: str, exact: bool = Fals
     With `exact`, a layer whose output only has their shape counts if the logits are a weighted sum
     of its outputs.
     """
-    layers = [call for call in calls if isinstance(call.layer, nn.Linear | nn.Conv2d)]
-    fitting = [call for call in layers if mean_over_positions(call.output).shape == logits.shape]
-    equal = [call for call in fitting if torch.equal(mean_over_positions(call.output), logits)]
+    layers = [call for call in calls if isinstance(call.layer, nn.Linear | Convolution)]
+    fitting = [call for call in layers if _output(call).shape == logits.shape]
+    equal = [call for call in fitting if torch.equal(_output(call), logits)]
     if exact and not equal:
         fitting = [call for call in fitting if _is_sum(calls, call.name, logits)]
     for candidates in (equal, fitting):
@@ -229,6 +259,10 @@ def _classifier(calls: list[Call], logits: Tensor, kind: str, exact: bool = Fals
     raise ValueError(
         f"no linear layer gives the logits of {kind}: name its final layer by classifier="
     )
+
+
+def _output(call: Call) -> Any:
+    return mean_over_positions(call.output, map_ranks(call.layer))
 
 
 def _features(
@@ -243,7 +277,7 @@ def _features(
     if not own_calls:
         raise ValueError(f"{kind} does not call its layer {name!r}: check classifier=")
     for call in own_calls:
-        features = mean_over_positions(call.input)
+        features = mean_over_positions(call.input, map_ranks(call.layer))
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(logits):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
@@ -275,7 +309,7 @@ def _is_sum(calls: list[Call], name: str, logits: Tensor) -> bool:
 
 def _fitted(calls: list[Call], logits: Tensor, start: Tensor) -> Tensor | None:
     """Return the c nearest to `start` with logits = Σᵢ cᵢ outputᵢ; None if none fits."""
-    outputs = [mean_over_positions(call.output) for call in calls]
+    outputs = [_output(call) for call in calls]
     if any(getattr(out, "shape", None) != logits.shape for out in outputs):
         return None
     columns = torch.stack([out.cpu().double().flatten() for out in outputs], 1)  # (n K, calls)
@@ -303,13 +337,16 @@ def _halved(call: Call) -> tuple[int, int] | None:
     return after if all(a <= b <= 2 * a for b, a in zip(before, after, strict=True)) else None
 
 
-def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, Shape]:
+def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, MapShape]:
     """Return the last layer at each spatial size, in order, with the shape of its output.
 
     Not counted: pooling layers, and layers of a block that come before it halves the feature maps
     (both belong to the next stage); layers called more than once; outputs of a single position;
-    sizes that grow (channels-last arrays inside some networks).
+    sizes that grow (channels-last arrays inside some networks). Inputs that are no images have no
+    stages.
     """
+    if len(shape) != 3:
+        return {}
     counts = Counter(call.name for call in calls)
     halved = {f"{call.name}.": _halved(call) for call in calls if _halved(call)}
     last: dict[tuple[int, int], Call] = {}
@@ -322,7 +359,7 @@ def _stages(calls: list[Call], end: int, shape: Shape) -> dict[str, Shape]:
             continue
         last.pop(size, None)  # the order is that of the last output at each size
         last[size] = call
-    stages: dict[str, Shape] = {}
+    stages: dict[str, MapShape] = {}
     _, height, width = shape
     for (rows, columns), call in last.items():
         if rows <= height and columns <= width:

@@ -11,10 +11,12 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from wcord.models.copy_module import copy_module, memo_without_graphs
 from wcord.models.feature_layers import (
+    MapShape,
     Shape,
     combined,
     find_feature_layers,
     first_argument,
+    map_ranks,
 )
 from wcord.models.logits import logits_of
 from wcord.models.output import Output
@@ -75,17 +77,19 @@ class Network(nn.Module):
     is possible at any time and holds no graph.
 
     Args:
-        module: takes (n, C, H, W) and returns logits (n, classes), or a tuple that begins with
-            them, or a dict or an object with `logits`. A compiled or parallel module is unwrapped.
-        shape: (C, H, W) of the images. Give it before compiling or exporting.
+        module: takes (n, C, H, W), or inputs (n, ...) of any shape, and returns logits
+            (n, classes), or a tuple that begins with them, or a dict or an object with `logits`. A
+            compiled or parallel module is unwrapped.
+        shape: (C, H, W) of the images, or the shape of any other input. Give it before compiling
+            or exporting.
         classifier: name of the final layer; None: found as above.
 
     Attributes:
         feature_dim, classes, map_shapes: sizes of features, logits and feature maps; 0 and () until
-            the layers are found.
+            the layers are found. Only images give feature maps.
 
     Raises:
-        ValueError: the module does not take images of this shape, no final layer is found, or (in
+        ValueError: the module does not take inputs of this shape, no final layer is found, or (in
             `forward`) the final layer is called a different number of times than on the noise.
     """
 
@@ -100,8 +104,9 @@ class Network(nn.Module):
         self.training = self.module.training
         self.classifier: str | None = classifier
         self.feature_dim = self.classes = 0
-        self.map_shapes: tuple[Shape, ...] = ()
+        self.map_shapes: tuple[MapShape, ...] = ()
         self._frozen: list[str] = frozen + _frozen_layers(self.module)
+        self._map_ranks: tuple[int, ...] = (4,)
         self._shares: dict[bool, tuple[float, ...]] = {}
         self._features: Recorder | None = None
         self._maps: tuple[Recorder, ...] = ()
@@ -116,6 +121,7 @@ class Network(nn.Module):
         self.map_shapes = tuple(layers.stages.values())
         self._features, self._maps = Recorder(), tuple(Recorder() for _ in layers.stages)
         classifier = self.module.get_submodule(layers.classifier)
+        self._map_ranks = map_ranks(classifier)
         classifier.register_forward_pre_hook(self._features.record_input, with_kwargs=True)
         for recorder, stage in zip(self._maps, layers.stages, strict=True):
             self.module.get_submodule(stage).register_forward_hook(recorder.record_output)
@@ -125,7 +131,7 @@ class Network(nn.Module):
         """Return features (n, feature_dim), logits (n, classes) and, with `maps`, feature maps."""
         recorder = self._features
         if recorder is None:
-            recorder = self._attach_recorders((images.shape[1], images.shape[2], images.shape[3]))
+            recorder = self._attach_recorders(tuple(images.shape[1:]))
         recorders = (recorder, *(self._maps if maps else ()))
         for each in recorders:
             each.start()
@@ -138,7 +144,7 @@ class Network(nn.Module):
         if not all(stages):
             raise ValueError(f"{kind} did not call a layer that ends a stage: feature maps missing")
         name, training = str(self.classifier), self.module.training
-        features = combined(inputs, self._shares, training, kind, name)
+        features = combined(inputs, self._shares, training, kind, name, self._map_ranks)
         return Output(features, logits, tuple(values[-1] for values in stages))
 
     def train(self, mode: bool = True) -> Network:

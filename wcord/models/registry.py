@@ -7,13 +7,16 @@ and feature maps.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from wcord.compute.seeds import seed_of
+from wcord.models.mlp import MLP
 from wcord.models.mobilenet import MobileNetV2
 from wcord.models.resnet import cifar_resnet, resnet50
 from wcord.models.shufflenet import shufflenet_v1, shufflenet_v2
@@ -23,7 +26,7 @@ from wcord.models.vgg import VGG
 from wcord.models.wide_resnet import WideResNet
 
 Size = tuple[int, int]
-Builder = Callable[[int, Size, int], nn.Module]  # channels, (height, width), classes
+Builder = Callable[[int, Any, int], nn.Module]  # channels, (height, width), classes
 
 MODELS: dict[str, Builder] = {
     "digits-teacher": lambda c, s, k: SmallNet(c, s, k, (32, 64), 64),
@@ -47,7 +50,10 @@ MODELS: dict[str, Builder] = {
     "mobilenetv2": lambda c, s, k: MobileNetV2(0.5, c, k),
     "shufflenetv1": lambda c, s, k: shufflenet_v1(c, k),
     "shufflenetv2": lambda c, s, k: shufflenet_v2(c, k),
+    "mlp": lambda c, s, k: MLP(c * math.prod(s), k, (512, 128)),
+    "mlp-small": lambda c, s, k: MLP(c * math.prod(s), k, (32, 16)),
 }
+ANY_SHAPE = ("mlp", "mlp-small")  # models and families for inputs that are no pictures
 
 
 def _small(argument: str, channels: int, size: Size, classes: int) -> nn.Module:
@@ -55,9 +61,14 @@ def _small(argument: str, channels: int, size: Size, classes: int) -> nn.Module:
     return SmallNet(channels, size, classes, tuple(widths), features)
 
 
+def _mlp(argument: str, channels: int, size: tuple[int, ...], classes: int) -> nn.Module:
+    return MLP(channels * math.prod(size), classes, tuple(map(int, argument.split("-"))))
+
+
 # by prefix of prefix:ARGUMENT: builder, pattern of the argument, example for messages
-FAMILIES: dict[str, tuple[Callable[[str, int, Size, int], nn.Module], str, str]] = {
+FAMILIES: dict[str, tuple[Callable[[str, int, Any, int], nn.Module], str, str]] = {
     "small": (_small, r"[1-9]\d*(-[1-9]\d*)+", "small:4-8-16 (convolutions 4 and 8, 16 features)"),
+    "mlp": (_mlp, r"[1-9]\d*(-[1-9]\d*)*", "mlp:256-64 (hidden layers of 256 and 64, 64 features)"),
     "torchvision": (torchvision_model, r"\w+", "torchvision:NAME"),
 }
 
@@ -82,20 +93,29 @@ def check_model(name: str) -> str:
     raise ValueError(f"unknown model {name!r}: {hint}")
 
 
-def build(name: str, channels: int, size: Size, classes: int, seed: int = 0) -> nn.Module:
+def build(
+    name: str, channels: int, size: tuple[int, ...], classes: int, seed: int = 0
+) -> nn.Module:
     """Return a new network whose weights are a pure function of (name, sizes, seed).
 
     Args:
-        name: in `MODELS`, or small:WIDTHS-FEATURES, or torchvision:NAME.
-        channels, size: of the images; size is (height, width) in pixels.
+        name: in `MODELS`, or small:WIDTHS-FEATURES, or mlp:WIDTHS, or torchvision:NAME.
+        channels, size: of the images; size is (height, width) in pixels. Of other inputs the first
+            number of their shape and the rest, such as 64 and () for tables of 64 columns.
         classes: number of logits.
         seed: of the initial weights; callers give teacher and student different seeds.
 
     Raises:
-        ValueError: unknown name, or the network cannot be built for such images.
+        ValueError: unknown name, or the network cannot be built for such inputs.
     """
     name = check_model(name)
     family, colon, argument = name.partition(":")
+    if len(size) != 2 and family not in ANY_SHAPE:
+        form = "×".join(map(str, (channels, *size)))
+        raise ValueError(
+            f"the model {name} is for pictures (channels×height×width), not for inputs of {form}: "
+            f"use one of {', '.join(ANY_SHAPE)}, or give modules of your own (teacher=, student=)"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
         if colon:

@@ -7,7 +7,7 @@ from torch import nn
 
 from wcord.errors import first_line
 from wcord.models.copy_module import copy_module
-from wcord.models.feature_layers import Shape
+from wcord.models.feature_layers import Shape, described
 from wcord.models.network import Network, unwrapped
 from wcord.models.output import Output
 from wcord.models.weights import not_finite
@@ -25,8 +25,8 @@ def wrap_user_module(
     Only copies are run: the module does not change, and the network has the state of the module.
 
     Args:
-        module: takes float32 images (n, *shape) and returns logits (see `Network`).
-        shape: (C, H, W) of an image.
+        module: takes float32 inputs (n, *shape) and returns logits (see `Network`).
+        shape: (C, H, W) of an image, or the shape of any other input.
         classes: number of logits that its label set needs.
         side: "teacher" or "student"; a student must have trainable weights.
         classifier: name of the final layer; None: found by `Network`.
@@ -61,7 +61,8 @@ def _checked(
         )
     for name, values in (("logits", output.logits), ("features", output.features)):
         if not values.isfinite().all():
-            raise ValueError(f"the {name} of {kind} are NaN or infinite for pixels in [0, 1]")
+            inputs = "pixels" if len(shape) == 3 else "inputs"
+            raise ValueError(f"the {name} of {kind} are NaN or infinite for {inputs} in [0, 1]")
     if trained and not any(weight.requires_grad for weight in weights.values()):
         raise ValueError(f"no weight of {kind} has requires_grad, so none can be trained")
     if trained and not _run(network, shape, training=True).logits.requires_grad:
@@ -72,7 +73,7 @@ def _checked(
 
 
 def _run(network: Network, shape: Shape, training: bool) -> Output:
-    """Return the output of a copy of a network for two images of random pixels in [0, 1]."""
+    """Return the output of a copy of a network for two inputs of random numbers in [0, 1]."""
     copy = copy_module(network).train(training)
     first = next(network.parameters(), torch.empty(0))
     pixels = torch.rand((2, *shape), generator=torch.Generator().manual_seed(1)).to(first.device)
@@ -87,7 +88,6 @@ def _run(network: Network, shape: Shape, training: bool) -> Output:
         else:
             reason = first_line(error)
         mode = "training" if training else "evaluation"
-        size = "×".join(map(str, shape))
         raise ValueError(
-            f"{kind} in {mode} mode does not take float32 images of {size}: {reason}"
+            f"{kind} in {mode} mode does not take float32 {described(shape)}: {reason}"
         ) from error

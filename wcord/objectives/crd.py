@@ -45,6 +45,7 @@ class CRD(Contrastive):
 
     Settings = CRDSettings
     name: ClassVar[str] = "crd"
+    needs_classes: ClassVar[bool] = True  # for negatives of other classes
 
     def __init__(self, settings: CRDSettings, shapes: Shapes, seed: int) -> None:
         groups = max(shapes.teacher_classes, shapes.student_classes)

@@ -21,12 +21,14 @@ class CrossEntropy(Term):
         L = 1/|A| sum over i in A of -log softmax(logits_i)[y_i],   A = labelled samples
 
     In a batch without labels L is exactly 0, with zero gradient. Samples outside A may have any
-    label, also a label outside the student's classes.
+    label, also −1 (none) or a label outside the student's classes.
     """
 
     Settings = CrossEntropySettings
     name: ClassVar[str] = "ce"
     needs_teacher: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = True
+    targets: ClassVar[str | None] = "classes"
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

@@ -38,6 +38,8 @@ class DIST(Term):
     Settings = DISTSettings
     name: ClassVar[str] = "dist"
     needs_logits: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = True
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

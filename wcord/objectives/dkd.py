@@ -42,6 +42,8 @@ class DKD(Term):
     Settings = DKDSettings
     name: ClassVar[str] = "dkd"
     needs_logits: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = True
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -95,6 +95,11 @@ class GCKT(Contrastive):
 
     Settings = GCKTSettings
     name: ClassVar[str] = "gckt"
+
+    @classmethod
+    def classes_needed_by(cls, settings: Any) -> str | None:
+        """Return the setting that needs classes: negatives of other classes."""
+        return "gckt with negatives 'other_class'" if settings.negatives == "other_class" else None
 
     def __init__(self, settings: GCKTSettings, shapes: Shapes, seed: int) -> None:
         joint = settings.critic == "joint"

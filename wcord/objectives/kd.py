@@ -54,6 +54,8 @@ class KD(Term):
     Settings = KDSettings
     name: ClassVar[str] = "kd"
     needs_logits: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = True
 
     def forward(
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from wcord.compute.seeds import seed_of
 from wcord.models.output import Output
+from wcord.objectives.needs import unmet_need
 from wcord.objectives.registry import TERMS
 from wcord.objectives.term import Batch, FirstPass, Shapes, Term, TermSettings
 
@@ -42,7 +43,8 @@ class Objective(nn.Module):
         terms = {}
         for name, term in TERMS.items():
             if name in settings:
-                _check_needs(name, term, shapes)
+                if problem := unmet_need(term, settings[name], shapes):
+                    raise ValueError(problem)
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(seed_of(seed, name))
                     terms[name] = term(settings[name], shapes, seed)
@@ -114,17 +116,3 @@ class Objective(nn.Module):
         """Return the first of these terms that the objective has."""
         terms = dict(zip(self.terms, self, strict=True))
         return next((terms[name] for name in names if name in terms), None)
-
-
-def _check_needs(name: str, term: type[Term], shapes: Shapes) -> None:
-    """Raise a ValueError if a term needs more than the networks offer."""
-    if term.needs_logits and not shapes.same_labels:
-        raise ValueError(
-            f"{name} compares logits, but teacher and student have different label sets: "
-            f"remove {name} or use a term on features such as gckt, crd or hint"
-        )
-    if term.needs_maps and not (shapes.teacher_maps and shapes.student_maps):
-        raise ValueError(
-            f"{name} compares feature maps, but a network offers none: remove {name} or use a "
-            "term on features such as gckt, crd or hint"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wcord.objectives.attention_transfer import AT
+from wcord.objectives.binary_cross_entropy import BCE
 from wcord.objectives.crd import CRD
 from wcord.objectives.cross_entropy import CrossEntropy
 from wcord.objectives.dist import DIST
@@ -12,6 +13,7 @@ from wcord.objectives.hint import Hint
 from wcord.objectives.itrd import ITRD
 from wcord.objectives.kd import KD
 from wcord.objectives.lckt import LCKT
+from wcord.objectives.mean_squared_error import MSE
 from wcord.objectives.relations import PKT, RKD, SP
 from wcord.objectives.term import Term
 from wcord.objectives.vid import VID
@@ -35,4 +37,6 @@ TERMS: dict[str, type[Term]] = {
     "rkd": RKD,
     "pkt": PKT,
     "at": AT,
+    "mse": MSE,
+    "bce": BCE,
 }

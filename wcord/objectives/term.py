@@ -23,6 +23,9 @@ class Shapes:
 
     `samples` is N, the number of training samples; `same_labels` is whether teacher and student
     have the same label set; `*_maps` are (channels, height, width) of each stage, shallow to deep.
+    `missing` are those of "features", "logits" and "groups" (the class of every sample) that a
+    teacher does not offer of which only the outputs are known. `targets` is the kind of the labels:
+    "classes", "regression" or "multilabel".
     """
 
     teacher_dim: int
@@ -33,6 +36,8 @@ class Shapes:
     samples: int
     teacher_maps: tuple[tuple[int, int, int], ...] = ()
     student_maps: tuple[tuple[int, int, int], ...] = ()
+    missing: frozenset[str] = frozenset()
+    targets: str = "classes"
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class Batch:
     """The n samples of one step, without their images.
 
     index (n,) is the position in the training set, label (n,) the class in the student's label
-    set, labelled (n,) whether the label may be used, group (n,) the class by which negatives of
-    "other classes" are chosen: the label if it may be used, else the teacher's prediction.
+    set (−1 for none; (n, K) for regression targets or several labels), labelled (n,) whether the
+    label may be used, group (n,) the class by which negatives of "other classes" are chosen: the
+    label if it may be used, else the teacher's prediction. Without classes all groups are 0.
     With wrong pairs (`pairing.broken`), the prediction is that of the wrong partner. With wrong
     pairs within the batch, `teacher_row` (n,) is the row whose teacher output each row has, else
     None. A loss must not depend on it: it is for measurements.
@@ -112,6 +118,9 @@ class Term(nn.Module):
         needs_logits: it compares logits, so that both label sets must be the same.
         needs_maps: it reads `Output.maps`.
         needs_teacher: it reads the teacher's output.
+        needs_features: it reads the teacher's features; without effect unless `needs_teacher`.
+        needs_classes: it reads `Batch.group`, or takes labels or logits as those of classes.
+        targets: the kind of labels that it reads (see `Shapes`), None where it reads none.
         needs_right_pairs: it has no meaning where pairs are wrong; no term of this package does.
 
     Attributes:
@@ -129,6 +138,9 @@ class Term(nn.Module):
     needs_logits: ClassVar[bool] = False
     needs_maps: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
+    targets: ClassVar[str | None] = None
     needs_right_pairs: ClassVar[bool] = False
     critic: nn.Module | None
 
@@ -139,6 +151,11 @@ class Term(nn.Module):
         self.seed = seed
         self.logs: dict[str, Tensor] = {}
         self.critic = None
+
+    @classmethod
+    def classes_needed_by(cls, settings: Any) -> str | None:
+        """Return which term or setting needs classes, for messages; None where nothing does."""
+        return cls.name if cls.needs_classes else None
 
     def fill_banks(self, first_pass: FirstPass) -> None:
         """Set banks, centres and scales from the whole training set, before the first step."""

@@ -58,6 +58,7 @@ class WKDLogit(Term):
     Settings = WKDLogitSettings
     name: ClassVar[str] = "wkd_l"
     needs_logits: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = True
     cost: Tensor
 
     def __init__(self, settings: WKDLogitSettings, shapes: Shapes, seed: int) -> None:

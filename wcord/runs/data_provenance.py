@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from wcord.data import Data, first_images
 from wcord.data.paths import locate
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models.weights import fingerprint
 from wcord.runs.storage import read_json, write_bytes, write_json
 from wcord.settings.experiment import Experiment
@@ -32,6 +34,7 @@ def inputs_of(
     data: Data,
     probed: Mapping[str, Mapping[str, str]],
     objects: Sequence[str] = (),
+    outputs: TeacherOutputs | None = None,
 ) -> dict[str, str]:
     """Return the inputs of a run: the digest or the number of samples of each, by its name.
 
@@ -39,7 +42,8 @@ def inputs_of(
         experiment: the settings.
         data: the samples of the run.
         probed: fingerprints of the other data sets for linear probes, by source.
-        objects: those of "teacher", "student" and "data" that are objects of the caller.
+        objects: those of "teacher", "student", "data", ... that are objects of the caller.
+        outputs: of a teacher, in place of the teacher.
 
     Raises:
         SettingsError: `teacher.weights` cannot be read.
@@ -52,6 +56,8 @@ def inputs_of(
             inputs["teacher.weights"] = fingerprint(locate(experiment.teacher.weights))
         except ValueError as error:
             raise SettingsError(f"teacher.weights: {error}") from error
+    if outputs is not None:
+        inputs["teacher.outputs"] = outputs.fingerprint
     for source, fingerprints in probed.items():
         inputs |= {f"{name} of {source}": value for name, value in fingerprints.items()}
     return inputs
@@ -125,6 +131,8 @@ def write_record(
 ) -> None:
     """Write data.json (the contents of the data, and the inputs) and images of the first samples.
 
+    Data that are no pictures have no images.
+
     Args:
         folder: the run directory.
         data: the samples of the run.
@@ -143,7 +151,7 @@ def write_record(
         "labels": {side: list(names) for side, names in labels.items()},
     }
     write_json(folder / RECORD, content)
-    if not (folder / IMAGES).exists():
+    if data.pictures and not (folder / IMAGES).exists():
         write_bytes(folder / IMAGES, image_row(data))
 
 
@@ -156,7 +164,8 @@ def add_remarks(folder: Path, about: str, lines: Sequence[str]) -> None:
 
 def image_row(data: Data, count: int = 16) -> bytes:
     """Return the first training images of each class, at most `count`, in one row as a PNG."""
-    images, _ = first_images(data.train, len(data.classes), count)  # (k, H, W, C)
+    split = replace(data.train, labels=data.colours.of_labels(data.train.labels))
+    images, _ = first_images(split, len(data.colours.names), count)  # (k, H, W, C)
     row = np.concatenate(list(np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))), axis=1)
     content = io.BytesIO()
     Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(content, "PNG")

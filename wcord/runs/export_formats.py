@@ -32,8 +32,9 @@ class ImagesToLogits(nn.Module):
     """A student with its normalisation inside: logits of (x - mean) / std.
 
     Args:
-        student: normalised images (n, C, H, W) to logits (n, classes).
-        mean, std: (C,), of images in [0, 1].
+        student: normalised images (n, C, H, W), or inputs (n, C, ...) of any shape, to logits
+            (n, classes).
+        mean, std: (C,), of images in [0, 1], or of the inputs.
     """
 
     mean: Tensor
@@ -47,8 +48,9 @@ class ImagesToLogits(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (n, classes) of float32 images (n, C, H, W) in [0, 1]."""
-        normalised = (images - self.mean[:, None, None]) / self.std[:, None, None]
+        """Return logits (n, classes) of float32 images (n, C, H, W) in [0, 1], or of inputs."""
+        sizes = (-1, *[1] * (images.ndim - 2))  # C in the second axis
+        normalised = (images - self.mean.view(sizes)) / self.std.view(sizes)
         kind = type(self.student).__name__
         return logits_of(self.student(normalised), images.shape[0], kind)
 
@@ -73,7 +75,7 @@ def file_content(
     Args:
         suffix: one of `SUFFIXES`.
         model: on the CPU; not changed.
-        shape: of one image.
+        shape: of one image or input.
         card: of JSON's types.
 
     Raises:

@@ -91,8 +91,10 @@ class RunReader:
         name: of the data set. classes: a list of {name, train, held_out, test}. labels: the class
         names of the label sets of "teacher" and "student". passed_over: a list of {file, why},
         cut after the first thousand of passed_over_count. remarks: a list of {about, remark}.
-        inputs, fingerprint: see `data_provenance`. own: which of teacher, student and data
-        were objects of the caller.
+        inputs, fingerprint: see `data_provenance`. own: which of teacher, student, data,
+        teacher_features and teacher_logits were objects of the caller. Where they apply: shape of
+        arrays that are no pictures; targets (regression or multilabel), where classes are groups of
+        samples; unlabelled, the number of training samples without a label.
         """
         content = read_json(self.path / "data.json")
         return content if isinstance(content, dict) else None

@@ -21,6 +21,7 @@ INPUT = (
     "images in the student's view with pixels in [0, 1], not normalised: (x - mean) / std is "
     "computed inside; the view itself is not"
 )
+ARRAYS = "arrays as in the data, not normalised: (x - mean) / std is computed inside"
 
 
 def student_card(
@@ -42,9 +43,10 @@ def student_card(
     """
     experiment, built = student.experiment, student.built
     contents = read_json(run / "data.json", {})
-    channels, (height, width) = built["channels"], built["size"]
+    channels, size = built["channels"], tuple(built["size"])
+    pictures = built.get("pictures", True)  # checkpoints of older versions are of pictures
     kind = type(student.module)
-    call = f"({experiment.student.model!r}, {channels}, ({height}, {width}), {built['classes']})"
+    call = f"({experiment.student.model!r}, {channels}, {size}, {built['classes']})"
     own = bool(built.get("own"))
     card = {
         "card_version": CARD_VERSION,
@@ -52,10 +54,10 @@ def student_card(
         **_results(run, arm, student),
         "classes": contents.get("labels", {}).get("student"),
         "input": {
-            "about": INPUT,
-            "shape": ["n", channels, height, width],
+            "about": INPUT if pictures else ARRAYS,
+            "shape": ["n", channels, *size],
             "dtype": "float32",
-            "range": [0, 1],
+            "range": [0, 1] if pictures else None,
             "view": experiment.student.view,
             "mean": mean.tolist(),
             "std": std.tolist(),
@@ -101,8 +103,8 @@ def _results(run: Path, arm: str, student: TrainedStudent) -> dict[str, Any]:
         results = {"arm": summary["arms"][arm], "teacher": summary["teacher"]}
         return {"run": state, "results": results | {"conditions": conditions}}
     metrics = read_metrics(run / "metrics.jsonl", run.name).query("step <= @step")
-    accuracies = metrics[metrics.name.isin(["test_accuracy", "held_out_accuracy"])]
-    rows = accuracies[accuracies.arm == arm]
+    results = metrics[metrics.name.str.match("test_|held_out_")]
+    rows = results[results.arm == arm]
     probed = rows[rows.step == rows.step.max()]
     teacher = metrics[(metrics.arm == "") & metrics.name.str.startswith("teacher_")]
     values = {

@@ -110,8 +110,6 @@ def build_student(experiment: Experiment, built: dict[str, Any]) -> Network:
 
 
 def _new_module(experiment: Experiment, built: dict[str, Any]) -> nn.Module:
-    height, width = built["size"]
+    channels, size = built["channels"], tuple(built["size"])
     seed = seed_of(experiment.seed, "student")
-    return build(
-        experiment.student.model, built["channels"], (height, width), built["classes"], seed
-    )
+    return build(experiment.student.model, channels, size, built["classes"], seed)

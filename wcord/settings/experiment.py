@@ -31,6 +31,14 @@ from wcord.settings.sections import (
 from wcord.settings.settings_file import SCHEMA_VERSION, as_yaml, check_run_name
 from wcord.settings.term_settings import parse_term
 
+# settings that older versions do not have: their section, name and default
+NEWER: tuple[tuple[str, str, Any], ...] = (
+    ("", "plugins", []),
+    ("data", "kind", "auto"),
+    ("data", "targets", "auto"),
+    ("teacher", "outputs", None),
+)
+
 
 class Experiment(Settings):
     """All settings of a run.
@@ -161,6 +169,15 @@ class Experiment(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _cached_outputs_fit(self) -> Experiment:
+        if self.teacher.outputs is None:
+            return self
+        if self.teacher.weights is not None:
+            raise ValueError("teacher.weights and teacher.outputs are both set: use one of them")
+        check_cached_teacher(self, "teacher.outputs")
+        return self
+
     @property
     def same_labels(self) -> bool:
         """Whether teacher and student have the same label set, so that logits can be compared."""
@@ -188,13 +205,46 @@ class Experiment(Settings):
     def plain(self) -> dict[str, Any]:
         """Return the complete settings as plain data."""
         tree = self.model_dump(mode="json")
-        if not self.plugins:
-            del tree["plugins"]  # settings without plugins keep the digest of older versions
+        for section, name, default in NEWER:  # so that other settings keep their older digests
+            table = tree[section] if section else tree
+            if table[name] == default:
+                del table[name]
         return tree
 
     def yaml(self) -> str:
         """Return the complete settings as YAML, which `wcord.load` reads back."""
         return as_yaml(self.plain())
+
+
+def check_cached_teacher(experiment: Experiment, name: str) -> None:
+    """Refuse settings that need the teacher itself, where only its outputs are given.
+
+    Args:
+        experiment: the settings.
+        name: of the outputs, for messages.
+
+    Raises:
+        ValueError: augmentation that both networks share, a student that begins as the teacher,
+            or a term on feature maps.
+    """
+    if experiment.data.augment != "none" and experiment.augment.shared:
+        raise ValueError(
+            f"{name} holds the teacher's outputs of plain samples, but data.augment is "
+            f"{experiment.data.augment!r}, which also changes what the teacher sees: set "
+            "augment.shared to false (then only the student's images are augmented), or "
+            "data.augment to 'none'"
+        )
+    if experiment.student.init == "teacher":
+        raise ValueError(
+            f"student.init is 'teacher', but with {name} there is no network to copy: use 'random'"
+        )
+    for arm, terms in experiment.arms.items():
+        for term in terms:
+            if TERMS[term].needs_maps:
+                raise ValueError(
+                    f"arm {arm!r}: {term} compares feature maps, which {name} does not hold: "
+                    f"remove {term} or give the teacher itself"
+                )
 
 
 def _parse_arm(arm: str, terms: Any) -> dict[str, TermSettings]:

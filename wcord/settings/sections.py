@@ -98,6 +98,11 @@ class TeacherSettings(NetworkSettings):
     weights: str | None = Field(
         None, description="file with trained weights (.safetensors or .pth), loaded instead"
     )
+    outputs: str | None = Field(
+        None,
+        description="file of its features and logits of all samples, used in its place (see "
+        "wcord.save_teacher_outputs); then model, view, normalise and epochs have no effect",
+    )
     scale_features: bool = Field(
         False, description="divide its features by their mean norm over the training part"
     )

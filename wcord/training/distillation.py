@@ -38,6 +38,8 @@ def distill(
     data: Any = None,
     classifier: str | Mapping[str, str] | None = None,
     callbacks: Iterable[Any] = (),
+    teacher_features: Any = None,
+    teacher_logits: Any = None,
 ) -> Run:
     """Train every arm of an experiment and return the run when it has ended.
 
@@ -62,6 +64,11 @@ def distill(
             (`wcord.tracking`) or your own. They change no result. An error in one ends the run with
             a checkpoint, in the state "failed", and is raised.
 
+        teacher_features, teacher_logits: outputs of a teacher that ran elsewhere, in place of the
+            teacher: (n, D) and (n, K), row i of the i-th sample of `data` as given, or by part as
+            {"train": ..., "val": ..., "test": ...}. One of them is enough where the terms allow it
+            (see `wcord.data.teacher_outputs.teacher_outputs`).
+
     Ctrl-C and SIGTERM end the training after the current step, with a checkpoint; a second signal
     ends it at once. During the preparation, which includes the teacher's training, they end it at
     once, as KeyboardInterrupt and SystemExit.
@@ -73,9 +80,9 @@ def distill(
     """
     experiment = load(experiment) if isinstance(experiment, str) else experiment
     hooks = Callbacks(callbacks)
-    overrides = Overrides(teacher, student, data)
-    if teacher is not None and experiment.teacher.weights is not None:
-        raise SettingsError("teacher.weights is set, but a teacher is given as well: use one")
+    overrides = Overrides(teacher, student, data, teacher_features, teacher_logits)
+    if teacher is not None:
+        _check_one_teacher(experiment, overrides)
     experiment = experiment.replace(_classifiers(classifier, overrides))
     with ranks.process_group():
         new_path = new_run_path(experiment.name, run_dir)
@@ -96,9 +103,19 @@ def _nothing_trained(run: Run) -> bool:
     return not saved and run.status.step == 0 and run.metrics().empty
 
 
+def _check_one_teacher(experiment: Experiment, overrides: Overrides) -> None:
+    """Refuse a teacher of the caller where its outputs or another teacher are given as well."""
+    for name in ("weights", "outputs"):
+        if getattr(experiment.teacher, name) is not None:
+            raise SettingsError(f"teacher.{name} is set, but a teacher is given as well: use one")
+    for name in ("teacher_features", "teacher_logits"):
+        if getattr(overrides, name) is not None:
+            raise SettingsError(f"{name} takes the place of teacher=: give one of them")
+
+
 def _classifiers(names: str | Mapping[str, str] | None, overrides: Overrides) -> dict[str, str]:
     """Return the settings that name the final layers of a caller's modules."""
-    sides = [side for side in overrides.names if side != "data"]
+    sides = [side for side in overrides.names if side in ("teacher", "student")]
     if names is None:
         return {}
     if isinstance(names, str):

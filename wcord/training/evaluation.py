@@ -7,7 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wcord.models import Output
+from wcord.data import Split
+from wcord.data.teacher_outputs import TeacherOutputs
+from wcord.models import Network, Output
+from wcord.training.inputs import NetworkInput
 from wcord.transport.validation import require_count
 
 
@@ -30,6 +33,21 @@ def outputs(network: nn.Module, images: Tensor, chunk: int = 1024, maps: bool = 
         torch.cat([part.logits for part in parts]),
         tuple(torch.cat(stage) for stage in zip(*(part.maps for part in parts), strict=True)),
     )
+
+
+def teacher_output(
+    teacher: Network | TeacherOutputs, teacher_input: NetworkInput, split: Split
+) -> Output:
+    """Return a teacher's output of a split, without augmentation.
+
+    Args:
+        teacher: a network, or the outputs in its place.
+        teacher_input: gives the images of the network.
+        split: the samples.
+    """
+    if isinstance(teacher, TeacherOutputs):
+        return teacher.of(split)
+    return outputs(teacher, teacher_input.all_images(split))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from wcord.compute.seeds import generator
 from wcord.data import Data, DataSettings, Split, load, order
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.settings.sections import SAME
-from wcord.training.evaluation import outputs
+from wcord.training.evaluation import teacher_output
 from wcord.training.inputs import NetworkInput
 
 
@@ -65,10 +66,10 @@ class ProbeData:
     test_labels: Tensor
     strength: float
 
-    def accuracy(self, network: Network, network_input: NetworkInput) -> float:
+    def accuracy(self, network: Network | TeacherOutputs, network_input: NetworkInput) -> float:
         """Return the test accuracy (per cent) of a linear probe on the features of a network."""
         train, test = (
-            outputs(network, network_input.all_images(part)).features
+            teacher_output(network, network_input, part).features
             for part in (self.train, self.test)
         )
         return linear_probe(train, self.train_labels, test, self.test_labels, self.strength)
@@ -100,7 +101,14 @@ def read_probe_data(
         else:
             data_set = _read(experiment, data, inputs, source)
             name, labels = f"linear_probe_accuracy_on_{source}", torch.clone
-        index = order(data_set.train.labels, generator(experiment.seed, "linear-probe"))
+        if data_set.targets != "classes":
+            raise SettingsError(
+                f"linear_probe predicts classes, but {data_set.name} has {data_set.targets} "
+                "labels: leave linear_probe out"
+            )
+        labelled = data_set.train.labelled.nonzero()[:, 0].cpu()
+        classes = data_set.train.labels.cpu()[labelled]
+        index = labelled[order(classes, generator(experiment.seed, "linear-probe"))]
         train, test = data_set.train.take(index[: settings.train_size].sort().values), data_set.test
         probes.append(
             ProbeData(
@@ -115,7 +123,8 @@ def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], so
     """Return another data set at the size of the run's images, on the same device."""
     settings = DataSettings(
         source=source,
-        size=data.shape[1:],
+        kind="auto" if data.pictures else "arrays",
+        size=data.shape[1:] if data.pictures else None,
         drop_gray=experiment.data.drop_gray,
         download=experiment.data.download,
     )
@@ -124,6 +133,8 @@ def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], so
         if other.shape != data.shape:
             raise SettingsError(
                 f"{source} has images of {other.shape[0]} channels, the run of {data.shape[0]}"
+                if data.pictures
+                else f"{source} has arrays of {other.shape}, the run of {data.shape}"
             )
         for network_input in inputs:
             network_input.view.check(other)
@@ -134,9 +145,15 @@ def _read(experiment: Experiment, data: Data, inputs: Sequence[NetworkInput], so
 
 @torch.no_grad()
 def linear_probes(
-    probes: Sequence[ProbeData], network: Network, network_input: NetworkInput
+    probes: Sequence[ProbeData], network: Network | TeacherOutputs, network_input: NetworkInput
 ) -> dict[str, float]:
-    """Return the accuracy (per cent) of every probe of a network, by the name of the result."""
+    """Return the accuracy (per cent) of every probe of a network, by the name of the result.
+
+    Outputs in place of a teacher are of the run's own data, so that other probes are left out.
+    """
+    if isinstance(network, TeacherOutputs):
+        own = network.features is not None
+        probes = [probe for probe in probes if own and probe.source == SAME]
     return {probe.name: probe.accuracy(network, network_input) for probe in probes}
 
 

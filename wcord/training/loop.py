@@ -183,7 +183,7 @@ class Training:
         self._probe_time = time.monotonic()
         if record:
             for arm in self.arms:
-                measured = values[arm.name] | {"test_accuracy": self.prepared.test_accuracy(arm)}
+                measured = values[arm.name] | self.prepared.test_values(arm)
                 # losses are written by `log_due`, as means over several steps
                 new = {name: value for name, value in measured.items() if name not in arm.names}
                 self.writer.record(self.step, self.epoch, arm.name, new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -14,9 +14,13 @@ from tqdm.auto import tqdm
 from wcord.compute import ranks
 from wcord.compute.memory_format import to_device
 from wcord.data import Data
+from wcord.data.colours import Colours
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network
 from wcord.models.user_modules import wrap_user_module
 from wcord.objectives import TERMS
+from wcord.objectives.needs import unmet_need
+from wcord.objectives.term import Shapes
 from wcord.runs import checkpoints, data_provenance
 from wcord.runs.trained_students import build_student
 from wcord.runs.writer import RunWriter
@@ -25,12 +29,13 @@ from wcord.settings.messages import SettingsError
 from wcord.settings.sections import NetworkSettings
 from wcord.training import teacher as teachers
 from wcord.training.arm import Arm
-from wcord.training.evaluation import accuracy, outputs
-from wcord.training.inputs import NetworkInput, network_inputs, read_data
+from wcord.training.evaluation import outputs
+from wcord.training.inputs import NetworkInput, network_inputs, read_data, read_outputs
 from wcord.training.linear_probe import ProbeData, probed_fingerprints, read_probe_data
+from wcord.training.measures import MEASURES
 from wcord.training.probe import Probe
 from wcord.training.progress import show_progress
-from wcord.training.task import Task
+from wcord.training.task import Task, missing_outputs
 from wcord.training.teacher_checks import TeacherWarning, measure, teacher_problems
 
 MODELS_DIFFER = "student.init is 'teacher', but their models differ: use one model for both"
@@ -38,16 +43,21 @@ MODELS_DIFFER = "student.init is 'teacher', but their models differ: use one mod
 
 @dataclass
 class Overrides:
-    """Networks and data of the caller, used in place of those in the settings."""
+    """Networks and data of the caller, used in place of those in the settings.
+
+    `teacher_features` and `teacher_logits` are the outputs of a teacher in place of the teacher.
+    """
 
     teacher: nn.Module | None = None
     student: nn.Module | None = None
     data: Any = None
+    teacher_features: Any = None
+    teacher_logits: Any = None
 
     @property
     def names(self) -> list[str]:
         """The names of those that are set."""
-        return [name for name in ("teacher", "student", "data") if getattr(self, name) is not None]
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Context:
     overrides: Overrides
     progress: bool
     data: Data
+    outputs: TeacherOutputs | None
     teacher_input: NetworkInput
     student_input: NetworkInput
 
@@ -89,9 +100,14 @@ class Prepared:
     seconds: float
     fresh: bool
 
-    def test_accuracy(self, arm: Arm) -> float:
-        """Return an arm's accuracy on the test part, per cent; nothing is chosen by it."""
-        return accuracy(outputs(arm.student, self.test_images).logits, self.test_labels)
+    def test_values(self, arm: Arm) -> dict[str, float]:
+        """Return an arm's accuracy on the test part, by its name; nothing is chosen by it.
+
+        It is in per cent. Where labels are no classes, it is the measure of `MEASURES`.
+        """
+        measure = self.probe.measured_by
+        logits = outputs(arm.student, self.test_images).logits
+        return {f"test_{measure.name}": measure.of(logits, self.test_labels)}
 
 
 def prepare(
@@ -116,9 +132,10 @@ def prepare(
     """
     context = _context(experiment, writer, device, overrides, progress)
     data, student_input = context.data, context.student_input
+    _check_terms(context)
     probe_data = read_probe_data(experiment, data, (context.teacher_input, student_input))
     inputs = data_provenance.inputs_of(
-        experiment, data, probed_fingerprints(probe_data), overrides.names
+        experiment, data, probed_fingerprints(probe_data), overrides.names, context.outputs
     )
     student, built = _student(context)
     digest = checkpoints.digest_of((writer.path / "settings.yaml").read_text("utf-8"))
@@ -127,8 +144,8 @@ def prepare(
         saved, header = checkpoints.newest(writer.path, digest, data_provenance.digest(inputs))
         if not ranks.rank():
             labels = {
-                "teacher": context.teacher_input.labels.names,
-                "student": student_input.labels.names,
+                "teacher": _colours(data, context.teacher_input).names,
+                "student": _colours(data, student_input).names,
             }
             data_provenance.write_record(writer.path, data, inputs, overrides.names, labels)
     writer.open_metrics(header.get("metrics", 0))
@@ -139,6 +156,7 @@ def prepare(
     if saved is None:
         writer.record(0, 0.0, "", teacher_values)
     if experiment.student.init == "teacher" and overrides.student is None:
+        assert isinstance(teacher, Network)  # `check_cached_teacher` refuses outputs in its place
         _copy_weights(teacher, student)
     task = Task(
         experiment, data, context.teacher_input, student_input, teacher, needs_maps(experiment)
@@ -173,25 +191,49 @@ def _context(
         data = read_data(experiment, overrides.data)
     if progress and (overrides.data is not None or ":" in experiment.data.source):
         tqdm.write("\n".join(data.contents.lines()), file=sys.stderr)
+    outputs = read_outputs(experiment, data, overrides.teacher_features, overrides.teacher_logits)
     data = data.to(device)
+    if outputs is not None:
+        outputs = outputs.to(device)
     if experiment.batch % ranks.size():
         raise SettingsError(
             f"batch is {experiment.batch}, which {ranks.size()} processes cannot share evenly"
         )
-    teacher_input, student_input = network_inputs(experiment, data)
-    return Context(
-        experiment, writer, device, overrides, progress, data, teacher_input, student_input
-    )
+    inputs = network_inputs(experiment, data, outputs)
+    return Context(experiment, writer, device, overrides, progress, data, outputs, *inputs)
 
 
-def _teacher(context: Context, fresh: bool) -> Network:
+def _check_terms(context: Context) -> None:
+    """Refuse terms that do not fit the labels or the outputs of a teacher, before any training."""
+    experiment, data = context.experiment, context.data
+    shapes = Shapes(
+        0, 0, context.teacher_input.labels.classes, context.student_input.labels.classes,
+        experiment.same_labels, len(data.train), targets=data.targets,
+        missing=missing_outputs(context.outputs, data),
+    )  # fmt: skip
+    for arm, terms in experiment.arms.items():
+        for name, settings in terms.items():
+            if problem := unmet_need(TERMS[name], settings, shapes, maps=False):
+                raise SettingsError(f"arm {arm!r}: {problem}")
+            if TERMS[name].targets is not None and not bool(data.labelled.any()):
+                raise SettingsError(
+                    f"arm {arm!r}: {name} would see no label, as no training sample has one: "
+                    f"remove {name}"
+                )
+
+
+def _teacher(context: Context, fresh: bool) -> Network | TeacherOutputs:
     """Return the teacher of the caller or of the settings; train it if there is none yet.
+
+    Outputs in its place are returned where there are any.
 
     Args:
         context: of the run.
         fresh: whether the losses of its training must be written to the metrics.
     """
     experiment, writer = context.experiment, context.writer
+    if context.outputs is not None:
+        return context.outputs
     if context.overrides.teacher is not None:
         teacher = _wrapped(context, context.overrides.teacher, "teacher")
         return to_device(teacher, context.device)
@@ -213,11 +255,12 @@ def _teacher(context: Context, fresh: bool) -> Network:
     return teacher
 
 
-def _measured(context: Context, teacher: Network) -> dict[str, float]:
+def _measured(context: Context, teacher: Network | TeacherOutputs) -> dict[str, float]:
     """Return the teacher's accuracies; warn if a teacher from elsewhere does not fit the data."""
     experiment, data, teacher_input = context.experiment, context.data, context.teacher_input
     values = measure(teacher, data, teacher_input)
-    if context.overrides.teacher is not None or experiment.teacher.weights is not None:
+    own = (context.overrides.teacher, context.outputs, experiment.teacher.weights)
+    if any(origin is not None for origin in own):
         problems = teacher_problems(teacher, data, experiment, teacher_input)
         for line in problems:
             warnings.warn(line, TeacherWarning, stacklevel=5)  # the call of distill or resume
@@ -233,10 +276,11 @@ def _student(context: Context) -> tuple[Network, dict[str, Any]]:
     be used without the data.
     """
     experiment, overrides = context.experiment, context.overrides
-    channels, height, width = context.student_input.shape
+    channels, *size = context.student_input.shape
     classes = context.student_input.labels.classes
-    built = {"channels": channels, "size": [height, width], "classes": classes}
+    built = {"channels": channels, "size": size, "classes": classes}
     built |= {
+        "pictures": context.data.pictures,
         "mean": context.student_input.mean.tolist(),
         "std": context.student_input.std.tolist(),
     }
@@ -324,4 +368,13 @@ def _probe(experiment: Experiment, task: Task, student_input: NetworkInput) -> P
         student_input.labels(held_out.labels),
         task.data.choices,
         experiment.pairing,
+        MEASURES[task.data.targets],
+        _colours(task.data, student_input),
     )
+
+
+def _colours(data: Data, student_input: NetworkInput) -> Colours:
+    """Return the groups of samples in pictures: those of the data, or the student's classes."""
+    if data.targets == "classes":
+        return Colours(tuple(student_input.labels.names))
+    return data.colours

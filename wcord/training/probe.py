@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,12 @@ from torch.nn import functional as F
 from wcord.compute.random_draws import WrongPairs
 from wcord.compute.seeds import generator
 from wcord.data import order
+from wcord.data.colours import Colours
 from wcord.models import Output
 from wcord.objectives.partner_masses import partner_masses
 from wcord.settings.sections import PairingSettings, ProbeSettings
 from wcord.training.arm import Arm
 from wcord.training.evaluation import (
-    accuracy,
     centred,
     class_masses,
     feature_distance,
@@ -36,6 +36,7 @@ from wcord.training.evaluation import (
     outputs,
     within_class_variance,
 )
+from wcord.training.measures import MEASURES, Measure
 from wcord.training.task import StepInputs
 from wcord.transport import certified_bound, cosine_cost, dependency, sinkhorn
 
@@ -52,10 +53,12 @@ class Probe:
         settings: numbers of samples.
         student_images: all held-out images as the student's input.
         teacher: the teacher's output of all held-out samples.
-        labels: of all held-out samples, in the student's label set.
+        labels: of all held-out samples, in the student's label set; or (n, K), no classes.
         choices: index of the held-out samples whose accuracy is measured.
         pairing: of the training; its wrong pairs within the batch are applied to the plan's samples
             to measure what a plan recovers.
+        measured_by: accuracy, or the measure of labels that are no classes.
+        colours: the groups of samples that take the place of classes, if there are no classes.
     """
 
     settings: ProbeSettings
@@ -64,10 +67,13 @@ class Probe:
     labels: Tensor
     choices: Tensor
     pairing: PairingSettings
+    measured_by: Measure = MEASURES["classes"]
+    colours: Colours = field(default_factory=lambda: Colours(()))
 
     def __post_init__(self) -> None:
         # the samples of snapshots, in an order whose prefixes are class-balanced
-        index = order(self.labels.cpu(), generator(0, "probe"))[: self.settings.features]
+        self.groups = self.colours.of_labels(self.labels)  # (n,) classes
+        index = order(self.groups.cpu(), generator(0, "probe"))[: self.settings.features]
         self.index = index.to(self.labels.device)
         self.neighbours = neighbours(self.teacher.features[self.index])
         self.partner: Tensor | None = None
@@ -90,7 +96,7 @@ class Probe:
             step: of the snapshot.
             epoch: of the snapshot.
         """
-        labels = self.labels[self.index]
+        labels = self.groups[self.index]
         arrays: dict[str, np.ndarray] = {
             "labels": labels.cpu().numpy().astype(np.int32),
             "index": self.index.cpu().numpy().astype(np.int32),
@@ -133,12 +139,13 @@ class Measurement:
 def measure_arm(probe: Probe, arm: Arm) -> Measurement:
     """Measure one arm on the probe's samples."""
     student = outputs(arm.student, probe.student_images)
+    measure, choices, index = probe.measured_by, probe.choices, probe.index
     values = {
-        "held_out_accuracy": accuracy(student.logits[probe.choices], probe.labels[probe.choices])
+        f"held_out_{measure.name}": measure.of(student.logits[choices], probe.labels[choices])
     }
     h_t, h_s = probe.teacher.features[probe.index], student.features[probe.index]
-    labels = probe.labels[probe.index]
-    values["probe_accuracy"] = accuracy(student.logits[probe.index], labels)
+    labels = probe.groups[index]
+    values[f"probe_{measure.name}"] = measure.of(student.logits[index], probe.labels[index])
     embedded = arm.objective.embed(h_t, h_s)
     if embedded is not None and embedded[0].shape != embedded[1].shape:
         embedded = None  # a joint critic does not project, so dimensions may differ
@@ -156,7 +163,7 @@ def measure_arm(probe: Probe, arm: Arm) -> Measurement:
         "scores": scores.half(),
         "teacher": z_t.half(),
         "student": z_s.half(),
-        "prediction": student.logits[probe.index].argmax(1).to(torch.int16),
+        "prediction": probe.colours.of_outputs(student.logits[index]).to(torch.int16),
     }
     numpy = {key: value.contiguous().cpu().numpy() for key, value in arrays.items()}
     return Measurement(numpy, values, embedded is None)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from wcord.training.arm import Arm
-from wcord.training.evaluation import accuracy, outputs
+from wcord.training.evaluation import outputs
 from wcord.training.linear_probe import linear_probes
 from wcord.training.prepare import Prepared
 
@@ -43,11 +43,11 @@ def _teacher_result(prepared: Prepared) -> dict[str, float]:
 
 
 def _result(prepared: Prepared, arm: Arm) -> dict[str, Any]:
-    probe = prepared.probe
+    probe, measure = prepared.probe, prepared.probe.measured_by
     output = outputs(arm.student, probe.student_images[probe.choices])
     return {
-        "test_accuracy": prepared.test_accuracy(arm),
-        "held_out_accuracy": accuracy(output.logits, probe.labels[probe.choices]),
+        **prepared.test_values(arm),
+        f"held_out_{measure.name}": measure.of(output.logits, probe.labels[probe.choices]),
         "parameters": sum(p.numel() for p in arm.student.parameters()),
         "frozen": arm.frozen,
         **linear_probes(prepared.probe_data, arm.student, prepared.task.student_input),

@@ -18,12 +18,13 @@ from wcord.compute import ranks
 from wcord.compute.memory_format import channels_last, send
 from wcord.data import Data, Sampler, Split
 from wcord.data.sampler import CROPS
+from wcord.data.teacher_outputs import TeacherOutputs
 from wcord.models import Network, Output
 from wcord.objectives import TERMS
 from wcord.objectives.term import Batch, Draws, FirstPassBatch, Shapes
 from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
-from wcord.training.evaluation import outputs
+from wcord.training.evaluation import outputs, teacher_output
 from wcord.training.faster_networks import Forward, cast_weights, faster_forward
 from wcord.training.inputs import NetworkInput
 from wcord.training.pairing import Pairing
@@ -45,6 +46,18 @@ class StepInputs:
     images: Tensor
 
 
+def missing_outputs(teacher: Network | TeacherOutputs | None, data: Data) -> frozenset[str]:
+    """Return which of "features", "logits" and "groups" a teacher does not offer (see `Shapes`).
+
+    Without logits the groups are the labels, so they are missing if not all labels may be used.
+    """
+    if not isinstance(teacher, TeacherOutputs):
+        return frozenset()
+    groups = teacher.logits is not None or bool(data.labelled.all())
+    offered = {"features": teacher.features, "logits": teacher.logits, "groups": groups or None}
+    return frozenset(name for name, value in offered.items() if value is None)
+
+
 class Task:
     """Everything that arms share: samples on the device, inputs of both networks, teacher outputs.
 
@@ -52,7 +65,7 @@ class Task:
         experiment: the settings.
         data: divided samples, on the device.
         teacher_input, student_input: view, normalisation and labels of each network.
-        teacher: the trained network; frozen here.
+        teacher: the trained network, frozen here; or its outputs of all samples.
         maps: whether a term compares the feature maps of the stages.
     """
 
@@ -62,7 +75,7 @@ class Task:
         data: Data,
         teacher_input: NetworkInput,
         student_input: NetworkInput,
-        teacher: Network,
+        teacher: Network | TeacherOutputs,
         maps: bool = False,
     ) -> None:
         self.experiment, self.data, self.maps = experiment, data, maps
@@ -70,11 +83,15 @@ class Task:
             TERMS[t].needs_teacher for arm in experiment.arms.values() for t in arm
         )
         self.teacher_input, self.student_input = teacher_input, student_input
-        self.teacher = teacher.requires_grad_(False).eval()
+        self.teacher = teacher
+        self.network = None if isinstance(teacher, TeacherOutputs) else teacher
+        if self.network is not None:
+            self.network.requires_grad_(False).eval()
         self.labels = student_input.labels(data.train.labels)
-        output = outputs(teacher, teacher_input.all_images(data.train))
+        self.missing = missing_outputs(teacher, data)
+        output = teacher_output(teacher, teacher_input, data.train)
         self.scale = 1.0
-        if experiment.teacher.scale_features:
+        if experiment.teacher.scale_features and "features" not in self.missing:
             mean_norm = output.features.norm(dim=1).mean().item()
             if not mean_norm > 0:
                 raise SettingsError(
@@ -83,16 +100,23 @@ class Task:
                 )
             self.scale = 1 / mean_norm
         self.cached = Output(output.features * self.scale, output.logits)  # before augmentation
-        self._predicted = output.logits.argmax(1)
+        # classes (N,) of the teacher; without its logits the labels (see `missing_outputs`)
+        self.has_classes = data.targets == "classes"
+        if not self.has_classes:
+            self._predicted = torch.zeros_like(data.train.ids)
+        elif output.logits.shape[1]:
+            self._predicted = output.logits.argmax(1)
+        else:
+            self._predicted = self.labels.clamp_min(0)
         self.pairing = Pairing(
             experiment.pairing, len(data.train), experiment.seed, self.labels.device
         )
         # for training steps; everything else uses the teacher in float32
-        self._teacher_in_training = self.teacher
-        if experiment.precision == "bfloat16":
+        self._teacher_in_training: Any = self.network
+        if experiment.precision == "bfloat16" and self.network is not None:
             index = torch.arange(min(2, len(data.train)), device=self.labels.device)
             images = channels_last(teacher_input.images_of(data.train.take(index)))
-            self._teacher_in_training = cast_weights(self.teacher, images)
+            self._teacher_in_training = cast_weights(self.network, images)
         self._forward: Forward | None = None
         self._teacher_crops = CROPS if experiment.augment.shared else TEACHER_CROPS
         self._sampler = Sampler(
@@ -106,11 +130,18 @@ class Task:
 
     def accelerate(self, speed: str) -> None:
         """Use a faster forward pass of the teacher from now on, if there is one (`speed`)."""
-        if self.needs_teacher and not self.unaugmented and not self.maps:
+        if self._runs_teacher and not self.maps:
             index = ranks.own_rows(torch.arange(self.experiment.batch, device=self.labels.device))
             images = channels_last(self.teacher_input.images_of(self.data.train.take(index)))
             half = self.experiment.precision == "bfloat16"
             self._forward = faster_forward(self._teacher_in_training, speed, images, half)
+
+    @property
+    def _runs_teacher(self) -> bool:
+        """Whether every step runs the teacher, instead of taking its cached output."""
+        if self.network is None or not self.needs_teacher:
+            return False
+        return self.maps or not self.unaugmented
 
     @property
     def epoch_steps(self) -> int:
@@ -154,7 +185,7 @@ class Task:
             seen: the samples that the teacher sees (n,).
         """
         predicted = self._predicted[seen]
-        if not self.experiment.same_labels:
+        if not (self.experiment.same_labels and self.has_classes):
             return predicted
         return torch.where(self.data.labelled[index], self.labels[index], predicted)
 
@@ -170,7 +201,7 @@ class Task:
             return None, channels_last(self._images[index])
         split = self._augmented(index, CROPS)
         images = channels_last(self.student_input.images_of(split))
-        if not self.needs_teacher or (self.unaugmented and not self.maps):
+        if not self._runs_teacher:
             return None, images
         if not self.pairing.in_data and self._teacher_crops == CROPS:
             return split, images
@@ -206,7 +237,7 @@ class Task:
 
     def teacher_outputs(self, split: Split) -> Output:
         """Return the teacher's output of a whole split."""
-        output = outputs(self.teacher, self.teacher_input.all_images(split))
+        output = teacher_output(self.teacher, self.teacher_input, split)
         return Output(output.features * self.scale, output.logits)
 
     def shapes(self, student: Network) -> Shapes:
@@ -221,6 +252,8 @@ class Task:
             len(self.data.train),
             teacher.map_shapes,
             student.map_shapes,
+            self.missing,
+            self.data.targets,
         )
 
     def first_pass(self, student: Network) -> Any:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor
-from torch.nn import functional as F
 
 from wcord.compute.memory_format import channels_last, to_device
 from wcord.compute.seeds import seed_of
-from wcord.data import Data, Sampler
+from wcord.data import Data, Sampler, Split
 from wcord.data.paths import locate
 from wcord.models import Network, build
 from wcord.models.weights import load_weights
@@ -25,6 +25,7 @@ from wcord.settings.experiment import Experiment
 from wcord.settings.messages import SettingsError
 from wcord.training.cuda_graph import has_dropout
 from wcord.training.inputs import NetworkInput
+from wcord.training.measures import MEASURES
 from wcord.training.optimizer import (
     build_optimizer,
     learning_rate,
@@ -55,7 +56,8 @@ def obtain(
 
     Args:
         experiment: the settings.
-        data: on the device; all labels of the training part are used.
+        data: on the device; all labels of the training part are used. Samples without a label are
+            left out.
         teacher_input: view, normalisation and labels of the teacher.
         copy: path of the run's copy, which is written if it is missing.
         progress: called after every training step; returns whether to continue.
@@ -70,9 +72,9 @@ def obtain(
     """
     settings = experiment.teacher
     seed = experiment.seed if settings.seed is None else settings.seed
-    channels, height, width = teacher_input.shape
+    channels, *size = teacher_input.shape
     classes = teacher_input.labels.classes
-    module = build(settings.model, channels, (height, width), classes, seed_of(seed, "teacher"))
+    module = build(settings.model, channels, tuple(size), classes, seed_of(seed, "teacher"))
     network = Network(module, teacher_input.shape, settings.classifier)
     network = to_device(network, data.train.images.device)
     if settings.weights is not None:
@@ -112,10 +114,14 @@ def _cached(digest: str, train_new: Callable[[], bytes]) -> bytes:
 
 def _digest(experiment: Experiment, data: Data, seed: int) -> str:
     """Return the hash of all that a teacher depends on: its settings, seed, images and labels."""
-    unused = {"scale_features", "seed", "classifier"}  # training does not use them
+    unused = {"scale_features", "seed", "classifier", "outputs"}  # training does not use them
     settings = experiment.teacher.model_dump(mode="json", exclude=unused)
     settings |= {"seed": seed, "batch": experiment.batch, "precision": experiment.precision}
     settings |= experiment.data.model_dump(mode="json", include={"augment", "padding", "border"})
+    if not data.pictures:
+        settings |= {"shape": data.shape}
+    if data.targets != "classes":
+        settings |= {"targets": data.targets}
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12)
     for values in (data.train.images, data.train.labels, *data.train.extras.values()):
         digest.update(values.cpu().contiguous().numpy().tobytes())
@@ -123,7 +129,7 @@ def _digest(experiment: Experiment, data: Data, seed: int) -> str:
 
 
 def train(step: TeacherStep, progress: Progress) -> History:
-    """Train the teacher by cross-entropy on all labels; return the loss of each epoch.
+    """Train the teacher on all labels; return the loss of each epoch.
 
     Raises:
         Interrupted: `progress` returned False.
@@ -144,8 +150,21 @@ def train(step: TeacherStep, progress: Progress) -> History:
     return history
 
 
+def _labelled(train: Split, batch: int) -> Split:
+    """Return the training samples that have a label."""
+    if train.labelled_count < batch:
+        raise SettingsError(
+            f"batch is {batch}, but only {train.labelled_count} training samples have a label to "
+            "train the teacher on: use a smaller batch, or give a teacher (teacher=, "
+            "teacher.weights or teacher.outputs)"
+        )
+    return train.take(train.labelled)
+
+
 class TeacherStep:
-    """A training step of the teacher: crop and flip, forward, cross-entropy, backward, optimizer.
+    """A training step of the teacher: crop and flip, forward, loss, backward, optimizer.
+
+    The loss is cross-entropy, or that of `MEASURES` for labels that are no classes.
 
     Args:
         experiment: the settings.
@@ -163,7 +182,10 @@ class TeacherStep:
         network: Network,
         seed: int,
     ) -> None:
+        if not bool(data.train.labelled.all()):
+            data = replace(data, train=_labelled(data.train, experiment.batch))
         self.experiment, self.data, self.teacher_input = experiment, data, teacher_input
+        self.loss = MEASURES[data.targets].loss
         self.network, self.seed, self.precision = network, seed, experiment.precision
         self.parts = ("teacher",)
         self.labels = teacher_input.labels(data.train.labels)
@@ -197,7 +219,7 @@ class TeacherStep:
         half = self.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             logits = self.network(images).logits
-        loss = F.cross_entropy(logits.float(), self.labels[index])
+        loss = self.loss(logits.float(), self.labels[index])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         set_learning_rate(self.optimizer, arguments.rate)

@@ -21,7 +21,10 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class ChannelStatistics(BaseModel):
-    """Mean and standard deviation of images in [0, 1], one number per channel or one for all."""
+    """Mean and standard deviation of images in [0, 1], one number per channel or one for all.
+
+    Of arrays that are no pictures they are those of the arrays, for each channel (axis 1).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

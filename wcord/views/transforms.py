@@ -26,13 +26,14 @@ class Transform(BaseModel):
 
     `needs` is "colour" or the extra ("boxes", "depth") that samples must have. `first` marks a
     transform that replaces the image, so that no other may precede it. `moves` marks a transform
-    after which boxes do not fit the image.
+    after which boxes do not fit the image. `any_shape` marks a transform for arrays of any shape.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     needs: ClassVar[str | None] = None
     first: ClassVar[bool] = False
     moves: ClassVar[bool] = False
+    any_shape: ClassVar[bool] = False
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         """Return the shape of the output; ValueError if the input shape does not fit."""
@@ -45,6 +46,8 @@ class Transform(BaseModel):
 
 class Identity(Transform):
     """The image without a change."""
+
+    any_shape = True
 
 
 class Luminance(Transform):
@@ -120,6 +123,7 @@ class Resize(Transform):
 class Noise(Transform):
     """Gaussian noise, the same for a sample in every batch and epoch (`add_noise`)."""
 
+    any_shape = True
     sigma: float = Field(
         default=0.5, ge=0, description="standard deviation of the noise; images lie in [0, 1]"
     )

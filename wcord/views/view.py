@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from wcord.data import Data, Split
+from wcord.data.split import array_statistics
 from wcord.views.transforms import VIEWS, Identity, Transform
 
 MEASURED = 10_000  # largest number of training samples for mean and deviation
@@ -58,12 +59,15 @@ class View:
                 )
         return View(transforms)
 
-    def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
-        """Return the (C, H, W) of an image in this view.
+    def shape(self, *shape: int) -> tuple[int, ...]:
+        """Return the (C, H, W) of an image, or the shape of an array, in this view.
 
         Raises:
             ValueError: a transform does not fit the shape.
         """
+        if all(transform.any_shape for transform in self.transforms):
+            return shape
+        channels, height, width = shape
         for transform in self.transforms:
             channels, height, width = transform.shape(channels, height, width)
         if height < 1 or width < 1:
@@ -74,9 +78,17 @@ class View:
         """Check that a data set fits the view.
 
         Raises:
-            ValueError: no boxes, no depth, gray images although colour is needed, or a size that a
-                transform cannot divide.
+            ValueError: no pictures, no boxes, no depth, gray images although colour is needed, or a
+                size that a transform cannot divide.
         """
+        for transform in self.transforms:
+            if not data.pictures and not transform.any_shape:
+                size = "×".join(map(str, data.shape))
+                fitting = ", ".join(name for name, kind in VIEWS.items() if kind.any_shape)
+                raise ValueError(
+                    f"the view {_name(transform)} is for pictures, but {data.name} holds arrays of "
+                    f"{size}: use {fitting}"
+                )
         parts = (data.train, data.held_out, data.test)
         for transform in self.transforms:
             name, needs = _name(transform), transform.needs
@@ -104,11 +116,12 @@ class View:
             seed: of the draws of transforms; the draws of a sample do not depend on its batch.
 
         Returns:
-            (n, C, H, W): the stored uint8 if nothing changes, else float32, about [0, 1].
+            (n, C, H, W): the stored uint8 if nothing changes, else float32, about [0, 1]. Arrays
+            keep their shape and scale.
         """
         if all(isinstance(transform, Identity) for transform in self.transforms):
             return split.images
-        images = split.images.float() / 255
+        images = split.images.float() / 255 if split.pictures else split.images
         for transform in self.transforms:
             images = transform(images, split, seed)
         return images
@@ -118,11 +131,13 @@ def statistics(view: View, data: Data, seed: int) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (C,) float32 of each channel of a view.
 
     They are measured on at most 10,000 training samples, evenly spread and not augmented. A
-    constant channel gets the deviation 1/255.
+    constant channel gets the deviation 1/255. For arrays see `array_statistics`.
     """
     count = min(MEASURED, len(data.train))
     index = torch.linspace(0, len(data.train) - 1, count, dtype=torch.float64).long()
     index = index.to(data.train.images.device)
+    if not data.pictures:
+        return array_statistics([view(data.train.take(part), seed) for part in index.split(1024)])
     total = square = torch.zeros((), dtype=torch.float64)
     pixels = 0
     for part in index.split(1024):
