@@ -395,11 +395,11 @@ def test_the_command_line_trains_resumes_and_reports(
     saved = load_file(file)
     path = tmp_path / "features.npz"
     np.savez(path, **{k: v for k, v in saved.items() if "features" in k})  # type: ignore[arg-type]
-    words = ["--teacher.outputs", str(path), "--epochs", "1", "--arms", "{a: {ce: 1, gckt: 1}}"]
-    words = ["train", "digits-compression", "--run-dir", str(tmp_path / "run"), *words]
-    assert main([*words, "--arms", "{a: {ce: 1, kd: 1}}"]) == 2
+    words = ["train", "digits-compression", "--run-dir", str(tmp_path / "run")]
+    words += ["--teacher.outputs", str(path), "--epochs", "1", "--arms"]
+    assert main([*words, "{a: {ce: 1, kd: 1}}"]) == 2
     assert "kd compares logits, but only the teacher's features" in capsys.readouterr().err
-    assert main(words) == 0
+    assert main([*words, "{a: {ce: 1, gckt: 1}}"]) == 0
     out = capsys.readouterr().out
     assert "\na " in out and "\nteacher" not in out
     (tmp_path / "run" / "summary.json").unlink()

@@ -166,8 +166,8 @@ def _different_settings(first: dict[str, Any], other: dict[str, Any]) -> list[st
     return sorted(name for name in names if first[name] != other[name])
 
 
-def _values_of_arms(run: Run, metric: str) -> tuple[int, dict[str, float | None]]:
-    """Return the seed of a finished run, and the value of each arm that did not freeze.
+def _results_of(run: Run) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Return the seed of a finished run, and the results of each arm that did not freeze.
 
     Raises:
         ValueError: the run has no results, or they are damaged.
@@ -176,20 +176,24 @@ def _values_of_arms(run: Run, metric: str) -> tuple[int, dict[str, float | None]
     if summary is None and status.state != "finished":
         raise ValueError(f"{run.name} has no results yet: {status.sentence}")
     try:
-        arms = {arm: row.get(metric) for arm, row in summary["arms"].items() if not row["frozen"]}  # type: ignore[index]
-        numbers = {arm: None if value is None else float(value) for arm, value in arms.items()}
-        return int(summary["seed"]), numbers  # type: ignore[index]
+        arms = {arm: dict(row) for arm, row in summary["arms"].items() if not row["frozen"]}  # type: ignore[index]
+        return int(summary["seed"]), arms  # type: ignore[index]
     except (LookupError, TypeError, ValueError, AttributeError):
-        raise ValueError(
-            f"{run.name}: summary.json is missing or damaged; remove it, and wcord resume "
-            f"{run.path} writes it again"
-        ) from None
+        raise _damaged(run) from None
+
+
+def _damaged(run: Run) -> ValueError:
+    return ValueError(
+        f"{run.name}: summary.json is missing or damaged; remove it, and wcord resume {run.path} "
+        "writes it again"
+    )
 
 
 def results(runs: Sequence[Run], metric: str | None = None) -> pd.DataFrame:
     """Return one row per run (indexed by its seed) and one column per arm, from the summaries.
 
-    `metric` is by default that of the test part (see `result_metric`).
+    `metric`, the name of the columns' axis, is by default that of the test part (see
+    `result_metric`).
 
     Warns of runs whose settings differ in more than the seed.
 
@@ -200,23 +204,23 @@ def results(runs: Sequence[Run], metric: str | None = None) -> pd.DataFrame:
     if not runs:
         raise ValueError("there are no runs to report on")
     _check_same_experiment(runs)
-    metric = _metric(runs, metric)
-    rows = {}
-    for run in runs:
-        seed, values = _values_of_arms(run, metric)
+    found = [_results_of(run) for run in runs]
+    names = [name for _, arms in found for row in arms.values() for name in row]
+    metric = result_metric(names, metric)
+    rows: dict[int, dict[str, float | None]] = {}
+    for run, (seed, arms) in zip(runs, found, strict=True):
         if seed in rows:
             raise ValueError(f"two runs have the seed {seed}: give one run of each seed")
-        rows[seed] = values
+        values = {arm: row.get(metric) for arm, row in arms.items()}
+        try:
+            rows[seed] = {arm: None if v is None else float(v) for arm, v in values.items()}
+        except (TypeError, ValueError):
+            raise _damaged(run) from None
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed").astype(float)
-    table = table.dropna(axis=1, how="all")
+    table = table.dropna(axis=1, how="all").rename_axis(columns=metric)
     if table.empty:
         raise ValueError(f"no arm of these runs has {metric!r}")
     return table
-
-
-def _metric(runs: Sequence[Run], metric: str | None) -> str:
-    arms = [arm for run in runs for arm in (run.summary or {}).get("arms", {}).values()]
-    return result_metric([name for arm in arms for name in arm], metric)
 
 
 def report(runs: Sequence[Run], against: str | None = None, metric: str | None = None) -> Report:
@@ -233,8 +237,7 @@ def report(runs: Sequence[Run], against: str | None = None, metric: str | None =
     Raises:
         ValueError: as in `results` and `compare`.
     """
-    metric = _metric(runs, metric)
     values = results(runs, metric)
     if against is None:
         against = "crd" if "crd" in values else str(values.columns[0])
-    return tabulate(values, against, metric)
+    return tabulate(values, against, str(values.columns.name))

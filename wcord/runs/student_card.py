@@ -103,8 +103,8 @@ def _results(run: Path, arm: str, student: TrainedStudent) -> dict[str, Any]:
         results = {"arm": summary["arms"][arm], "teacher": summary["teacher"]}
         return {"run": state, "results": results | {"conditions": conditions}}
     metrics = read_metrics(run / "metrics.jsonl", run.name).query("step <= @step")
-    results = metrics[metrics.name.str.match("test_|held_out_")]
-    rows = results[results.arm == arm]
+    measured = metrics[metrics.name.str.match("test_|held_out_")]
+    rows = measured[measured.arm == arm]
     probed = rows[rows.step == rows.step.max()]
     teacher = metrics[(metrics.arm == "") & metrics.name.str.startswith("teacher_")]
     values = {
