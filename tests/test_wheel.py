@@ -173,6 +173,7 @@ def test_the_commands(installed: Installed, tmp_path: Path) -> None:
     installed.wcord("page", str(folder), "-o", str(page))
     assert page.read_text("utf-8").startswith("<!doctype html>")
     assert page.stat().st_size > 100_000
+    assert "UMAP" in installed.run("-m", "wcord.lab.maps", "--help")
 
 
 EXECUTE = """
