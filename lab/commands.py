@@ -38,7 +38,7 @@ def _serve(words: list[str]) -> int:
     """Run Streamlit's server until it is stopped; its settings lie in `.streamlit` beside `APP`.
 
     Raises:
-        ValueError: Streamlit does not know an option; in one line.
+        ValueError: Streamlit refuses an option, or there is no such port; in one line.
     """
     from streamlit.web import cli
 
@@ -49,6 +49,8 @@ def _serve(words: list[str]) -> int:
         cli.main.main(["run", str(APP), *words], prog_name="streamlit", standalone_mode=False)
     except click.ClickException as error:
         raise ValueError(error.format_message()) from error
+    except OverflowError as error:  # a number that no port has
+        raise ValueError(f"the server cannot start: {error}") from error
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The map worker under its short name: `python -m lab.maps RUN`."""
+"""The map worker under its short name: `python -m wcord.lab.maps RUN`."""
 
 import sys
 

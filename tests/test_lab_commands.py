@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError
@@ -12,7 +13,6 @@ from typing import Any
 import nbformat
 import pytest
 
-import lab
 import wcord
 from lab import commands
 from lab.course.notebook_files import FOLDER, copy_notebooks
@@ -92,6 +92,7 @@ def test_the_options_of_the_server(
         (["nonsense"], "come after --"),
         (["--", "--server.nonsense=1"], "--server.nonsense"),
         (["--", "--server.port=many"], "many"),
+        (["--no-browser", "--port", "99999"], "port must be 0-65535"),
         (["--nonsense"], "unknown option '--nonsense'"),
     ],
 )
@@ -102,29 +103,31 @@ def test_a_wrong_option_is_one_line(
     assert message in one_line(capsys)
 
 
-@pytest.mark.parametrize("command", ["app", "page"])
+def without(package: str, code: str, cwd: Path) -> str:
+    """Return the last line of what a process prints that has the lab, but not one package."""
+    code = f"import sys\nsys.modules[{package!r}] = None\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [(["app"], "streamlit"), (["page", "digits-compression"], "latex2mathml")],
+)
 def test_without_the_extra_one_line_says_what_to_install(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], package: str, tmp_path: Path
 ) -> None:
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("streamlit", "latex2mathml")]:
-        monkeypatch.delitem(sys.modules, name)
-    for name in ("streamlit", "latex2mathml"):
-        monkeypatch.setitem(sys.modules, name, None)
-    for name in [n for n in sys.modules if n.startswith("lab.words.equations")]:
-        monkeypatch.delitem(sys.modules, name)
-    assert main([command] + ["digits-compression"] * (command == "page")) == 2
-    package = {"app": "streamlit", "page": "latex2mathml"}[command]
-    message = f"wcord {command} needs the package {package}"
-    line = one_line(capsys)
-    assert message in line and line.endswith(": pip install 'wcord[lab]'")
+    line = without(package, f"from wcord.cli import main\nsys.exit(main({words}))", tmp_path)
+    assert line.startswith(f"wcord: wcord {words[0]} needs the package {package}")
+    assert line.endswith(": pip install 'wcord[lab]'")
 
 
-def test_the_view_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [n for n in sys.modules if n.startswith("lab.viewer.in_notebook")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    with pytest.raises(ModuleNotFoundError, match=r"anywidget: pip install 'wcord\[lab\]'"):
-        lab.view("digits-compression")
+def test_the_view_says_what_to_install(tmp_path: Path) -> None:
+    line = without("anywidget", "from wcord import lab\nlab.view('digits-compression')", tmp_path)
+    assert line.endswith("the lab needs the package anywidget: pip install 'wcord[lab]'")
 
 
 def test_the_doctor_does_not_require_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:

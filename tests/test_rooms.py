@@ -6,6 +6,8 @@ text (`wcord/__init__.py`, `wcord/lab_of_repository.py`), and nothing in `wcord`
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +111,30 @@ def test_pages_are_imported_by_nothing(imports: list[tuple[str, str, int]]) -> N
     assert {f"lab.{name}" for name in packages} <= set(LEVELS)
     # streamlit_app holds a script that Streamlit runs, and nothing imports
     assert packages | {"streamlit_app"} == {p.name for p in LAB.iterdir() if any(p.glob("*.py"))}
+
+
+def test_modules_of_the_lab_know_no_name_of_it() -> None:
+    """They import each other by relative names, and no text names one: an installed lab differs."""
+    wrong = []
+    for path in sorted(LAB.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            elif isinstance(node, ast.Constant) and re.fullmatch(r"lab(\.\w+)+", str(node.value)):
+                names = [str(node.value)]
+            if any(name.partition(".")[0] == "lab" for name in names):
+                wrong.append(f"{path.relative_to(LAB)}, line {node.lineno}: {names}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_module_of_the_lab_is_run_under_both_names() -> None:
+    for name in ("lab.maps", "wcord.lab.maps", "wcord.lab.reading.map_worker"):
+        command = [sys.executable, "-m", name, "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "UMAP" in done.stdout, done.stderr
 
 
 FIRST = [

@@ -10,9 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from importlib.util import find_spec
+from types import CodeType, ModuleType
+from typing import cast
 
 PREFIX = "wcord."
 
@@ -30,6 +32,11 @@ class LabFinder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Put the module of `lab` in the place of the empty one that Python has made."""
         sys.modules[module.__name__] = import_module(module.__name__.removeprefix(PREFIX))
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Return the code of a module, for `python -m wcord.lab.NAME`."""
+        spec = find_spec(fullname.removeprefix(PREFIX))
+        return cast(InspectLoader, spec.loader).get_code(spec.name) if spec else None
 
 
 def find_lab_in_repository() -> None:

@@ -1,7 +1,8 @@
 """How long a run will take, timed in a process of its own: the pages go on meanwhile.
 
 `stopwatch().ask(settings)` is None until a few steps have been timed. That process is
-`python -m lab.control.run_time < settings.yaml`, which prints what `wcord.estimate` finds, as JSON.
+`python -m wcord.lab.control.run_time < settings.yaml`, which prints what `wcord.estimate` finds, as
+JSON.
 """
 
 from __future__ import annotations

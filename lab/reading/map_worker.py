@@ -1,4 +1,4 @@
-"""The map worker: `python -m lab.maps RUN` lays out every snapshot of a run with UMAP.
+"""The map worker: `python -m wcord.lab.maps RUN` lays out every snapshot of a run with UMAP.
 
 One worker a run (held by a lock), beside training and never inside it. For every arm and
 snapshot it fits teacher and student features jointly, starts from the nearest layout it has,

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 DEMO = Path(lab.__file__).parent / "demo" / "digits-compression"
 CELLS = (
-    'import lab\n\nview = lab.view("digits-compression")\nview',
+    'from wcord import lab\n\nview = lab.view("digits-compression")\nview',
     'print("selected", view.selected, "step", view.step, "arm", view.arm)',
     'view.step = 149\nview.arm = "kd"',
 )
