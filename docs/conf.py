@@ -21,8 +21,6 @@ extensions = [
     "sphinxarg.ext",
 ]
 exclude_patterns = ["_build", "*.py"]
-if not any((HERE.parent / "wcord").glob("losses*")):
-    exclude_patterns.append("api/losses.md")
 
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]

@@ -190,9 +190,14 @@ def signature(
 
 
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
-    """Leave out members with the text of others: fields of named tuples, pydantic's own."""
+    """Leave out members with the text of others, and losses on the page of `wcord`.
+
+    The fields of named tuples and pydantic's configuration have a text that is not ours. The losses
+    have a page of their own.
+    """
     not_ours = str(obj.__doc__).startswith("Alias for field number") or name == "model_config"
-    return True if not_ours else None
+    loss = str(getattr(obj, "__module__", "")).startswith("wcord.losses")
+    return True if not_ours or (loss and app.env.docname == "api/wcord") else None
 
 
 def unique_name(app: Any, env: Any, node: Any, content: Any) -> Any:

@@ -6,14 +6,12 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browser.conftest import FLAGS, chromium
 
 import wcord
 from wcord.cli.parser import build_parser
@@ -158,8 +156,9 @@ def test_equations_are_blocks_of_code_line_by_line(pages: dict[Path, Page]) -> N
 
 @pytest.mark.slow
 def test_the_public_names_have_an_entry(pages: dict[Path, Page]) -> None:
-    places = next(page for path, page in pages.items() if path.match("api/wcord.html")).places
-    assert {f"wcord.{name}" for name in wcord.__all__} <= places
+    places: set[str] = set().union(*(page.places for page in pages.values()))
+    for name in wcord.__all__:
+        assert {f"wcord.{name}", f"wcord.losses.{name}"} & places, name
     for module in ("transport", "data", "views", "runs", "models"):
         names = getattr(wcord, module).__all__
         listed = "".join(next(p for f, p in pages.items() if f.match(f"api/{module}.html")).places)
@@ -167,26 +166,14 @@ def test_the_public_names_have_an_entry(pages: dict[Path, Page]) -> None:
         assert len(documented) > len(names) / 2
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no chromium here: install it, or name one in $CHROMIUM")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_pages_open_from_disk_without_an_error(
-    site: Path, opened: Any, scheme: str, width: int
+    site: Path, browser: Any, scheme: str, width: int
 ) -> None:
-    page = opened.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
