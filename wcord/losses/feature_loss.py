@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from wcord.bank import FeatureBank
 from wcord.compute import ranks
+from wcord.compute.memory_format import send
 from wcord.losses.build_objective import build_objective
 from wcord.losses.first_pass import Needs, Source, chunks, read_features, read_labels
 from wcord.losses.index_check import IndexCheck
@@ -226,7 +227,7 @@ class FeatureLoss(nn.Module):
                 "once before the first step"
             )
         seen = self._index.check(index, len(student))
-        rows = seen.to(device)
+        rows = send(seen, device)
         if labels is not None and self.needs_labels:
             check_labels(labels, self._samplers[0].group[rows], self._name)
         self.flush()
@@ -281,7 +282,7 @@ class FeatureLoss(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Return the number of steps and whether the loss is primed, for `state_dict`."""
-        return torch.tensor([self.steps, int(self.primed)])
+        return torch.tensor([self.steps, int(self.primed)], device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take over the number of steps and whether the loss is primed, from `state_dict`."""

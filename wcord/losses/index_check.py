@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class IndexCheck:
 
     def __init__(self, name: str, samples: int | None) -> None:
         self.name, self.samples = name, samples
-        self._seen = torch.zeros(samples or 0, dtype=torch.bool, device="cpu")  # in this epoch
+        self._seen = np.zeros(samples or 0, dtype=bool)
         self._largest = 0  # samples of a batch
         self._ended = samples is None  # nothing is counted any more
 
@@ -71,8 +72,9 @@ class IndexCheck:
         if self._ended:
             return
         self._largest = max(self._largest, len(index))
-        if not bool(self._seen[index].any()):
-            self._seen[index] = True
+        rows = index.numpy()
+        if not self._seen[rows].any():
+            self._seen[rows] = True
             return
         self._ended = True
         unseen = int((~self._seen).sum())
