@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 import wcord
 from wcord import losses
-from wcord.losses.misuse import PATIENCE
+from wcord.losses.optimizer_check import PATIENCE
 from wcord.models import Output
 from wcord.objectives import TERMS
 from wcord.objectives.gckt import GCKTSettings
@@ -438,7 +438,8 @@ def test_labels_of_another_sample_are_found() -> None:
     loss = primed(wcord.CRDLoss(D_T, D_S, N), Small())
     step_of(loss, labels=torch.arange(4) % CLASSES)()
     refused("4 of 4 labels differ", step_of(loss, labels=(torch.arange(4) + 1) % CLASSES))
-    refused("one class a sample", step_of(loss, labels=torch.zeros(3)))
+    refused("3 labels for 4", step_of(loss, labels=[0, 1, 2]))
+    refused("labels must be integers.*not a list of str", step_of(loss, labels=["cat"] * 4))
 
 
 def test_what_prime_gets_is_checked() -> None:

@@ -70,11 +70,14 @@ class FeatureBank(nn.Module):
 
     @torch.no_grad()
     def write(self, index: Tensor, embeddings: Tensor) -> None:
-        """Mix embeddings (n, dim) into the rows of samples `index` (n,), which must all differ."""
-        new = embeddings.to(self.embeddings.dtype)
-        self.embeddings.index_copy_(
-            0, index, self._scaled(torch.lerp(new, self.rows(index), self.momentum))
-        )
+        """Mix embeddings (n, dim) into the rows of samples `index` (n,), which must all differ.
+
+        An embedding with NaN or infinity (a step that overflowed) changes nothing.
+        """
+        old = self.rows(index)
+        mixed = self._scaled(torch.lerp(embeddings.to(old.dtype), old, self.momentum))
+        finite = mixed.isfinite().all(1, keepdim=True)
+        self.embeddings.index_copy_(0, index, torch.where(finite, mixed, old))
 
     def _scaled(self, embeddings: Tensor) -> Tensor:
         embeddings = embeddings.detach().to(self.embeddings.dtype)

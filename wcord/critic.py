@@ -129,14 +129,17 @@ class Critic(nn.Module):
     def observe(self, teacher: Tensor, student: Tensor, momentum: float = 0.1) -> None:
         """Move the running means: mean <- (1 - momentum) mean + momentum batch mean.
 
+        NaN and infinity (a step that overflowed) change nothing.
+
         Args:
             teacher: raw teacher features (n, teacher_dim).
             student: raw student features (n, student_dim).
             momentum: weight of the batch; 1 replaces the mean. 0.1 averages about ten steps, or 600
                 samples: enough for a steady mean, few enough to follow the student's features.
         """
-        self.teacher_mean.lerp_(teacher.mean(0).to(self.teacher_mean.dtype), momentum)
-        self.student_mean.lerp_(student.mean(0).to(self.student_mean.dtype), momentum)
+        for mean, features in ((self.teacher_mean, teacher), (self.student_mean, student)):
+            new = features.mean(0).to(mean.dtype)
+            mean.lerp_(torch.where(new.isfinite(), new, mean), momentum)
 
     def precompute(self) -> None:
         """Compute the part of the next embeddings that does not depend on features."""

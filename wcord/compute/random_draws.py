@@ -23,7 +23,7 @@ class Integers:
     count: int
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        return torch.randint(self.high, (self.count,), generator=generator)
+        return torch.randint(self.high, (self.count,), generator=generator, device=generator.device)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Permutation:
     size: int
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        return torch.randperm(self.size, generator=generator)
+        return torch.randperm(self.size, generator=generator, device=generator.device)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class WrongPairs:
         count = round(self.broken * self.size)
         if count == 1:
             count = min(2, self.size)
-        rows = torch.randperm(self.size, generator=generator)[:count]
-        partners = torch.arange(self.size)
+        device = generator.device  # not the default device
+        rows = torch.randperm(self.size, generator=generator, device=device)[:count]
+        partners = torch.arange(self.size, device=device)
         partners[rows] = rows.roll(1)
         return partners

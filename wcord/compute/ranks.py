@@ -188,7 +188,7 @@ def gather_rows(index: Tensor, *features: Tensor) -> tuple[Tensor, ...]:
     """
     counts = [torch.zeros_like(index[:1]) for _ in range(size())]
     dist.all_gather(counts, torch.full_like(index[:1], len(index)))
-    sizes = [int(count) for count in counts]
+    sizes = torch.cat(counts).tolist()  # the host waits once
     if len(set(sizes)) > 1:
         raise ValueError(
             f"the ranks have batches of {min(sizes)} and {max(sizes)} samples: give their loaders "

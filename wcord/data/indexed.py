@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 
 class Indexed(Dataset[Any]):
@@ -17,6 +18,7 @@ class Indexed(Dataset[Any]):
 
     Args:
         dataset: has a length, and samples that are tuples, lists, dictionaries or single values.
+            To train on a part of a data set, give the part: Indexed(Subset(...)).
 
     Raises:
         ValueError: a data set without a length, or a sample that already has an "index".
@@ -26,7 +28,8 @@ class Indexed(Dataset[Any]):
     """
 
     def __init__(self, dataset: Any) -> None:
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        stream = isinstance(dataset, IterableDataset)
+        if stream or not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise ValueError(
                 f"Indexed needs a data set with a length, not {type(dataset).__name__}: samples of "
                 "a stream have no number"
@@ -37,16 +40,21 @@ class Indexed(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        sample = self.dataset[index]
+        number = operator.index(index)
+        if number < 0:  # counted from the end
+            number += len(self)
+        sample = self.dataset[number]
         if isinstance(sample, Mapping):
             if "index" in sample:
                 raise ValueError('the samples of this data set have an "index" already')
-            return {"index": index, **sample}
+            return {"index": number, **sample}
         values = sample if isinstance(sample, (tuple, list)) else (sample,)
-        return (index, *values)
+        return (number, *values)
 
     def __getattr__(self, name: str) -> Any:
         """Return other attributes of the data set, such as `classes`."""
-        if name == "dataset":  # not set yet, as in a copy that is being made
+        # "dataset" is not set yet in a copy that is being made; special methods of the data set,
+        # such as __getitems__, would give samples without index
+        if name == "dataset" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dataset, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -10,16 +11,20 @@ from torch import Tensor, nn
 
 from wcord.bank import FeatureBank
 from wcord.compute import ranks
-from wcord.losses.first_pass import Source, chunks, read_features, read_labels
+from wcord.compute.memory_format import send
+from wcord.losses.build_objective import build_objective
+from wcord.losses.first_pass import Needs, Source, chunks, read_features, read_labels
+from wcord.losses.index_check import IndexCheck
 from wcord.losses.misuse import (
-    IndexCheck,
     LossError,
-    OptimizerCheck,
     check_features,
+    check_labels,
+    check_place,
     check_precision,
+    integer,
 )
+from wcord.losses.optimizer_check import OptimizerCheck
 from wcord.models.output import Output
-from wcord.objectives import TERMS, Objective
 from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term, TermSettings
 from wcord.settings.term_settings import parse_terms
@@ -84,18 +89,15 @@ class FeatureLoss(nn.Module):
         gather: bool = True,
     ) -> None:
         super().__init__()
-        self._name = type(self).__name__
-        for name, size in (("teacher_dim", teacher_dim), ("student_dim", student_dim)):
-            _check_size(f"{self._name}: {name}", size, 1)
-        settings = parse_terms(terms, f"{self._name}: ")
-        for name in settings:
-            _check_compares_features(name, self._name)
-        for name, value, least in (("samples", samples, 2), ("classes", classes, 2)):
-            if value is not None:
-                _check_size(f"{self._name}: {name}", value, least)
-        groups = classes or 1
+        self._name = name = type(self).__name__
+        teacher_dim = integer(teacher_dim, f"{name}: teacher_dim", 1)
+        student_dim = integer(student_dim, f"{name}: student_dim", 1)
+        settings = parse_terms(terms, f"{name}: ")
+        samples = None if samples is None else integer(samples, f"{name}: samples", 2)
+        classes = None if classes is None else integer(classes, f"{name}: classes", 2)
+        seed, groups = integer(seed, f"{name}: seed"), classes or 1
         shapes = Shapes(teacher_dim, student_dim, groups, groups, True, samples or 2)
-        self.objective = Objective(settings, shapes, seed)
+        self.objective = build_objective(settings, shapes, seed, name)
         self.seed, self.gather, self.classes = seed, gather, classes
         self.steps, self.primed = 0, False
         self.logs: dict[str, Tensor] = {}
@@ -104,13 +106,12 @@ class FeatureLoss(nn.Module):
         if self._banks and samples is None:
             with_bank = [term.name for term in self.objective if _has_bank(term)]
             raise ValueError(
-                f"{self._name}: {' and '.join(with_bank)} keeps features of every training sample: "
+                f"{name}: {' and '.join(with_bank)} keeps features of every training sample: "
                 "give their number, samples=len(dataset)"
             )
-        self._index = IndexCheck(self._name, samples if self._banks else None)
-        self._optimizer = OptimizerCheck(self._name)
+        self._index = IndexCheck(name, samples if self._banks else None)
+        self._optimizer = OptimizerCheck(name)
         self._differentiated: list[bool] | None = None  # of the call that is not written yet
-        self._freeze_unused()
         self.register_state_dict_pre_hook(_flush)
 
     @property
@@ -135,16 +136,18 @@ class FeatureLoss(nn.Module):
         """Fill the banks and measure means and scales, with one pass over the training samples.
 
         Call it before the first step, with the student's initial weights and images that are not
-        augmented. Modules are run in evaluation mode, without gradients, and get their modes back.
-        Features are collected in the CPU's memory, 4 N (teacher_dim + student_dim) bytes.
+        augmented. Modules are run in evaluation mode, without gradients, and get their modes back
+        (a function of your own must do that itself). Features are collected in the CPU's memory,
+        4 N (teacher_dim + student_dim) bytes in float32.
 
         Args:
             loader: gives batches (index, inputs, ...) or dictionaries with "index", and every
                 sample once, in any order (`wcord.Indexed` adds the index to a data set). With
-                several ranks, give every rank all samples. None if both sides are arrays.
+                several ranks, give every rank all samples. None if both sides are arrays. Inputs
+                are moved to the module's device.
             teacher: a function from inputs to features (n, teacher_dim), such as
-                `wcord.features(module)`; a module whose output they are; or an array
-                (N, teacher_dim) with the features of all samples.
+                `wcord.features(module)`; a module whose output they are, or its method; or an
+                array (N, teacher_dim) with the features of all samples.
             student: the same for the student.
             labels: (N,) classes 0 ... K - 1 of all samples, where `needs_labels`; None: the third
                 entry of the loader's batches, or their "labels" or "label".
@@ -155,32 +158,33 @@ class FeatureLoss(nn.Module):
                 missing or given twice; labels that are needed and missing.
         """
         check_precision(self, self._name)
+        device, dtype = self._place()
         found = read_features(
             loader,
             {"teacher": teacher, "student": student},
-            {"teacher": self._dims[0], "student": self._dims[1]},
-            self._index.samples,
-            self._name,
+            Needs(
+                self._name,
+                dict(zip(("teacher", "student"), self._dims, strict=True)),
+                self._index.samples,
+                self.needs_labels and labels is None,
+                dtype,
+            ),
             progress,
         )
-        group = torch.zeros(len(found.teacher), dtype=torch.long)
+        group = torch.zeros(len(found.teacher), dtype=torch.long, device="cpu")
         if self.needs_labels:
             group = read_labels(labels, found, self.classes, self._name)
-            self._resize_groups(int(group.max()) + 1)
-        device, dtype = self._place()
 
         def first_pass() -> Iterable[FirstPassBatch]:
             for part in chunks(len(group)):
-                sides = (
-                    _output(values[part].to(device, dtype))
-                    for values in (found.teacher, found.student)
-                )
+                sides = (_output(values[part].to(device)) for values in (found[0], found[1]))
                 yield FirstPassBatch(part.to(device), group[part].to(device), *sides)
 
-        self._differentiated = None
-        for term in self.objective:
-            term.discard()
-        self.objective.fill_banks(first_pass)
+        self._forget()
+        self.primed = False  # until all banks are filled
+        with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+            self._resize_groups(int(group.max()) + 1)
+            self.objective.fill_banks(first_pass)
         self.primed = True
 
     def forward(
@@ -194,24 +198,38 @@ class FeatureLoss(nn.Module):
             index: (n,) the number of each sample in the training set, 0 ... N - 1; needed by terms
                 with a bank. Best left on the CPU, where checking it costs no waiting.
             labels: (n,) classes; not needed. Where `needs_labels`, they are compared with those of
-                `prime`, which finds a wrong index.
+                `prime`, which finds a wrong index; on a GPU this waits for the device.
 
         Raises:
             ValueError: features, index or labels that do not fit.
             LossError: the loss is not primed; parameters that no optimizer changes.
         """
-        check_precision(self, self._name)
-        device, dtype = self._place(student)
-        check_features(teacher, student, self._dims, device, self._name)
         training = self.training and torch.is_grad_enabled()
+        rows, teacher, student = self._prepared(teacher, student, index, labels, training)
+        total = self._total(rows, teacher, student)
+        if training:
+            self._remember(total)
+        else:
+            self._discard()
+        return total
+
+    def _prepared(
+        self, teacher: Tensor, student: Tensor, index: Any, labels: Any, training: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Check the arguments of a call, write what the last one left, and gather all ranks."""
+        check_precision(self, self._name)
+        check_place(self, self._name)
+        device, dtype = self._place(student)
+        check_features(teacher, student, self._dims, device, training, self._name)
         if self.needs_prime and not self.primed:
             raise LossError(
                 f"{self._name} is not primed: call loss.prime(loader, teacher=..., student=...) "
                 "once before the first step"
             )
         seen = self._index.check(index, len(student))
-        rows = seen.to(device)
-        self._check_labels(rows, labels)
+        rows = send(seen, device)
+        if labels is not None and self.needs_labels:
+            check_labels(labels, self._samplers[0].group[rows], self._name)
         self.flush()
         if training:
             self._optimizer.check(self._moved_parameters())
@@ -219,15 +237,10 @@ class FeatureLoss(nn.Module):
         if self.gather and ranks.size() > 1:
             rows, teacher, student = ranks.gather_rows(rows, teacher, student)
             seen = rows.cpu()
+            self._index.check_once(seen, "give every rank other samples, by DistributedSampler")
         if training:
             self._index.count(seen)
-        total = self._total(rows, teacher, student)
-        if training:
-            self._remember(total)
-        else:
-            for term in self.objective:
-                term.discard()
-        return total
+        return rows, teacher, student
 
     def _total(self, rows: Tensor, teacher: Tensor, student: Tensor) -> Tensor:
         none = torch.zeros_like(rows)
@@ -253,11 +266,12 @@ class FeatureLoss(nn.Module):
         """
         if self._differentiated is None:
             return
-        if not self._differentiated:
-            for bank in self._banks:
-                bank.embeddings = bank.embeddings.clone()
-        self._differentiated = None
-        self.objective.update()
+        with torch.inference_mode(False):
+            if not self._differentiated:
+                for bank in self._banks:
+                    bank.embeddings = bank.embeddings.clone()
+            self._differentiated = None
+            self.objective.update()
 
     def extra_repr(self) -> str:
         """Return weights and sizes, for printing."""
@@ -268,7 +282,7 @@ class FeatureLoss(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Return the number of steps and whether the loss is primed, for `state_dict`."""
-        return torch.tensor([self.steps, int(self.primed)])
+        return torch.tensor([self.steps, int(self.primed)], device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take over the number of steps and whether the loss is primed, from `state_dict`."""
@@ -281,10 +295,23 @@ class FeatureLoss(nn.Module):
         for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
             if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
                 sampler.resize(len(state_dict[f"{name}.members"]))
-        self._differentiated = None
-        for term in self.objective:
-            term.discard()
+        buffers = dict(self.named_buffers(prefix.removesuffix(".")))
+        for name, tensor in chain(self.named_parameters(prefix.removesuffix(".")), buffers.items()):
+            loaded = state_dict.get(name, tensor)
+            if loaded.shape != tensor.shape:
+                raise ValueError(
+                    f"{self._name}: {name} is {tuple(loaded.shape)} in the state, and "
+                    f"{tuple(tensor.shape)} here: build the loss with the sizes and settings of "
+                    "the loss that was saved"
+                )
+        self._forget()
         super()._load_from_state_dict(state_dict, prefix, *args)
+        # with strict=False, banks or scales may be missing
+        self.primed &= buffers.keys() <= state_dict.keys()
+
+    def _apply(self, *args: Any, **options: Any) -> Any:
+        self.flush()  # what is to be written has the present device
+        return super()._apply(*args, **options)
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -303,23 +330,6 @@ class FeatureLoss(nn.Module):
         wide = features.dtype == torch.float64
         return features.device, torch.float64 if wide else torch.float32
 
-    def _check_labels(self, rows: Tensor, labels: Any) -> None:
-        if labels is None or not self.needs_labels:
-            return
-        known = self._samplers[0].group[rows].cpu()
-        given = torch.as_tensor(labels).cpu()
-        if given.shape != known.shape:
-            raise ValueError(
-                f"{self._name}: labels must be one class a sample, of shape {tuple(known.shape)}, "
-                f"not {tuple(given.shape)}"
-            )
-        different = int((given != known).sum())
-        if different:
-            raise ValueError(
-                f"{self._name}: {different} of {len(known)} labels differ from those of the same "
-                "index in prime: give the index of each sample in the data set"
-            )
-
     def _resize_groups(self, groups: int) -> None:
         for sampler in self._samplers:
             sampler.resize(max(groups, self.classes or 1))
@@ -334,17 +344,15 @@ class FeatureLoss(nn.Module):
             if parameter.requires_grad and weights[term.name] > 0
         }
 
-    def _freeze_unused(self) -> None:
-        """Freeze the projections of lckt if it uses the embeddings of gckt or crd."""
-        terms = {term.name: term for term in self.objective}
-        shared = next((terms[name] for name in ("gckt", "crd") if name in terms), None)
-        if "lckt" not in terms or shared is None or not terms["lckt"].settings.share:
-            return
-        teacher, student = (torch.zeros(1, dim) for dim in self._dims)
-        with torch.no_grad():
-            embeddings = shared.embed(teacher, student)
-        if embeddings is not None and embeddings[0].shape == embeddings[1].shape:
-            terms["lckt"].requires_grad_(False)
+    def _discard(self) -> None:
+        """Forget what the last call of the objective would write."""
+        for term in self.objective:
+            term.discard()
+
+    def _forget(self) -> None:
+        """Forget the last training call, also what it would write."""
+        self._differentiated = None
+        self._discard()
 
 
 def _flush(module: nn.Module, *_: Any) -> None:
@@ -358,17 +366,3 @@ def _output(features: Tensor) -> Output:
 
 def _has_bank(term: Term) -> bool:
     return any(isinstance(module, FeatureBank) for module in term.modules())
-
-
-def _check_size(name: str, size: Any, least: int) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or size < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, not {size!r:.40}")
-
-
-def _check_compares_features(term: str, name: str) -> None:
-    kind = TERMS[term]
-    if not kind.needs_teacher:
-        raise ValueError(f"{name}: {term} does not compare features: add it in your own loop")
-    for needed, what in ((kind.needs_logits, "logits"), (kind.needs_maps, "feature maps")):
-        if needed:
-            raise ValueError(f"{name}: {term} compares {what}, and this module takes features only")

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from torch.utils.data import Dataset, IterableDataset
 from tqdm.auto import tqdm
 
+from wcord.losses.loader_batch import loader_batch
 from wcord.losses.misuse import integers
 
 Source = Callable[[Any], Tensor] | nn.Module | Tensor | Any  # or an array
-LABEL_KEYS = ("labels", "label")
 ROWS = 4096  # of one part of the first pass
-WRAP = "wrap the data set by wcord.Indexed(dataset)"
 
 
 class FirstFeatures(NamedTuple):
-    """Features (N, d) float32 of both sides, and labels (N,) if the loader has them, on the CPU."""
+    """Features (N, d) of both sides, and labels (N,) if they are needed, on the CPU."""
 
     teacher: Tensor
     student: Tensor
@@ -29,42 +31,45 @@ class FirstFeatures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LoaderBatch:
-    """A batch of a loader: index (n,), the inputs of the networks, and labels (n,) if any."""
+class Needs:
+    """What a loss needs of the first pass.
 
-    index: Tensor
-    inputs: Any
-    labels: Any
+    Args:
+        name: of the loss, for messages.
+        dims: length of the features of each side.
+        samples: N; None where no term has a bank: then the loader's samples need no index.
+        labels: whether the classes of the samples are needed.
+        dtype: of the features, that of the loss.
+    """
+
+    name: str
+    dims: Mapping[str, int]
+    samples: int | None
+    labels: bool
+    dtype: torch.dtype
 
 
 def chunks(count: int) -> tuple[Tensor, ...]:
     """Return 0 ... count - 1 in parts of at most `ROWS`."""
-    return torch.arange(count).split(ROWS)
+    return torch.arange(count, device="cpu").split(ROWS)
 
 
 def read_features(
-    loader: Iterable[Any] | None,
-    sources: Mapping[str, Source],
-    dims: Mapping[str, int],
-    samples: int | None,
-    name: str,
-    progress: bool,
+    loader: Iterable[Any] | None, sources: Mapping[str, Source], needs: Needs, progress: bool
 ) -> FirstFeatures:
     """Return the features of all samples, by arrays or by running functions on a loader.
 
     Args:
         loader: gives every sample once; None if both sources are arrays.
         sources: "teacher" and "student": a function, a module, or an array (N, d).
-        dims: length of the features of each side.
-        samples: N; None where no term has a bank: then the loader's samples need no index.
-        name: of the loss, for messages.
+        needs: of the loss.
         progress: whether to show a bar.
 
     Raises:
         ValueError: see `FeatureLoss.prime`.
     """
-    whole = {s: _array(v, f"{name}: {s}") for s, v in sources.items() if not callable(v)}
-    labels = None
+    name, labels = needs.name, None
+    whole = {s: _array(v, needs, s) for s, v in sources.items() if not callable(v)}
     if loader is None:
         missing = [side for side in sources if side not in whole]
         if missing:
@@ -72,12 +77,16 @@ def read_features(
                 f"{name}: prime needs a loader to run the {missing[0]} on: prime(loader, "
                 f"{missing[0]}=...), or give its features of all samples as an array"
             )
+    elif isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
+        raise ValueError(
+            f"{name}: prime needs a loader and not the data set: DataLoader(dataset, 256)"
+        )
     else:
         run = {side: source for side, source in sources.items() if side not in whole}
-        computed, labels = _run(loader, run, samples, name, progress)
+        computed, labels = _run(loader, run, needs, progress)
         whole |= computed
     for side, features in whole.items():
-        _check(features, dims[side], samples, f"{name}: {side} features")
+        _check(features, needs.dims[side], needs.samples, f"{name}: {side} features")
     teacher, student = whole["teacher"], whole["student"]
     if len(teacher) != len(student):
         raise ValueError(
@@ -115,75 +124,84 @@ def read_labels(labels: Any, found: FirstFeatures, classes: int | None, name: st
 
 
 def _run(
-    loader: Iterable[Any],
-    sources: Mapping[str, Any],
-    samples: int | None,
-    name: str,
-    progress: bool,
+    loader: Iterable[Any], sources: Mapping[str, Any], needs: Needs, progress: bool
 ) -> tuple[dict[str, Tensor], Tensor | None]:
     """Return the features that functions give for the samples of a loader, and their labels."""
     rows: dict[str, list[Tensor]] = {side: [] for side in sources}
-    indices, labels = [], []
+    indices: list[Tensor] = []
+    labels: list[Tensor | None] = []
+    count = 0
     with torch.no_grad(), _evaluation(sources.values()):
         for entry in tqdm(loader, desc="first pass", leave=False, disable=not progress):
-            batch = _loader_batch(entry, samples is not None, name)
+            batch = loader_batch(entry, needs.samples is not None, needs.name)
+            index, n = batch.index, None if batch.index is None else len(batch.index)
             for side, source in sources.items():
                 features = _features(source, batch.inputs)
-                if not isinstance(features, Tensor) or features.ndim != 2:
-                    raise ValueError(f"{name}: {side}: {_wrong_output(features)}")
-                rows[side].append(features.detach().float().cpu())
-            indices.append(batch.index)
-            labels.append(batch.labels)
-    if not indices:
-        raise ValueError(f"{name}: the loader gives no batch")
+                n = len(features) if n is None and isinstance(features, Tensor) else n
+                rows[side].append(_checked(features, n, side, needs))
+            n = n or 0
+            indices.append(torch.arange(count, count + n, device="cpu") if index is None else index)
+            labels.append(_labels(batch.labels, needs))
+            count += n
+    if not count:
+        raise ValueError(f"{needs.name}: the loader gives no batch")
     index = torch.cat(indices)
-    counts = [len(features) for part in rows.values() for features in part]
-    if sum(counts) != len(index) * len(rows):
-        raise ValueError(f"{name}: features and index of the loader differ in length")
-    order = index.argsort() if samples is None else _order(index, samples, name)
-    known = all(values is not None for values in labels)
+    if needs.samples is not None:
+        _check_index(index, needs.samples, needs.name)
+    position = index.argsort(stable=True)
+    known = [part for part in labels if part is not None]
     return (
-        {side: torch.cat(parts)[order] for side, parts in rows.items()},
-        torch.cat([torch.as_tensor(values).cpu() for values in labels])[order] if known else None,
+        {side: _in_order(parts, position) for side, parts in rows.items()},
+        torch.cat(known)[position] if known and len(known) == len(labels) else None,
     )
 
 
-def _loader_batch(entry: Any, need_index: bool, name: str) -> LoaderBatch:
-    """Return a batch of a loader in parts: a tuple (index, inputs, labels...), or a dictionary."""
-    if isinstance(entry, Mapping):
-        rest = dict(entry)
-        index = rest.pop("index", None)
-        found = [rest.pop(key) for key in LABEL_KEYS if key in rest]
-        inputs, labels = rest, found[0] if found else None
-    else:
-        values = list(entry) if isinstance(entry, (tuple, list)) else [entry]
-        first = values[0] if values else None
-        has_index = isinstance(first, Tensor) and first.ndim == 1 and not first.is_floating_point()
-        index = values.pop(0) if has_index and len(values) > 1 else None
-        inputs, labels = values[0], values[1] if len(values) > 1 else None
-    if index is None and need_index:
+def _in_order(parts: list[Tensor], order: Tensor) -> Tensor:
+    """Return the rows `order` (N,) of all parts (n, d) together; the list is emptied."""
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device="cpu")
+    rows = parts[0].new_empty(len(order), parts[0].shape[1])
+    start = 0
+    while parts:  # every part is freed once it is copied, because features may fill the memory
+        part = parts.pop(0)
+        rows[place[start : start + len(part)]] = part
+        start += len(part)
+    return rows
+
+
+def _checked(features: Any, count: int | None, side: str, needs: Needs) -> Tensor:
+    """Return the features (n, d) of a batch in the CPU's memory."""
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        raise ValueError(f"{needs.name}: {side}: {_wrong_output(features)}")
+    dim = needs.dims[side]
+    if features.shape != (count, dim):
         raise ValueError(
-            f"{name}: the loader must give the index of every sample in the training set, as "
-            f"(index, inputs, labels) or {{'index': ...}}: {WRAP}"
+            f"{needs.name}: {side} features must be of shape ({count}, {dim}) for this batch, not "
+            f"{tuple(features.shape)}: check {side}_dim and the layer whose features are taken"
         )
-    if index is None:
-        index = torch.zeros(_length(inputs), dtype=torch.long)  # keeps the loader's order
-    return LoaderBatch(torch.as_tensor(index).cpu().long(), inputs, labels)
+    return features.detach().to("cpu", needs.dtype)
 
 
-def _length(inputs: Any) -> int:
-    return len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
+def _labels(values: Any, needs: Needs) -> Tensor | None:
+    if values is None or not needs.labels:
+        return None
+    return integers(values, f"{needs.name}: labels")
+
+
+def _module_of(source: Any) -> nn.Module | None:
+    """Return the module that a source runs: itself, that of `features`, or that of a method."""
+    inner = (source, getattr(source, "module", None), getattr(source, "__self__", None))
+    return next((module for module in inner if isinstance(module, nn.Module)), None)
 
 
 def _features(source: Any, inputs: Any) -> Any:
     """Return what a function or module gives for the inputs of a batch, on the module's device."""
-    module = source if isinstance(source, nn.Module) else getattr(source, "module", None)
-    if not isinstance(module, nn.Module):
+    module = _module_of(source)
+    if module is None:
         return source(inputs)
     place = next(chain(module.parameters(), module.buffers()), None)
-    if isinstance(inputs, Mapping):
-        return source(**{key: _moved(value, place) for key, value in inputs.items()})
-    return source(_moved(inputs, place))
+    inputs = tree_map(lambda value: _moved(value, place), inputs)
+    return source(**inputs) if isinstance(inputs, Mapping) else source(inputs)
 
 
 def _moved(value: Any, place: Tensor | None) -> Any:
@@ -200,12 +218,8 @@ def _wrong_output(features: Any) -> str:
     )
 
 
-def _order(index: Tensor, samples: int, name: str) -> Tensor:
-    """Return the positions of samples 0 ... N - 1 in the loader's order.
-
-    Raises:
-        ValueError: an index out of range, twice or missing.
-    """
+def _check_index(index: Tensor, samples: int, name: str) -> None:
+    """Raise a ValueError if an index of the loader is out of range, twice or missing."""
     least, most = int(index.min()), int(index.max())
     if least < 0 or most >= samples:
         wrong = least if least < 0 else most
@@ -224,19 +238,26 @@ def _order(index: Tensor, samples: int, name: str) -> Tensor:
     if missing:
         raise ValueError(
             f"{name}: prime met {len(index)} of {samples} samples: give it a loader of all of them "
-            "(drop_last=False, no DistributedSampler)"
+            "(drop_last=False, no DistributedSampler, and Indexed(Subset(...)) for a part)"
         )
-    return index.argsort()
 
 
-def _array(value: Any, name: str) -> Tensor:
+def _array(value: Any, needs: Needs, side: str) -> Tensor:
+    """Return an array of features as a tensor in the CPU's memory."""
     try:
-        return torch.as_tensor(value).detach().float().cpu()
+        tensor = value.detach() if isinstance(value, Tensor) else _from_numpy(np.asarray(value))
+        if tensor.is_complex():
+            raise TypeError("complex")
+        return tensor.to("cpu", needs.dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"{name} must be a function, a module or an array of features, not "
+            f"{needs.name}: {side} must be a function, a module or an array of features, not "
             f"{type(value).__name__}"
         ) from error
+
+
+def _from_numpy(array: Any) -> Tensor:
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _check(features: Tensor, dim: int, samples: int | None, name: str) -> None:
@@ -261,8 +282,8 @@ def _check(features: Tensor, dim: int, samples: int | None, name: str) -> None:
 @contextmanager
 def _evaluation(sources: Iterable[Any]) -> Iterator[None]:
     """Set the modules among the sources, or inside them, to evaluation mode; then restore it."""
-    modules = [s if isinstance(s, nn.Module) else getattr(s, "module", None) for s in sources]
-    layers = [m for module in modules if isinstance(module, nn.Module) for m in module.modules()]
+    found = [_module_of(source) for source in sources]
+    layers = [layer for module in found if module is not None for layer in module.modules()]
     modes = [layer.training for layer in layers]
     for layer in layers:
         layer.training = False

@@ -12,7 +12,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from wcord.errors import first_line
 from wcord.models.feature_layers import (
+    BY_CLASSIFIER,
     FeatureLayers,
+    ForwardFailed,
     combined,
     find_classifier,
     first_argument,
@@ -49,7 +51,7 @@ class Features:
             raise ValueError(
                 f"{self._kind} is a torch.jit module: give the nn.Module it is made of"
             )
-        if layer:
+        if layer is not None and layer != "":
             _check_layer(self._inner, layer, self._kind)
 
     @property
@@ -87,9 +89,13 @@ class Features:
                 "does not report its layers: give the module before torch.compile)"
             )
         if self._found is not None:
-            taken = combined(
-                values, self._found.shares, self._inner.training, self._kind, str(name)
-            )
+            try:
+                taken = combined(
+                    values, self._found.shares, self._inner.training, self._kind, str(name)
+                )
+            except ValueError as error:
+                text = str(error).removesuffix(BY_CLASSIFIER)
+                raise ValueError(f"{text}: name a layer by layer=") from error
             return output, self._checked(taken, count, f"the input of {name!r}")
         if len(values) > 1:
             raise ValueError(
@@ -107,10 +113,15 @@ class Features:
 
         try:
             return find_classifier(self._inner, tree_map(cut, inputs), tree_map(cut, options), few)
-        except Exception as error:  # a user's module may raise any error
+        except ForwardFailed as error:
             raise ValueError(
-                f"the features of {self._kind} are not found: {first_line(error)}; name the layer "
-                "whose output they are by layer=, or layer='' if they are the module's own output"
+                f"{self._kind} cannot run on {few} of these samples: {error}"
+            ) from error
+        except Exception as error:  # a user's module may raise any error
+            reason = first_line(error).removesuffix(BY_CLASSIFIER)
+            raise ValueError(
+                f"the features of {self._kind} are not found: {reason}; name the layer whose "
+                "output they are by layer=, or layer='' if they are the module's own output"
             ) from error
 
     def _checked(self, taken: Any, count: int, what: str) -> Tensor:
@@ -154,7 +165,7 @@ def features(module: nn.Module, layer: str | None = None) -> Features:
 
 def _check_layer(module: nn.Module, layer: str, kind: str) -> None:
     try:
-        module.get_submodule(layer)
+        module.get_submodule(str(layer))
     except AttributeError:
         names = [name for name, _ in module.named_modules() if name]
         raise ValueError(

@@ -17,6 +17,7 @@ from wcord.models.logits import logits_of
 Shape = tuple[int, ...]  # (channels, height, width) of an image, or that of any other input
 MapShape = tuple[int, int, int]
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+BY_CLASSIFIER = ": name another final layer by classifier="  # end of a message
 
 
 class FeatureLayers(NamedTuple):
@@ -114,6 +115,12 @@ def find_classifier(
     copy = copy_module(module)
     calls, logits = _trace(copy.eval(), inputs, options, count)
     name = _classifier(calls, logits, kind, exact=True)
+    later = [call.name for call in calls if _is_input(call, logits)]
+    if later:
+        raise ValueError(
+            f"the first tensor that {kind} returns is no output of a final layer, but the input of "
+            f"its layer {later[0]!r}"
+        )
     features, shares = _features(calls, logits, name, kind)
     modes = {False: shares}
     with suppress(Exception):  # modules of any kind may fail in training mode
@@ -150,7 +157,7 @@ def combined(
         mode = "training" if training else "evaluation"
         raise ValueError(
             f"{kind} in {mode} mode calls its classifier {name!r} {len(values)} times, and not "
-            f"{len(expected)} times as when it was wrapped: name another final layer by classifier="
+            f"{len(expected)} times as when it was wrapped{BY_CLASSIFIER}"
         )
     pairs = zip(expected, values, strict=True)
     scaled = [share * mean_over_positions(h, ranks) for share, h in pairs if share]
@@ -184,7 +191,7 @@ def _trace_noise(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
     noise = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
     try:
         return _trace(copy, (noise.to(reference.device, reference.dtype),), {}, 2)
-    except _Failed as error:
+    except ForwardFailed as error:
         dtype = str(reference.dtype).removeprefix("torch.")
         noun, axes = ("images", "channels×height×width; ") if len(shape) == 3 else ("inputs", "")
         raise ValueError(
@@ -192,7 +199,7 @@ def _trace_noise(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
         ) from error
 
 
-class _Failed(Exception):
+class ForwardFailed(Exception):
     """The forward pass of a module raised an error; its first line."""
 
 
@@ -213,7 +220,7 @@ def _trace(
         with torch.random.fork_rng(devices), torch.no_grad():
             output = copy(*inputs, **options)
     except Exception as error:  # a user's module may raise any error
-        raise _Failed(first_line(error)) from error
+        raise ForwardFailed(first_line(error)) from error
     for handle in handles:
         handle.remove()
     return calls, logits_of(output, count, kind)
@@ -282,9 +289,15 @@ def _features(
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
                 f"the layer {name!r} of {kind} takes {got} for a batch of {len(logits)}, which is "
-                "not one row per image: name another final layer by classifier="
+                f"not one row per image{BY_CLASSIFIER}"
             )
     return features, _shares(own_calls, logits)
+
+
+def _is_input(call: Call, logits: Tensor) -> bool:
+    """Return whether a linear layer takes the logits: then they are features."""
+    linear = isinstance(call.layer, nn.Linear | nn.Conv2d) and isinstance(call.input, Tensor)
+    return linear and call.input.shape == logits.shape and torch.equal(call.input, logits)
 
 
 def _shares(calls: list[Call], logits: Tensor) -> tuple[float, ...]:

@@ -78,7 +78,7 @@ class Contrastive(Term):
         bank_options = (settings.bank_momentum, normalise_bank)
         self.teacher_bank = FeatureBank(shapes.samples, teacher_dim, *bank_options)
         self.student_bank = FeatureBank(shapes.samples, student_dim, *bank_options)
-        self._last: tuple[Tensor, ...] | None = None  # index, embeddings, features, for `update`
+        self._last: tuple[Tensor, ...] | None = None  # index, embeddings, means, for `update`
         self._precomputed: NegativeSet | MeanNegatives | None = None
 
     @torch.no_grad()
@@ -124,8 +124,9 @@ class Contrastive(Term):
         z_t, z_s = self.embed(teacher.features, student.features)
         if z_t.shape == z_s.shape:  # otherwise lckt uses its own projections
             shared["embeddings"] = (z_t, z_s)
-        last = (batch.index, z_t, z_s, teacher.features, student.features)
-        self._last = tuple(values.detach() for values in last)
+        # means and not features, which the caller may change in place before `update`
+        means = (teacher.features.mean(0, keepdim=True), student.features.mean(0, keepdim=True))
+        self._last = tuple(values.detach() for values in (batch.index, z_t, z_s, *means))
         forms, differences = [], []
         for side, scores in self.scores(batch, z_t, z_s).items():
             log_c = None
@@ -168,10 +169,10 @@ class Contrastive(Term):
         if self._last is None:
             return
         self._precomputed = None
-        index, z_t, z_s, teacher, student = self._last
+        index, z_t, z_s, *means = self._last
         self.teacher_bank.write(index, z_t)
         self.student_bank.write(index, z_s)
-        self.critic.observe(teacher, student)
+        self.critic.observe(*means)
         for normaliser in self.normalisers.values():
             normaliser.update()  # type: ignore[operator]
         self._last = None

@@ -53,9 +53,9 @@ class Normaliser(nn.Module):
         return self._next
 
     def update(self) -> None:
-        """Store the value of the last forward pass."""
+        """Store the value of the last forward pass, unless it overflowed."""
         if self._next is not None:
-            self.log_c.copy_(self._next)
+            self.log_c.copy_(torch.where(self._next < math.inf, self._next, self.log_c))
             self._next = None
 
     def discard(self) -> None:

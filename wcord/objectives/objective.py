@@ -46,7 +46,7 @@ class Objective(nn.Module):
                 if problem := unmet_need(term, settings[name], shapes):
                     raise ValueError(problem)
                 with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(seed_of(seed, name))
+                    torch.default_generator.manual_seed(seed_of(seed, name))  # not those of GPUs
                     terms[name] = term(settings[name], shapes, seed)
         self.settings = {name: settings[name] for name in terms}
         self.terms = nn.ModuleDict(terms)

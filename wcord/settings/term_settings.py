@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from numbers import Real
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,10 +35,13 @@ def parse_term(term: str, value: Any, where: str = "") -> TermSettings:
     if isinstance(value, str):
         with suppress(ValueError):
             value = float(value)  # YAML reads 1e-3 as a text
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = {"weight": value}
+    if isinstance(value, Real) and not isinstance(value, bool):  # numpy's numbers included
+        value = {"weight": float(value)}
+    value = {} if value is None else value
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{where}{term} is a weight or a table of settings, not {value!r:.60}")
     try:
-        return model.model_validate({} if value is None else value)
+        return model.model_validate(value)
     except ValidationError as error:
         raise SettingsError(first_error(error, model, f"{where}{term}.")) from error
 
