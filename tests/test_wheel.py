@@ -130,7 +130,7 @@ def test_its_metadata(wheel: zipfile.ZipFile, sdist: Path) -> None:
     assert str(metadata.version) == PROJECT["version"] == wcord.__version__
     assert metadata.license_expression == "MIT" and metadata.license_files == ["LICENSE"]
     assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-    assert set(metadata.provides_extra or ()) == {"lab", "medmnist", "ray", "test"}
+    assert set(metadata.provides_extra or ()) == set(PROJECT["optional-dependencies"])
     assert "Typing :: Typed" in (metadata.classifiers or ())
     assert metadata.project_urls == {"Paper": "https://arxiv.org/abs/2012.08674"}
     lab = {r.name for r in metadata.requires_dist or () if "lab" in str(r.marker)}
