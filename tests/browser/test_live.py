@@ -440,8 +440,9 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(page: Any, served: An
     assert any("Test accuracy" in text or "test accuracy" in text for text in words)
     slider = next(n for n in nodes if n.get("role", {}).get("value") == "slider")
     assert slider["name"]["value"] == "Step shown"
-    values = {p["name"]: p["value"].get("value") for p in slider["properties"]}
-    assert "step 248" in str(values.get("valuetext", slider.get("value", {}).get("value")))
+    # not from the tree: Chromium 156 gives an empty valuetext there
+    text = page.get_by_role("slider", name="Step shown").get_attribute("aria-valuetext")
+    assert "step 248" in text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,7 +13,11 @@ from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "pot")
 LAB = ("streamlit", "umap-learn", "jupyterlab", "ipywidgets", "anywidget", "matplotlib")
-EXTRA_OF = dict.fromkeys(LAB, "lab") | {"medmnist": "medmnist", "ray": "ray"}
+EXTRA_OF = dict.fromkeys(LAB, "lab") | {
+    "onnxscript": "export",
+    "medmnist": "medmnist",
+    "ray": "ray",
+}
 LOW_SPACE = 2**30  # a folder with fewer free bytes fails the check
 
 
