@@ -23,9 +23,7 @@ class Integers:
     count: int
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        return torch.randint(
-            self.high, (self.count,), generator=generator, device=generator.device
-        )
+        return torch.randint(self.high, (self.count,), generator=generator, device=generator.device)
 
 
 @dataclass(frozen=True)
