@@ -184,6 +184,18 @@ def test_a_module_that_raises_keeps_no_hook() -> None:
     assert hooks(module) == 0
 
 
+class FeaturesFirst(nn.Module):
+    """Returns features and logits; the features are the output of a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.fc = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.body(x)
+        return h, self.fc(h)
+
+
 def wrong() -> list[tuple[str, Callable[[], Any]]]:
     net = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3))
     sequence = nn.Sequential(nn.Linear(4, 5))
@@ -212,15 +224,39 @@ def wrong() -> list[tuple[str, Callable[[], Any]]]:
         ),
         ("needs a batch", lambda: wcord.features(net)("text")),
         ("lazy layers", lambda: wcord.features(nn.Sequential(nn.LazyLinear(3)))(x)),
+        ("the input of its layer 'fc'", lambda: wcord.features(FeaturesFirst())(x)),
+        ("cannot run on 2 of these samples: .*shapes", lambda: wcord.features(net)(x[:2, :3])),
+        ("no layer 0; its last layers", lambda: wcord.features(FeaturesFirst(), 0)),  # type: ignore
     ]
 
 
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("number", range(12))
 def test_misuse_is_one_line(number: int) -> None:
     pattern, action = wrong()[number]
     with pytest.raises(ValueError, match=pattern) as caught:
         action()
     assert "\n" not in str(caught.value)
+
+
+def test_messages_name_an_argument_that_exists() -> None:
+    """`classifier=` is an argument of other functions."""
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.calls = nn.Linear(4, 3), 1
+
+        def forward(self, x: Tensor) -> Tensor:
+            return sum((self.fc(x) for _ in range(self.calls)), torch.zeros(()))
+
+    module, x = Tokens(), torch.randn(3, 4)
+    take = wcord.features(module)
+    take(x)
+    module.calls = 2
+    for action in (lambda: take(x), lambda: wcord.features(module)(x[:, None])):
+        with pytest.raises(ValueError, match="layer=") as caught:
+            action()
+        assert "classifier=" not in str(caught.value)
 
 
 def test_a_compiled_module_is_read_or_refused() -> None:

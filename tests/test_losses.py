@@ -386,7 +386,7 @@ def test_sizes_and_terms_are_checked_when_the_loss_is_built() -> None:
 
 def test_without_prime_a_call_is_refused() -> None:
     loss = wcord.WCoRDLoss(D_T, D_S, N)
-    call = lambda: loss(numbers(4, D_T), numbers(4, D_S), torch.arange(4))  # noqa: E731
+    call = step_of(loss)
     refused("not primed", call, losses.LossError)
 
 

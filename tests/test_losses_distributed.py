@@ -66,6 +66,59 @@ def test_batches_of_different_sizes_are_refused_on_every_rank(tmp_path: Path) ->
     on_ranks(tmp_path, action)
 
 
+def test_ranks_with_the_same_samples_are_refused(tmp_path: Path) -> None:
+    """As without a DistributedSampler."""
+
+    def action(rank: int) -> None:
+        x, teacher, _ = inputs()
+        loss, take = wcord.GCKTLoss(D_T, D_S, N), wcord.features(Small())
+        loss.prime(teacher=teacher, student=take(x).detach())
+        own, overlapping = torch.arange(4) + 4 * rank, torch.arange(4) + 3 * rank + 10
+        loss(teacher[own], take(x[own]), own)
+        with pytest.raises(ValueError, match=r"sample 13 is twice.*DistributedSampler"):
+            loss(teacher[overlapping], take(x[overlapping]), overlapping)
+
+    on_ranks(tmp_path, action)
+
+
+class Distilled(nn.Module):
+    """Student and loss in one module, all of it inside DistributedDataParallel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student = Small().double()
+        self.loss = wcord.FeatureLoss(D_T, D_S, {"gckt": {"form": "nce"}}, samples=N).double()
+
+    def forward(self, x: Tensor, teacher: Tensor, index: Tensor) -> Tensor:
+        logits, h = wcord.features(self.student).with_output(x)
+        return logits.square().mean() + self.loss(teacher, h, index)
+
+
+@pytest.mark.parametrize("broadcast", [True, False])
+def test_a_loss_inside_data_parallel_learns_the_same(broadcast: bool, tmp_path: Path) -> None:
+    def trained() -> dict[str, Tensor]:
+        x, teacher, _ = inputs()
+        x, teacher, module = x.double(), teacher.double(), Distilled()
+        h = wcord.features(module.student)(x).detach()
+        module.loss.prime(teacher=teacher, student=h)
+        outer: nn.Module = module
+        if ranks.size() > 1:
+            outer = nn.parallel.DistributedDataParallel(module, broadcast_buffers=broadcast)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
+        for step in range(5):
+            index = torch.randperm(N, generator=torch.Generator().manual_seed(step))[:N_BATCH]
+            own = ranks.own_rows(index)
+            optimizer.zero_grad()
+            outer(x[own], teacher[own], own).backward()
+            optimizer.step()
+        return module.state_dict()
+
+    on_ranks(tmp_path, lambda rank: torch.save(trained(), tmp_path / f"{rank}.pt"))
+    first, second = (torch.load(tmp_path / f"{r}.pt", weights_only=True) for r in range(2))
+    assert farthest(first, second) < 1e-12
+    assert farthest(first, trained()) < 1e-8
+
+
 def test_without_gathering_a_rank_is_alone(tmp_path: Path) -> None:
     def action(rank: int) -> None:
         torch.manual_seed(rank)

@@ -233,6 +233,9 @@ class FeatureLoss(nn.Module):
         self.flush()
         if training:
             self._optimizer.check(self._moved_parameters())
+        # a tensor of inference mode cannot be saved for the gradient of a projection; its clone can
+        teacher = teacher.clone() if teacher.is_inference() else teacher
+        student = student.clone() if student.is_inference() else student
         teacher, student = teacher.detach().to(dtype), student.to(dtype)
         if self.gather and ranks.size() > 1:
             rows, teacher, student = ranks.gather_rows(rows, teacher, student)

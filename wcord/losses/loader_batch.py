@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +13,8 @@ from wcord.losses.misuse import integers
 LABEL_KEYS = ("labels", "label")
 
 
-class LoaderBatch(NamedTuple):
+@dataclass(frozen=True)
+class LoaderBatch:
     """A batch of a loader: index (n,) if any, the inputs of the networks, and labels if any."""
 
     index: Tensor | None
@@ -34,6 +36,7 @@ def loader_batch(entry: Any, need_index: bool, name: str) -> LoaderBatch:
         ValueError: no index where it is needed, or an index of other numbers than integers.
     """
     index: Any = None
+    inputs: Any
     if isinstance(entry, Mapping):
         rest = dict(entry)
         index = rest.pop("index", None)

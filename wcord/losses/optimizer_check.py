@@ -84,7 +84,8 @@ class _Observed:
     def add(self, check: OptimizerCheck) -> None:
         self._checks.add(check)
         if self._hook is None:
-            self._hook = register_optimizer_step_post_hook(_observe)
+            # torch.compile cannot trace the set; its import is slow, so not at the import of wcord
+            self._hook = register_optimizer_step_post_hook(torch.compiler.disable(self.observe))
 
     def discard(self, check: OptimizerCheck) -> None:
         self._checks.discard(check)
@@ -92,14 +93,9 @@ class _Observed:
             self._hook.remove()
             self._hook = None
 
-    def observe(self, optimizer: torch.optim.Optimizer) -> None:
+    def observe(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         for check in list(self._checks):
             check.observe(optimizer)
 
 
 _observed = _Observed()
-
-
-@torch.compiler.disable
-def _observe(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    _observed.observe(optimizer)

@@ -188,7 +188,8 @@ def _trace_noise(copy: nn.Module, shape: Shape) -> tuple[list[Call], Tensor]:
     kind = type(copy).__name__
     tensors = chain(copy.parameters(), copy.buffers())
     reference = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
-    noise = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand((2, *shape), generator=generator, device="cpu")
     try:
         return _trace(copy, (noise.to(reference.device, reference.dtype),), {}, 2)
     except ForwardFailed as error:
@@ -305,7 +306,7 @@ def _shares(calls: list[Call], logits: Tensor) -> tuple[float, ...]:
 
     If several c fit, the one nearest to equal numbers is used; if none fits, equal numbers.
     """
-    equal = torch.full((len(calls),), 1 / len(calls), dtype=torch.float64)
+    equal = torch.full((len(calls),), 1 / len(calls), dtype=torch.float64, device="cpu")
     shares = _fitted(calls, logits, equal) if len(calls) > 1 else None
     if shares is None or not shares.any():
         shares = equal
@@ -315,7 +316,7 @@ def _shares(calls: list[Call], logits: Tensor) -> tuple[float, ...]:
 def _is_sum(calls: list[Call], name: str, logits: Tensor) -> bool:
     """Return whether the logits are a weighted sum of the outputs of a layer."""
     own_calls = [call for call in calls if call.name == name]
-    equal = torch.full((len(own_calls),), 1 / len(own_calls), dtype=torch.float64)
+    equal = torch.full((len(own_calls),), 1 / len(own_calls), dtype=torch.float64, device="cpu")
     shares = _fitted(own_calls, logits, equal)
     return shares is not None and bool(shares.any())
 

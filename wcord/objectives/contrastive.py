@@ -169,10 +169,10 @@ class Contrastive(Term):
         if self._last is None:
             return
         self._precomputed = None
-        index, z_t, z_s, *means = self._last
+        index, z_t, z_s, teacher_mean, student_mean = self._last
         self.teacher_bank.write(index, z_t)
         self.student_bank.write(index, z_s)
-        self.critic.observe(*means)
+        self.critic.observe(teacher_mean, student_mean)
         for normaliser in self.normalisers.values():
             normaliser.update()  # type: ignore[operator]
         self._last = None
