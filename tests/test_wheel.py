@@ -6,6 +6,7 @@ not their editable `wcord`, and used from an empty folder.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
+import torch
 from browser.server import serving
 from browser.shown import DEMO, DEMO_NAME, assert_shows, ready
 from packaging.metadata import Metadata
@@ -169,6 +173,15 @@ def test_the_commands(installed: Installed, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = ["digits-compression", "--epochs", "1", "--teacher.epochs", "1"]
     assert "finished" in installed.wcord("train", *words, "--run-dir", str(folder))
+    for suffix in (".pt2", ".onnx", ".safetensors"):
+        file = tmp_path / f"student{suffix}"
+        installed.wcord("export", str(folder), "wcord", str(file))
+        assert json.loads(installed.wcord("card", str(file)))["arm"] == "wcord"
+    program = torch.export.load(tmp_path / "student.pt2").module()
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(tmp_path / "student.onnx")
+    (logits,) = session.run(None, {"images": images.numpy()})
+    np.testing.assert_allclose(logits, program(images).detach().numpy(), rtol=1e-5, atol=1e-5)
     page = tmp_path / "run.html"
     installed.wcord("page", str(folder), "-o", str(page))
     assert page.read_text("utf-8").startswith("<!doctype html>")
