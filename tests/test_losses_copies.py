@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from test_losses import D_S, D_T, N, Small, equal, inputs, refused, train
+from test_losses import D_S, D_T, N, Small, equal, inputs, primed, refused, train
 from test_losses_in_torch import EPOCH, call, new
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -66,6 +66,11 @@ def test_a_state_of_another_size_changes_nothing() -> None:
     state = new(Small()).state_dict()
     refused(r"is \(60,\) in the state, and \(61,\) here", lambda: loss.load_state_dict(state))
     assert not loss.primed and equal(loss, before)
+    crd, other = (primed(wcord.CRDLoss(D_T, D_S, N, dim=dim), Small()) for dim in (4, 5))
+    before, state = copy.deepcopy(crd), other.state_dict()
+    refused("build the loss", lambda: crd.load_state_dict(state))
+    assert crd.primed and equal(crd, before)
+    state = new(Small()).state_dict()
     inside = nn.ModuleDict({"loss": wcord.WCoRDLoss(D_T, D_S, N, gckt={"dim": 8})})
     state = {f"loss.{key}": value for key, value in state.items()}
     refused("build the loss with the sizes and settings", lambda: inside.load_state_dict(state))

@@ -133,6 +133,17 @@ def test_a_copy_of_data_parallel_is_refused() -> None:
     refused("use DistributedDataParallel", lambda: call(replica, Small(), EPOCH[0]))
 
 
+def test_transforms_of_torch_func_are_refused() -> None:
+    loss, (x, teacher, _) = new(Small()), inputs()
+    h = x[:N_BATCH, :D_S]
+    gradient = torch.func.grad(lambda h: loss(teacher[:N_BATCH], h, EPOCH[0]))
+    refused("use torch.autograd.grad", lambda: gradient(h), losses.LossError)
+    parameters = {name: value.detach() for name, value in loss.named_parameters()}
+    given = (teacher[:N_BATCH], h.requires_grad_(), EPOCH[0])
+    value = torch.func.functional_call(loss.eval(), parameters, given)
+    assert torch.equal(value, loss(*given))
+
+
 def test_student_features_without_gradient_are_reported() -> None:
     student = Small()
     loss = new(student)

@@ -6,7 +6,8 @@
     total = cross_entropy(logits, labels) + loss(teacher_features, student_features, index=index)
 
 `feature_loss` is the module that all of them are, `named` gives each term its class, `first_pass`
-reads the features for `prime`, and `misuse` checks how a loss is used.
+reads the features for `prime`; three modules check how a loss is used: `misuse`,
+`index_check` and `optimizer_check`.
 """
 
 from wcord.losses.feature_loss import FeatureLoss

@@ -177,7 +177,8 @@ class FeatureLoss(nn.Module):
 
         def first_pass() -> Iterable[FirstPassBatch]:
             for part in chunks(len(group)):
-                sides = (_output(values[part].to(device)) for values in (found[0], found[1]))
+                both = (found.teacher, found.student)
+                sides = (_output(features[part].to(device)) for features in both)
                 yield FirstPassBatch(part.to(device), group[part].to(device), *sides)
 
         self._forget()
@@ -239,8 +240,9 @@ class FeatureLoss(nn.Module):
         teacher, student = teacher.detach().to(dtype), student.to(dtype)
         if self.gather and ranks.size() > 1:
             rows, teacher, student = ranks.gather_rows(rows, teacher, student)
-            seen = rows.cpu()
-            self._index.check_once(seen, "give every rank other samples, by DistributedSampler")
+            if self._index.samples is not None:  # else nothing is counted, and no wait is needed
+                seen = rows.cpu()
+                self._index.check_once(seen, "give every rank other samples, by DistributedSampler")
         if training:
             self._index.count(seen)
         return rows, teacher, student
@@ -295,19 +297,20 @@ class FeatureLoss(nn.Module):
             self._index.end()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
-            if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
-                sampler.resize(len(state_dict[f"{name}.members"]))
         buffers = dict(self.named_buffers(prefix.removesuffix(".")))
         for name, tensor in chain(self.named_parameters(prefix.removesuffix(".")), buffers.items()):
             loaded = state_dict.get(name, tensor)
-            if loaded.shape != tensor.shape:
+            of_groups = name.endswith((".negatives.start", ".negatives.members"))  # of any number
+            if loaded.shape != tensor.shape and not of_groups:
                 raise ValueError(
                     f"{self._name}: {name} is {tuple(loaded.shape)} in the state, and "
                     f"{tuple(tensor.shape)} here: build the loss with the sizes and settings of "
                     "the loss that was saved"
                 )
         self._forget()
+        for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
+            if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
+                sampler.resize(len(state_dict[f"{name}.members"]))
         super()._load_from_state_dict(state_dict, prefix, *args)
         # with strict=False, banks or scales may be missing
         self.primed &= buffers.keys() <= state_dict.keys()

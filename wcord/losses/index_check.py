@@ -59,7 +59,7 @@ class IndexCheck:
         """Raise a ValueError if a sample is twice in an index (n,) on the CPU."""
         ordered = index.sort().values
         twice = ordered[1:][ordered[1:] == ordered[:-1]]
-        if self.samples is not None and len(twice):
+        if len(twice):
             raise ValueError(
                 f"{self.name}: the sample {int(twice[0])} is twice in the batch: {advice}"
             )

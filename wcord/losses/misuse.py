@@ -43,6 +43,11 @@ def check_place(loss: nn.Module, name: str) -> None:
             f"{name} is called by a backward pass: call the loss outside of gradient "
             "checkpointing, which computes everything twice"
         )
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        raise LossError(
+            f"{name} is called by a transform of torch.func, whose tensors cannot be kept in a "
+            "bank: use torch.autograd.grad"
+        )
 
 
 def check_features(
