@@ -25,7 +25,8 @@ def build_objective(
         raise ValueError(
             f"{name} is built in float32: torch.set_default_dtype(torch.float32) before"
         )
-    device = torch.get_default_device()
+    # not torch.get_default_device, which fails in torch 2.9 after set_default_device(None)
+    device = torch.empty(0).device
     with torch.inference_mode(False), torch.device("cpu"):
         objective = Objective(settings, shapes, seed)
         _freeze_unused(objective, shapes)
