@@ -25,6 +25,8 @@ def app(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     )
 
     def run(options: argparse.Namespace) -> int:
+        if options.port is not None and not 0 <= options.port <= 65535:
+            raise ValueError(f"the port must be 0 to 65535, not {options.port}")
         words = [] if options.port is None else [f"--server.port={options.port}"]
         words += ["--server.headless=true"] if options.no_browser else []
         if options.more and not options.more[0].startswith("-"):
@@ -38,7 +40,7 @@ def _serve(words: list[str]) -> int:
     """Run Streamlit's server until it is stopped; its settings lie in `.streamlit` beside `APP`.
 
     Raises:
-        ValueError: Streamlit refuses an option, or there is no such port; in one line.
+        ValueError: Streamlit refuses an option; in one line.
     """
     from streamlit.web import cli
 
@@ -49,8 +51,6 @@ def _serve(words: list[str]) -> int:
         cli.main.main(["run", str(APP), *words], prog_name="streamlit", standalone_mode=False)
     except click.ClickException as error:
         raise ValueError(error.format_message()) from error
-    except OverflowError as error:  # a number that no port has
-        raise ValueError(f"the server cannot start: {error}") from error
     return 0
 
 

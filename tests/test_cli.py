@@ -34,7 +34,10 @@ WRONG = [
     (["train", ""], "argument preset: the name is empty"),
     (["train", "digits-compression", "--run-dir", ""], "argument --run-dir: the name is empty"),
     (["resume", ""], "argument RUN: the name is empty"),
-    (["train", "digits-compression", "--arms.wcord.gckt", "[1]"], "arms.wcord.gckt: a table"),
+    (
+        ["train", "digits-compression", "--arms.wcord.gckt", "[1]"],
+        "arms.wcord.gckt is a weight or a table",
+    ),
     (["train", "digits-compression", "--"], "unknown option or setting '--'"),
     (["train"], "the following arguments are required: preset"),
     (["train", "--epochs", "-3", "digits-compression"], "epochs: input should be greater"),

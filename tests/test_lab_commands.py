@@ -92,7 +92,7 @@ def test_the_options_of_the_server(
         (["nonsense"], "come after --"),
         (["--", "--server.nonsense=1"], "--server.nonsense"),
         (["--", "--server.port=many"], "many"),
-        (["--no-browser", "--port", "99999"], "port must be 0-65535"),
+        (["--no-browser", "--port", "99999"], "port must be 0 to 65535, not 99999"),
         (["--nonsense"], "unknown option '--nonsense'"),
     ],
 )

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import start_form
 
+ATTEMPTS = 5  # to import beside a page; then pages import what they need themselves
 HEAD_START = 2.0  # seconds for the first picture, which torch's import would hold up
 
 
@@ -40,7 +41,12 @@ def _loading(load: Callable[[], None], module: str) -> threading.Thread | None:
 
 
 def _load_and_freeze(load: Callable[[], None]) -> None:
-    load()
+    for _ in range(ATTEMPTS):
+        try:
+            load()
+            break
+        except ImportError:  # a page was importing the same modules in another order
+            time.sleep(1)
     # After every tick Streamlit searches all objects for garbage; torch's many would take 0.3 s.
     gc.collect()
     gc.freeze()

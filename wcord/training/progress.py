@@ -79,10 +79,16 @@ def show_progress(
         initial: steps that were done before.
         leave: whether a bar stays at its end.
     """
-    shows_bars = sys.stderr is None or sys.stderr.isatty() or "ipykernel" in sys.modules
+    shows_bars = sys.stderr is None or sys.stderr.isatty() or _in_notebook()
     if enabled and not shows_bars:
         return ProgressLines(name, total, initial)
     return tqdm(desc=name, total=total or None, initial=initial, leave=leave, disable=not enabled)
+
+
+def _in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    return kernel is not None and kernel.IPKernelApp.initialized()
 
 
 def duration(seconds: float) -> str:
