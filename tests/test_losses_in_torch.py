@@ -243,6 +243,6 @@ def test_compiled_losses_and_optimizers_give_the_same_numbers(terms: dict[str, A
         total.backward()
         step()
     train(expected, other, PATIENCE + 5)
-    assert loss.steps == PATIENCE + 5 and loss._optimizer._passed
+    assert loss.steps == PATIENCE + 5 and loss._optimizer.passed
     for key, value in expected.state_dict().items():
         torch.testing.assert_close(loss.state_dict()[key], value, rtol=0, atol=1e-5, equal_nan=True)

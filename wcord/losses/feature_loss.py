@@ -227,13 +227,13 @@ class FeatureLoss(nn.Module):
                 f"{self._name} is not primed: call loss.prime(loader, teacher=..., student=...) "
                 "once before the first step"
             )
-        seen = self._index.check(index, len(student))
-        rows = send(seen, device)
+        on_cpu = self._index.check(index, len(student))
+        rows = send(on_cpu, device)
         if labels is not None and self.needs_labels:
             check_labels(labels, self._samplers[0].group[rows], self._name)
         self.flush()
-        if training:
-            self._optimizer.check(self._moved_parameters())
+        if training and not self._optimizer.passed:
+            self._optimizer.check(self._trained_parameters())
         # a tensor of inference mode cannot be saved for the gradient of a projection; its clone can
         teacher = teacher.clone() if teacher.is_inference() else teacher
         student = student.clone() if student.is_inference() else student
@@ -241,10 +241,12 @@ class FeatureLoss(nn.Module):
         if self.gather and ranks.size() > 1:
             rows, teacher, student = ranks.gather_rows(rows, teacher, student)
             if self._index.samples is not None:  # else nothing is counted, and no wait is needed
-                seen = rows.cpu()
-                self._index.check_once(seen, "give every rank other samples, by DistributedSampler")
+                on_cpu = rows.cpu()
+                self._index.check_once(
+                    on_cpu, "give every rank other samples, by DistributedSampler"
+                )
         if training:
-            self._index.count(seen)
+            self._index.count(on_cpu)
         return rows, teacher, student
 
     def _total(self, rows: Tensor, teacher: Tensor, student: Tensor) -> Tensor:
@@ -340,7 +342,7 @@ class FeatureLoss(nn.Module):
         for sampler in self._samplers:
             sampler.resize(max(groups, self.classes or 1))
 
-    def _moved_parameters(self) -> dict[str, nn.Parameter]:
+    def _trained_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters that an optimizer must change, by name."""
         weights = self.objective.weights
         return {

@@ -36,5 +36,4 @@ class BCE(Term):
     ) -> Tensor:
         label = batch.label.to(student.logits.dtype)
         losses = F.binary_cross_entropy_with_logits(student.logits, label, reduction="none").mean(1)
-        total = losses.where(batch.labelled, 0.0).sum()
-        return total / batch.labelled.sum().clamp_min(1)
+        return batch.mean_of_labelled(losses)

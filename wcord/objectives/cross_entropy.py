@@ -35,5 +35,4 @@ class CrossEntropy(Term):
     ) -> Tensor:
         label = batch.label.where(batch.labelled, 0)
         losses = F.cross_entropy(student.logits, label, reduction="none")  # (n,)
-        total = losses.where(batch.labelled, 0.0).sum()
-        return total / batch.labelled.sum().clamp_min(1)
+        return batch.mean_of_labelled(losses)

@@ -35,5 +35,4 @@ class MSE(Term):
         self, batch: Batch, teacher: Output, student: Output, shared: dict[str, Any]
     ) -> Tensor:
         errors = (student.logits - batch.label).square().mean(1)  # (n,)
-        total = errors.where(batch.labelled, 0.0).sum()
-        return total / batch.labelled.sum().clamp_min(1)
+        return batch.mean_of_labelled(errors)

@@ -67,6 +67,10 @@ class Batch:
     step_tensor: Tensor | None = None
     teacher_row: Tensor | None = None
 
+    def mean_of_labelled(self, losses: Tensor) -> Tensor:
+        """Return the mean of losses (n,) over samples whose labels may be used; 0 without any."""
+        return losses.where(self.labelled, 0.0).sum() / self.labelled.sum().clamp_min(1)
+
     def draw(self, purpose: str, distribution: Distribution) -> Tensor:
         """Return random numbers for this step, on the device of `index`.
 
