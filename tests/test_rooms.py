@@ -179,6 +179,14 @@ except ModuleNotFoundError as error:
     assert done.returncode == 0, done.stderr
 
 
+def test_nothing_that_a_run_leaves_is_tracked() -> None:
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=LAB.parent, check=False)
+    if done.returncode:
+        pytest.skip("this is no repository of git")
+    assert not done.stdout
+
+
 def test_a_circle_is_found() -> None:
     assert circles([("a", "b", 1), ("b", "c", 1), ("c", "a", 1), ("c", "d", 1)]) == [
         {"a", "b", "c"}
