@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
 from hypothesis import given
 from hypothesis import strategies as hs
 from made_up_run import ARMS, values_of
@@ -24,7 +26,8 @@ from lab.words.panels import PANELS
 from lab.words.vocabulary import GLOSSARY, MEASURES, METRICS
 from wcord.objectives import TERMS
 
-DEMO = Path(lab.__file__).parent / "demo" / "digits-compression"
+ROOT = Path(lab.__file__).parent
+DEMO = ROOT / "demo" / "digits-compression"
 TAG = re.compile("m(ath|frac|i|n|o|over|padded|row|space|sub|subsup|sup|text|under)")
 ATTRIBUTE = re.compile(
     "xmlns|accent|display|mathvariant|width|stretchy|form|fence|(min|max)size|data-(value|form)"
@@ -219,3 +222,13 @@ def test_words_of_the_plan_say_what_is_seen() -> None:
     assert "0.60" in hints.at_plan(base | {"same_class_mass": 0.6}, 0.1)
     assert "lie elsewhere" in hints.at_map({"feature_distance": 1.0, "neighbour_overlap": 0.8})
     assert "circles" in hints.at_map({"feature_distance": 0.2, "neighbour_overlap": 0.8})
+
+
+@pytest.mark.parametrize("files", ["viewer/*.js", "pages/*.py", "words/*.py"])
+def test_every_sign_is_in_a_common_font(files: str) -> None:
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    known = TTFont(folder / "DejaVuSans.ttf").getBestCmap()
+    paths = [path for path in ROOT.glob(files) if path.name != "class_names.py"]  # 猫 is an example
+    assert paths
+    for path in paths:
+        assert not {sign for sign in path.read_text("utf-8") if ord(sign) > 126} - {*map(chr, known)}

@@ -130,7 +130,7 @@ def test_no_seeds_and_unknown_backends_are_refused(quick: wcord.Experiment) -> N
 def test_a_run_that_is_told_to_stop_ends_the_sweep_which_then_goes_on(
     quick: wcord.Experiment, tmp_path: Path
 ) -> None:
-    longer = quick.replace({"epochs": 150})
+    longer = quick.replace({"epochs": 50})
 
     def stop_what_begins() -> None:
         while not (begun := list(tmp_path.glob("stopped/*/metrics.jsonl"))):

@@ -19,7 +19,7 @@ from ..words import literal
 TICK = 2.0  # seconds between looks at runs that move
 STATES = {
     "running": "▶ running",
-    "paused": "⏸ paused",
+    "paused": "❚❚ paused",
     "training-teacher": "▶ training the teacher",
     "starting": "▶ starting",
     "finished": "✓ finished",

@@ -10,7 +10,7 @@ export class Timeline {
     this.speed = make("select", { "aria-label": "Speed of playing", title: "Speed of playing", onchange: () => view.setSpeed(Number(this.speed.value)) },
       ...SPEEDS.map((speed) => make("option", { value: speed }, `${speed} step${speed === 1 ? "" : "s"}/s`)));
     this.canvas = make("canvas", { role: "slider", tabindex: "0", "aria-label": "Step shown", "aria-orientation": "horizontal" });
-    this.follow = make("button", { type: "button", title: "To the newest step, and stay there (End)", "aria-label": "newest ⏭", onclick: () => view.goTo(null) }, make("span", { class: "word" }, "newest "), "⏭");
+    this.follow = make("button", { type: "button", title: "To the newest step, and stay there (End)", "aria-label": "newest", onclick: () => view.goTo(null) }, make("span", { class: "word" }, "newest "), "⇥");
     this.where = make("output", { class: "where" });
     this.element = make("div", { class: "timeline" }, this.play, this.speed, this.canvas, this.where, this.follow);
     this.surface = new Surface(this.canvas);
