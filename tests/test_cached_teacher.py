@@ -311,7 +311,10 @@ def test_only_one_teacher_is_taken(settings: wcord.Experiment, file: Path) -> No
     with pytest.raises(SettingsError, match="outputs is set, but teacher_logits"):
         wcord.distill(with_file, progress=False, teacher_logits=np.eye(1797))
     with pytest.raises(SettingsError, match="1797 columns, but its label set has 10 classes"):
-        wcord.distill(settings, progress=False, teacher_logits=np.eye(1797))
+        wcord.distill(settings, progress=False, teacher_logits=2 * np.eye(1797))
+    with pytest.raises(SettingsError, match=r"teacher_logits are probabilities.*logarithm"):
+        softmax = np.random.default_rng(0).dirichlet(np.ones(10), 1797)
+        wcord.distill(settings, progress=False, teacher_logits=softmax)
 
 
 def test_augmentation_of_the_student_alone_is_allowed(

@@ -248,6 +248,10 @@ def test_on_end_is_called_where_a_run_fails(
         (None, "callbacks is a list"),
         ([None], "NoneType has none of the methods"),
         ([type("Late", (wcord.Callback,), {"on_stop": print})()], "Late.on_stop: did you mean"),
+        (
+            [type("Short", (), {"on_step": lambda self, run, values: None})()],
+            r"Short.on_step must take \(run, step, values\)",
+        ),
     ],
 )
 def test_what_is_no_callback_is_refused_at_once(

@@ -201,7 +201,7 @@ def wrong() -> list[tuple[str, Callable[[], Any]]]:
     sequence = nn.Sequential(nn.Linear(4, 5))
     shared = nn.Linear(4, 4)
     twice = nn.Sequential(shared, nn.ReLU(), shared, nn.Linear(4, 2))
-    x = torch.randn(3, 4)
+    x, last = torch.randn(3, 4), torch.randn(3, 7, 7, 5)
 
     class Skipping(nn.Module):
         def __init__(self) -> None:
@@ -226,11 +226,13 @@ def wrong() -> list[tuple[str, Callable[[], Any]]]:
         ("lazy layers", lambda: wcord.features(nn.Sequential(nn.LazyLinear(3)))(x)),
         ("the input of its layer 'fc'", lambda: wcord.features(FeaturesFirst())(x)),
         ("cannot run on 2 of these samples: .*shapes", lambda: wcord.features(net)(x[:2, :3])),
-        ("no layer 0; its last layers", lambda: wcord.features(FeaturesFirst(), 0)),  # type: ignore
+        ("the name of a layer, not a int", lambda: wcord.features(net, 0)),  # type: ignore
+        ("a Linear: layer='1'", lambda: wcord.features(net, net[1])),  # type: ignore
+        ("channels last: .*mean", lambda: wcord.features(nn.Sequential(nn.Identity()), "0")(last)),
     ]
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(14))
 def test_misuse_is_one_line(number: int) -> None:
     pattern, action = wrong()[number]
     with pytest.raises(ValueError, match=pattern) as caught:

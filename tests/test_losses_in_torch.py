@@ -219,7 +219,8 @@ def test_repeated_calls_of_a_batch_are_one_step_in_evaluation_mode() -> None:
     assert loss.steps == len(EPOCH)
     other = new(student)
     with pytest.warns(
-        losses.LossWarning, match=r"one call of the loss \(further calls in loss.eval"
+        losses.LossWarning,
+        match=r"once for each batch \(further calls and validation in loss.eval",
     ):
         call(other, student, EPOCH[0]) + call(other, student, EPOCH[0])
 

@@ -189,6 +189,7 @@ def test_a_stream_with_a_length_has_no_index() -> None:
         def __len__(self) -> int:
             return 3
 
+    refused("have an index already", lambda: wcord.Indexed(wcord.Indexed([1, 2])))
     refused("samples of a stream have no number", lambda: wcord.Indexed(Stream()))
 
 

@@ -10,6 +10,7 @@ import torch
 from tables import X, Y, in_order
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, TensorDataset
 
+from wcord import Indexed
 from wcord.data import load_arrays
 
 
@@ -62,6 +63,7 @@ FORMS: dict[str, Any] = {
     "tables": Listed([{"image": X[k], "label": Y[k]} for k in range(120)]),
     "inputs": Listed([{"input": torch.tensor(X[k]), "y": torch.tensor(Y[k])} for k in range(120)]),
     "not of torch": Duck(),
+    "indexed": Indexed(TensorDataset(torch.tensor(X), torch.tensor(Y))),
     "joined": ConcatDataset(
         [TensorDataset(torch.tensor(X[k::2]), torch.tensor(Y[k::2])) for k in (0, 1)]
     ),

@@ -468,12 +468,20 @@ def test_what_cannot_be_taken_is_refused_with_the_reason() -> None:
         ),
         (Two(), r"Two cannot take images of 1×8×8 .*missing 1 required positional argument"),
         (build("vgg8", 3, (32, 32), 3), "VGG cannot take images of 1×8×8"),
+        (nn.Sequential(Net(), nn.Softmax(1)), "returns probabilities, .* remove its softmax"),
     )
     for module, reason in cases:
         for side in ("teacher", "student"):
             with pytest.raises(ValueError, match=f"^{side}: .*{reason}") as caught:
                 wrap_user_module(module, SHAPE, 3, side)
             assert "\n" not in str(caught.value)
+
+
+def test_probabilities_are_right_where_labels_are_no_classes_and_log_probabilities_everywhere() -> (
+    None
+):
+    wrap_user_module(nn.Sequential(Net(), nn.Softmax(1)), SHAPE, 3, "student", None, "regression")
+    wrap_user_module(nn.Sequential(Net(), nn.LogSoftmax(1)), SHAPE, 3, "teacher")
 
 
 def test_wrapped_modules_are_taken_out_of_their_wrappers() -> None:

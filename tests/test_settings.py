@@ -34,6 +34,12 @@ def test_replace_changes_one_setting_and_leaves_the_original() -> None:
     assert second.arms["wcord"]["gckt"].dim == first.arms["wcord"]["gckt"].dim  # type: ignore[attr-defined]
 
 
+def test_settings_do_not_change_in_place() -> None:
+    experiment = wcord.load("digits-half")
+    with pytest.raises(ValueError, match=r"experiment.replace\({'epochs': ...}\)"):
+        experiment.epochs = 3  # type: ignore[misc]
+
+
 def test_names_of_arms_may_have_dots() -> None:
     first = wcord.load("digits-compression").replace(
         {"arms": {"λ 0.5": {"ce": 1}, "λ 0": {"ce": 1}}}

@@ -34,6 +34,8 @@ class Indexed(Dataset[Any]):
                 f"Indexed needs a data set with a length, not {type(dataset).__name__}: samples of "
                 "a stream have no number"
             )
+        if isinstance(dataset, Indexed):
+            raise ValueError("the samples of this data set have an index already")
         self.dataset = dataset
 
     def __len__(self) -> int:

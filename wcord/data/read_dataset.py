@@ -19,6 +19,7 @@ from torch.utils.data import (
 )
 
 from wcord.data.dataset_contents import Notes
+from wcord.data.indexed import Indexed
 from wcord.data.to_numpy import to_numpy
 from wcord.errors import first_line
 
@@ -48,6 +49,7 @@ def samples(value: Any, name: str) -> Samples:
         ValueError: the value is neither, a sample cannot be read or is of another form, or two
             readings of a sample differ; one line.
     """
+    value = value.dataset if isinstance(value, Indexed) else value
     pair = value.tensors if isinstance(value, TensorDataset) else value
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
         if any(isinstance(part, (tuple, Dataset)) for part in pair):

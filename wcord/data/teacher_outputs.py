@@ -18,6 +18,7 @@ from wcord.data.fingerprint import digest
 from wcord.data.raw import part_of
 from wcord.data.split import Split
 from wcord.data.to_numpy import to_numpy
+from wcord.models.logits import are_probabilities
 from wcord.models.output import Output
 
 PART_NAMES = {"train": "train", "test": "test", "held_out": "val"}  # as users write them
@@ -103,6 +104,11 @@ def teacher_outputs(
     ]
     if arrays[0] is None and arrays[1] is None:
         raise ValueError(f"neither {names[0]} nor {names[1]} is given: give one of them or both")
+    if data.targets == "classes" and arrays[1] is not None and are_probabilities(arrays[1]):
+        raise ValueError(
+            f"{names[1]} are probabilities, which add up to 1 for each sample: give their "
+            "logarithm, such as numpy.log(p.clip(1e-12))"
+        )
     return TeacherOutputs(arrays[0], arrays[1], rows)
 
 
@@ -200,9 +206,7 @@ def _form(data: Data) -> str:
     sizes = {PART_NAMES[part]: len(ids) for part, ids in data.given.ids.items()}
     parts = ", ".join(f'"{part}": {size} rows' for part, size in sizes.items())
     one = f"one array of {sum(sizes.values())} rows, or " if data.given.in_one else ""
-    return (
-        f"{data.name} needs {one}arrays by part, {{{parts}}}, in the order of the samples as given"
-    )
+    return f"give {one}arrays by part, {{{parts}}}, in the order of the samples of {data.name}"
 
 
 def _listed(values: Any) -> str:

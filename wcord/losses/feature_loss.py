@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
@@ -12,22 +13,29 @@ from torch import Tensor, nn
 from wcord.bank import FeatureBank
 from wcord.compute import ranks
 from wcord.compute.memory_format import send
+from wcord.losses.bank_check import BankCheck
 from wcord.losses.build_objective import build_objective
 from wcord.losses.first_pass import Needs, Source, chunks, read_features, read_labels
 from wcord.losses.index_check import IndexCheck
 from wcord.losses.misuse import (
     LossError,
+    LossWarning,
     check_features,
     check_labels,
     check_place,
     check_precision,
     integer,
+    warn_of_unsuited,
 )
 from wcord.losses.optimizer_check import OptimizerCheck
+from wcord.losses.saved_state import decoded, encoded, settings_of, warn_of_other_settings
 from wcord.models.output import Output
+from wcord.objectives.contrastive import Contrastive
 from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term, TermSettings
 from wcord.settings.term_settings import parse_terms
+
+EVALUATIONS = 100  # calls in evaluation mode in a row that are reported
 
 TermValue = float | Mapping[str, Any] | TermSettings | None
 
@@ -92,7 +100,11 @@ class FeatureLoss(nn.Module):
         self._name = name = type(self).__name__
         teacher_dim = integer(teacher_dim, f"{name}: teacher_dim", 1)
         student_dim = integer(student_dim, f"{name}: student_dim", 1)
-        settings = parse_terms(terms, f"{name}: ")
+        try:
+            settings = parse_terms(terms)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        warn_of_unsuited(settings, name)
         samples = None if samples is None else integer(samples, f"{name}: samples", 2)
         classes = None if classes is None else integer(classes, f"{name}: classes", 2)
         seed, groups = integer(seed, f"{name}: seed"), classes or 1
@@ -100,6 +112,7 @@ class FeatureLoss(nn.Module):
         self.objective = build_objective(settings, shapes, seed, name)
         self.seed, self.gather, self.classes = seed, gather, classes
         self.steps, self.primed = 0, False
+        self._evaluations = 0  # calls with gradients in evaluation mode, since the last step
         self.logs: dict[str, Tensor] = {}
         self._banks = [m for m in self.objective.modules() if isinstance(m, FeatureBank)]
         self._samplers = [m for m in self.objective.modules() if isinstance(m, NegativeSampler)]
@@ -110,6 +123,7 @@ class FeatureLoss(nn.Module):
                 "give their number, samples=len(dataset)"
             )
         self._index = IndexCheck(name, samples if self._banks else None)
+        self._bank_check = BankCheck(name, samples or 0)
         self._optimizer = OptimizerCheck(name)
         self._differentiated: list[bool] | None = None  # of the call that is not written yet
         self.register_state_dict_pre_hook(_flush)
@@ -181,7 +195,15 @@ class FeatureLoss(nn.Module):
                 sides = (_output(features[part].to(device)) for features in both)
                 yield FirstPassBatch(part.to(device), group[part].to(device), *sides)
 
+        if self.steps:
+            warnings.warn(
+                f"{self._name}: prime fills banks and scales again after {self.steps} steps: leave "
+                "it out where training goes on from a loaded state",
+                LossWarning,
+                stacklevel=2,
+            )
         self._forget()
+        self._bank_check.restart()
         self.primed = False  # until all banks are filled
         with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
             self._resize_groups(int(group.max()) + 1)
@@ -209,9 +231,11 @@ class FeatureLoss(nn.Module):
         rows, teacher, student = self._prepared(teacher, student, index, labels, training)
         total = self._total(rows, teacher, student)
         if training:
+            self._check_bank()
             self._remember(total)
         else:
             self._discard()
+            self._count_evaluation(total)
         return total
 
     def _prepared(
@@ -256,9 +280,29 @@ class FeatureLoss(nn.Module):
         self.logs = {name: loss.detach() for name, loss in losses.items()} | self.objective.logs
         return total
 
+    def _check_bank(self) -> None:
+        """Compare the samples of the first steps with those that the banks were filled with."""
+        for term in () if self._bank_check.passed else self.objective:
+            if isinstance(term, Contrastive) and (embeddings := term.teacher_embeddings()):
+                self._bank_check.check(*embeddings)
+                return
+
+    def _count_evaluation(self, total: Tensor) -> None:
+        """Warn where the loss is probably left in evaluation mode during training."""
+        self._evaluations += total.requires_grad
+        if self._evaluations == EVALUATIONS:
+            warnings.warn(
+                f"{self._name}: {EVALUATIONS} calls with gradients in evaluation mode, and none in "
+                "training mode between them: banks and steps do not change. Call loss.train() "
+                "before training, and validate under torch.no_grad()",
+                LossWarning,
+                stacklevel=5,  # the caller's step
+            )
+
     def _remember(self, total: Tensor) -> None:
         """Count the step, and observe whether its gradient is computed before the next write."""
         self.steps += 1
+        self._evaluations = 0
         self._differentiated = done = []
         if total.requires_grad:
             total.register_hook(lambda gradient: done.append(True))  # returns None: no change
@@ -288,15 +332,18 @@ class FeatureLoss(nn.Module):
     # -- state -----------------------------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
-        """Return the number of steps and whether the loss is primed, for `state_dict`."""
-        return torch.tensor([self.steps, int(self.primed)], device="cpu")
+        """Return steps, whether the loss is primed, and its settings, for `state_dict`."""
+        settings = settings_of(self.objective, self.seed)
+        return encoded({"steps": self.steps, "primed": self.primed, "settings": settings})
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over the number of steps and whether the loss is primed, from `state_dict`."""
-        self.steps, primed = state.tolist()
-        self.primed = bool(primed)
+        """Take over steps and whether the loss is primed; warn where settings differ."""
+        saved = decoded(state)
+        self.steps, self.primed = saved["steps"], saved["primed"]
         if self.steps:
             self._index.end()
+        here = settings_of(self.objective, self.seed)
+        warn_of_other_settings(here, saved["settings"], self._name)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         buffers = dict(self.named_buffers(prefix.removesuffix(".")))
@@ -310,6 +357,7 @@ class FeatureLoss(nn.Module):
                     "the loss that was saved"
                 )
         self._forget()
+        self._bank_check.restart()
         for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
             if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
                 sampler.resize(len(state_dict[f"{name}.members"]))

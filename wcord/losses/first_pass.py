@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import Dataset, IterableDataset
 from tqdm.auto import tqdm
 
+from wcord.errors import first_line
 from wcord.losses.loader_batch import loader_batch
-from wcord.losses.misuse import integers
+from wcord.losses.misuse import LossWarning, integers
 
 Source = Callable[[Any], Tensor] | nn.Module | Tensor | Any  # or an array
 ROWS = 4096  # of one part of the first pass
+RANDOM_LAYERS = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 class FirstFeatures(NamedTuple):
@@ -131,12 +134,13 @@ def _run(
     indices: list[Tensor] = []
     labels: list[Tensor | None] = []
     count = 0
+    _warn_of_training_mode(sources.get("teacher"), needs.name)
     with torch.no_grad(), _evaluation(sources.values()):
         for entry in tqdm(loader, desc="first pass", leave=False, disable=not progress):
             batch = loader_batch(entry, needs.samples is not None, needs.name)
             index, n = batch.index, None if batch.index is None else len(batch.index)
             for side, source in sources.items():
-                features = _features(source, batch.inputs)
+                features = _features(source, batch.inputs, f"{needs.name}: the {side}")
                 n = len(features) if n is None and isinstance(features, Tensor) else n
                 rows[side].append(_checked(features, n, side, needs))
             n = n or 0
@@ -194,14 +198,28 @@ def _module_of(source: Any) -> nn.Module | None:
     return next((module for module in inner if isinstance(module, nn.Module)), None)
 
 
-def _features(source: Any, inputs: Any) -> Any:
-    """Return what a function or module gives for the inputs of a batch, on the module's device."""
+def _features(source: Any, inputs: Any, side: str) -> Any:
+    """Return what a function or module gives for the inputs of a batch, on the module's device.
+
+    A module gets the entries of a dictionary as keywords; a function gets the dictionary.
+    """
     module = _module_of(source)
-    if module is None:
-        return source(inputs)
-    place = next(chain(module.parameters(), module.buffers()), None)
-    inputs = tree_map(lambda value: _moved(value, place), inputs)
-    return source(**inputs) if isinstance(inputs, Mapping) else source(inputs)
+    table = isinstance(inputs, Mapping)
+    try:
+        if module is None:
+            return source(inputs)
+        place = next(chain(module.parameters(), module.buffers()), None)
+        inputs = tree_map(lambda value: _moved(value, place), inputs)
+        return source(**inputs) if table else source(inputs)
+    except Exception as error:  # a function or module of the user may raise any error
+        advice = ""
+        if table:
+            first = next(iter(inputs), "image")
+            advice = (
+                f". The batch has {', '.join(map(repr, inputs)) or 'no other entries'}: choose by "
+                f"a function, such as lambda batch: features(batch[{first!r}])"
+            )
+        raise ValueError(f"{side} fails on a batch: {first_line(error)}{advice}") from error
 
 
 def _moved(value: Any, place: Tensor | None) -> Any:
@@ -276,6 +294,19 @@ def _check(features: Tensor, dim: int, samples: int | None, name: str) -> None:
         raise ValueError(
             f"{name} are the same for all samples, so there is nothing to compare: check network "
             "and inputs"
+        )
+
+
+def _warn_of_training_mode(teacher: Any, name: str) -> None:
+    """Warn of a teacher whose features in the loop will not be those of evaluation mode."""
+    module = _module_of(teacher)
+    layers = () if module is None else module.modules()
+    if any(layer.training and isinstance(layer, RANDOM_LAYERS) for layer in layers):
+        warnings.warn(
+            f"{name}: the teacher is in training mode, where dropout and batch statistics change "
+            "its features: call teacher.eval() before the loop",
+            LossWarning,
+            stacklevel=5,  # the caller of prime
         )
 
 

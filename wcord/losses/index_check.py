@@ -80,10 +80,11 @@ class IndexCheck:
         unseen = int((~self._seen).sum())
         if unseen >= self._largest:
             warnings.warn(
-                f"{self.name}: {unseen} of {self.samples} samples were never seen when others "
-                "came again, so their rows in the bank stay those of prime: the index must be the "
-                "number of each sample in the data set (not in the batch), and each batch needs "
-                "one call of the loss (further calls in loss.eval(), one loss for each student)",
+                f"{self.name}: a sample came again before {unseen} of {self.samples} samples were "
+                "seen once. Is the index the number of each sample in the data set (not in the "
+                "batch)? Is the loss called once for each batch (further calls and validation in "
+                "loss.eval(), one loss for each student)? Does the loader give all samples? Rows "
+                "of the bank that are never seen stay those of prime",
                 LossWarning,
                 stacklevel=6,  # the caller's step
             )

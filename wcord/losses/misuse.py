@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import operator
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from wcord.objectives.term import TermSettings
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -98,6 +101,13 @@ def check_features(
             f"{name}: the teacher features carry a gradient and the student features none: give "
             "them in the order (teacher, student)"
         )
+    if training and teacher.requires_grad:
+        warnings.warn(
+            f"{name}: the teacher features carry a gradient, which is not used: compute them under "
+            "torch.no_grad(), and give the arguments in the order (teacher, student)",
+            LossWarning,
+            stacklevel=6,  # the caller's step
+        )
     if training and not student.requires_grad:
         warnings.warn(
             f"{name}: the student features carry no gradient, so the student learns nothing from "
@@ -105,6 +115,27 @@ def check_features(
             LossWarning,
             stacklevel=6,  # the caller's step
         )
+
+
+def warn_of_unsuited(settings: Mapping[str, TermSettings], name: str) -> None:
+    """Warn where a setting has its default, and another value suits the settings that were given.
+
+    The field names such values: {"suited": {other setting: {its value: value that suits it}}}.
+    """
+    for term, chosen in settings.items():
+        for key, info in type(chosen).model_fields.items():
+            extra = info.json_schema_extra
+            cases: Any = extra.get("suited", {}) if isinstance(extra, dict) else {}
+            for other, suited in cases.items():
+                value = getattr(chosen, other)
+                suits = suited.get(str(value).lower(), info.default)
+                if key not in chosen.model_fields_set and suits != info.default:
+                    warnings.warn(
+                        f"{name}: {term}.{key} is {info.default:g}, its default, and {suits:g} "
+                        f"suits {other} {value}: give {key}",
+                        LossWarning,
+                        stacklevel=4,
+                    )
 
 
 def check_labels(labels: Any, known: Tensor, name: str) -> None:

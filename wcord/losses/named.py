@@ -135,7 +135,10 @@ def _merged(term: str, settings: TermValue, keywords: Mapping[str, Any], name: s
     """Return settings with single ones replaced by keywords."""
     if not keywords:
         return settings
-    before = parse_term(term, settings, f"{name}: ")
+    try:
+        before = parse_term(term, settings)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     return {**before.model_dump(exclude_unset=True), **keywords}
 
 

@@ -54,6 +54,10 @@ class Features:
         if layer is not None and layer != "":
             _check_layer(self._inner, layer, self._kind)
 
+    def __repr__(self) -> str:
+        place = f"classifier={self.classifier!r}" if self.layer is None else f"layer={self.layer!r}"
+        return f"features({self._kind}, {place})"
+
     @property
     def classifier(self) -> str | None:
         """Name of the final layer whose input is taken, once it is found."""
@@ -76,6 +80,7 @@ class Features:
         count = _count(inputs, options)
         if self.layer == "":
             output = self.module(*inputs, **options)
+            _check_channels(output, f"the output of {self._kind}")
             return output, self._checked(mean_over_positions(output), count, "the output")
         if self.layer is None and self._found is None:
             self._found = self._find(inputs, options, count)
@@ -101,6 +106,7 @@ class Features:
             raise ValueError(
                 f"{self._kind} calls its layer {name!r} {len(values)} times: name another by layer="
             )
+        _check_channels(values[0], f"the layer {name!r} of {self._kind}")
         return output, self._checked(mean_over_positions(values[0]), count, f"the layer {name!r}")
 
     def _find(self, inputs: tuple[Any, ...], options: dict[str, Any], count: int) -> FeatureLayers:
@@ -164,13 +170,28 @@ def features(module: nn.Module, layer: str | None = None) -> Features:
 
 
 def _check_layer(module: nn.Module, layer: str, kind: str) -> None:
+    if not isinstance(layer, str):
+        names = {inner: name for name, inner in module.named_modules()}
+        known = f"layer={names[layer]!r}" if layer in names else "a name of module.named_modules()"
+        raise ValueError(f"layer is the name of a layer, not a {type(layer).__name__}: {known}")
     try:
-        module.get_submodule(str(layer))
+        module.get_submodule(layer)
     except AttributeError:
         names = [name for name, _ in module.named_modules() if name]
         raise ValueError(
             f"{kind} has no layer {layer!r}; its last layers are {', '.join(names[-5:])}"
         ) from None
+
+
+def _check_channels(maps: Any, what: str) -> None:
+    """Raise a ValueError for maps (n, size, size, channels), whose channels are probably last."""
+    if isinstance(maps, Tensor) and maps.ndim == 4:
+        _, rows, columns, last = maps.shape
+        if rows == columns != last and rows > 1:
+            raise ValueError(
+                f"{what} is {tuple(maps.shape)}, which looks like maps with the channels last: "
+                "take the features yourself, such as lambda x: module(x).mean((1, 2))"
+            )
 
 
 def _count(inputs: tuple[Any, ...], options: dict[str, Any]) -> int:

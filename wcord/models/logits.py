@@ -36,6 +36,20 @@ def logits_of(output: Any, count: int, kind: str) -> Tensor:
     )
 
 
+def are_probabilities(outputs: Tensor) -> bool:
+    """Return whether outputs (n, K) of two classes or more are those of a softmax.
+
+    Log-probabilities are logits, too: their softmax is the same.
+
+    >>> import torch
+    >>> scores = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    >>> are_probabilities(scores), are_probabilities(scores.softmax(1))
+    (False, True)
+    """
+    sums = outputs.double().sum(1)
+    return outputs.shape[1] > 1 and bool((outputs >= 0).all() and ((sums - 1).abs() < 1e-3).all())
+
+
 def _unpacked(output: Any, count: int, kind: str) -> Any:
     if isinstance(output, Tensor):
         return output

@@ -8,6 +8,7 @@ from torch import nn
 from wcord.errors import first_line
 from wcord.models.copy_module import copy_module
 from wcord.models.feature_layers import Shape, described
+from wcord.models.logits import are_probabilities
 from wcord.models.network import Network, unwrapped
 from wcord.models.output import Output
 from wcord.models.weights import not_finite
@@ -19,6 +20,7 @@ def wrap_user_module(
     classes: int,
     side: str,
     classifier: str | None = None,
+    targets: str = "classes",
 ) -> Network:
     """Return a copy of a user's module as a network, after a trial run that checks it.
 
@@ -30,6 +32,7 @@ def wrap_user_module(
         classes: number of logits that its label set needs.
         side: "teacher" or "student"; a student must have trainable weights.
         classifier: name of the final layer; None: found by `Network`.
+        targets: kind of the labels, as in `Data.targets`; only "regression" allows probabilities.
 
     Raises:
         ValueError: the module does not fit; one line that begins with the side.
@@ -37,13 +40,18 @@ def wrap_user_module(
     if not isinstance(module, nn.Module):
         raise ValueError(f"{side}: a torch.nn.Module is needed, not {type(module).__name__}")
     try:
-        return _checked(module, shape, classes, side == "student", classifier)
+        return _checked(module, shape, classes, side == "student", classifier, targets)
     except ValueError as error:
         raise ValueError(f"{side}: {error}") from error
 
 
 def _checked(
-    module: nn.Module, shape: Shape, classes: int, trained: bool, classifier: str | None
+    module: nn.Module,
+    shape: Shape,
+    classes: int,
+    trained: bool,
+    classifier: str | None,
+    targets: str,
 ) -> Network:
     copy = copy_module(module if isinstance(module, Network) else unwrapped(module))
     kind = type(unwrapped(copy)).__name__
@@ -63,6 +71,11 @@ def _checked(
         if not values.isfinite().all():
             inputs = "pixels" if len(shape) == 3 else "inputs"
             raise ValueError(f"the {name} of {kind} are NaN or infinite for {inputs} in [0, 1]")
+    if targets == "classes" and are_probabilities(output.logits):
+        raise ValueError(
+            f"{kind} returns probabilities, which add up to 1 for each sample, and logits are "
+            "needed: remove its softmax, or return the logarithm"
+        )
     if trained and not any(weight.requires_grad for weight in weights.values()):
         raise ValueError(f"no weight of {kind} has requires_grad, so none can be trained")
     if trained and not _run(network, shape, training=True).logits.requires_grad:

@@ -158,6 +158,16 @@ class Contrastive(Term):
             )
         return {"student": scores_s / self.temperature, "teacher": scores_t / self.temperature}
 
+    def teacher_embeddings(self) -> tuple[Tensor, Tensor] | None:
+        """Return the teacher's embeddings of the last step and the bank's rows of its samples.
+
+        Both are (n, dim), and of before the write; None if there was no step.
+        """
+        if self._last is None:
+            return None
+        index, z_t, *_ = self._last
+        return z_t, self.teacher_bank.rows(index)
+
     @property
     def mean_suffices(self) -> bool:
         """Whether the mean of the negatives is enough: a mean of a bilinear g, shared negatives."""

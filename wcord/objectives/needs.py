@@ -33,7 +33,8 @@ def unmet_need(
     if term.targets is not None and term.targets != shapes.targets:
         return (
             f"{name} needs {TARGETS[term.targets]}, but the data have {TARGETS[shapes.targets]}: "
-            f"{_remedy(term, shapes.targets)}"
+            f"{_remedy(term, shapes.targets)}, or set data.targets to {term.targets} if these "
+            "labels are meant so"
         )
     if term.needs_logits and not shapes.same_labels:
         return (

@@ -58,7 +58,9 @@ def _check_target(target: Path, overwrite: bool) -> str:
     if target.is_dir():
         raise SettingsError(f"{target} is a folder: name a file")
     if os.path.lexists(target) and not overwrite:
-        raise SettingsError(f"{target} exists: choose another name, or allow to overwrite it")
+        raise SettingsError(
+            f"{target} exists: choose another name, or give overwrite=True (--overwrite)"
+        )
     if not target.parent.is_dir():
         raise SettingsError(f"the folder {target.parent} does not exist: make it first")
     if not os.access(target.parent, os.W_OK):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from wcord.data.sources import check_source
 from wcord.models import check_model
-from wcord.settings.messages import first_error
+from wcord.settings.messages import SettingsError, first_error
 from wcord.views import View
 from wcord.views.normalise import ChannelStatistics, Normalisation
 
@@ -21,6 +21,12 @@ class Settings(BaseModel):
     """Base of all settings: frozen, without unknown keys, with finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise SettingsError(
+            f"settings cannot be changed in place: use experiment.replace({{{name!r}: ...}}), "
+            "which returns a new experiment"
+        )
 
 
 class OptimizerSettings(Settings):

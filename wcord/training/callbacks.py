@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -128,6 +129,17 @@ def _check(callback: Any) -> None:
         raise SettingsError(f"callbacks: {name} is a class: give an object, {name}(...)")
     if not any(callable(getattr(callback, method, None)) for method in METHODS):
         raise SettingsError(f"callbacks: {name} has none of the methods {', '.join(METHODS)}")
+    for method in METHODS:
+        expected = list(inspect.signature(getattr(Callback, method)).parameters)[1:]
+        function = getattr(callback, method, None)
+        try:
+            _ = function and inspect.signature(function).bind(*expected)
+        except TypeError as error:
+            raise SettingsError(
+                f"callbacks: {name}.{method} must take ({', '.join(expected)})"
+            ) from error
+        except ValueError:  # no signature is known
+            continue
     if isinstance(callback, Callback):
         for method in dir(callback):
             if method.startswith("on_") and method not in METHODS:

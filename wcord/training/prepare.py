@@ -311,7 +311,14 @@ def _wrapped(context: Context, module: nn.Module, side: str) -> Network:
         settings = context.experiment.teacher
     try:
         classes = network_input.labels.classes
-        return wrap_user_module(module, network_input.shape, classes, side, settings.classifier)
+        return wrap_user_module(
+            module,
+            network_input.shape,
+            classes,
+            side,
+            settings.classifier,
+            context.data.targets,
+        )
     except ValueError as error:
         raise SettingsError(str(error)) from error
 

@@ -116,7 +116,8 @@ def _network(
         return teachers.obtain(experiment, data, teacher_input, copy)[0]
     classes, shape = teacher_input.labels.classes, teacher_input.shape
     try:
-        return wrap_user_module(teacher, shape, classes, "teacher", experiment.teacher.classifier)
+        name = experiment.teacher.classifier
+        return wrap_user_module(teacher, shape, classes, "teacher", name, data.targets)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
