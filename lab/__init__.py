@@ -1,8 +1,8 @@
-"""The lab: all that people look at. It stands on `wcord`, which knows nothing of it.
+"""The lab: dashboard, view, figures and notebooks. It imports `wcord`, which does not need it.
 
     from wcord import lab
     lab.view(run)               the view of a run, in a notebook
-    lab.page(run, "run.html")   the same in one file of HTML, which opens in any browser
+    lab.page(run, "run.html")   the view of a run, in one file of HTML
 
 - `reading`: a run that is read: snapshots, curves, maps of features, the registry of runs.
 - `words`: names, equations, descriptions and hints; each is written once.

@@ -18,9 +18,12 @@ class ArmSnapshot:
     """One arm at one probe, as numpy arrays.
 
     Attributes:
-        plan, cost, scores: (n, n), rows are teacher samples and columns student samples; the plan
-            sums to 1.
-        teacher, student: (m, d), the projected features.
+        plan: (n, n), the transport plan, with sum 1; rows are teacher samples and columns
+            student samples.
+        cost: (n, n), the cost of each pair, in the same order.
+        scores: (n, n), the critic's score of each pair, in the same order.
+        teacher: (m, d), the projected features of the teacher.
+        student: (m, d), the projected features of the student.
         prediction: (m,), the class that the student predicts.
         values: scalars by name.
         fitted: whether the projection is a ridge map that was fitted for the picture, because the
