@@ -16,17 +16,19 @@ class WCoRDLoss(FeatureLoss):
 
     GCKT (dual form) maximises the dependence of teacher and student features by a 1-Lipschitz
     critic and a bank of negatives; LCKT (primal form) minimises the cost of an entropic transport
-    plan inside the batch, on the embeddings of GCKT's critic. See `wcord.objectives.gckt`,
-    `wcord.objectives.lckt` and `FeatureLoss`.
+    plan inside the batch, on the embeddings of GCKT's critic. `FeatureLoss` describes the use; the
+    settings of `gckt` and `lckt` are on the page "Every term".
 
     Args:
         teacher_dim: length of teacher features.
         student_dim: length of student features.
         samples: number N of training samples.
-        gckt: lambda_1, or settings of GCKT (a dictionary or `GCKTSettings`); None: its defaults
-            (weight 5, for the form "wasserstein"; 0.8 suits "nce" and "infonce").
-        lckt: lambda_2, or settings of LCKT; None: its defaults (weight 0.05).
-        classes, seed, gather: see `FeatureLoss`.
+        gckt: lambda_1, or a dictionary of settings of GCKT, such as {"weight": 0.8, "form": "nce"};
+            None: its defaults (weight 5, for the form "wasserstein").
+        lckt: lambda_2, or a dictionary of settings of LCKT; None: its defaults (weight 0.05).
+        classes: number of classes, as in `FeatureLoss`.
+        seed: of initial weights and of all draws.
+        gather: whether to compute the loss of the features of all ranks.
 
     Raises:
         ValueError: see `FeatureLoss`.
@@ -98,7 +100,9 @@ class SingleTermLoss(FeatureLoss):
         student_dim: length of student features.
         samples: number N of training samples, where the term has a bank.
         settings: a dictionary of settings, or an instance of the term's `Settings`.
-        classes, seed, gather: see `FeatureLoss`.
+        classes: number of classes, as in `FeatureLoss`.
+        seed: of initial weights and of all draws.
+        gather: whether to compute the loss of the features of all ranks.
         keywords: single settings, which replace those in `settings`: `weight=1.0`, and those of
             the term.
 
@@ -140,13 +144,18 @@ def _merged(term: str, settings: TermValue, keywords: Mapping[str, Any], name: s
 
 
 class GCKTLoss(SingleTermLoss):
-    """The dual form alone: dependence of teacher and student features (`wcord.objectives.gckt`)."""
+    """The dual form alone, the term `gckt`: dependence of teacher and student features.
+
+    `settings` and keywords are those of `gckt`, given as `FeatureLoss` describes.
+    """
 
     term = "gckt"
 
 
 class LCKTLoss(SingleTermLoss):
-    """The primal form alone: transport inside the batch (`wcord.objectives.lckt`).
+    """The primal form alone, the term `lckt`: transport inside the batch.
+
+    `settings` and keywords are those of `lckt`, given as `FeatureLoss` describes.
 
     It needs no index, no bank and no `prime`. Used alone it does not depend on which samples are
     paired, so that it cannot teach which sample belongs where.
@@ -156,42 +165,63 @@ class LCKTLoss(SingleTermLoss):
 
 
 class CRDLoss(SingleTermLoss):
-    """Contrastive representation distillation (`wcord.objectives.crd`); `prime` needs labels."""
+    """Contrastive representation distillation, the term `crd`; `prime` needs labels.
+
+    `settings` and keywords are those of `crd`, given as `FeatureLoss` describes.
+    """
 
     term = "crd"
 
 
 class HintLoss(SingleTermLoss):
-    """The hint of FitNets on features: a linear regression (`wcord.objectives.hint`)."""
+    """The hint of FitNets on features, the term `hint`: a linear regression.
+
+    `settings` and keywords are those of `hint`, given as `FeatureLoss` describes.
+    """
 
     term = "hint"
 
 
 class VIDLoss(SingleTermLoss):
-    """Variational information distillation (`wcord.objectives.vid`)."""
+    """Variational information distillation, the term `vid`.
+
+    `settings` and keywords are those of `vid`, given as `FeatureLoss` describes.
+    """
 
     term = "vid"
 
 
 class ITRDLoss(SingleTermLoss):
-    """Information-theoretic representation distillation (`wcord.objectives.itrd`)."""
+    """Information-theoretic representation distillation, the term `itrd`.
+
+    `settings` and keywords are those of `itrd`, given as `FeatureLoss` describes.
+    """
 
     term = "itrd"
 
 
 class SPLoss(SingleTermLoss):
-    """Similarity-preserving distillation (`wcord.objectives.relations`)."""
+    """Similarity-preserving distillation, the term `sp`.
+
+    `settings` and keywords are those of `sp`, given as `FeatureLoss` describes.
+    """
 
     term = "sp"
 
 
 class RKDLoss(SingleTermLoss):
-    """Relational knowledge distillation (`wcord.objectives.relations`)."""
+    """Relational knowledge distillation, the term `rkd`.
+
+    `settings` and keywords are those of `rkd`, given as `FeatureLoss` describes.
+    """
 
     term = "rkd"
 
 
 class PKTLoss(SingleTermLoss):
-    """Probabilistic knowledge transfer (`wcord.objectives.relations`)."""
+    """Probabilistic knowledge transfer, the term `pkt`.
+
+    `settings` and keywords are those of `pkt`, given as `FeatureLoss` describes.
+    """
 
     term = "pkt"
