@@ -73,20 +73,7 @@ def page(
     *,
     force: bool = False,
 ) -> Page:
-    """Write a run into one file of HTML.
-
-    Args:
-        run: a run, its directory or its name; it may still be written.
-        path: of the file; the run's name with the ending .html where None.
-        arms: those to show; all where None.
-        steps: largest number of snapshots, evenly spread, the first and the last among them.
-            There are fewer where the file would be larger than 10 MB.
-        force: whether an existing file is replaced.
-
-    Raises:
-        ValueError: no such run or arm, nothing to show, damaged files of the run, the file exists,
-            its folder does not, or there is no room for two steps; in one line.
-    """
+    """Write a run into one file of HTML (see `lab.page`)."""
     from wcord.runs.storage import write_bytes
 
     from ..reading.named_run import run_of

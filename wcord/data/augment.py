@@ -121,7 +121,8 @@ def normalise(
 
     Args:
         images: (n, C, H, W) uint8, or floating point in [0, 1].
-        mean, std: (C,), of images in [0, 1].
+        mean: (C,), of images in [0, 1].
+        std: (C,), standard deviation of images in [0, 1].
         dtype: of the result; the arithmetic is float32.
     """
     scale = std.reciprocal()

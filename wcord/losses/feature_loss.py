@@ -54,11 +54,6 @@ class FeatureLoss(nn.Module):
     right where they are averaged over ranks, as DistributedDataParallel does for the student. The
     loss itself needs no wrapping.
 
-    A class for one term, such as `CRDLoss`, has the argument `settings` in place of `terms`: a
-    dictionary of settings of its term, such as {"temperature": 0.1}. Single settings can be
-    keywords, `CRDLoss(512, 128, 1000, temperature=0.1)`. The settings of each term are on the page
-    "Every term"; `wcord show crd` prints them.
-
     Args:
         teacher_dim: length of teacher features.
         student_dim: length of student features.

@@ -95,16 +95,21 @@ class SingleTermLoss(FeatureLoss):
 
         loss(teacher, student, index) = weight * L_term
 
+    The settings of each term are on the page "Every term"; `wcord show crd` prints those of `crd`.
+    They are given as a dictionary or one by one, as in `CRDLoss(512, 128, 1000, temperature=0.1)`.
+    Use and methods are those of `FeatureLoss`.
+
     Args:
         teacher_dim: length of teacher features.
         student_dim: length of student features.
         samples: number N of training samples, where the term has a bank.
-        settings: a dictionary of settings, or an instance of the term's `Settings`.
+        settings: a dictionary of settings of the term, such as {"temperature": 0.1}, or an instance
+            of the term's `Settings`, or the weight alone; None: the defaults.
         classes: number of classes, as in `FeatureLoss`.
         seed: of initial weights and of all draws.
         gather: whether to compute the loss of the features of all ranks.
-        keywords: single settings, which replace those in `settings`: `weight=1.0`, and those of
-            the term.
+        keywords: single settings of the term, such as temperature=0.1, which replace those in
+            `settings`.
 
     Raises:
         ValueError: see `FeatureLoss`.
@@ -146,7 +151,7 @@ def _merged(term: str, settings: TermValue, keywords: Mapping[str, Any], name: s
 class GCKTLoss(SingleTermLoss):
     """The dual form alone, the term `gckt`: dependence of teacher and student features.
 
-    `settings` and keywords are those of `gckt`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `gckt`, given as in `SingleTermLoss`.
     """
 
     term = "gckt"
@@ -155,7 +160,7 @@ class GCKTLoss(SingleTermLoss):
 class LCKTLoss(SingleTermLoss):
     """The primal form alone, the term `lckt`: transport inside the batch.
 
-    `settings` and keywords are those of `lckt`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `lckt`, given as in `SingleTermLoss`.
 
     It needs no index, no bank and no `prime`. Used alone it does not depend on which samples are
     paired, so that it cannot teach which sample belongs where.
@@ -167,7 +172,7 @@ class LCKTLoss(SingleTermLoss):
 class CRDLoss(SingleTermLoss):
     """Contrastive representation distillation, the term `crd`; `prime` needs labels.
 
-    `settings` and keywords are those of `crd`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `crd`, given as in `SingleTermLoss`.
     """
 
     term = "crd"
@@ -176,7 +181,7 @@ class CRDLoss(SingleTermLoss):
 class HintLoss(SingleTermLoss):
     """The hint of FitNets on features, the term `hint`: a linear regression.
 
-    `settings` and keywords are those of `hint`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `hint`, given as in `SingleTermLoss`.
     """
 
     term = "hint"
@@ -185,7 +190,7 @@ class HintLoss(SingleTermLoss):
 class VIDLoss(SingleTermLoss):
     """Variational information distillation, the term `vid`.
 
-    `settings` and keywords are those of `vid`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `vid`, given as in `SingleTermLoss`.
     """
 
     term = "vid"
@@ -194,7 +199,7 @@ class VIDLoss(SingleTermLoss):
 class ITRDLoss(SingleTermLoss):
     """Information-theoretic representation distillation, the term `itrd`.
 
-    `settings` and keywords are those of `itrd`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `itrd`, given as in `SingleTermLoss`.
     """
 
     term = "itrd"
@@ -203,7 +208,7 @@ class ITRDLoss(SingleTermLoss):
 class SPLoss(SingleTermLoss):
     """Similarity-preserving distillation, the term `sp`.
 
-    `settings` and keywords are those of `sp`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `sp`, given as in `SingleTermLoss`.
     """
 
     term = "sp"
@@ -212,7 +217,7 @@ class SPLoss(SingleTermLoss):
 class RKDLoss(SingleTermLoss):
     """Relational knowledge distillation, the term `rkd`.
 
-    `settings` and keywords are those of `rkd`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `rkd`, given as in `SingleTermLoss`.
     """
 
     term = "rkd"
@@ -221,7 +226,7 @@ class RKDLoss(SingleTermLoss):
 class PKTLoss(SingleTermLoss):
     """Probabilistic knowledge transfer, the term `pkt`.
 
-    `settings` and keywords are those of `pkt`, given as `FeatureLoss` describes.
+    `settings` and keywords are those of `pkt`, given as in `SingleTermLoss`.
     """
 
     term = "pkt"

@@ -83,10 +83,15 @@ def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None
 
 
 class Snapshot:
-    """One probe of a run: `labels` and `index` (m,) of its samples, and the arrays of each arm.
+    """One probe of a run: m samples of the held-out part, and the arrays of each arm.
 
-    Plan, cost and scores are those of the first n of the m samples. `index` holds the positions of
-    the samples in the held-out part.
+    Plan, cost and scores are those of the first n of the m samples.
+
+    Attributes:
+        step: number of training steps before the probe.
+        epoch: number of epochs before the probe, with a fraction.
+        labels: (m,) int64, the classes of the samples.
+        index: (m,) int64, the positions of the samples in the held-out part.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
