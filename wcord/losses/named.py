@@ -42,19 +42,23 @@ class WCoRDLoss(FeatureLoss):
     >>> from torch.nn.functional import cross_entropy
     >>> from torch.utils.data import DataLoader, TensorDataset
     >>> digits = load_digits()
-    >>> images, labels = torch.tensor(digits.data[:1000]).float() / 16, torch.tensor(digits.target)
-    >>> dataset = wcord.Indexed(TensorDataset(images, labels[:1000]))
+    >>> images = torch.tensor(digits.data[:1000]).float() / 16
+    >>> labels = torch.tensor(digits.target[:1000])
+    >>> dataset = wcord.Indexed(TensorDataset(images, labels))
     >>> def network(width):
-    ...     layers = [torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)]
-    ...     return torch.nn.Sequential(*layers)
+    ...     first, last = torch.nn.Linear(64, width), torch.nn.Linear(width, 10)
+    ...     return torch.nn.Sequential(first, torch.nn.ReLU(), last)
     >>> _ = torch.manual_seed(0)
     >>> teacher, student = network(512).eval(), network(128)
-    >>> features_of_teacher, features_of_student = wcord.features(teacher), wcord.features(student)
+    >>> features_of_teacher = wcord.features(teacher)
+    >>> features_of_student = wcord.features(student)
     >>> loader = DataLoader(dataset, batch_size=100, shuffle=True)
 
-    >>> loss = wcord.WCoRDLoss(teacher_dim=512, student_dim=128, samples=len(dataset))
-    >>> loss.prime(loader, teacher=features_of_teacher, student=features_of_student, progress=False)
-    >>> optimizer = torch.optim.SGD([*student.parameters(), *loss.parameters()], lr=0.1)
+    >>> loss = wcord.WCoRDLoss(512, 128, samples=len(dataset))
+    >>> loss.prime(loader, progress=False,
+    ...            teacher=features_of_teacher, student=features_of_student)
+    >>> parameters = [*student.parameters(), *loss.parameters()]
+    >>> optimizer = torch.optim.SGD(parameters, lr=0.1)
     >>> for index, images, labels in loader:
     ...     logits, student_features = features_of_student.with_output(images)
     ...     teacher_features = features_of_teacher(images).detach()

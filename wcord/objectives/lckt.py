@@ -71,9 +71,10 @@ class LCKT(Term):
 
         sinkhorn:  P = argmin of ⟨P, C⟩ - ε H(P),   H(P) = -sum P log P
                    ε = `epsilon`
-        ipot:      `iterations` proximal steps of `beta`, each with `inner`
+        ipot:      P after J proximal steps of size `beta`, each with L
                    projections of rows and columns: near sinkhorn at
-                   ε = beta / iterations, equal for large inner
+                   ε = beta / J, the same plan for large L
+                   J = `iterations`,   L = `inner`
         exact:     P = argmin of ⟨P, C⟩
         identity:  P = I / n, the paired cost
         uniform:   P = 1 / n^2

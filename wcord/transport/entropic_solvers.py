@@ -243,7 +243,8 @@ def ipot(
     Wasserstein distance", algorithm 1.
 
     >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.5]], dtype=torch.float64)
-    >>> steps, direct = ipot(cost, 5.0, iterations=10), sinkhorn(cost, 0.5, iterations=1000)
+    >>> steps = ipot(cost, 5.0, iterations=10)
+    >>> direct = sinkhorn(cost, 0.5, iterations=1000)
     >>> torch.allclose(steps.plan, direct.plan, rtol=0, atol=1e-12)
     True
     """
