@@ -67,7 +67,7 @@ def page(
 
     Args:
         run: a run, its directory or its name; it may still be written.
-        path: of the file; the run's name with the ending .html where None.
+        path: name of the file; None: the name of the run with the ending .html.
         arms: those to show; all where None.
         steps: largest number of snapshots, evenly spread, the first and the last among them.
             There are fewer where the file would be larger than 10 MB.

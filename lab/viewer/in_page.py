@@ -34,8 +34,8 @@ class Page(NamedTuple):
     """A page that was written.
 
     Attributes:
-        path: of the file.
-        size: of the file, in bytes.
+        path: name of the file.
+        size: size of the file, in bytes.
         remarks: sentences on what was left out of the page.
     """
 

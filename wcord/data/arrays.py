@@ -53,7 +53,7 @@ def from_arrays(
 
     Args:
         arrays: by name, a pair, or a `Dataset`.
-        name: of the data set, for messages.
+        name: name of the data set, for messages.
         kind: "pictures"; "arrays", taken as they are; or "auto": arrays with the shape of pictures
             must be pictures, all others are taken as they are.
         targets: "classes", "regression", "multilabel" (several labels a sample), or "auto".

@@ -18,7 +18,7 @@ class Data:
     """The samples of a task: `train` to train, `held_out` to choose settings, `test` to report.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         classes: K names, of classes, regression targets or labels.
         train: the training part.
         held_out: the held-out part.

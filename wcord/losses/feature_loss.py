@@ -63,7 +63,7 @@ class FeatureLoss(nn.Module):
         samples: number N of training samples; needed by terms with a bank (gckt, crd).
         classes: number of classes; None: the largest label in `prime` plus 1. Only used with
             negatives of other classes (crd, and gckt with negatives "other_class").
-        seed: of initial weights and of all draws.
+        seed: seed of initial weights and of all draws.
         gather: whether to compute the loss of the features of all ranks.
 
     Attributes:

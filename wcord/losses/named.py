@@ -27,7 +27,7 @@ class WCoRDLoss(FeatureLoss):
             None: its defaults (weight 5, for the form "wasserstein").
         lckt: lambda_2, or a dictionary of settings of LCKT; None: its defaults (weight 0.05).
         classes: number of classes, as in `FeatureLoss`.
-        seed: of initial weights and of all draws.
+        seed: seed of initial weights and of all draws.
         gather: whether to compute the loss of the features of all ranks.
 
     Raises:
@@ -110,7 +110,7 @@ class SingleTermLoss(FeatureLoss):
         settings: a dictionary of settings of the term, such as {"temperature": 0.1}, or an instance
             of the term's `Settings`, or the weight alone; None: the defaults.
         classes: number of classes, as in `FeatureLoss`.
-        seed: of initial weights and of all draws.
+        seed: seed of initial weights and of all draws.
         gather: whether to compute the loss of the features of all ranks.
         keywords: single settings of the term, such as temperature=0.1, which replace those in
             `settings`.

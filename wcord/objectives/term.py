@@ -89,7 +89,7 @@ class Batch:
         numbers of a term from this method: then a replayed step draws new numbers, too.
 
         Args:
-            purpose: of the draw, such as "gckt-negatives".
+            purpose: name of the draw, such as "gckt-negatives"; a part of its seed.
             distribution: such as `wcord.compute.random_draws.Integers(high, count)`.
         """
         if self.draws is not None:
