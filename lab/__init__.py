@@ -1,8 +1,8 @@
-"""The lab: all that people look at. It stands on `wcord`, which knows nothing of it.
+"""The lab: dashboard, view, figures and notebooks. It imports `wcord`, which does not need it.
 
     from wcord import lab
     lab.view(run)               the view of a run, in a notebook
-    lab.page(run, "run.html")   the same in one file of HTML, which opens in any browser
+    lab.page(run, "run.html")   the view of a run, in one file of HTML
 
 - `reading`: a run that is read: snapshots, curves, maps of features, the registry of runs.
 - `words`: names, equations, descriptions and hints; each is written once.
@@ -35,7 +35,7 @@ def view(
 ) -> RunView:
     """Return the view of a run, live or finished, for a notebook.
 
-    Its traits `arm`, `step` and `selected` are what is shown; setting one moves the view.
+    Its traits `arm`, `step` and `selected` hold what is shown; assigning one changes the view.
 
     Args:
         run: a run, its directory, its name in the runs folder, or the name of the run that ships
@@ -63,7 +63,24 @@ def page(
     *,
     force: bool = False,
 ) -> Page:
-    """Write a run into one file of HTML; see `lab.viewer.in_page.page`."""
+    """Write a run into one file of HTML.
+
+    Args:
+        run: a run, its directory or its name; it may still be written.
+        path: name of the file; None: the name of the run with the ending .html.
+        arms: those to show; all where None.
+        steps: largest number of snapshots, evenly spread, the first and the last among them.
+            There are fewer where the file would be larger than 10 MB.
+        force: whether an existing file is replaced.
+
+    Returns:
+        The path and the size of the file, and remarks on what was left out of it.
+
+    Raises:
+        ValueError: no such run or arm, nothing to show, damaged files of the run, the file exists,
+            its folder does not, or there is no room for two steps; in one line.
+        ModuleNotFoundError: the packages of the lab are not installed.
+    """
     from .viewer.in_page import page
 
     with _packages_of_the_lab():

@@ -13,7 +13,9 @@ APP = LAB.parent / "app.py" if __package__ == "lab" else LAB / "streamlit_app" /
 
 def app(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Open the dashboard in a browser; it accepts connections from this machine only."""
-    parser.add_argument("--port", type=int, help="of the server (default: 8501, or a free one)")
+    parser.add_argument(
+        "--port", type=int, help="port of the server (default: 8501, or a free one)"
+    )
     parser.add_argument(
         "--no-browser", action="store_true", help="print the address and open no browser"
     )

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is true: its code runs as it stands there, its map shows the rooms that exist."""
+"""CONTRIBUTING.md is true: its code runs as it stands there, its table names all folders."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ def test_a_page(monkeypatch: pytest.MonkeyPatch, finished: wcord.Run, tmp_path: 
     assert "wcord" in open_page(line[0]).dataframe[0].value.index
 
 
-def test_the_map_shows_what_exists() -> None:
-    table = TEXT.split("## The map of the house")[1].split("The data flow")[0]
+def test_the_table_has_the_folders_that_exist() -> None:
+    table = TEXT.split("## Folders and the order of imports")[1].split("The data flow")[0]
     rooms = re.findall(r"`((?:wcord|lab|app|notebooks|studies|results|benchmarks)[\w/.]*)`", table)
     assert len(rooms) > 15
     for room in rooms:

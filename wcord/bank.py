@@ -10,7 +10,7 @@ from torch.nn import functional as F
 class FeatureBank(nn.Module):
     """One embedding of every training sample, between a step and an epoch old.
 
-        b[i] <- m b[i] + (1 - m) z_i        (then scaled to unit length if `normalise`)
+        b[i] <- m b[i] + (1 - m) z_i,   then scaled to unit length if `normalise`
 
     Take positives from the bank too: with fresh positives, a critic could recognise the negatives
     by their age. Fill the bank with real embeddings before the first step, and write to it only

@@ -42,7 +42,7 @@ def non_expansive(matrix: Tensor, iterations: int = 3) -> Tensor:
         (rows, columns) with spectral norm at most 1 (up to rounding).
 
     Differentiation: through the iterations, with b held constant. For a gradient G this leaves out
-    -<G, V> db/b, which vanishes as W becomes semi-orthogonal, because an iteration has slope 0
+    -⟨G, V⟩ db/b, which vanishes as W becomes semi-orthogonal, because an iteration has slope 0
     at x = 1.
 
     Source: Björck and Bowie (1971), "An iterative algorithm for computing the best estimate of an
@@ -193,8 +193,10 @@ class Critic(nn.Module):
 class DotCritic(Critic):
     """The bilinear critic.
 
-        before:  g(t, s) = <W_T t, W_S s> / tau,   t, s centred unit features, ||W||_2 <= 1
-        after:   g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau,   u(x) = x / ||x||
+        before:  g(t, s) = ⟨W_T t, W_S s⟩ / tau
+                 t, s = centred unit features,   ||W||_2 <= 1
+        after:   g = ⟨u(W_T h_T + b_T), u(W_S h_S + b_S)⟩ / tau
+                 u(x) = x / ||x||
 
     "before" is 1/tau-Lipschitz in d on the sphere; nothing is normalised after the projection.
     Its E_joint[g] - E_product[g] depends only on the cross-covariance C of t and s, and is at most
@@ -281,7 +283,8 @@ def group_sort(x: Tensor) -> Tensor:
 class JointCritic(Critic):
     """A network on the concatenated pair, 1-Lipschitz in the pair and so in d, without temperature.
 
-        g(t, s) = w . sort(W_L ... sort(W_1 [t, s] + b_1) ... + b_L),   ||w||, ||W_l||_2 <= 1
+        g(t, s) = w . sort(W_L ... sort(W_1 [t, s] + b_1) ... + b_L)
+        ||w|| <= 1,   ||W_l||_2 <= 1
 
     It approximates any 1-Lipschitz function, while the dot critic is bilinear. But every pair needs
     a pass through the network, and n x m pairs need n m width numbers in memory: use few shared

@@ -31,7 +31,13 @@ CLOSE_UNDER = 0.97  # of the steps for which there would be room
 
 
 class Page(NamedTuple):
-    """A page that was written: where, how large (bytes), and what its reader should know."""
+    """A page that was written.
+
+    Attributes:
+        path: name of the file.
+        size: size of the file, in bytes.
+        remarks: sentences on what was left out of the page.
+    """
 
     path: Path
     size: int
@@ -43,7 +49,7 @@ def command(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], i
     parser.add_argument("run_dir", metavar="RUN", help="a directory, or a name in $WCORD_RUNS")
     parser.add_argument("--arms", help="the arms to show, a,b,c (default: all)")
     parser.add_argument(
-        "--steps", type=int, default=STEPS, help=f"at most so many snapshots (default: {STEPS})"
+        "--steps", type=int, default=STEPS, help=f"largest number of snapshots (default: {STEPS})"
     )
     parser.add_argument("-o", "--output", help="the file (default: RUN.html)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
@@ -67,20 +73,7 @@ def page(
     *,
     force: bool = False,
 ) -> Page:
-    """Write a run into one file of HTML.
-
-    Args:
-        run: a run, its directory or its name; it may still be written.
-        path: of the file; the run's name with the ending .html where None.
-        arms: those to show; all where None.
-        steps: at most so many snapshots, evenly spread, the first and the last among them. There
-            are fewer where the file would be larger than 10 MB.
-        force: whether an existing file is replaced.
-
-    Raises:
-        ValueError: no such run or arm, nothing to show, damaged files of the run, the file exists,
-            its folder does not, or there is no room for two steps; in one line.
-    """
+    """Write a run into one file of HTML (see `lab.page`)."""
     from wcord.runs.storage import write_bytes
 
     from ..reading.named_run import run_of

@@ -26,7 +26,15 @@ from wcord.training.task import Task
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of teacher and students at full speed, bytes on disk, device and steps."""
+    """The time and disk space of a run.
+
+    Attributes:
+        teacher_seconds: time to train the teacher at full speed, in seconds.
+        student_seconds: time to train all students at full speed, in seconds.
+        disk: size of the run directory, in bytes.
+        device: name of the device.
+        steps: number of training steps.
+    """
 
     teacher_seconds: float
     student_seconds: float

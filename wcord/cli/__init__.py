@@ -1,9 +1,13 @@
 """The command line, `wcord COMMAND`; `parser` has the list of commands.
 
 Dotted options go to `Experiment.replace`, so that command line, page and notebook share one
-validator and its messages. Exit codes: 0 done, 2 a mistake of the user, 130 ended by Ctrl-C, 143
-ended by SIGTERM, 141 the reader of the output has gone, 1 any other failure or a run that was
-stopped before its last step.
+validator and its messages. Exit codes:
+
+- 0: done; of `train`, `resume` and `sweep`: finished.
+- 1: any other failure, or a run that was stopped before its last step.
+- 2: a mistake of the user.
+- 130: ended by Ctrl-C. 143: ended by SIGTERM.
+- 141: the reader of the output has ended, as `head` does.
 """
 
 from __future__ import annotations

@@ -18,9 +18,15 @@ def add_export_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         add: (name, function that runs it, help) to the parser of a new command.
     """
     export = add("export", _export, "write a trained student into a file that needs no wcord")
-    export.add_argument("run_dir", metavar="RUN")
-    export.add_argument("arm", metavar="ARM")
-    export.add_argument("file", metavar="FILE", help="ends with .pt2, .onnx or .safetensors")
+    export.add_argument(
+        "run_dir", metavar="RUN", help="a run directory, or the name of a run in $WCORD_RUNS"
+    )
+    export.add_argument("arm", metavar="ARM", help="name of the arm whose student is written")
+    export.add_argument(
+        "file",
+        metavar="FILE",
+        help="the file to write; its name ends in .pt2, .onnx or .safetensors",
+    )
     export.add_argument("--overwrite", action="store_true", help="replace an existing file")
     card = add("card", _card, "print the card of an exported student (JSON)")
     card.add_argument("file", metavar="FILE", help="a .pt2, .onnx or .safetensors file")

@@ -13,7 +13,10 @@ from wcord.cli.words import dotted, setting_names, split_settings
 
 Command = Callable[[argparse.Namespace, dict[str, Any]], int]
 RUN = "a run directory, or the name of a run in $WCORD_RUNS"
-SETTINGS = "any setting is an option: --epochs 3 --arms.wcord.gckt.weight 1 (wcord show lists all)"
+SETTINGS = (
+    "Every setting can be changed by an option of its name, such as --epochs 3 or "
+    "--arms.wcord.gckt.weight 1; wcord show lists all settings."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -131,7 +134,7 @@ def _add_reading(add: Callable[..., Parser]) -> None:
         "show",
         reading_commands.show,
         "list every setting with its value, meaning, default and range",
-        epilog=f"{SETTINGS}. A star marks a value that is not the default.",
+        epilog=f"{SETTINGS} A star marks a value that is not the default.",
         dotted=True,
     )
     show.add_argument(
@@ -158,8 +161,8 @@ def _add_reading(add: Callable[..., Parser]) -> None:
         "completion",
         reading_commands.completion,
         "print the code that lets a shell complete commands, presets, runs and settings",
-        epilog='bash and zsh: eval "$(wcord completion bash)", or zsh; fish: wcord completion fish '
-        "| source",
+        epilog='The line for bash is: eval "$(wcord completion bash)"; for zsh: eval "$(wcord '
+        'completion zsh)"; for fish: wcord completion fish | source',
     )
     completion.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell")
 
@@ -192,17 +195,28 @@ def _add_training(add: Callable[..., Parser]) -> None:
         training_commands.sweep,
         "run a preset for several seeds and for every combination of varied settings",
         dotted=True,
-        epilog="--over arms.wcord.gckt.weight=1,5 may be repeated; any other setting is an option. "
-        "The same command continues an interrupted sweep.",
+        epilog=f"{SETTINGS} The same command continues an interrupted sweep.",
     )
     sweep.add_argument("preset", type=_not_empty, help="name of a preset, or a .yaml file")
     sweep.add_argument(
-        "--seeds", default="3", help="number of seeds (10) or a list of them (20,21,22)"
+        "--seeds",
+        default="3",
+        help="number of seeds (10) or a list of them (20,21,22) (default: 3)",
     )
     sweep.add_argument(
-        "--over", action="append", default=[], metavar="SETTING=VALUES", help="a,b,c or a YAML list"
+        "--over",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUES",
+        help="a setting and the values that it takes in turn, such as arms.wcord.gckt.weight=1,5 "
+        "or student.view=[[left],[right]] (YAML); with several of these options, every "
+        "combination is run",
     )
-    sweep.add_argument("--backend", default="local", help="local or ray")
+    sweep.add_argument(
+        "--backend",
+        default="local",
+        help="where the runs are trained: local (this process) or ray (a cluster) (default: local)",
+    )
     sweep.add_argument(
         "--folder", type=_not_empty, help="folder of the runs (default: in $WCORD_RUNS/sweeps)"
     )
@@ -228,13 +242,13 @@ def _add_report_options(command: Parser) -> None:
     command.add_argument("--against", help="arm that the others are compared with")
     command.add_argument(
         "--metric",
-        help="a result of the arms (default: that of the test part, such as test_accuracy)",
+        help="the result that is compared (default: that of the test part, such as test_accuracy)",
     )
     command.add_argument(
         "--format",
         choices=["markdown", "csv", "json"],
         default="markdown",
-        help="of the table (default: markdown)",
+        help="format of the table (default: markdown)",
     )
     command.add_argument(
         "--json",

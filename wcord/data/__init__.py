@@ -5,12 +5,13 @@ part of the training images is held out to choose settings, unless the source ha
 `Data.labelled` marks the training samples whose labels may be used. `Data.contents` counts the
 samples of each class and lists the files that were not read.
 
-Sources:
-    digits, cifar10, cifar100: public data sets.
-    npz:PATH: named arrays of pictures, tables or any other shape; `load_arrays` takes the same
-        names, pairs (inputs, labels) and torch data sets (see `from_arrays`).
-    folder:PATH: images in class folders, or train/, val/ and test/ with class folders (see
-        `wcord.data.folder.read_folder`).
+Sources, the values of the setting `data.source`:
+
+- `digits`, `cifar10`, `cifar100`, `stl10`, `medmnist:NAME`: public data sets.
+- `npz:PATH`: named arrays of pictures, tables or any other shape (see `from_arrays`);
+  `load_arrays` takes the same names, pairs (inputs, labels) and torch data sets.
+- `folder:PATH`: images in one subfolder for each class, or in such subfolders of train/, val/ and
+  test/. Every file that Pillow can open is read.
 """
 
 from __future__ import annotations

@@ -25,32 +25,35 @@ def from_arrays(
 ) -> Raw:
     """Build a source from named arrays, the contents of an .npz file for instance.
 
-    Names, in any case (x_ and inputs_ mean images_, y_ means labels_; _valid, _validation and _dev
-    mean _val):
-        images_train, images_val, images_test: pictures (n, H, W), (n, H, W, C) or (n, C, H, W) with
-            C = 1 or 3; floating point in [0, 1], bool, or integers; more than 8 bits are scaled by
-            one factor for all parts (see `white_level`). Or any other arrays (n, C, ...), such as
-            tables (n, D) and series (n, C, T): taken as they are, in float32 (see `kind`).
-        labels_train, ...: (n,) integers, bool or text, −1 for training samples without a label.
-            Or (n,) or (n, K) floating point, regression targets; or (n, K) of 0 and 1, several
-            labels a sample (see `targets`).
-        class_names or classes: (K,) text, optional; then labels are 0 ... K − 1 or these names.
-        boxes_train, ...: (n, 4) left, top, right, bottom, optional, in pixels of the images or of
-            images larger by a whole factor (the smallest factor for which all boxes fit).
-        depth_train, ...: (n, H, W) uint8, optional.
-        gray_train, ...: (n,) bool, optional; images with equal channels always count as gray.
-        segments_train, ...: (n, H, W) uint8, only used if there are no labels (see
-            `room_labels`).
-        train, val, test: a pair (inputs, labels) or a torch `Dataset` of such pairs; a pair or a
-            `Dataset` without a name is the training part.
-    Arrays are numpy arrays, tensors (also with a graph or on a GPU), lists, data frames or their
-    columns. Validation arrays are the held-out part; without them it is drawn from the training
-    part. Without a test part, a fifth of the labelled training samples is the test part, the same
-    for every seed.
+    Names of the arrays of the training part; those of the other parts end in _val and _test:
+
+    - `images_train`: pictures (n, H, W), (n, H, W, C) or (n, C, H, W) with C = 1 or 3, as
+      floating point in [0, 1], bool or integers. Integers of more than 8 bits are scaled so that
+      2^b − 1 becomes 255, with the smallest b of 10, 12, 14 and 16 that fits all parts.
+    - `images_train` of any other shape (n, C, ...), such as tables (n, D) and series (n, C, T):
+      taken as they are, in float32 (see the argument `kind`).
+    - `labels_train`: classes (n,) as integers, bool or text; −1 for training samples without a
+      label. Or regression targets (n,) or (n, K) in floating point. Or (n, K) of 0 and 1, several
+      labels a sample (see the argument `targets`).
+    - `class_names` or `classes`: (K,) text, optional; then labels are 0 ... K − 1 or these names.
+    - `boxes_train`: (n, 4) left, top, right, bottom, optional, in pixels of the images or of
+      images larger by a whole factor (the smallest factor for which all boxes fit).
+    - `depth_train`: (n, H, W) uint8, optional.
+    - `gray_train`: (n,) bool, optional; images with equal channels always count as gray.
+    - `segments_train`: (n, H, W) uint8, used only if there are no labels: the class of an image
+      of a room is then the object class with the most pixels.
+    - `train`, `val`, `test`: a pair (inputs, labels) or a torch `Dataset` of such pairs; a pair
+      or a `Dataset` without a name is the training part.
+
+    Names may have any case; x_ and inputs_ mean images_, y_ means labels_, and _valid, _validation
+    and _dev mean _val. Arrays are numpy arrays, tensors (also with a graph or on a GPU), lists,
+    data frames or their columns. Validation arrays are the held-out part; without them it is drawn
+    from the training part. Without a test part, a fifth of the labelled training samples is the
+    test part, the same for every seed.
 
     Args:
         arrays: by name, a pair, or a `Dataset`.
-        name: of the data set, for messages.
+        name: name of the data set, for messages.
         kind: "pictures"; "arrays", taken as they are; or "auto": arrays with the shape of pictures
             must be pictures, all others are taken as they are.
         targets: "classes", "regression", "multilabel" (several labels a sample), or "auto".

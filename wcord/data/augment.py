@@ -19,7 +19,7 @@ def draws(
     """Return one epoch's crops and flips of all n training samples.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         epoch: number of the epoch; each has its own draws.
         n: size of the training set.
         padding: largest shift of an image in each direction, pixels.
@@ -121,8 +121,9 @@ def normalise(
 
     Args:
         images: (n, C, H, W) uint8, or floating point in [0, 1].
-        mean, std: (C,), of images in [0, 1].
-        dtype: of the result; the arithmetic is float32.
+        mean: (C,), of images in [0, 1].
+        std: (C,), standard deviation of images in [0, 1].
+        dtype: type of the result; the arithmetic is float32.
     """
     scale = std.reciprocal()
     shift = -mean * scale

@@ -17,14 +17,22 @@ from wcord.data.split import Split
 class Data:
     """The samples of a task: `train` to train, `held_out` to choose settings, `test` to report.
 
-    `targets` is the kind of the labels: "classes", "regression" (`classes` are the names of the
-    targets) or "multilabel" (those of the labels). `labelled` (n_train,) bool marks the samples
-    whose labels a term may use. `choices` (m,) int64 are the indices of those samples of
-    `held_out` on which settings are chosen: they are class-balanced and not more than the labelled
-    samples (all if no label is used). `mean` and `std` (C,) float32 are of the training images in
-    [0, 1], or of arrays as they are. `fingerprints` identify the data set (see
-    `wcord.data.fingerprint`); `given` has the order in which the samples were given; `colours` are
-    the groups of samples in pictures.
+    Attributes:
+        name: name of the data set.
+        classes: K names, of classes, regression targets or labels.
+        train: the training part.
+        held_out: the held-out part.
+        test: the test part.
+        labelled: (n_train,) bool, the training samples whose labels a term may use.
+        choices: (m,) int64, the samples of `held_out` on which settings are chosen. They are
+            class-balanced and not more than the labelled samples; all, if no label is used.
+        mean: (C,) float32, of the training images in [0, 1], or of arrays as they are.
+        std: (C,) float32, standard deviation, likewise.
+        fingerprints: digests and sizes of the parts by name; equal for equal data.
+        contents: number of samples by class and part, and the files that were not read.
+        given: the order in which the samples were given, before the division.
+        targets: kind of the labels, "classes", "regression" or "multilabel".
+        colours: the groups of samples that pictures colour.
     """
 
     name: str

@@ -27,11 +27,11 @@ class Contents:
     """The samples of a data set by class and part, after the division.
 
     Args:
-        name: of the data set, such as folder:pets.
+        name: name of the data set, such as folder:pets.
         classes: K names.
         counts: for each of "train", "held_out" and "test", the number of samples of each class (K).
         unlabelled: number of training samples without a label.
-        shape: of an array, for data that are no pictures.
+        shape: shape of an array, for data that are not pictures; () for pictures.
         targets: kind of the labels; where these are no classes, `classes` are groups of samples.
         passed_over: (file, reason) of each file or array not read; paths are relative to the
             folder.

@@ -24,7 +24,7 @@ def read_folder(folder: Path, height: int, width: int) -> Raw:
     are passed over, and the reason is noted. Images are turned upright (EXIF), composited on white
     if they are transparent, converted to RGB and resized (bilinear, antialiased) to height × width.
     Floating-point gray levels lie in [0, 1]; integers of more than 8 bits are scaled by one factor
-    for the whole folder (see `white_level`). Of a file with several pages, the first is read.
+    for the whole folder. Of a file with several pages, the first is read.
 
     Raises:
         ValueError: the folders are ambiguous, there is one class only, a part has a class that

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset, IterableDataset
 class Indexed(Dataset[Any]):
     """A map-style data set whose samples begin with their index: (index, *sample).
 
-        Indexed(dataset)[i] = (i, *dataset[i]),   or {"index": i, **dataset[i]} for dictionaries
+        Indexed(dataset)[i] = (i, *dataset[i])
+        Indexed(dataset)[i] = {"index": i, **dataset[i]}   for dictionaries
 
     Losses with a bank need this index: the number of a sample in the training set.
 

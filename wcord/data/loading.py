@@ -35,7 +35,7 @@ def load(settings: DataSettings, seed: int, labels: object = None) -> Data:
 
     Args:
         settings: the source, and the sizes of its parts.
-        seed: of the run; draws the held-out, training and labelled parts unless
+        seed: seed of the run; draws the held-out, training and labelled parts unless
             `settings.subset_seed` is set. The test part never depends on it.
         labels: label set of the student (see `LabelMap.parse`); `labels_per_class` counts samples
             of its classes. None: the classes of the data set.
@@ -73,10 +73,10 @@ def _divided(
     Args:
         raw: the samples as read.
         settings: sizes of the parts.
-        seed: of the run.
+        seed: seed of the run.
         share: share of the training part that is held out, if `settings.held_out` is None.
         labels: as in `load`.
-        name: of the data set.
+        name: name of the data set.
     """
     _check_labels(raw, settings, name)
     label_map = LabelMap.parse(labels, raw.classes, raw.targets)

@@ -45,9 +45,15 @@ class Given:
 class Raw(NamedTuple):
     """The samples of a source as read.
 
-    `held_out` is the held-out part of the source. If it is None, a part of `train` is held out
-    later. `given` are the parts as given; None if they are `train`, `test` and `held_out`.
-    `targets` is the kind of the labels (see `Data`).
+    Attributes:
+        classes: K names, of classes, regression targets or labels.
+        train: the training part.
+        test: the test part.
+        held_out: the held-out part; None: a part of `train` is held out later.
+        passed_over: (file, reason) of each file or array that was not read.
+        remarks: (subject, statement) on samples that were read.
+        given: the order in which the samples were given; None if it is that of the parts.
+        targets: kind of the labels, as in `Data`.
     """
 
     classes: tuple[str, ...]
@@ -74,7 +80,8 @@ class Raw(NamedTuple):
             parts: "train", perhaps "test" and "held_out". Without "test", a fifth of each class
                 of the training part is the test part, the same for every seed. Samples without a
                 label stay in the training part.
-            passed_over, remarks: see `Contents`.
+            passed_over: (file, reason) of each file or array that was not read.
+            remarks: (subject, statement) on samples that were read.
             targets: kind of the labels.
         """
         train, test, held_out = (parts.get(part) for part in ("train", "test", "held_out"))

@@ -21,12 +21,12 @@ class Sampler:
     device memory, because a replayed CUDA graph reads fixed addresses.
 
     Args:
-        seed: of all draws.
-        purpose: of the order, "order" or "teacher-order"; part of its seed.
+        seed: seed of all draws.
+        purpose: "order" or "teacher-order", a part of the seed of the order.
         samples: N, the size of the training part.
         batch: number of samples per step.
         settings: augmentation, padding and border.
-        device: of the images.
+        device: device of the images.
         crops: purposes of crops and flips; each has its own draws.
     """
 

@@ -12,13 +12,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Split:
-    """n samples: images (n, C, H, W) uint8, or other inputs (n, ...) float32; labels and extras.
+    """n samples: inputs, labels and extras.
 
-    Labels are classes (n,) int64 with −1 for none, regression targets (n, K) float32, or several
-    labels a sample (n, K) uint8 of 0 and 1. Known extras of images: "depth" (n, 1, H, W) uint8,
-    "boxes" (n, 4) float32 in pixels of the images (left, top, right, bottom), "gray" (n,) bool,
-    true for images without colour. `ids` (n,) int64 number the samples within their source, test
-    samples after the training samples, so that the noise of a sample is the same in every subset.
+    Attributes:
+        images: (n, C, H, W) uint8, or other inputs (n, ...) float32.
+        labels: classes (n,) int64 with −1 for none; or regression targets (n, K) float32; or
+            several labels a sample, (n, K) uint8 of 0 and 1.
+        extras: other arrays of images, by name: "depth" (n, 1, H, W) uint8; "boxes" (n, 4) float32
+            in pixels (left, top, right, bottom); "gray" (n,) bool, true for images without colour.
+        ids: (n,) int64, number of each sample within its source, test samples after the training
+            samples. The noise of a sample depends on it, so that it is the same in every subset.
     """
 
     images: Tensor
@@ -81,7 +84,7 @@ def order(labels: Tensor, generator: torch.Generator, *, keep_shares: bool = Fal
 
     Args:
         labels: (n,) int64.
-        generator: of the random numbers, on the CPU.
+        generator: source of the random numbers, on the CPU.
         keep_shares: whether each prefix keeps the share of each class.
 
     Returns:

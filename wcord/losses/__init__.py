@@ -1,13 +1,15 @@
 """The terms as modules for a training loop of your own: `WCoRDLoss` and one class for each term.
 
-    loss = wcord.WCoRDLoss(teacher_dim=512, student_dim=128, samples=len(dataset))
-    loss.prime(loader, teacher=wcord.features(teacher), student=wcord.features(student))
+    loss = wcord.WCoRDLoss(512, 128, samples=len(dataset))
+    loss.prime(loader, teacher=wcord.features(teacher),
+               student=wcord.features(student))
     optimizer = SGD([*student.parameters(), *loss.parameters()], lr)
-    total = cross_entropy(logits, labels) + loss(teacher_features, student_features, index=index)
+    total = cross_entropy(logits, labels)
+    total = total + loss(teacher_features, student_features, index=index)
 
-`feature_loss` is the module that all of them are, `named` gives each term its class, `first_pass`
-reads the features for `prime`; three modules check how a loss is used: `misuse`,
-`index_check` and `optimizer_check`.
+512 and 128 are the lengths of the features of teacher and student. `FeatureLoss` is the base of
+all these classes and takes any terms. A use that would train something else than intended raises a
+`LossError` or gives a `LossWarning`.
 """
 
 from wcord.losses.feature_loss import FeatureLoss

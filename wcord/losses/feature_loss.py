@@ -48,9 +48,9 @@ class FeatureLoss(nn.Module):
     It is the objective of `wcord`'s own training without its terms on labels and logits: with the
     same seed and the same batches it gives the same numbers. The order of use is
 
-        loss.prime(...)     once, before the first step: fills banks, measures scales
+        loss.prime(...)     once, before the first step; fills the banks
         loss(...)           in every step; the total goes into backward
-        optimizer.step()    with the loss's parameters, too: critics and projections
+        optimizer.step()    of the parameters of the student and of the loss
 
     Banks and running means are written at the start of the next call, or when `state_dict` is
     called, so after the optimizer's step. Steps are counted; random draws depend on (seed, step)
@@ -71,7 +71,7 @@ class FeatureLoss(nn.Module):
         samples: number N of training samples; needed by terms with a bank (gckt, crd).
         classes: number of classes; None: the largest label in `prime` plus 1. Only used with
             negatives of other classes (crd, and gckt with negatives "other_class").
-        seed: of initial weights and of all draws.
+        seed: seed of initial weights and of all draws.
         gather: whether to compute the loss of the features of all ranks.
 
     Attributes:

@@ -16,17 +16,19 @@ class WCoRDLoss(FeatureLoss):
 
     GCKT (dual form) maximises the dependence of teacher and student features by a 1-Lipschitz
     critic and a bank of negatives; LCKT (primal form) minimises the cost of an entropic transport
-    plan inside the batch, on the embeddings of GCKT's critic. See `wcord.objectives.gckt`,
-    `wcord.objectives.lckt` and `FeatureLoss`.
+    plan inside the batch, on the embeddings of GCKT's critic. `FeatureLoss` describes the use; the
+    settings of `gckt` and `lckt` are on the page "Every term".
 
     Args:
         teacher_dim: length of teacher features.
         student_dim: length of student features.
         samples: number N of training samples.
-        gckt: lambda_1, or settings of GCKT (a dictionary or `GCKTSettings`); None: its defaults
-            (weight 5, for the form "wasserstein"; 0.8 suits "nce" and "infonce").
-        lckt: lambda_2, or settings of LCKT; None: its defaults (weight 0.05).
-        classes, seed, gather: see `FeatureLoss`.
+        gckt: lambda_1, or a dictionary of settings of GCKT, such as {"weight": 0.8, "form": "nce"};
+            None: its defaults (weight 5, for the form "wasserstein").
+        lckt: lambda_2, or a dictionary of settings of LCKT; None: its defaults (weight 0.05).
+        classes: number of classes, as in `FeatureLoss`.
+        seed: seed of initial weights and of all draws.
+        gather: whether to compute the loss of the features of all ranks.
 
     Raises:
         ValueError: see `FeatureLoss`.
@@ -40,19 +42,23 @@ class WCoRDLoss(FeatureLoss):
     >>> from torch.nn.functional import cross_entropy
     >>> from torch.utils.data import DataLoader, TensorDataset
     >>> digits = load_digits()
-    >>> images, labels = torch.tensor(digits.data[:1000]).float() / 16, torch.tensor(digits.target)
-    >>> dataset = wcord.Indexed(TensorDataset(images, labels[:1000]))
+    >>> images = torch.tensor(digits.data[:1000]).float() / 16
+    >>> labels = torch.tensor(digits.target[:1000])
+    >>> dataset = wcord.Indexed(TensorDataset(images, labels))
     >>> def network(width):
-    ...     layers = [torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)]
-    ...     return torch.nn.Sequential(*layers)
+    ...     first, last = torch.nn.Linear(64, width), torch.nn.Linear(width, 10)
+    ...     return torch.nn.Sequential(first, torch.nn.ReLU(), last)
     >>> _ = torch.manual_seed(0)
     >>> teacher, student = network(512).eval(), network(128)
-    >>> features_of_teacher, features_of_student = wcord.features(teacher), wcord.features(student)
+    >>> features_of_teacher = wcord.features(teacher)
+    >>> features_of_student = wcord.features(student)
     >>> loader = DataLoader(dataset, batch_size=100, shuffle=True)
 
-    >>> loss = wcord.WCoRDLoss(teacher_dim=512, student_dim=128, samples=len(dataset))
-    >>> loss.prime(loader, teacher=features_of_teacher, student=features_of_student, progress=False)
-    >>> optimizer = torch.optim.SGD([*student.parameters(), *loss.parameters()], lr=0.1)
+    >>> loss = wcord.WCoRDLoss(512, 128, samples=len(dataset))
+    >>> loss.prime(loader, progress=False,
+    ...            teacher=features_of_teacher, student=features_of_student)
+    >>> parameters = [*student.parameters(), *loss.parameters()]
+    >>> optimizer = torch.optim.SGD(parameters, lr=0.1)
     >>> for index, images, labels in loader:
     ...     logits, student_features = features_of_student.with_output(images)
     ...     teacher_features = features_of_teacher(images).detach()
@@ -93,14 +99,21 @@ class SingleTermLoss(FeatureLoss):
 
         loss(teacher, student, index) = weight * L_term
 
+    The settings of each term are on the page "Every term"; `wcord show crd` prints those of `crd`.
+    They are given as a dictionary or one by one, as in `CRDLoss(512, 128, 1000, temperature=0.1)`.
+    Use and methods are those of `FeatureLoss`.
+
     Args:
         teacher_dim: length of teacher features.
         student_dim: length of student features.
         samples: number N of training samples, where the term has a bank.
-        settings: a dictionary of settings, or an instance of the term's `Settings`.
-        classes, seed, gather: see `FeatureLoss`.
-        keywords: single settings, which replace those in `settings`: `weight=1.0`, and those of
-            the term.
+        settings: a dictionary of settings of the term, such as {"temperature": 0.1}, or an instance
+            of the term's `Settings`, or the weight alone; None: the defaults.
+        classes: number of classes, as in `FeatureLoss`.
+        seed: seed of initial weights and of all draws.
+        gather: whether to compute the loss of the features of all ranks.
+        keywords: single settings of the term, such as temperature=0.1, which replace those in
+            `settings`.
 
     Raises:
         ValueError: see `FeatureLoss`.
@@ -143,13 +156,18 @@ def _merged(term: str, settings: TermValue, keywords: Mapping[str, Any], name: s
 
 
 class GCKTLoss(SingleTermLoss):
-    """The dual form alone: dependence of teacher and student features (`wcord.objectives.gckt`)."""
+    """The dual form alone, the term `gckt`: dependence of teacher and student features.
+
+    `settings` and keywords are those of `gckt`, given as in `SingleTermLoss`.
+    """
 
     term = "gckt"
 
 
 class LCKTLoss(SingleTermLoss):
-    """The primal form alone: transport inside the batch (`wcord.objectives.lckt`).
+    """The primal form alone, the term `lckt`: transport inside the batch.
+
+    `settings` and keywords are those of `lckt`, given as in `SingleTermLoss`.
 
     It needs no index, no bank and no `prime`. Used alone it does not depend on which samples are
     paired, so that it cannot teach which sample belongs where.
@@ -159,42 +177,63 @@ class LCKTLoss(SingleTermLoss):
 
 
 class CRDLoss(SingleTermLoss):
-    """Contrastive representation distillation (`wcord.objectives.crd`); `prime` needs labels."""
+    """Contrastive representation distillation, the term `crd`; `prime` needs labels.
+
+    `settings` and keywords are those of `crd`, given as in `SingleTermLoss`.
+    """
 
     term = "crd"
 
 
 class HintLoss(SingleTermLoss):
-    """The hint of FitNets on features: a linear regression (`wcord.objectives.hint`)."""
+    """The hint of FitNets on features, the term `hint`: a linear regression.
+
+    `settings` and keywords are those of `hint`, given as in `SingleTermLoss`.
+    """
 
     term = "hint"
 
 
 class VIDLoss(SingleTermLoss):
-    """Variational information distillation (`wcord.objectives.vid`)."""
+    """Variational information distillation, the term `vid`.
+
+    `settings` and keywords are those of `vid`, given as in `SingleTermLoss`.
+    """
 
     term = "vid"
 
 
 class ITRDLoss(SingleTermLoss):
-    """Information-theoretic representation distillation (`wcord.objectives.itrd`)."""
+    """Information-theoretic representation distillation, the term `itrd`.
+
+    `settings` and keywords are those of `itrd`, given as in `SingleTermLoss`.
+    """
 
     term = "itrd"
 
 
 class SPLoss(SingleTermLoss):
-    """Similarity-preserving distillation (`wcord.objectives.relations`)."""
+    """Similarity-preserving distillation, the term `sp`.
+
+    `settings` and keywords are those of `sp`, given as in `SingleTermLoss`.
+    """
 
     term = "sp"
 
 
 class RKDLoss(SingleTermLoss):
-    """Relational knowledge distillation (`wcord.objectives.relations`)."""
+    """Relational knowledge distillation, the term `rkd`.
+
+    `settings` and keywords are those of `rkd`, given as in `SingleTermLoss`.
+    """
 
     term = "rkd"
 
 
 class PKTLoss(SingleTermLoss):
-    """Probabilistic knowledge transfer (`wcord.objectives.relations`)."""
+    """Probabilistic knowledge transfer, the term `pkt`.
+
+    `settings` and keywords are those of `pkt`, given as in `SingleTermLoss`.
+    """
 
     term = "pkt"

@@ -1,7 +1,7 @@
-"""Networks by name (`registry`), and features and feature maps of any classifier (`network`).
+"""Networks by name, and features and feature maps of any classifier.
 
-`output.Output` holds the outputs of a network, `user_modules.wrap_user_module` checks and wraps a
-user's module, `weights.load_weights` reads weight files.
+`build` makes a network of a name in `MODELS`. `Network` adds features and feature maps to any
+classifier, and returns them with the logits as an `Output`.
 """
 
 from wcord.models.network import Network

@@ -85,8 +85,10 @@ class Network(nn.Module):
         classifier: name of the final layer; None: found as above.
 
     Attributes:
-        feature_dim, classes, map_shapes: sizes of features, logits and feature maps; 0 and () until
-            the layers are found. Only images give feature maps.
+        feature_dim: length of the features; 0 until the layers are found.
+        classes: number of logits; 0 until the layers are found.
+        map_shapes: (channels, height, width) of each feature map; () until the layers are found,
+            and for inputs that are not images.
 
     Raises:
         ValueError: the module does not take inputs of this shape, no final layer is found, or (in

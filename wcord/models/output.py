@@ -13,9 +13,11 @@ from torch import Tensor
 class Output:
     """The output of one network for n samples.
 
-    features (n, dim) are the inputs of the classifier (penultimate layer), logits
-    (n, classes) its outputs, maps (n, channels, height, width) the outputs of the stages
-    before it, shallow to deep; () where they were not requested.
+    Attributes:
+        features: (n, dim), inputs of the classifier, the last layer.
+        logits: (n, classes), outputs of the classifier.
+        maps: (n, channels, height, width) of each stage before the classifier, shallow to deep; ()
+            where they were not requested.
     """
 
     features: Tensor

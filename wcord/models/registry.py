@@ -99,11 +99,13 @@ def build(
     """Return a new network whose weights are a pure function of (name, sizes, seed).
 
     Args:
-        name: in `MODELS`, or small:WIDTHS-FEATURES, or mlp:WIDTHS, or torchvision:NAME.
-        channels, size: of the images; size is (height, width) in pixels. Of other inputs the first
-            number of their shape and the rest, such as 64 and () for tables of 64 columns.
+        name: a name in `MODELS`, or small:WIDTHS-FEATURES, or mlp:WIDTHS, or torchvision:NAME.
+        channels: number of channels of the images; the first number of the shape of other inputs,
+            such as 64 for tables of 64 columns.
+        size: (height, width) of the images in pixels; the rest of the shape of other inputs, such
+            as () for tables.
         classes: number of logits.
-        seed: of the initial weights; callers give teacher and student different seeds.
+        seed: seed of the initial weights; callers give teacher and student different seeds.
 
     Raises:
         ValueError: unknown name, or the network cannot be built for such inputs.

@@ -1,6 +1,7 @@
-"""The loss terms, one file per family: `TERMS` by name, `Objective` for their weighted sum.
+"""The loss terms: `TERMS` has them by name, `Objective` is their weighted sum.
 
-`term.Term` is the base class of a term; `registry` is the place to add one.
+`wcord.objectives.term.Term` is the base class. A new term is one class in a file of this folder
+and one line in `TERMS`.
 """
 
 from wcord.objectives.objective import Objective

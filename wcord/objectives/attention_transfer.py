@@ -22,7 +22,8 @@ class ATSettings(TermSettings):
 class AT(Term):
     """Mean squared difference of attention maps.
 
-        L = 1/2 sum over stages of mean over samples and positions of (q_S - q_T)^2
+        L = 1/2 sum over stages of
+            mean over samples and positions of (q_S - q_T)^2
         q = Q / ||Q||_2,   Q = sum over channels of A_c^2, flattened
 
     Stages are paired from the deepest on. Where heights or widths differ, the larger map is

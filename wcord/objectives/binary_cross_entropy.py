@@ -18,7 +18,8 @@ class BCESettings(TermSettings):
 class BCE(Term):
     """Binary cross-entropy of each label, for several labels a sample.
 
-        L = -1/(|A| K) sum over i in A, labels k of  y_ik log p_ik + (1 - y_ik) log(1 - p_ik)
+        L = -1/(|A| K) sum over i in A, labels k of
+            y_ik log p_ik + (1 - y_ik) log(1 - p_ik)
 
     p_ik = sigmoid(s_ik), y_ik is 0 or 1, and A are the samples whose labels may be used.
 

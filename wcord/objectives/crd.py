@@ -27,17 +27,19 @@ class CRDSettings(TermSettings):
 class CRD(Contrastive):
     """Noise-contrastive estimation against a bank, negatives of other classes.
 
-        P = e^g / Z,   Z = N mean(e^g) over the scores of the first batch, then fixed
-        L = -1/n sum over anchors of  log P+ / (P+ + M/N) + sum over M of log (M/N) / (P- + M/N)
+        P = e^g / Z
+        Z = N mean(e^g) over the scores of the first batch, then fixed
+        L = -1/n sum over anchors of
+            log(P+ / (P+ + M/N)) + sum over M of log((M/N) / (P- + M/N))
 
-    summed over both directions, g = <u(W_T h_T + b_T), u(W_S h_S + b_S)> / tau, u(x) = x / ||x||.
+    summed over both directions, g = ⟨u(W_T h_T + b_T), u(W_S h_S + b_S)⟩ / tau, u(x) = x / ||x||.
     This is `gckt` with the form `nce`, the dot critic with `normalise` "after", and c = Z / N: the
     same function, given the same negatives and normaliser.
 
     Differences from the published code: the bank starts from real embeddings and not from noise
     and is written after the optimizer's step, M is at most the number of samples, no eps of 1e-7
-    is needed, and negatives are drawn as `NegativeSampler` does (there for each anchor
-    independently and without replacement).
+    is needed, and the anchors of a batch shift one set of random numbers to draw their negatives,
+    with replacement (there each anchor draws its own, without replacement).
 
     Source: Tian, Krishnan and Isola (2020), "Contrastive representation distillation"; the
     authors' code for Z and the negatives.

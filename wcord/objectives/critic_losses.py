@@ -86,7 +86,8 @@ def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: 
 def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
     """Return the loss of noise-contrastive estimation with the normaliser c.
 
-        q = e^g / (e^g + M c),   L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
+        q = e^g / (e^g + M c)
+        L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
 
     The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L. It is often
     negative. For the optimal critic it equals I - E_joint log(1 + r/M) - E_product M log(1 + r/M),

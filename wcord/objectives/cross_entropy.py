@@ -18,7 +18,8 @@ class CrossEntropySettings(TermSettings):
 class CrossEntropy(Term):
     """Cross-entropy of labelled samples.
 
-        L = 1/|A| sum over i in A of -log softmax(logits_i)[y_i],   A = labelled samples
+        L = 1/|A| sum over i in A of -log softmax(logits_i)[y_i]
+        A = labelled samples
 
     In a batch without labels L is exactly 0, with zero gradient. Samples outside A may have any
     label, also −1 (none) or a label outside the student's classes.

@@ -71,7 +71,8 @@ class GCKT(Contrastive):
     """Maximise the dependence between teacher and student features, measured by a critic g.
 
         wasserstein:  L = -tau (E_joint[g] - E_product[g])
-        nce:          L = -log q+ - sum over M of log(1 - q-),   q = e^g / (e^g + M c)
+        nce:          L = -log q+ - sum over M of log(1 - q-)
+                      q = e^g / (e^g + M c)
         infonce:      L = -(g+ - log mean of e^g over the M + 1 scores)
 
     Each is a mean over anchors, summed over both directions: student anchors train the student's

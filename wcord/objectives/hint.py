@@ -22,7 +22,8 @@ class HintSettings(TermSettings):
 class Hint(Term):
     """Mean squared error of a linear regression from student to teacher features.
 
-        L = 1/(n D) sum over i of ||W h_S,i + b - h_T,i / r||^2,   r^2 = mean ||h_T||^2 / D
+        L = 1/(n D) sum over i of ||W h_S,i + b - h_T,i / r||^2
+        r^2 = mean ||h_T||^2 / D
 
     D is the length of teacher features and r the root mean square of their entries over the
     training set. So targets are of order 1, and the same weight suits every teacher.

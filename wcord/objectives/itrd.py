@@ -24,7 +24,8 @@ class ITRDSettings(TermSettings):
 class ITRD(Term):
     """Correlation of channels, and Rényi's mutual information of Gram matrices.
 
-        L = b_corr log2 sum_v |c_v - 1|^(2 alpha)  +  b_mi (||G_S||_F^2 - ||G_ST||_F^2)
+        L = b_corr log2 sum_v |c_v - 1|^(2 alpha)
+            + b_mi (||G_S||_F^2 - ||G_ST||_F^2)
 
     c_v is (1 - 1/n) times the correlation over the batch between channel v of the teacher and of
     the linearly embedded student; the factor keeps the logarithm finite. G is the Gram matrix of

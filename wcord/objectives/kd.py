@@ -41,10 +41,10 @@ class KD(Term):
     t, s (n, classes) are the logits. T^2 keeps the size of the gradient as T grows. T has no unit;
     L is in nats.
 
-    With `standardise`, t_i and s_i are first replaced by their z-scores (`z_scores`), so that L
-    does not change if the logits of a sample are shifted or multiplied by a positive number: the
-    student need not reach the range of the teacher's logits. The factor T^2 stays. The released
-    command for CIFAR-100 has T = 2 and weight 9.
+    With `standardise`, t_i and s_i are first replaced by their z-scores (x - mean) / deviation over
+    the classes, so that L does not change if the logits of a sample are shifted or multiplied by a
+    positive number: the student need not reach the range of the teacher's logits. The factor T^2
+    stays. The released command for CIFAR-100 has T = 2 and weight 9.
 
     Source: Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network",
     sec. 2; Sun et al. (2024), "Logit standardization in knowledge distillation", and the released
@@ -73,7 +73,8 @@ class KD(Term):
 def z_scores(logits: Tensor) -> Tensor:
     """Standardise each row of logits (n, classes), classes >= 2, to mean 0 and deviation 1.
 
-        z_c = (x_c - mean(x)) / (std(x) + 1e-7),   std^2 = sum of (x_c - mean(x))^2 / (classes - 1)
+        z_c = (x_c - mean(x)) / (std(x) + 1e-7)
+        std^2 = sum of (x_c - mean(x))^2 / (classes - 1)
 
     The divisor classes - 1 and 1e-7 are those of the released code. The gradient grows as 1 / std.
     A row of equal logits (as from a classifier of zeros) has z = 0 and no gradient; in the released

@@ -66,19 +66,23 @@ class LCKTSettings(TermSettings):
 class LCKT(Term):
     """Minimise the cost of moving teacher features onto student features inside a batch.
 
-        L = <P, C>,   C_ij = 1 - cos(z_T,i, z_S,j),   P of the chosen plan, marginals 1/n
+        L = ⟨P, C⟩,   C_ij = 1 - cos(z_T,i, z_S,j)
+        P of the chosen plan, with marginals 1/n
 
-        sinkhorn:  P = argmin of <P, C> - e H(P),  H = -sum P log P,  e = `epsilon`
-        ipot:      T = `iterations` proximal steps of `beta`, `inner` projections each, as in
-                   `wcord.transport.ipot`: near sinkhorn at e = beta / T, equal for large `inner`
-        exact:     P = argmin of <P, C>
+        sinkhorn:  P = argmin of ⟨P, C⟩ - ε H(P),   H(P) = -sum P log P
+                   ε = `epsilon`
+        ipot:      P after J proximal steps of size `beta`, each with L
+                   projections of rows and columns: near sinkhorn at
+                   ε = beta / J, the same plan for large L
+                   J = `iterations`,   L = `inner`
+        exact:     P = argmin of ⟨P, C⟩
         identity:  P = I / n, the paired cost
         uniform:   P = 1 / n^2
         shuffled:  P = a random permutation over n, drawn in each step
 
-    With `debias`, L = OT(T, S) - OT(T, T) / 2 - OT(S, S) / 2, OT = min of <P, C> - e H(P): the
-    Sinkhorn divergence. Its minimum is 0, at student = teacher. The minimum of OT is elsewhere:
-    training on OT shrinks the student's classes.
+    With `debias`, L is the Sinkhorn divergence OT(z_T, z_S) - OT(z_T, z_T) / 2 - OT(z_S, z_S) / 2,
+    where OT is the minimum of ⟨P, C⟩ - ε H(P). Its minimum is 0, at student = teacher. The minimum
+    of OT is elsewhere: training on OT shrinks the student's classes.
 
     Embeddings: with `share`, those of `gckt`, else of `crd`, if the arm has one of these terms.
     Otherwise the term has its own projections: z_S = W_S h_S + b_S, and z_T = h_T (teacher side
@@ -87,13 +91,14 @@ class LCKT(Term):
     sides are trained, they collapse.
 
     Differentiation: with "envelope", P is held fixed. This is the gradient of the objective OT, so
-    that training minimises OT, while L = <P, C> is returned and logged. "unrolled" goes through
-    all iterations and gives the gradient of <P, C>. For exact, identity, uniform and shuffled, and
+    that training minimises OT, while L = ⟨P, C⟩ is returned and logged. "unrolled" goes through
+    all iterations and gives the gradient of ⟨P, C⟩. For exact, identity, uniform and shuffled, and
     with `debias`, training minimises L itself.
 
     Logged for sinkhorn, ipot and exact: `marginal_error`, the L1 error of the plan's rows. With
-    wrong pairs within the batch also `true_partner_mass` and `wrong_partner_mass`, the shares of a
-    broken row's mass (`partner_masses`), for a plan of the whole batch.
+    wrong pairs within the batch also `true_partner_mass` and `wrong_partner_mass`, for a plan of
+    the whole batch: of a sample with a wrong partner, the share of its mass in the plan that lies
+    on its true partner and on the wrong one (mean over these samples).
 
     Source: Chen et al. (2021), "Wasserstein contrastive representation distillation"; Cuturi
     (2013); Xie et al. (2018) for ipot; Feydy et al. (2019), eq. 3, for `debias`.

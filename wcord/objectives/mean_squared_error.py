@@ -17,7 +17,8 @@ class MSESettings(TermSettings):
 class MSE(Term):
     """Mean squared error between a student's outputs and the targets, for regression.
 
-        L = 1/(|A| K) sum over i in A of ||s_i - y_i||^2,   A = samples whose targets may be used
+        L = 1/(|A| K) sum over i in A of ||s_i - y_i||^2
+        A = samples whose targets may be used
 
     s_i and y_i have K numbers, in the units of the targets. Give targets of order 1: the gradient
     grows with their size, and a network begins near 0.

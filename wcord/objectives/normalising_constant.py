@@ -19,7 +19,8 @@ class Normaliser(nn.Module):
     """An estimate of log c from the scores of the batches, without gradients.
 
         moving_average:  c <- 0.9 c + 0.1 mean e^g over the batch's negatives
-        first_batch:     c = mean e^g over the first batch's positives and negatives, then fixed
+        first_batch:     c = mean e^g over positives and negatives of the first
+                         batch, then fixed
 
     The published code of CRD uses `first_batch`; its Z is N c. `forward` returns the value to use,
     and `update` stores it, after the optimizer's step.

@@ -26,7 +26,7 @@ class Objective(nn.Module):
     names of terms, so the numbers of a term do not depend on other terms or other arms.
 
     Args:
-        settings: of each term, by its name in `TERMS`.
+        settings: settings of each term, by its name in `TERMS`.
         shapes: sizes of the task.
         seed: the run's seed.
 

@@ -10,7 +10,8 @@ def partner_masses(plan: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
     """Return the shares of a broken row's mass on its true partner and on its wrong partner.
 
         true  = n / |B| sum over j in B of P[j, partner[j]]
-        wrong = n / |B| sum over j in B of P[j, j],       B = {j: partner[j] != j}
+        wrong = n / |B| sum over j in B of P[j, j]
+        B     = {j: partner[j] != j}
 
     The student's row j is trained with the teacher's output of sample partner[j]. So for the
     teacher's row j the true partner is the student's row partner[j], and the wrong partner is the

@@ -29,7 +29,8 @@ class SPSettings(TermSettings):
 class SP(Term):
     """Similarity-preserving distillation.
 
-        L = 1/n^2 ||G_T - G_S||_F^2,   G = rows of F F' scaled to unit length, F (n, d) features
+        L = 1/n^2 ||G_T - G_S||_F^2
+        G = rows of F F' scaled to unit length,   F (n, d) features
 
     on penultimate features. The paper and RepDistiller use the maps of the last stage, flattened.
 
@@ -57,7 +58,8 @@ class RKDSettings(TermSettings):
 class RKD(Term):
     """Relational knowledge distillation: distances of pairs, angles of triples.
 
-        L = l_D mean over pairs of h(|x_i - x_j| / m)  +  l_A mean over triples of h(cos angle ijk)
+        L = l_D mean over pairs of h(|x_i - x_j| / m)
+            + l_A mean over triples of h(cos angle ijk)
 
     on penultimate features. h is the Huber loss between the teacher's and the student's value, m
     the mean distance of a pair in the batch, angle ijk the angle at x_j; means are over pairs and
@@ -108,7 +110,8 @@ class PKT(Term):
     """Probabilistic knowledge transfer: the probability that one sample is another's neighbour.
 
         p_j|i = K_ij / sum over k of K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2
-        L = 1/n^2 sum over i, j of p_j|i(T) log((p_j|i(T) + 1e-7) / (p_j|i(S) + 1e-7))
+        L = 1/n^2 sum over i, j of
+            p_j|i(T) log((p_j|i(T) + 1e-7) / (p_j|i(S) + 1e-7))
 
     on penultimate features. Sums include k = i and j = i, as in the authors' code and in
     RepDistiller; the paper's equations leave them out.

@@ -21,11 +21,18 @@ Draws = Callable[[str, Distribution], Tensor]  # (purpose, distribution) -> numb
 class Shapes:
     """The sizes of a task, which are known before training.
 
-    `samples` is N, the number of training samples; `same_labels` is whether teacher and student
-    have the same label set; `*_maps` are (channels, height, width) of each stage, shallow to deep.
-    `missing` are those of "features", "logits" and "groups" (the class of every sample) that a
-    teacher does not offer of which only the outputs are known. `targets` is the kind of the labels:
-    "classes", "regression" or "multilabel".
+    Attributes:
+        teacher_dim: length of teacher features.
+        student_dim: length of student features.
+        teacher_classes: number of the teacher's logits.
+        student_classes: number of the student's logits.
+        same_labels: whether teacher and student have the same label set.
+        samples: N, the number of training samples.
+        teacher_maps: (channels, height, width) of each stage of the teacher, shallow to deep.
+        student_maps: the same of the student.
+        missing: those of "features", "logits" and "groups" (the class of every sample) that are
+            not known, because the teacher is given by its outputs alone.
+        targets: kind of the labels, "classes", "regression" or "multilabel".
     """
 
     teacher_dim: int
@@ -44,17 +51,21 @@ class Shapes:
 class Batch:
     """The n samples of one step, without their images.
 
-    index (n,) is the position in the training set, label (n,) the class in the student's label
-    set (−1 for none; (n, K) for regression targets or several labels), labelled (n,) whether the
-    label may be used, group (n,) the class by which negatives of "other classes" are chosen: the
-    label if it may be used, else the teacher's prediction. Without classes all groups are 0.
-    With wrong pairs (`pairing.broken`), the prediction is that of the wrong partner. With wrong
-    pairs within the batch, `teacher_row` (n,) is the row whose teacher output each row has, else
-    None. A loss must not depend on it: it is for measurements.
-    Random numbers depend on `seed`, `step` and their purpose only (see `wcord.compute.seeds`).
-
-    A step that is replayed as a CUDA graph reads its inputs from fixed addresses on the device. In
-    such a step `draw` takes its numbers from `draws`, and `step_tensor` () holds the step.
+    Attributes:
+        index: (n,) int64, positions in the training set.
+        label: (n,) int64, classes in the student's label set, −1 for none; or (n, K), regression
+            targets or several labels.
+        labelled: (n,) bool, whether the label may be used.
+        group: (n,) int64, the class by which negatives of other classes are chosen: the label if
+            it may be used, else the teacher's prediction (with wrong pairs, that for the wrong
+            partner). All are 0 where there are no classes.
+        step: number of the step.
+        seed: the run's seed. Random numbers depend on seed, step and purpose only.
+        draws: where `draw` takes its numbers in a step that is replayed as a CUDA graph, which
+            reads its inputs from fixed addresses on the device; else None.
+        step_tensor: (), the step on the device, in such a replayed step; else None.
+        teacher_row: (n,) int64, with wrong pairs within the batch: the row whose teacher output
+            each row has; else None. It is for measurements, and no loss may depend on it.
     """
 
     index: Tensor
@@ -78,7 +89,7 @@ class Batch:
         numbers of a term from this method: then a replayed step draws new numbers, too.
 
         Args:
-            purpose: of the draw, such as "gckt-negatives".
+            purpose: name of the draw, such as "gckt-negatives"; a part of its seed.
             distribution: such as `wcord.compute.random_draws.Integers(high, count)`.
         """
         if self.draws is not None:
@@ -90,7 +101,11 @@ class Batch:
 class FirstPassBatch:
     """Some samples of the first pass over the training set, without gradients.
 
-    index (n,) and group (n,) are as in `Batch`.
+    Attributes:
+        index: (n,) int64, positions in the training set.
+        group: (n,) int64, classes, as in `Batch`.
+        teacher: the teacher's output.
+        student: the student's output.
     """
 
     index: Tensor
@@ -111,7 +126,7 @@ class TermSettings(BaseModel):
 
 
 class Term(nn.Module):
-    """A loss term. A new term is a subclass in its own file, with a line in `registry.TERMS`.
+    """A loss term. A new term is a subclass in its own file, with a line in `TERMS`.
 
     A subclass defines `forward`, and overrides the other methods where it needs them. Everything
     that training changes is a parameter or a buffer, so that a run can be resumed.
@@ -125,7 +140,8 @@ class Term(nn.Module):
         needs_features: it reads the teacher's features; without effect unless `needs_teacher`.
         needs_classes: it reads `Batch.group`, or takes labels or logits as those of classes.
         targets: the kind of labels that it reads (see `Shapes`), None where it reads none.
-        needs_right_pairs: it has no meaning where pairs are wrong; no term of this package does.
+        needs_right_pairs: it cannot be used with wrong pairs, the setting `pairing.broken`. This is
+            False for all terms of this package.
 
     Attributes:
         logs: detached scalars of the last forward pass, by name; training logs their means.

@@ -25,7 +25,8 @@ class VIDSettings(TermSettings):
 class VID(Term):
     """Bound mutual information from below by a Gaussian q(t | s) with learnt mean and variances.
 
-        L = mean over samples and channels c of  log s_c^2 / 2 + (t_c - mu_c(s))^2 / (2 s_c^2)
+        L = mean over samples and channels c of
+            log s_c^2 / 2 + (t_c - mu_c(s))^2 / (2 s_c^2)
         s_c^2 = softplus(a_c) + 1e-5
 
     on penultimate features, with mu linear. -D L, with D the number of channels, is a lower bound

@@ -30,7 +30,7 @@ class WKDLogitSettings(TermSettings):
 class WKDLogit(Term):
     """Transport from the teacher's to the student's predictions; cheap between similar classes.
 
-        L = -1/n sum_i p_T,i(t) log p_S,i(t)  +  lambda 1/n sum_i <P_i, C_i>
+        L = -1/n sum_i p_T,i(t) log p_S,i(t)  +  lambda 1/n sum_i ⟨P_i, C_i⟩
         C_cd = 1 - exp(-kappa (1 - CKA(K_c, K_d)))
 
     t is the target class (the label if it may be used, else the teacher's prediction), p the
@@ -49,7 +49,7 @@ class WKDLogit(Term):
 
     Differentiation: envelope. The gradient with respect to the student's probabilities is the dual
     potential, that is the gradient of the regularised objective (Danskin). The released code
-    differentiates <P, C> through the iterations.
+    differentiates ⟨P, C⟩ through the iterations.
 
     Source: Lv, Yang and Li (2024), "Wasserstein distance rivals Kullback-Leibler divergence for
     knowledge distillation" (WKD-L), and the released code (configs/cifar100/wkd_l).
@@ -106,7 +106,7 @@ class WKDLogit(Term):
         return self.cost[columns[:, :, None], columns[:, None, :]]
 
     def _transport(self, cost: Tensor, p_t: Tensor, p_s: Tensor) -> Tensor:
-        """Return the mean of <P, C>, with the gradient of the regularised objective in p_s."""
+        """Return the mean of ⟨P, C⟩, with the gradient of the regularised objective in p_s."""
         fixed = p_s.detach()
         with torch.no_grad():
             solved = transport.sinkhorn(
@@ -138,7 +138,8 @@ class WKDFeatureSettings(TermSettings):
 class WKDFeature(Term):
     """Squared Wasserstein distance between Gaussians fitted to the feature maps.
 
-        L = mean over samples of  gamma ||mu_T - mu_S||^2 + ||sigma_T - sigma_S||^2
+        L = mean over samples of
+            gamma ||mu_T - mu_S||^2 + ||sigma_T - sigma_S||^2
 
     mu is the mean of each channel over the positions of the deepest map, sigma^2 its unbiased
     variance + 1e-5. A 1 x 1 convolution, batch normalisation and ReLU first give the student's map

@@ -1,7 +1,7 @@
 """Run directories: training writes them, and everything else reads them.
 
-Reading (`reader`) and steering (`run`) need neither a living writer nor torch; `writer` and
-`checkpoints` are for the process that trains.
+`RunReader` reads a run and `Run` also steers it, while another process trains the run or later.
+Neither needs torch.
 """
 
 from wcord.runs.lock import is_locked

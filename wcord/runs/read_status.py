@@ -20,10 +20,12 @@ class Status:
 
     Attributes:
         state: the last state that the writer wrote, one of `ACTIVE` or `ENDED`.
-        step, total: the steps done and the steps of the whole run (0 while unknown).
+        step: number of steps done.
+        total: number of steps of the whole run; 0 while it is unknown.
         epoch: the epochs done, with a fraction.
         eta: seconds left, where known.
-        pid, host: the process that writes the run, and its machine.
+        pid: id of the process that writes the run.
+        host: name of the machine of that process.
         heartbeat: when status.json was last written, in seconds since 1970.
         error: why the run failed, in one line.
         alive: whether the writer is alive; None where this is unknown, because the run is on

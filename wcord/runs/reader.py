@@ -55,7 +55,12 @@ class RunReader:
 
     @property
     def control(self) -> dict[str, Any]:
-        """The requests to the writer: pause_at (step or None), stop, delay (seconds per step)."""
+        """The requests to the process that trains, by name.
+
+        - "pause_at": the step before which it pauses, or None.
+        - "stop": whether it ends after the current step.
+        - "delay": the shortest time of a step, in seconds.
+        """
         return read_record(self.path / "control.json", CONTROL)
 
     @property
@@ -88,13 +93,22 @@ class RunReader:
     def data(self) -> dict[str, Any] | None:
         """The contents of the data and the other inputs of the run; None in older runs.
 
-        name: of the data set. classes: a list of {name, train, held_out, test}. labels: the class
-        names of the label sets of "teacher" and "student". passed_over: a list of {file, why},
-        cut after the first thousand of passed_over_count. remarks: a list of {about, remark}.
-        inputs, fingerprint: see `data_provenance`. own: which of teacher, student, data,
-        teacher_features and teacher_logits were objects of the caller. Where they apply: shape of
-        arrays that are no pictures; targets (regression or multilabel), where classes are groups of
-        samples; unlabelled, the number of training samples without a label.
+        - "name": of the data set.
+        - "parts": number of samples of each part.
+        - "classes": a list of {name, train, held_out, test}, with the samples of each part.
+        - "labels": names of the classes that "teacher" and "student" predict.
+        - "passed_over": a list of {file, why}, at most a thousand files that were not read.
+        - "passed_over_count": number of all files that were not read.
+        - "remarks": a list of {about, remark} on samples that were read.
+        - "inputs": the digest, or the number of samples, of each input by its name.
+        - "fingerprint": the digest of all inputs; `wcord.resume` refuses other inputs.
+        - "own": which of teacher, student, data, teacher_features and teacher_logits were objects
+          of the caller.
+        - "shape": of arrays that are not pictures.
+        - "targets": "regression" or "multilabel"; then classes are groups of samples.
+        - "unlabelled": number of training samples without a label.
+
+        The last three exist only where they apply.
         """
         content = read_json(self.path / "data.json")
         return content if isinstance(content, dict) else None
@@ -130,14 +144,15 @@ class RunReader:
         """Return the trained student of an arm, from the newest checkpoint: images to logits.
 
         Each call returns a new module, which is the same wherever the run was trained: plain,
-        without hooks, in evaluation mode, on the CPU, in float32. Its images have the student's
-        view and are normalised, (x - mean) / std (`wcord.training.inputs.NetworkInput`); files of
-        `export` take images in [0, 1]. For features use `wcord.models.Network(module)`.
+        without hooks, in evaluation mode, on the CPU, in float32. Its images must have the
+        student's view and be normalised, (x - mean) / std, with the mean and std of the setting
+        `student.normalise`; files of `export` take images in [0, 1]. For features use
+        `wcord.models.Network(module)`.
 
         Args:
             arm: its name.
             module: needed if the student was a module of your own and this Run is not the one that
-                `distill` returned: the weights are loaded into a copy of it.
+                `wcord.distill` returned: the weights are loaded into a copy of it.
 
         Raises:
             ValueError: no such arm, no checkpoint yet, a damaged checkpoint, or a module that is
@@ -159,7 +174,7 @@ class RunReader:
 
         The student has its normalisation inside: float32 images (n, C, H, W) in [0, 1] of the
         student's view to logits (n, classes). The file also holds a card with the classes, the
-        input, the settings and the results (`wcord.runs.student_card`).
+        input, the settings and the results; the command `wcord card FILE` prints it.
 
         Args:
             arm: its name.

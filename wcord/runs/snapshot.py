@@ -18,9 +18,12 @@ class ArmSnapshot:
     """One arm at one probe, as numpy arrays.
 
     Attributes:
-        plan, cost, scores: (n, n), rows are teacher samples and columns student samples; the plan
-            sums to 1.
-        teacher, student: (m, d), the projected features.
+        plan: (n, n), the transport plan, with sum 1; rows are teacher samples and columns
+            student samples.
+        cost: (n, n), the cost of each pair, in the same order.
+        scores: (n, n), the critic's score of each pair, in the same order.
+        teacher: (m, d), the projected features of the teacher.
+        student: (m, d), the projected features of the student.
         prediction: (m,), the class that the student predicts.
         values: scalars by name.
         fitted: whether the projection is a ridge map that was fitted for the picture, because the
@@ -80,10 +83,15 @@ def _check_arrays(arrays: dict[str, np.ndarray], arm: str, samples: int) -> None
 
 
 class Snapshot:
-    """One probe of a run: `labels` and `index` (m,) of its samples, and the arrays of each arm.
+    """One probe of a run: m samples of the held-out part, and the arrays of each arm.
 
-    Plan, cost and scores are those of the first n of the m samples. `index` holds the positions of
-    the samples in the held-out part.
+    Plan, cost and scores are those of the first n of the m samples.
+
+    Attributes:
+        step: number of training steps before the probe.
+        epoch: number of epochs before the probe, with a fraction.
+        labels: (m,) int64, the classes of the samples.
+        index: (m,) int64, the positions of the samples in the held-out part.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:

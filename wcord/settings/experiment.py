@@ -77,8 +77,9 @@ class Experiment(Settings):
     plugins: list[str] = Field([], description="modules to import, which add terms to TERMS")
     arms: dict[str, dict[str, SerializeAsAny[TermSettings]]] = Field(
         min_length=1,
-        description="name of an arm -> its terms, each with a table of settings or its weight "
-        "alone; null removes an arm or a term",
+        description="the arms by name, each with its terms by name; a term has a table of settings "
+        "or its weight alone, as in {wcord: {ce: 1, gckt: {weight: 5}, lckt: 0.5}}; null removes "
+        "an arm or a term",
     )
     probe: ProbeSettings = ProbeSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()

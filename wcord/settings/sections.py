@@ -61,11 +61,13 @@ class NetworkSettings(Settings):
         None,
         description="label set: null (the classes of the data), {modulo: 5}, {groups: [[...], "
         "[...]]}, or a list with the new label of every class",
+        json_schema_extra={"anyOf": [{"type": t} for t in ("null", "object", "array")]},
     )
     normalise: Normalisation = Field(
         "measured",
-        description="images x in [0, 1] become (x - mean) / std, with both measured on the "
-        "training images, none of both, or {mean: 0.5, std: 0.5} (one number, or one a channel)",
+        description="mean and std of the normalisation (x - mean) / std of images x in [0, 1]: "
+        "measured (on the training images), none (images stay as they are), or numbers such as "
+        "{mean: 0.5, std: 0.5}, one or one for each channel",
     )
     classifier: str | None = Field(
         None, description="name of the final layer, such as fc; null: it is found automatically"

@@ -1,6 +1,7 @@
 """Callbacks that send a run to a tracker of experiments: settings, values by step, results.
 
-    wcord.distill(experiment, callbacks=[wcord.tracking.WandB(project="digits")])
+    tracker = wcord.tracking.WandB(project="digits")
+    wcord.distill(experiment, callbacks=[tracker])
 
 Each needs its package: `pip install 'wcord[trackers]'`, or the package alone. A resumed run is a
 new run of the tracker, in the same group, that begins at the checkpoint.

@@ -23,8 +23,9 @@ class MLflow(Callback):
     "wcord_kd" there.
 
     Args:
-        experiment: of MLflow; made where it does not exist.
-        uri: of the server or store; None: that of the environment.
+        experiment: name of the experiment in MLflow; it is created if it does not exist.
+        uri: address of the server or store; None: that of the variable MLFLOW_TRACKING_URI, or
+            the default of MLflow.
 
     Raises:
         ValueError: mlflow is not installed, or cannot use the store.

@@ -13,7 +13,7 @@ class Trackio(Callback):
     """Sends a run to Trackio; its name and group there are the name of the run.
 
     Args:
-        project: of Trackio.
+        project: name of the project in Trackio.
         init: other arguments of `trackio.init`, such as space_id="USER/SPACE".
 
     Raises:

@@ -13,7 +13,7 @@ class WandB(Callback):
     """Sends a run to Weights & Biases; its name and group there are the name of the run.
 
     Args:
-        project: of Weights & Biases.
+        project: name of the project in Weights & Biases.
         init: other arguments of `wandb.init`, such as mode="offline" or entity="team".
 
     Raises:

@@ -63,11 +63,11 @@ def distill(
         callbacks: objects with methods of `wcord.Callback`, called between steps: trackers
             (`wcord.tracking`) or your own. They change no result. An error in one ends the run with
             a checkpoint, in the state "failed", and is raised.
-
-        teacher_features, teacher_logits: outputs of a teacher that ran elsewhere, in place of the
-            teacher: (n, D) and (n, K), row i of the i-th sample of `data` as given, or by part as
-            {"train": ..., "val": ..., "test": ...}. One of them is enough where the terms allow it
-            (see `wcord.data.teacher_outputs.teacher_outputs`).
+        teacher_features: features of a teacher that ran elsewhere, in place of the teacher: (n, D),
+            one row for each sample in the order of the data, or a dictionary of such arrays by
+            part, {"train": ..., "val": ..., "test": ...}.
+        teacher_logits: logits of that teacher, (n, K) or by part in the same way. Features or
+            logits alone are enough for terms that do not need the other.
 
     Ctrl-C and SIGTERM end the training after the current step, with a checkpoint; a second signal
     ends it at once. During the preparation, which includes the teacher's training, they end it at

@@ -1,13 +1,11 @@
 """Optimal transport: plans between two sets of points, and the dual form that bounds their cost.
 
-costs               cosine and Euclidean cost between every two points
-entropic_solvers    `sinkhorn`, `sinkhorn_divergence`, `ipot`
-exact_solver        `exact`, POT's network simplex
-plan                `Transport`, the result of every solver, and its gradient
-scaling             the updates of Sinkhorn and IPOT; `fused_sinkhorn`: all in one CUDA launch
-dual                `kantorovich`, `dependency`, and the bound that a critic certifies
-cloud_critic        critics of two point clouds, one for each constraint; `example_clouds`
-validation          checks of arguments
+- Costs between every two points: `cosine_cost`, `squared_euclidean_cost`, `euclidean`.
+- Plans: `sinkhorn`, `sinkhorn_divergence` and `ipot` are entropic, `exact` is a network simplex.
+  Their results are a `Transport`, or a `Divergence` of three.
+- Dual form: `kantorovich`, `dependency`, and the lower bounds that the scores of a critic prove,
+  `certify` and `certified_bound`.
+- Critics of two point clouds: `CloudCritic`, `fit_critic`; `clouds` are examples.
 """
 
 from wcord.transport.cloud_critic import (

@@ -90,7 +90,7 @@ class SpectralLinear(nn.Module):
 
 
 class _UnitBallLinear(nn.Linear):
-    """x -> <w, x> with |w| <= 1: the best w points from one mean to the other."""
+    """x -> ⟨w, x⟩ with |w| <= 1: the best w points from one mean to the other."""
 
     def __init__(self, columns: int) -> None:
         super().__init__(columns, 1, bias=False)
@@ -110,7 +110,7 @@ def _optimizer(constraint: str, network: nn.Module, rate: float) -> torch.optim.
 
 
 def _network(constraint: str, dim: int, width: int) -> nn.Module:
-    """Return a critic of points (n, dim): <w, x> if linear, else a network with 2 hidden layers."""
+    """Return a critic of points (n, dim): ⟨w, x⟩ if linear, else a network with 2 hidden layers."""
     if constraint == "linear":
         return _UnitBallLinear(dim)
     layer: Callable[[int, int], nn.Module] = nn.Linear
@@ -134,11 +134,16 @@ def _biased_non_expansive(columns: int, rows: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class CriticFit:
-    """The evaluation of a critic of two clouds after `steps` steps.
+    """The evaluation of a critic of two clouds.
 
-    scores_x (n,) and scores_y (m,): g at the points. raw: E_x[g] - E_y[g], the critic's estimate
-    of W1; slope: its largest slope between a point of x and one of y; bound: max(raw, 0) / slope,
-    never above the exact W1. history: (step, Certificate) of every evaluation so far.
+    Attributes:
+        steps: number of training steps so far.
+        scores_x: (n,), g at the points of x.
+        scores_y: (m,), g at the points of y.
+        raw: E_x[g] - E_y[g], the critic's estimate of W1.
+        slope: largest slope of g between a point of x and a point of y.
+        bound: max(raw, 0) / slope, never above the exact W1.
+        history: (step, `Certificate`) of every evaluation so far.
     """
 
     steps: int
@@ -153,9 +158,9 @@ class CriticFit:
 class CloudCritic:
     """A small critic of two clouds, trained by any number of steps at a time.
 
-        maximise over g   E_x[g] - E_y[g]       g kept 1-Lipschitz by `constraint`
+        maximise over g   E_x[g] - E_y[g],   g kept 1-Lipschitz by `constraint`
 
-    - "linear": <w, x>, |w| <= 1. Depends on the difference of the means only.
+    - "linear": ⟨w, x⟩, |w| <= 1. Depends on the difference of the means only.
     - "clipping": ReLU network, weights within +-0.15: some Lipschitz bound, but not 1.
     - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: slopes near 1,
       above and below; raw may be negative for the first hundreds of steps.
@@ -167,7 +172,8 @@ class CloudCritic:
     number of steps, and not on how many steps one call of `step` makes.
 
     Args:
-        x, y: clouds (n, d) and (m, d).
+        x: cloud (n, d).
+        y: cloud (m, d).
         constraint: one of `CONSTRAINTS`.
         seed: seed of the weights and of the random points of the penalty.
         width: hidden units.
@@ -293,13 +299,19 @@ def fit_critic(
 ) -> CriticFit:
     """Train a `CloudCritic` and return its last evaluation.
 
-        raw = E_x[g] - E_y[g]  over g that `constraint` allows,   bound = max(raw, 0) / slope <= W1
+        raw   = E_x[g] - E_y[g]   over g that `constraint` allows
+        bound = max(raw, 0) / slope <= W1
 
     Args:
-        x, y, constraint, seed, width, rate: as in `CloudCritic`.
+        x: cloud (n, d).
+        y: cloud (m, d).
+        constraint: one of `CONSTRAINTS` (see `CloudCritic`).
         steps: number of training steps.
+        seed: seed of the weights and of the random points of the penalty.
         every: steps between two evaluations.
         callback: called with the `CriticFit` of every evaluation.
+        width: hidden units.
+        rate: learning rate of Adam; the linear critic uses 100 times it.
 
     Returns:
         `CriticFit` after the last step.

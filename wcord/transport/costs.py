@@ -12,7 +12,7 @@ from wcord.transport.validation import require_points
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     """Return one minus the cosine of the angle between every two points.
 
-        C_ij = 1 - <x_i, y_j> / (|x_i| |y_j|)   in [0, 2]
+        C_ij = 1 - ⟨x_i, y_j⟩ / (|x_i| |y_j|)   in [0, 2]
 
     Args:
         x: points (..., n, d); the cosine with a zero vector is 0.
@@ -33,7 +33,7 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     """Return the squared Euclidean distance between every two points.
 
-        C_ij = |x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 <x_i, y_j>
+        C_ij = |x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 ⟨x_i, y_j⟩
 
     The mean of y is subtracted from both clouds first: a common offset would reduce precision.
 

@@ -1,9 +1,10 @@
 """Entropic optimal transport: Sinkhorn, its debiased divergence, and IPOT.
 
-    OT_e(C) = min over P >= 0 of <P, C> - e H(P),   P 1 = a,  P^T 1 = b,   H(P) = -sum P log P
+    OT_ε(C) = min over P >= 0 of ⟨P, C⟩ - ε H(P),   H(P) = -sum P log P
+              with P 1 = a,  P^T 1 = b
 
-Local transfer (LCKT) trains with `sinkhorn`; `ipot` reaches a small e by proximal steps;
-`sinkhorn_divergence` subtracts the bias of OT_e. Each solves one cost matrix or a batch of them
+Local transfer (LCKT) trains with `sinkhorn`; `ipot` reaches a small ε by proximal steps;
+`sinkhorn_divergence` subtracts the bias of OT_ε. Each solves one cost matrix or a batch of them
 with the updates of `scaling`. The result is a `Transport`: the plan, its cost and its error.
 """
 
@@ -41,18 +42,19 @@ def sinkhorn(
 ) -> Transport:
     """Solve entropic optimal transport by alternating projections.
 
-        OT_e(C) = min over P of <P, C> - e H(P),      P 1 = a,  P^T 1 = b,  H = -sum P log P
-        P_ij    = exp((f_i + g_j - C_ij) / e)
-        f_i    <- e log a_i - e log sum_j exp((g_j - C_ij) / e)
-        g_j    <- e log b_j - e log sum_i exp((f_i - C_ij) / e)
+        OT_ε(C) = min over P of ⟨P, C⟩ - ε H(P),   H(P) = -sum P log P
+                  with P 1 = a,  P^T 1 = b
+        P_ij    = exp((f_i + g_j - C_ij) / ε)
+        f_i    <- ε log a_i - ε log sum_j exp((g_j - C_ij) / ε)
+        g_j    <- ε log b_j - ε log sum_i exp((f_i - C_ij) / ε)
 
     Args:
         cost: C (..., n, m), float32 or float64, any device, any sign and scale.
-        epsilon: e > 0, in units of cost.
+        epsilon: ε > 0, in units of cost.
         source: a (n,) or (..., n), masses that sum to 1; 1/n where None. Zeros are allowed.
         target: b (m,) or (..., m), likewise.
         iterations: number of updates of rows and columns; with a tolerance, the largest number.
-            The number that a tolerance needs can grow much faster than 1 / e as e falls.
+            The number that a tolerance needs can grow much faster than 1 / ε as ε falls.
         tolerance: largest L1 error of the rows. The updates stop when every problem of the batch
             reaches it; None makes exactly `iterations` updates. The error is checked after every
             ten updates or fewer, and each check makes the host wait for the device.
@@ -61,10 +63,11 @@ def sinkhorn(
             check makes the host wait for the device.
 
     Returns:
-        `Transport`. `objective` = <a, f> + <b, g> is the dual value: a lower bound of the minimum
-        of <P, C> - e H(P), and equal to it at convergence. Other conventions: some authors put
-        a further -1 into H; subtract e from `objective` then. POT's `ot.solve(...).value` has
-        e KL(P | a b^T) by default; its potentials are f - e log a and g - e log b.
+        `Transport`, whose `objective` is the dual value ⟨a, f⟩ + ⟨b, g⟩. This is a lower bound
+        of the minimum of ⟨P, C⟩ - ε H(P), and equal to it at convergence. Other conventions: some
+        authors put a further -1 into H; subtract ε from `objective` then. POT's
+        `ot.solve(...).value` has ε KL(P | a b^T) by default; its potentials are f - ε log a and
+        g - ε log b.
 
     Raises:
         ValueError: epsilon or tolerance not positive, iterations not a whole number of at least
@@ -73,23 +76,23 @@ def sinkhorn(
             that are negative or do not sum to 1, an epsilon too small for the number format.
 
     Differentiation:
-        "envelope": backward through `objective` or `value` gives the plan, which is the gradient
-        of `objective` with respect to the cost, exactly at convergence (Danskin). It costs one
-        product, and training uses it. It is *not* the gradient of `value` = <P, C>, in which P
-        depends on C too: the two differ by 23-49 % at e = 0.05 (cosine 0.92-0.94).
-        "unrolled": the true gradient through all iterations, of `value`, `objective`, plan and
-        potentials, with respect to the cost and the masses. It takes memory for
-        2 * iterations matrices.
 
-    Numbers:
-        Kernel form: P = diag(u) K diag(v) with the potentials absorbed into K. Updates do not
-        expand the sup norm, |log u'' - log u'| <= |log u' - log u|, so the first change after an
-        absorption bounds those that follow it, and K is rebuilt before a scaling can leave the
-        range of the number format. On a CPU, this change is measured. On other devices, measuring
-        would make the host wait: for uniform masses the bound log max(n, m) per update is used
-        instead, and other masses are solved in the log domain. On CUDA in float32, up to
-        256 x 256 and without a tolerance, one Triton program makes all updates of a problem and
-        absorbs each of them: one launch for masses of any kind.
+    - "envelope": backward through `objective` or `value` gives the plan, which is the gradient
+      of `objective` with respect to the cost, exactly at convergence (Danskin). It costs one
+      product, and training uses it. It is not the gradient of `value` = ⟨P, C⟩, in which P
+      depends on C too: the two differ by 23-49 % at ε = 0.05 (cosine 0.92-0.94).
+    - "unrolled": the true gradient through all iterations, of `value`, `objective`, plan and
+      potentials, with respect to the cost and the masses. It takes memory for
+      2 * iterations matrices.
+
+    Numbers: the kernel form is P = diag(u) K diag(v) with the potentials absorbed into K. Updates
+    do not expand the sup norm, |log u'' - log u'| <= |log u' - log u|, so the first change after
+    an absorption bounds those that follow it, and K is rebuilt before a scaling can leave the
+    range of the number format. On a CPU, this change is measured. On other devices, measuring
+    would make the host wait: for uniform masses the bound log max(n, m) per update is used
+    instead, and other masses are solved in the log domain. On CUDA in float32, up to 256 x 256
+    and without a tolerance, one Triton program makes all updates of a problem and absorbs each of
+    them: one launch for masses of any kind.
 
     Source: Cuturi (2013), "Sinkhorn distances"; Schmitzer (2019), "Stabilized sparse scaling
     algorithms", for the absorption; Peyré and Cuturi (2019), "Computational optimal transport",
@@ -117,7 +120,14 @@ def sinkhorn(
 
 
 class Divergence(NamedTuple):
-    """A Sinkhorn divergence (...) and the three problems that it consists of."""
+    """A Sinkhorn divergence, and the three transport problems whose objectives it is made of.
+
+    Attributes:
+        value: (...), cross - source / 2 - target / 2 of the objectives, in units of cost.
+        cross: the problem from x to y.
+        source: the problem from x to x.
+        target: the problem from y to y.
+    """
 
     value: Tensor
     cross: Transport
@@ -138,26 +148,29 @@ def sinkhorn_divergence(
 ) -> Divergence:
     """Return the debiased transport cost of two clouds with uniform masses.
 
-        S_e(x, y) = OT_e(x, y) - 1/2 OT_e(x, x) - 1/2 OT_e(y, y)
+        S_ε(x, y) = OT_ε(x, y) - 1/2 OT_ε(x, x) - 1/2 OT_ε(y, y)
 
-    It is 0 at x = y. OT_e alone is not smallest there: a cloud that follows its gradient shrinks.
-    The entropies of the masses cancel, so that -e H and e KL(P | a b^T) give the same value.
+    It is 0 at x = y. OT_ε alone is not smallest there: a cloud that follows its gradient shrinks.
+    The entropies of the masses cancel, so that -ε H and ε KL(P | a b^T) give the same value.
 
     Args:
         x: points (..., n, d).
         y: points (..., m, d); detach y if it is fixed, as a teacher's features are.
-        epsilon: e > 0, in units of the cost.
+        epsilon: ε > 0, in units of the cost.
         cost: function of two clouds that returns a cost (..., n, m).
-        iterations, tolerance, gradient, validate: as in `sinkhorn`.
+        iterations: number of updates of rows and columns, as in `sinkhorn`.
+        tolerance: largest L1 error of the rows, as in `sinkhorn`.
+        gradient: "envelope" or "unrolled", as in `sinkhorn`.
+        validate: whether to check the entries first, as in `sinkhorn`.
 
     Returns:
-        `Divergence(value, cross, source, target)`, value (...) in units of cost.
+        `Divergence`, whose `value` (...) is S_ε.
 
     Raises:
         ValueError: as `sinkhorn`.
 
     Differentiation: as `sinkhorn`'s `objective`; with "envelope", exact at convergence. The
-    gradient of OT_e(x, x) has two parts, because x is both its source and its target.
+    gradient of OT_ε(x, x) has two parts, because x is both its source and its target.
 
     Source: Feydy et al. (2019), "Interpolating between optimal transport and MMD using Sinkhorn
     divergences", equation 3.
@@ -193,29 +206,32 @@ def ipot(
 ) -> Transport:
     """Solve optimal transport by T proximal steps, each penalised by KL to the last plan.
 
-        P_{t+1} = argmin <P, C> + beta KL(P | P_t)  over couplings P of a and b,   P_0 = 1 1^T
+        P_{t+1} = argmin of ⟨P, C⟩ + beta KL(P | P_t)   over couplings P of a, b
+        P_0     = 1 1^T
 
     As published (`inner=1`), each step projects once on the rows and once on the columns:
 
-        Q = P_t * exp(-C / beta);   p = a / Q q,   q = b / Q^T p;   P_{t+1} = diag(p) Q diag(q)
+        Q = P_t * exp(-C / beta),   p = a / Q q,   q = b / Q^T p
+        P_{t+1} = diag(p) Q diag(q)
 
     Every P_t is a scaling of exp(-t C / beta). T steps with converged projections are therefore
-    *the same plan* as Sinkhorn at e = beta / T, and the bias falls as T grows.
+    the same plan as Sinkhorn at ε = beta / T, and the bias falls as T grows.
 
     Args:
         cost: C (..., n, m), as in `sinkhorn`.
         beta: > 0, in units of cost; compare solvers at equal beta / iterations.
-        source, target: masses, as in `sinkhorn`.
+        source: masses a (n,) or (..., n), as in `sinkhorn`.
+        target: masses b (m,) or (..., m), as in `sinkhorn`.
         iterations: T, the number of proximal steps.
         inner: projections of rows and columns in each step (L in the paper, which uses 1). None
             gives the plan of converged steps: T steps with one projection each, then Sinkhorn at
-            e = beta / T from their potentials, until the row error is 1e-14 in float64 or 1e-6
+            ε = beta / T from their potentials, until the row error is 1e-14 in float64 or 1e-6
             in float32, for at most 20,000 updates. Its checks make the host wait.
         validate: as in `sinkhorn`.
 
     Returns:
-        `Transport` at e = beta / T: plan = exp((f + g - C) / e), `objective` is OT_e, and
-        `iterations` counts every update of rows and columns.
+        `Transport` at ε = beta / T, with the plan exp((f + g - C) / ε). Its `objective` is OT_ε,
+        and its `iterations` counts every update of rows and columns.
 
     Raises:
         ValueError: as `sinkhorn`; inner below 1.
@@ -227,7 +243,8 @@ def ipot(
     Wasserstein distance", algorithm 1.
 
     >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.5]], dtype=torch.float64)
-    >>> steps, direct = ipot(cost, 5.0, iterations=10), sinkhorn(cost, 0.5, iterations=1000)
+    >>> steps = ipot(cost, 5.0, iterations=10)
+    >>> direct = sinkhorn(cost, 0.5, iterations=1000)
     >>> torch.allclose(steps.plan, direct.plan, rtol=0, atol=1e-12)
     True
     """

@@ -1,6 +1,6 @@
 """Exact optimal transport: POT's network simplex, made safe for costs in any unit.
 
-    OT(C) = min over P >= 0 of <P, C>,   P 1 = a,  P^T 1 = b
+    OT(C) = min over P >= 0 of ⟨P, C⟩,   P 1 = a,  P^T 1 = b
 
 `exact` solves any batch of problems on tensors, `network_simplex` one problem on numpy arrays.
 """
@@ -27,16 +27,17 @@ ROUNDING = 1e-9  # largest error of a solution, relative to the mass and to the 
 
 
 def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Array]:
-    """Solve OT(C) = min <P, C> = max <a, f> + <b, g> for one problem in float64.
+    """Solve OT(C) = min ⟨P, C⟩ = max ⟨a, f⟩ + ⟨b, g⟩ for one problem in float64.
 
     POT compares costs with tolerances of a fixed size. Its plans are therefore empty for costs
     clearly below 0, and wrong for costs of 1e-14. So POT solves
 
-        D_ij = 2^k (C_ij - r_i - c_j),   r, c minima of rows and columns,   512 <= max D < 1024
+        D_ij = 2^k (C_ij - r_i - c_j),   512 <= max D < 1024
+        r, c = minima of rows and columns
 
     which has the same optimal plans. Its dual solution u, v gives f = r + 2^-k u and
-    g = c + 2^-k v. The solution is checked: P 1 = a, P^T 1 = b, u + v <= D, and <P, D> =
-    <a, u> + <b, v> together prove that it is optimal. At 40 x 40 the value is right to 1e-14 of
+    g = c + 2^-k v. The solution is checked: P 1 = a, P^T 1 = b, u + v <= D, and ⟨P, D⟩ =
+    ⟨a, u⟩ + ⟨b, v⟩ together prove that it is optimal. At 40 x 40 the value is right to 1e-14 of
     the range of C - r - c.
 
     Args:
@@ -46,7 +47,7 @@ def network_simplex(a: Array, b: Array, cost: Array) -> tuple[Array, Array, Arra
 
     Returns:
         The plan P (n, m), and f (n,) and g (m,) in units of cost, -inf where the mass is 0, with
-        <a, f> = <b, g>.
+        ⟨a, f⟩ = ⟨b, g⟩.
 
     Raises:
         RuntimeError: POT stopped before the optimum, or its solution fails the check.
@@ -94,11 +95,13 @@ def _optimal(plan: Array, u: Array, v: Array, a: Array, b: Array, reduced: Array
 def exact(cost: Tensor, *, source: Tensor | None = None, target: Tensor | None = None) -> Transport:
     """Solve optimal transport exactly, by POT's network simplex on the CPU in float64.
 
-        OT(C) = min over P of <P, C> = max over f, g of <a, f> + <b, g>  with f_i + g_j <= C_ij
+        OT(C) = min over P of ⟨P, C⟩
+              = max over f, g of ⟨a, f⟩ + ⟨b, g⟩   with f_i + g_j <= C_ij
 
     Args:
         cost: C (..., n, m), as in `sinkhorn`. The problems of a batch are solved one by one.
-        source, target: masses, as in `sinkhorn`.
+        source: masses a (n,) or (..., n), as in `sinkhorn`.
+        target: masses b (m,) or (..., m), as in `sinkhorn`.
 
     Returns:
         `Transport` on the cost's device and in its dtype. `objective` equals `value`, the

@@ -58,15 +58,15 @@ def _runs_on(device: torch.device) -> bool:
 def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: int) -> Solved:
     """Run Sinkhorn in one launch: the updates of `wcord.transport.scaling.log_form`, any masses.
 
-        f_i <- f_i - log sum_j b_j exp(f_i + g_j - C_ij / e)
-        g_j <- g_j - log sum_i a_i exp(f_i + g_j - C_ij / e)
-        P_ij = a_i b_j exp(f_i + g_j - C_ij / e)
+        f_i <- f_i - log sum_j b_j exp(f_i + g_j - C_ij / ε)
+        g_j <- g_j - log sum_i a_i exp(f_i + g_j - C_ij / ε)
+        P_ij = a_i b_j exp(f_i + g_j - C_ij / ε)
 
-    f and g are in units of e here, without the logarithms of the masses, and absorb the scaling of
+    f and g are in units of ε here, without the logarithms of the masses, and absorb the scaling of
     every update. C is reduced first: D_ij = C_ij - r_i - c_j >= 0 has a 0 in every row and
     column with mass. The sums then stay in the range of float32, so no maximum is subtracted:
 
-        1 <= sum_j exp(-(c_j + D_ij) / e) <= m        the first update of rows, from g = 0
+        1 <= sum_j exp(-(c_j + D_ij) / ε) <= m        the first update of rows, from g = 0
         |log sum| <= log max(m / min b, 1 / min a)    every later update
 
     The second bound follows term by term for the first update of columns and the second of rows;
@@ -76,7 +76,7 @@ def fused_form(cost: Tensor, epsilon: float, a: Tensor, b: Tensor, iterations: i
 
     Args:
         cost: C (..., n, m), float32, n, m <= 256, on CUDA (on a CPU in Triton's interpreter).
-        epsilon: e, in units of cost.
+        epsilon: ε, in units of cost.
         a, b: masses (..., n) and (..., m); where a mass is 0, C is not read.
         iterations: updates of rows and columns, at least 1.
 
@@ -159,7 +159,7 @@ if triton is not None:
         rate = -1.0 / epsilon
         log_kernel = (cost - least_g[None, :]) * rate  # -inf where there is no mass
 
-        # f and g are held in units of e, without log a and log b; g = 0 before the reduction
+        # f and g are held in units of ε, without log a and log b; g = 0 before the reduction
         f = -_log(tl.sum(tl.exp(log_kernel + (least_g * rate)[None, :]), axis=1))
         g = tl.zeros_like(least_g)
         remaining = iterations - 1

@@ -21,9 +21,9 @@ class Transport:
     Attributes:
         plan: P (..., n, m), mass moved from source i to target j; a constant for autograd
             under `gradient="envelope"`.
-        value: <P, C> (...), in units of cost.
+        value: ⟨P, C⟩ (...), in units of cost.
         objective: value of the regularised problem (...), in units of cost, computed as
-            <a, f> + <b, g>. For `exact`, equal to `value`.
+            ⟨a, f⟩ + ⟨b, g⟩. For `exact`, equal to `value`.
         potentials: (f, g), shapes (..., n) and (..., m), in units of cost, -inf where the mass
             is 0. Defined up to (f + c, g - c).
         iterations: updates of rows and columns that were made (0 for `exact`).
@@ -42,7 +42,7 @@ class Transport:
 
 
 class _Envelope(torch.autograd.Function):
-    """<P, C> and the objective, both with the plan as their gradient."""
+    """⟨P, C⟩ and the objective, both with the plan as their gradient."""
 
     @staticmethod
     def forward(
@@ -84,7 +84,7 @@ def transport_of(
 
 
 def _expectation(mass: Tensor, potential: Tensor) -> Tensor:
-    """Return <mass, potential> over the last dimension, where 0 * -inf is 0."""
+    """Return ⟨mass, potential⟩ over the last dimension, where 0 * -inf is 0."""
     return (mass * potential.masked_fill(mass == 0, 0)).sum(-1)
 
 

@@ -28,7 +28,7 @@ class Scaled(NamedTuple):
     """The result of the updates.
 
     plan (..., n, m); potentials f (..., n) and g (..., m) in units of cost, with
-    plan = exp((f + g - C) / e), -inf where the mass is 0; iterations, updates of rows and columns.
+    plan = exp((f + g - C) / ε), -inf where the mass is 0; iterations, updates of rows and columns.
     """
 
     plan: Tensor
@@ -74,14 +74,15 @@ def log_form(
 ) -> Scaled:
     """Run Sinkhorn on log-scalings: every operation differentiable, any masses.
 
-        log u = log a - logsumexp_j(log v_j - C_ij / e),   f = e log u,   and likewise v, g
+        log u = log a - logsumexp_j(log v_j - C_ij / ε)
+        f = ε log u,   and likewise v, g
 
     The least entry of each row is subtracted from C first and added to f afterwards, so that a
     large constant in C does not reduce the precision of the sums.
 
     Args:
         cost: C (..., n, m).
-        epsilon: e, in units of cost.
+        epsilon: ε, in units of cost.
         a, b: masses (..., n) and (..., m).
         iterations, tolerance: as in `wcord.transport.sinkhorn`.
     """
@@ -120,7 +121,7 @@ def proximal_steps(
         P_{t+1} = diag(p) Q diag(q),   P_t = diag(u) exp(-t C / beta) diag(v)
 
     Each step starts with the q of the last step, as in the paper. Arguments as in `log_form`; the
-    potentials belong to e = beta / steps.
+    potentials belong to ε = beta / steps.
     """
     least = _least_of_rows(cost, b)  # subtracted as in `log_form`
     log_a, log_b, reduced = a.log(), b.log(), cost - least
@@ -148,11 +149,12 @@ def kernel_form(
 ) -> Scaled:
     """Run Sinkhorn on scalings u and v, which are absorbed into K before they can overflow.
 
-        P = diag(u) K diag(v),  u = a / K v,  v = b / K^T u,  K = exp((f + g - C) / e)
+        P = diag(u) K diag(v),   K = exp((f + g - C) / ε)
+        u = a / K v,   v = b / K^T u
 
-    An absorption adds log u to f and log v to g (in units of e here) and rebuilds K; `_window`
+    An absorption adds log u to f and log v to g (in units of ε here) and rebuilds K; `_window`
     returns the number of updates between two absorptions. C is reduced first, so that K starts
-    with a 1 in every row and column. v starts at exp(-c / e), where c is subtracted from the
+    with a 1 in every row and column. v starts at exp(-c / ε), where c is subtracted from the
     columns of C: so the updates are those from g = 0.
 
     Arguments as in `log_form`; `zeros` means that masses may be 0. Not differentiable.

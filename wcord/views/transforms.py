@@ -24,9 +24,11 @@ from wcord.views.functional import (
 class Transform(BaseModel):
     """One transform of a view, with its settings as fields.
 
-    `needs` is "colour" or the extra ("boxes", "depth") that samples must have. `first` marks a
-    transform that replaces the image, so that no other may precede it. `moves` marks a transform
-    after which boxes do not fit the image. `any_shape` marks a transform for arrays of any shape.
+    Class attributes:
+        needs: "colour", or the extra ("boxes", "depth") that samples must have; None for neither.
+        first: whether it replaces the image, so that no other transform may precede it.
+        moves: whether boxes do not fit the image after it.
+        any_shape: whether it takes arrays of any shape.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

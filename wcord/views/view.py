@@ -131,7 +131,7 @@ def statistics(view: View, data: Data, seed: int) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (C,) float32 of each channel of a view.
 
     They are measured on at most 10,000 training samples, evenly spread and not augmented. A
-    constant channel gets the deviation 1/255. For arrays see `array_statistics`.
+    constant channel gets the deviation 1/255, and 1 in arrays that are not pictures.
     """
     count = min(MEASURED, len(data.train))
     index = torch.linspace(0, len(data.train) - 1, count, dtype=torch.float64).long()
