@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from wcord.losses.bank_check import BankCheck
 from wcord.losses.build_objective import build_objective
 from wcord.losses.first_pass import Needs, Source, chunks, read_features, read_labels
 from wcord.losses.index_check import IndexCheck
+from wcord.losses.loss_state import LossState
 from wcord.losses.misuse import (
     LossError,
     LossWarning,
@@ -28,10 +28,8 @@ from wcord.losses.misuse import (
     warn_of_unsuited,
 )
 from wcord.losses.optimizer_check import OptimizerCheck
-from wcord.losses.saved_state import decoded, encoded, settings_of, warn_of_other_settings
 from wcord.models.output import Output
 from wcord.objectives.contrastive import Contrastive
-from wcord.objectives.negatives import NegativeSampler
 from wcord.objectives.term import Batch, FirstPassBatch, Shapes, Term, TermSettings
 from wcord.settings.term_settings import parse_terms
 
@@ -40,7 +38,7 @@ EVALUATIONS = 100  # calls in evaluation mode in a row that are reported
 TermValue = float | Mapping[str, Any] | TermSettings | None
 
 
-class FeatureLoss(nn.Module):
+class FeatureLoss(LossState):
     """A weighted sum of terms that compare teacher and student features.
 
         loss(teacher, student, index) = sum over terms of weight * L_term
@@ -96,8 +94,7 @@ class FeatureLoss(nn.Module):
         seed: int = 0,
         gather: bool = True,
     ) -> None:
-        super().__init__()
-        self._name = name = type(self).__name__
+        name = type(self).__name__
         teacher_dim = integer(teacher_dim, f"{name}: teacher_dim", 1)
         student_dim = integer(student_dim, f"{name}: student_dim", 1)
         try:
@@ -109,13 +106,10 @@ class FeatureLoss(nn.Module):
         classes = None if classes is None else integer(classes, f"{name}: classes", 2)
         seed, groups = integer(seed, f"{name}: seed"), classes or 1
         shapes = Shapes(teacher_dim, student_dim, groups, groups, True, samples or 2)
-        self.objective = build_objective(settings, shapes, seed, name)
-        self.seed, self.gather, self.classes = seed, gather, classes
-        self.steps, self.primed = 0, False
+        super().__init__(build_objective(settings, shapes, seed, name), seed)
+        self.gather, self.classes = gather, classes
         self._evaluations = 0  # calls with gradients in evaluation mode, since the last step
         self.logs: dict[str, Tensor] = {}
-        self._banks = [m for m in self.objective.modules() if isinstance(m, FeatureBank)]
-        self._samplers = [m for m in self.objective.modules() if isinstance(m, NegativeSampler)]
         if self._banks and samples is None:
             with_bank = [term.name for term in self.objective if _has_bank(term)]
             raise ValueError(
@@ -125,8 +119,6 @@ class FeatureLoss(nn.Module):
         self._index = IndexCheck(name, samples if self._banks else None)
         self._bank_check = BankCheck(name, samples or 0)
         self._optimizer = OptimizerCheck(name)
-        self._differentiated: list[bool] | None = None  # of the call that is not written yet
-        self.register_state_dict_pre_hook(_flush)
 
     @property
     def needs_prime(self) -> bool:
@@ -232,6 +224,7 @@ class FeatureLoss(nn.Module):
         total = self._total(rows, teacher, student)
         if training:
             self._check_bank()
+            self._evaluations = 0
             self._remember(total)
         else:
             self._discard()
@@ -287,6 +280,11 @@ class FeatureLoss(nn.Module):
                 self._bank_check.check(*embeddings)
                 return
 
+    def _loaded(self) -> None:
+        self._bank_check.restart()
+        if self.steps:
+            self._index.end()
+
     def _count_evaluation(self, total: Tensor) -> None:
         """Warn where the loss is probably left in evaluation mode during training."""
         self._evaluations += total.requires_grad
@@ -299,75 +297,10 @@ class FeatureLoss(nn.Module):
                 stacklevel=5,  # the caller's step
             )
 
-    def _remember(self, total: Tensor) -> None:
-        """Count the step, and observe whether its gradient is computed before the next write."""
-        self.steps += 1
-        self._evaluations = 0
-        self._differentiated = done = []
-        if total.requires_grad:
-            total.register_hook(lambda gradient: done.append(True))  # returns None: no change
-        else:
-            done.append(True)
-
-    def flush(self) -> None:
-        """Write the banks and means of the last training call, if that was not done yet.
-
-        Where its gradient was not computed so far (several calls for one backward pass), banks are
-        copied first, because the gradient needs their old values.
-        """
-        if self._differentiated is None:
-            return
-        with torch.inference_mode(False):
-            if not self._differentiated:
-                for bank in self._banks:
-                    bank.embeddings = bank.embeddings.clone()
-            self._differentiated = None
-            self.objective.update()
-
     def extra_repr(self) -> str:
         """Return weights and sizes, for printing."""
         weights = ", ".join(f"{term}={w:g}" for term, w in self.objective.weights.items())
         return f"{weights}, steps={self.steps}, primed={self.primed}"
-
-    # -- state -----------------------------------------------------------------------------
-
-    def get_extra_state(self) -> Tensor:
-        """Return steps, whether the loss is primed, and its settings, for `state_dict`."""
-        settings = settings_of(self.objective, self.seed)
-        return encoded({"steps": self.steps, "primed": self.primed, "settings": settings})
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Take over steps and whether the loss is primed; warn where settings differ."""
-        saved = decoded(state)
-        self.steps, self.primed = saved["steps"], saved["primed"]
-        if self.steps:
-            self._index.end()
-        here = settings_of(self.objective, self.seed)
-        warn_of_other_settings(here, saved["settings"], self._name)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        buffers = dict(self.named_buffers(prefix.removesuffix(".")))
-        for name, tensor in chain(self.named_parameters(prefix.removesuffix(".")), buffers.items()):
-            loaded = state_dict.get(name, tensor)
-            of_groups = name.endswith((".negatives.start", ".negatives.members"))  # of any number
-            if loaded.shape != tensor.shape and not of_groups:
-                raise ValueError(
-                    f"{self._name}: {name} is {tuple(loaded.shape)} in the state, and "
-                    f"{tuple(tensor.shape)} here: build the loss with the sizes and settings of "
-                    "the loss that was saved"
-                )
-        self._forget()
-        self._bank_check.restart()
-        for name, sampler in self.objective.named_modules(prefix=f"{prefix}objective"):
-            if isinstance(sampler, NegativeSampler) and f"{name}.members" in state_dict:
-                sampler.resize(len(state_dict[f"{name}.members"]))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        # with strict=False, banks or scales may be missing
-        self.primed &= buffers.keys() <= state_dict.keys()
-
-    def _apply(self, *args: Any, **options: Any) -> Any:
-        self.flush()  # what is to be written has the present device
-        return super()._apply(*args, **options)
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -399,21 +332,6 @@ class FeatureLoss(nn.Module):
             for name, parameter in term.named_parameters()
             if parameter.requires_grad and weights[term.name] > 0
         }
-
-    def _discard(self) -> None:
-        """Forget what the last call of the objective would write."""
-        for term in self.objective:
-            term.discard()
-
-    def _forget(self) -> None:
-        """Forget the last training call, also what it would write."""
-        self._differentiated = None
-        self._discard()
-
-
-def _flush(module: nn.Module, *_: Any) -> None:
-    assert isinstance(module, FeatureLoss)
-    module.flush()
 
 
 def _output(features: Tensor) -> Output:
