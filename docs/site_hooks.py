@@ -15,6 +15,7 @@ from sphinx.util.nodes import make_refnode
 from wcord.losses.named import SingleTermLoss
 from wcord.objectives import TERMS
 
+CODE = re.compile(r"(?:wcord\.)?([A-Z]\w*(?:\.\w+)*)(?:\(.*\))?|(wcord\.[\w.]+)(?:\(.*\))?")
 QUALIFIED = re.compile(r"\b(?:torch\.nn\.modules\.module\.|nn\.|pd\.|np\.|os\.)(?=[A-Z])")
 
 
@@ -27,6 +28,7 @@ def connect(app: Any) -> None:
     app.connect("object-description-transform", leave_out_of_contents)
     app.connect("missing-reference", unique_name)
     app.connect("doctree-read", shape_page)
+    app.connect("doctree-read", shape_commands, priority=400)  # before the contents are made
     app.connect("doctree-resolved", link_names)
 
 
@@ -106,11 +108,23 @@ def shape_page(app: Any, doctree: Any) -> None:
 
 
 def link_names(app: Any, doctree: Any, page: str) -> None:
-    """Link names in code, such as `wcord.Run` or `wcord.features(module)`, to the reference."""
+    """Link names in code, such as `Run` or `wcord.features(module)`, to the reference."""
     for code in list(doctree.findall(nodes.literal)):
-        match = re.match(r"wcord\.([\w.]+)", code.astext())
+        match = CODE.fullmatch(code.astext())
         if match and not isinstance(code.parent, nodes.reference | nodes.title):
-            link = link_to(app, match[0], page, code.deepcopy())
-            link = link or link_to(app, match[1], page, code.deepcopy())
+            link = link_to(app, match[1] or match[2], page, code.deepcopy())
             if link is not None:
                 code.replace_self(link)
+
+
+def shape_commands(app: Any, doctree: Any) -> None:
+    """Make each command a section of the page; its groups of arguments have a line as heading."""
+    if app.env.docname != "reference/command-line":
+        return
+    headings = {"Positional Arguments": "Arguments", "Named Arguments": "Options"}
+    for section in list(doctree.findall(nodes.section)):
+        title = section[0].astext()
+        if title in headings:
+            section.replace_self([nodes.rubric("", headings[title]), *section[1:]])
+        elif title == "Sub-commands":
+            section.replace_self(section[1:])
