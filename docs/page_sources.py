@@ -122,8 +122,11 @@ def adapted_links(text: str, folder: Path, page_folder: Path) -> str:
             path = DOCS / PAGES[str(path.relative_to(ROOT))]
         if not (path.is_relative_to(DOCS) or path.suffix in PICTURES):
             inside = path.relative_to(ROOT)
-            repeated = "/" in label and str(inside).startswith(label)  # a path, or its beginning
-            return f"`{inside}`" if repeated else f"{label} (`{inside}`)"
+            repeated = label == inside.stem or ("/" in label and str(inside).startswith(label))
+            if repeated:
+                return f"`{inside}`"
+            inner = match.string[: match.start()].endswith("(")
+            return f"{label}: `{inside}`" if inner else f"{label} (`{inside}`)"
         return f"{mark}[{label}]({os.path.relpath(path, page_folder)}{hash_}{anchor})"
 
     pieces = FENCE.split(text)  # code blocks are at the odd places

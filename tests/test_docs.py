@@ -243,7 +243,9 @@ def test_links_to_files_are_adapted() -> None:
 
     assert adapted("[how](CONTRIBUTING.md#how)") == "[how](project/contributing.md#how)"
     assert adapted("![p](results/live.png)") == "![p](../results/live.png)"
-    assert adapted("([w](results/weights.md))") == "(w (`results/weights.md`))"
+    assert adapted("([w](results/weights.md))") == "(w: `results/weights.md`)"
+    assert adapted("[w](results/weights.md)") == "w (`results/weights.md`)"
+    assert adapted("[weights](results/weights.md)") == "`results/weights.md`"
     assert adapted("[results/gpu.md](results/gpu.md)") == "`results/gpu.md`"
     assert adapted("[a](docs/decisions/README.md)") == "[a](decisions/README.md)"
     assert adapted("[b](README.md)", "docs/decisions", "docs/decisions") == "[b](README.md)"
