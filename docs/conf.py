@@ -38,6 +38,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes in one list
+napoleon_attr_annotations = False  # the types are in the signature
 napoleon_custom_sections = [("Class attributes", "params_style")]
 nitpicky = True
 nitpick_ignore_regex = [
