@@ -133,6 +133,16 @@ def test_every_setting_term_and_option_is_on_its_page(pages: dict[Path, Page]) -
 
 
 @pytest.mark.slow
+def test_names_in_code_lead_to_the_reference(pages: dict[Path, Page]) -> None:
+    guide = next(page for path, page in pages.items() if path.match("use-the-loss.html"))
+    assert {"api/losses.html#wcord.losses.CRDLoss", "api/wcord.html#wcord.features"} <= {
+        *guide.links
+    }
+    arguments = next(page for path, page in pages.items() if path.match("api/wcord.html"))
+    assert "data.html#module-wcord.data" not in arguments.links  # `data` is an argument there
+
+
+@pytest.mark.slow
 def test_equations_are_blocks_of_code_line_by_line(pages: dict[Path, Page]) -> None:
     """Every indented line of a term's docstring stands in one line of a code block."""
     page = next(page for path, page in pages.items() if path.match("reference/terms.html"))
@@ -152,6 +162,12 @@ def test_the_public_names_have_an_entry(pages: dict[Path, Page]) -> None:
     places: set[str] = set().union(*(page.places for page in pages.values()))
     for name in wcord.__all__:
         assert {f"wcord.{name}", f"wcord.losses.{name}"} & places, name
+    assert {
+        "wcord.Run.metrics",
+        "wcord.lab.view",
+        "wcord.lab.page",
+        "wcord.models.MODELS",
+    } <= places
     for module in ("transport", "data", "views", "runs", "models"):
         names = getattr(wcord, module).__all__
         listed = "".join(next(p for f, p in pages.items() if f.match(f"api/{module}.html")).places)
