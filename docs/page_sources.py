@@ -1,4 +1,4 @@
-"""Parts of the site that are made from the code: settings, terms, docstrings, README.
+"""Parts of the site that are made from the code: settings, terms, lists of names, README.
 
 Pages hold a line such as `% settings`, which is replaced when the page is read.
 """
@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from pydantic import BaseModel
-from sphinx.util.nodes import make_refnode
-
+import wcord.views
 from wcord.objectives import TERMS
+from wcord.objectives.needs import TARGETS
+from wcord.objectives.term import Term
 from wcord.settings.listing import Setting, settings_of, settings_of_model
 from wcord.settings.settings_file import as_yaml
 from wcord.views import VIEWS
@@ -27,18 +28,30 @@ PAGES = {
     "CHANGELOG.md": "project/changes.md",
 }
 ORDER = ("use-the-loss", "your-own-data", "take-the-student-away", "callbacks")  # of the guides
+FULL_NAMES = {
+    "ce": "cross-entropy",
+    "kd": "knowledge distillation",
+    "hint": "the hint of FitNets",
+    "crd": "contrastive representation distillation",
+    "gckt": "global contrastive knowledge transfer",
+    "lckt": "local contrastive knowledge transfer",
+    "dkd": "decoupled knowledge distillation",
+    "dist": "distillation from a stronger teacher",
+    "wkd_l": "Wasserstein knowledge distillation of logits",
+    "wkd_f": "Wasserstein knowledge distillation of features",
+    "itrd": "information-theoretic representation distillation",
+    "vid": "variational information distillation",
+    "sp": "similarity-preserving distillation",
+    "rkd": "relational knowledge distillation",
+    "pkt": "probabilistic knowledge transfer",
+    "at": "attention transfer",
+    "mse": "mean squared error",
+    "bce": "binary cross-entropy",
+}  # of terms
 PICTURES = (".png", ".svg", ".jpg")
 LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^()\s]+)\)")
+NAMES = re.compile(r"^% names (\S+)$", re.MULTILINE)
 FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
-
-
-def connect(app: Any) -> None:
-    """Connect the functions below to Sphinx."""
-    app.connect("source-read", read_page)
-    app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon
-    app.connect("autodoc-process-signature", signature)
-    app.connect("autodoc-skip-member", skip)
-    app.connect("missing-reference", unique_name)
 
 
 def read_page(app: Any, name: str, source: list[str]) -> None:
@@ -55,12 +68,15 @@ def read_page(app: Any, name: str, source: list[str]) -> None:
         "changes": lambda: (ROOT / "CHANGELOG.md").read_text("utf-8"),
     }
     text, folder = source[0], path.parent
+    if name.startswith("decisions/0"):
+        text = text.replace("# ", f"# {path.name[:4]}: ", 1)
     if name == "decisions/README":
         text += "\n```{toctree}\n:hidden:\n:glob:\n\n0*\n```\n"
     for part, make in parts.items():
         if f"% {part}\n" in text:
             text = text.replace(f"% {part}\n", make())
             folder = ROOT if part in ("readme", "measured", "contributing", "changes") else folder
+    text = NAMES.sub(lambda match: names_entry(match[1]), text)
     source[0] = adapted_links(text, folder, path.parent)
 
 
@@ -106,7 +122,11 @@ def adapted_links(text: str, folder: Path, page_folder: Path) -> str:
             path = DOCS / PAGES[str(path.relative_to(ROOT))]
         if not (path.is_relative_to(DOCS) or path.suffix in PICTURES):
             inside = path.relative_to(ROOT)
-            return f"`{inside}`" if label == str(inside) else f"{label}, `{inside}`"
+            repeated = label == inside.stem or ("/" in label and str(inside).startswith(label))
+            if repeated:
+                return f"`{inside}`"
+            inner = match.string[: match.start()].endswith("(")
+            return f"{label}: `{inside}`" if inner else f"{label} (`{inside}`)"
         return f"{mark}[{label}]({os.path.relpath(path, page_folder)}{hash_}{anchor})"
 
     pieces = FENCE.split(text)  # code blocks are at the odd places
@@ -134,13 +154,40 @@ def settings_page() -> str:
 
 
 def terms_page() -> str:
-    """Return a section for each term: its docstring and its settings."""
-    lines: list[str] = []
+    """Return a table of the terms, and a section for each: its docstring and its settings."""
+    lines = ["| term | name | compares | needs |", "|---|---|---|---|"]
     for name, term in TERMS.items():
-        lines += [f"({name})=", f"## `{name}`", "", "```{eval-rst}"]
+        full = FULL_NAMES.get(name, "")
+        lines.append(f"| [`{name}`](#{name}) | {full} | {_compared(term)} | {_needs(term)} |")
+    for name, term in TERMS.items():
+        title = f"`{name}`: {FULL_NAMES[name]}" if name in FULL_NAMES else f"`{name}`"
+        lines += ["", f"({name})=", f"## {title}", "", "```{eval-rst}"]
         lines += [f".. autoclass:: {term.__module__}.{term.__qualname__}", "```", ""]
-        lines += ["**Settings**", "", *_table(settings_of_model(term.Settings)), ""]
-    return "\n".join(lines)
+        lines += ["**Settings**", "", *_table(settings_of_model(term.Settings))]
+    return "\n".join([*lines, ""])
+
+
+def _compared(term: type[Term]) -> str:
+    if not term.needs_teacher:
+        return "the student's outputs with labels"
+    if term.needs_maps:
+        return "feature maps"
+    return "logits" if term.needs_logits else "features"
+
+
+def _needs(term: type[Term]) -> str:
+    labels = f"labels: {TARGETS[term.targets]}" if term.targets else ""
+    classes = "" if labels or not term.needs_classes else "classes"
+    same = "the same label set for teacher and student" if term.needs_logits else ""
+    return "; ".join(filter(None, (labels, classes, same)))
+
+
+def names_entry(path: str) -> str:
+    """Return an entry for a registry such as `wcord.models.MODELS`, with the names in it."""
+    names = ", ".join(f"``{name}``" for name in resolve_name(path))
+    module, _, name = path.rpartition(".")
+    entry = [f".. py:currentmodule:: {module}", f".. py:data:: {name}", "", f"   {names}"]
+    return "\n".join(["```{eval-rst}", *entry, "```", ""])
 
 
 def views_page() -> str:
@@ -148,10 +195,19 @@ def views_page() -> str:
     lines: list[str] = []
     for name, view in VIEWS.items():
         text = " ".join((view.__doc__ or "").split())
-        lines += [f"### View `{name}`", "", text, ""]
+        text = re.sub(
+            r"`(\w+)`",
+            lambda m: f"`wcord.views.{m[1]}`" if hasattr(wcord.views, m[1]) else m[0],
+            text,
+        )
+        lines += [f"### `{name}`", "", text, ""]
         settings = settings_of_model(view)
         lines += [*_table(settings), ""] if settings else []
     return "\n".join(lines)
+
+
+def _name_of_view(code: re.Match[str]) -> str:
+    return f"`wcord.views.{code[1]}`" if code[1] in wcord.views.__all__ else code[0]
 
 
 def _table(settings: Iterable[Setting]) -> Iterator[str]:
@@ -175,135 +231,3 @@ def _table(settings: Iterable[Setting]) -> Iterator[str]:
 def _yaml(value: object) -> str:
     text = as_yaml(value, default_flow_style=True, width=10**9)
     return text.removesuffix("\n").removesuffix("\n...")
-
-
-# -- names and signatures ----------------------------------------------------------------------
-
-
-def signature(
-    app: Any, what: str, name: str, obj: Any, options: Any, text: str, returned: str
-) -> tuple[str, str] | None:
-    """Leave out the signatures of settings models and terms: their settings have pages."""
-    if isinstance(obj, type) and issubclass(obj, (BaseModel, *TERMS.values())):
-        return "", ""
-    return (text.replace("<factory>", "..."), returned) if "<factory>" in (text or "") else None
-
-
-def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
-    """Leave out members with the text of others, and losses on the page of `wcord`.
-
-    The fields of named tuples and pydantic's configuration have a text that is not ours. The losses
-    have a page of their own.
-    """
-    not_ours = str(obj.__doc__).startswith("Alias for field number") or name == "model_config"
-    loss = str(getattr(obj, "__module__", "")).startswith("wcord.losses")
-    return True if not_ours or (loss and app.env.docname == "api/wcord") else None
-
-
-def unique_name(app: Any, env: Any, node: Any, content: Any) -> Any:
-    """Resolve a name such as `SettingsError` to the one object that has it, in any module."""
-    target = node.get("reftarget", "")
-    if node.get("refdomain") != "py" or not (target[:1].isupper() or "." in target):
-        return None  # a short name such as `train` is that of an argument or a setting
-    domain = env.get_domain("py")
-    found = [name for name in domain.objects if f".{name}".endswith(f".{target}")]
-    if len(found) != 1:
-        return None
-    entry = domain.objects[found[0]]
-    page, here = entry.docname, node.get("refdoc", env.docname)
-    return make_refnode(app.builder, here, page, entry.node_id, content, found[0])
-
-
-# -- docstrings --------------------------------------------------------------------------------
-
-LITERAL = ("", ".. code-block:: text", "")
-COLUMNS = re.compile(r"\S {3,}\S")
-
-
-def prepare_docstring(
-    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
-) -> None:
-    """Make equations and aligned columns of a docstring literal, and escape its prose for reST.
-
-    A block that is indented after an empty line is an equation; so is a paragraph whose lines have
-    columns. Sections such as Args stay for napoleon.
-    """
-    lines[:] = _prepared(lines)
-
-
-def _prepared(lines: list[str]) -> Iterator[str]:
-    literal = False  # whether the last block was; an indented block after it is a part of it
-    for block, before in _blocks(lines):
-        if not block[0]:
-            yield ""
-            continue
-        continued = literal and block[0].startswith(" ")
-        literal = continued or _is_code(block, before)
-        if literal:
-            extra = "" if block[0].startswith(" ") else "    "
-            yield from () if continued else LITERAL
-            yield from (extra + line.replace("`", "") for line in block)
-        elif _is_doctest(block):
-            yield from block
-        elif block[0].startswith(" ") or _is_section(block[0]):
-            yield from map(escaped, block)
-        else:
-            yield from _with_literal_lists(block)
-
-
-def _blocks(lines: list[str]) -> Iterator[tuple[list[str], str]]:
-    """Return paragraphs with the last line before each; an indented one may hold empty lines."""
-    block: list[str] = []
-    before = ""
-    for line in [*lines, ""]:
-        if line.strip():
-            block.append(line)
-            continue
-        if block:
-            yield block, before
-            before, block = block[-1], []
-        yield [""], before
-
-
-def _is_code(block: list[str], before: str) -> bool:
-    if _is_doctest(block):
-        return False
-    if block[0].startswith("    "):
-        return bool(before) and not before.startswith(" ")
-    return sum(bool(COLUMNS.search(line)) for line in block) > 1
-
-
-def _with_literal_lists(block: list[str]) -> Iterator[str]:
-    """Return a paragraph, with the indented lines after a line such as "Names:" made literal."""
-    inside = False
-    for before, line in zip(["", *block], block, strict=False):
-        if line.startswith("    ") and (inside or before.endswith(":")):
-            yield from () if inside else LITERAL
-            inside = True
-            yield line.replace("`", "")
-        else:
-            yield from ("",) if inside else ()
-            inside = False
-            yield escaped(line)
-
-
-def _is_section(line: str) -> bool:
-    """Return whether napoleon makes a list of what follows this line."""
-    names = ("Args", "Returns", "Raises", "Yields", "Attributes", "Class attributes", "Example")
-    return line.removesuffix(":") in names and line.endswith(":")
-
-
-def _is_doctest(block: list[str]) -> bool:
-    return block[0].lstrip().startswith(">>>")
-
-
-def escaped(line: str) -> str:
-    r"""Return a line of prose with the characters escaped that reST would read as markup.
-
-    >>> print(escaped("||t - s|| of `a * b`, x* and W_"))
-    \|\|t - s\|\| of `a * b`, x\* and W\_
-    """
-    pieces = re.split(r"(`[^`]*`)", line)
-    for index in range(0, len(pieces), 2):
-        pieces[index] = re.sub(r"[*|\\]|(?<=\w)_(?!\w)", r"\\\g<0>", pieces[index])
-    return "".join(pieces)

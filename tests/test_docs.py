@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import subprocess
 import sys
@@ -24,15 +24,8 @@ LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source
 pytest.importorskip("sphinx")
 
 
-def _page_sources() -> Any:
-    spec = importlib.util.spec_from_file_location("page_sources", ROOT / "docs/page_sources.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-page_sources = _page_sources()
+sys.path.insert(0, str(ROOT / "docs"))
+docstring_markup, page_sources = map(importlib.import_module, ("docstring_markup", "page_sources"))
 
 
 class Page(HTMLParser):
@@ -140,6 +133,16 @@ def test_every_setting_term_and_option_is_on_its_page(pages: dict[Path, Page]) -
 
 
 @pytest.mark.slow
+def test_names_in_code_lead_to_the_reference(pages: dict[Path, Page]) -> None:
+    guide = next(page for path, page in pages.items() if path.match("use-the-loss.html"))
+    assert {"api/losses.html#wcord.losses.CRDLoss", "api/wcord.html#wcord.features"} <= {
+        *guide.links
+    }
+    arguments = next(page for path, page in pages.items() if path.match("api/wcord.html"))
+    assert "data.html#module-wcord.data" not in arguments.links  # `data` is an argument there
+
+
+@pytest.mark.slow
 def test_equations_are_blocks_of_code_line_by_line(pages: dict[Path, Page]) -> None:
     """Every indented line of a term's docstring stands in one line of a code block."""
     page = next(page for path, page in pages.items() if path.match("reference/terms.html"))
@@ -159,6 +162,12 @@ def test_the_public_names_have_an_entry(pages: dict[Path, Page]) -> None:
     places: set[str] = set().union(*(page.places for page in pages.values()))
     for name in wcord.__all__:
         assert {f"wcord.{name}", f"wcord.losses.{name}"} & places, name
+    assert {
+        "wcord.Run.metrics",
+        "wcord.lab.view",
+        "wcord.lab.page",
+        "wcord.models.MODELS",
+    } <= places
     for module in ("transport", "data", "views", "runs", "models"):
         names = getattr(wcord, module).__all__
         listed = "".join(next(p for f, p in pages.items() if f.match(f"api/{module}.html")).places)
@@ -208,10 +217,20 @@ Names, in any case:
     y_: (n,) labels
 More prose with W_ and `x_`.
 
+Numbers:
+    Prose of two
+    lines.
+
 Args:
     a: |first|
 
         and more
+
+Returns:
+    `Plan`. Value: a bound.
+
+Attributes:
+    p, q: rows
 
 >>> 1 * 2
 2
@@ -219,15 +238,17 @@ Args:
 
 
 def test_docstrings_become_restructured_text() -> None:
-    lines = list(page_sources._prepared(DOCSTRING.splitlines()))
+    lines = list(docstring_markup.prepared(DOCSTRING.splitlines()))
     text = "\n".join(lines)
     literal = re.findall(r"\.\. code-block:: text\n\n((?:    .*\n|\n+(?=    ))+)", text + "\n")
     assert [block.rstrip() for block in literal] == [
         "    L = sum over i of |a_i|\n      + b\n\n    E = 0 |b|",
         "    costs    every two points\n    plan     the result, Transport",
-        "    x_: (n,) images\n    y_: (n,) labels",
     ]
-    assert r"Return \|\|a\|\| of \*b\*." in lines
+    assert r"Return \|\|a\|\| of *b*." in lines
+    assert r"- **x\_**: (n,) images" in lines and "Numbers:\n    Prose of two\n" in text
+    assert ":returns: `Plan`. Value: a bound.\n" in text
+    assert [line for line in lines if "rows" in line] == ["    p: rows", "    q: rows"]
     assert r"More prose with W\_ and `x_`." in lines
     assert r"    a: \|first\|" in lines and ">>> 1 * 2" in lines
 
@@ -238,7 +259,9 @@ def test_links_to_files_are_adapted() -> None:
 
     assert adapted("[how](CONTRIBUTING.md#how)") == "[how](project/contributing.md#how)"
     assert adapted("![p](results/live.png)") == "![p](../results/live.png)"
-    assert adapted("([w](results/weights.md))") == "(w, `results/weights.md`)"
+    assert adapted("([w](results/weights.md))") == "(w: `results/weights.md`)"
+    assert adapted("[w](results/weights.md)") == "w (`results/weights.md`)"
+    assert adapted("[weights](results/weights.md)") == "`results/weights.md`"
     assert adapted("[results/gpu.md](results/gpu.md)") == "`results/gpu.md`"
     assert adapted("[a](docs/decisions/README.md)") == "[a](decisions/README.md)"
     assert adapted("[b](README.md)", "docs/decisions", "docs/decisions") == "[b](README.md)"
