@@ -71,6 +71,16 @@ def test_nothing_is_sent_twice_until_the_view_begins_again(runs: Runs) -> None:
     assert found["frame"][0].about["step"] == 14 and "run" in found
 
 
+def test_a_record_of_the_data_is_known_once_it_is_written(runs: Runs) -> None:
+    """A view may be opened while the run still reads its data."""
+    feed = Feed(runs)
+    _, found = kinds(feed.packet([("one", "wcord")], None))
+    assert found["status"][0].about["data"] is False
+    (runs.folder / "one" / "data.json").write_text("{}")
+    _, found = kinds(feed.packet([("one", "wcord")], None))
+    assert found["status"][0].about["data"] is True
+
+
 def test_frames_are_sent_as_they_are_asked_for(runs: Runs) -> None:
     feed = Feed(runs)
     feed.packet([("one", "wcord")], None)

@@ -78,7 +78,6 @@ def run_part(watch: Watch, name: str, *, ours: bool) -> Part:
         },
         "classes": [[names.short(label), names(label)] for label in classes if names.known],
         "ours": ours,
-        "data": watch.run.data is not None,
     }
     return Part("run", about)
 
@@ -113,6 +112,7 @@ def status_part(watch: Watch, name: str, *, maps_working: bool = False) -> Part:
             "steps": watch.run.steps,
             "maps_working": maps_working,
             "result": watch.result,
+            "data": (watch.run.path / "data.json").exists(),
         },
     )
 

@@ -24,7 +24,7 @@ export class Toolbar {
     if (status?.phase === "finished") words = "";
     if (this.state.textContent !== words) this.state.textContent = words;
     this.element.classList.toggle("hidden", Boolean(view.scene.fixed && !words && !this.steering.childElementCount));
-    const begin = JSON.stringify([view.host.can, view.choices.own, view.main()?.about?.data]);
+    const begin = JSON.stringify([view.host.can, view.choices.own, view.main()?.status?.data]);
     if (this.begun !== begin) {
       this.begun = begin;
       this.begin.replaceChildren(...this.beginnings());
@@ -37,7 +37,7 @@ export class Toolbar {
     const { can } = view.host;
     return [
       can.start && !view.choices.own ? sender("train", "Train this now", "Train this preset here, live: a minute on two cores", true) : null,
-      can.data && view.main()?.about?.data ? sender("data", "Data", "What this run found in its data set") : null,
+      can.data && view.main()?.status?.data ? sender("data", "Data", "What this run found in its data set") : null,
       can.start ? sender("new", "New run…", "Choose a preset, its arms and its weights", view.choices.own) : null,
       make("button", { type: "button", title: "All panels on the whole screen (F)", "aria-label": "Whole screen", onclick: () => view.present(view.scene.present ? null : "scene") }, "⇲"),
       make("button", { type: "button", title: "What the words and keys mean", "aria-label": "Help", onclick: (event) => view.help(event.target) }, "?"),
