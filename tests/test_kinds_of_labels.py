@@ -267,6 +267,8 @@ def test_a_teacher_no_better_than_the_mean_is_warned_of(
     settings = table.replace({"arms": {"a": {"mse": 1}}})
     with pytest.warns(UserWarning, match="no better than the mean of the targets"):
         wcord.distill(settings, tmp_path / "run", False, data=(X, TARGETS), teacher=module)
+    with pytest.warns(UserWarning, match="order 1 trains best"):  # one that is trained here
+        wcord.distill(settings, tmp_path / "far", False, data=(X, 1000 + TARGETS))
     about = dict(load_arrays((X, 100 * TARGETS)).contents.remarks)
     assert "targets of order 1 train better" in about["target 0"]
 

@@ -256,11 +256,15 @@ def _teacher(context: Context, fresh: bool) -> Network | TeacherOutputs:
 
 
 def _measured(context: Context, teacher: Network | TeacherOutputs) -> dict[str, float]:
-    """Return the teacher's accuracies; warn if a teacher from elsewhere does not fit the data."""
+    """Return the teacher's accuracies; warn if it does not fit the data.
+
+    A teacher that was trained here fits its classes; regression targets of another order than 1 may
+    have spoiled its training.
+    """
     experiment, data, teacher_input = context.experiment, context.data, context.teacher_input
     values = measure(teacher, data, teacher_input)
     own = (context.overrides.teacher, context.outputs, experiment.teacher.weights)
-    if any(origin is not None for origin in own):
+    if data.targets == "regression" or any(origin is not None for origin in own):
         problems = teacher_problems(teacher, data, experiment, teacher_input)
         for line in problems:
             warnings.warn(line, TeacherWarning, stacklevel=5)  # the call of distill or resume

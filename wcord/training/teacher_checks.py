@@ -17,7 +17,7 @@ from wcord.views.normalise import common_normalisations
 
 
 class TeacherWarning(UserWarning):
-    """A teacher that was trained elsewhere does not seem to fit the data or its normalisation."""
+    """The teacher does not seem to fit the data or its normalisation."""
 
 
 def measure(
@@ -111,6 +111,6 @@ def _problems_without_classes(
         return []
     return [
         f"the teacher is no better than the mean of the targets: R² is {share:.2f} on the "
-        f"{len(data.held_out)} held-out samples; check the units of its outputs, its view and "
-        "normalise"
+        f"{len(data.held_out)} held-out samples; check the units of its outputs and of the "
+        "targets (order 1 trains best), its training, its view and normalise"
     ]
