@@ -64,6 +64,17 @@ def test_a_bank_of_the_same_samples_is_not(kind: str, noise: float) -> None:
         epochs(loss, teacher + noise * torch.randn(N, D_T), student)
 
 
+@pytest.mark.filterwarnings("error")
+def test_few_samples_decide_nothing() -> None:
+    for samples, batch, dim in ((2, 2, 3), (4, 2, 1), (6, 3, 2), (12, 6, 1), (40, 10, 1)):
+        for seed in range(20):
+            teacher = torch.randn(samples, dim, generator=torch.Generator().manual_seed(seed))
+            loss = wcord.GCKTLoss(dim, dim, samples)
+            loss.prime(teacher=teacher, student=teacher + 1, progress=False)
+            for index in torch.arange(samples).split(batch):
+                loss(teacher[index], (teacher[index] + 1).requires_grad_(), index).backward()
+
+
 def test_a_state_of_other_samples_is_reported() -> None:
     teacher, student = features(0, D_T), features(1, D_S)
     loss = primed("wcord", teacher, student)
