@@ -61,7 +61,6 @@ def test_commands_presets_runs_and_options(
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("wcord train digits-half --optimizer.sch", ["--optimizer.schedule"]),
         ("wcord train digits-half --arms.wcord.gckt.f", ["--arms.wcord.gckt.form"]),
         ("wcord train digits-half --precision b", ["bfloat16"]),
         ("wcord sweep digits-half --epochs 3 --ba", ["--backend", "--batch"]),

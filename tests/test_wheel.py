@@ -176,7 +176,7 @@ def test_the_commands(installed: Installed, tmp_path: Path) -> None:
     for suffix in (".pt2", ".onnx", ".safetensors"):
         file = tmp_path / f"student{suffix}"
         installed.wcord("export", str(folder), "wcord", str(file))
-        assert json.loads(installed.wcord("card", str(file)))["arm"] == "wcord"
+    assert json.loads(installed.wcord("card", str(file)))["arm"] == "wcord"
     program = torch.export.load(tmp_path / "student.pt2").module()
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(tmp_path / "student.onnx")

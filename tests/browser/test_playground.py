@@ -444,8 +444,15 @@ def test_the_critic_learns_and_certifies_no_more_than_there_is(page: Any, served
     until(lambda: page.get_by_text("step 0 of").count(), "another critic begins")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1366, 768), (1280, 720), (800, 900), (400, 800)])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        ((1366, 768), "light"),
+        ((1280, 720), "dark"),
+        ((800, 900), "light"),
+        ((400, 800), "dark"),
+    ],
+)
 def test_it_fits_every_window(
     browser: Any, served: Any, size: tuple[int, int], scheme: str
 ) -> None:
