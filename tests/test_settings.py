@@ -10,6 +10,8 @@ import yaml
 import wcord
 from wcord.settings.experiment import parse
 from wcord.settings.messages import SettingsError
+from wcord.views.normalise import IMAGENET
+from wcord.views.transforms import Identity
 
 
 @pytest.mark.parametrize("name", wcord.presets())
@@ -36,8 +38,17 @@ def test_replace_changes_one_setting_and_leaves_the_original() -> None:
 
 def test_settings_do_not_change_in_place() -> None:
     experiment = wcord.load("digits-half")
-    with pytest.raises(ValueError, match=r"experiment.replace\({'epochs': ...}\)"):
-        experiment.epochs = 3  # type: ignore[misc]
+    tables = (
+        (experiment, "epochs"),
+        (experiment.optimizer, "lr"),
+        (experiment.data, "source"),
+        (Identity(), "name"),
+        (experiment.arms["wcord"]["gckt"], "weight"),
+        (IMAGENET, "mean"),
+    )
+    for table, name in tables:
+        with pytest.raises(ValueError, match=rf"in place \({name}\): experiment.replace"):
+            setattr(table, name, 3)
 
 
 def test_names_of_arms_may_have_dots() -> None:

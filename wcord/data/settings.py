@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from wcord.data.sources import check_source
+from wcord.frozen import Frozen
 
 Side = Annotated[int, Field(ge=4, le=1024)]
 
 
-class DataSettings(BaseModel):
+class DataSettings(Frozen):
     """The samples of a run and their division. Unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = Field(
         default="digits",

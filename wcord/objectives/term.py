@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from wcord.compute.memory_format import send
 from wcord.compute.random_draws import Distribution
 from wcord.compute.seeds import generator
+from wcord.frozen import Frozen
 from wcord.models.output import Output
 
 Draws = Callable[[str, Distribution], Tensor]  # (purpose, distribution) -> numbers on the device
@@ -117,10 +118,8 @@ class FirstPassBatch:
 FirstPass = Callable[[], Iterable[FirstPassBatch]]  # every call is a pass over all samples
 
 
-class TermSettings(BaseModel):
+class TermSettings(Frozen):
     """The settings that every term has; unknown keys and negative weights are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weight: float = Field(1.0, ge=0, description="factor of this term in the total")
 

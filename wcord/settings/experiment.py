@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from wcord.data import DataSettings
+from wcord.frozen import Frozen
 from wcord.objectives import TERMS
 from wcord.objectives.term import TermSettings
 from wcord.settings.changes import plain_value, set_dotted
@@ -24,7 +25,6 @@ from wcord.settings.sections import (
     OptimizerSettings,
     PairingSettings,
     ProbeSettings,
-    Settings,
     StudentSettings,
     TeacherSettings,
 )
@@ -40,7 +40,7 @@ NEWER: tuple[tuple[str, str, Any], ...] = (
 )
 
 
-class Experiment(Settings):
+class Experiment(Frozen):
     """All settings of a run.
 
     `epochs` is for the students; the teacher has `teacher.epochs`. `arms` maps the name of an

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from wcord.data.sources import check_source
+from wcord.frozen import Frozen
 from wcord.models import check_model
-from wcord.settings.messages import SettingsError, first_error
+from wcord.settings.messages import first_error
 from wcord.views import View
 from wcord.views.normalise import ChannelStatistics, Normalisation
 
@@ -17,19 +18,7 @@ SAME = "same"  # in linear_probe.sources: the run's own data
 MODEL = "name of a network: digits-student, resnet8x4, ..., small:4-8-16 or torchvision:NAME"
 
 
-class Settings(BaseModel):
-    """Base of all settings: frozen, without unknown keys, with finite numbers only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise SettingsError(
-            f"settings cannot be changed in place: use experiment.replace({{{name!r}: ...}}), "
-            "which returns a new experiment"
-        )
-
-
-class OptimizerSettings(Settings):
+class OptimizerSettings(Frozen):
     """The optimizer and its learning rate over the steps."""
 
     name: Literal["adam", "adamw", "sgd"] = Field("adam", description="the optimizer")
@@ -48,7 +37,7 @@ class OptimizerSettings(Settings):
     gamma: float = Field(0.1, gt=0, description="factor of the rate at each milestone of multistep")
 
 
-class NetworkSettings(Settings):
+class NetworkSettings(Frozen):
     """A network: its model, its input (a view of a sample), its label set and its normalisation."""
 
     model: str = Field(description=MODEL)
@@ -126,7 +115,7 @@ class StudentSettings(NetworkSettings):
     )
 
 
-class PairingSettings(Settings):
+class PairingSettings(Frozen):
     """Wrong pairs of teacher and student, to study how terms depend on the pairing.
 
     A share `broken` of the samples gets the teacher's features, logits and feature maps of another
@@ -153,7 +142,7 @@ class PairingSettings(Settings):
         return self.broken > 0 and self.within == "data"
 
 
-class AugmentSettings(Settings):
+class AugmentSettings(Frozen):
     """Whether teacher and student get the same random crops and flips (`data.augment`)."""
 
     shared: bool = Field(
@@ -163,7 +152,7 @@ class AugmentSettings(Settings):
     )
 
 
-class ProbeSettings(Settings):
+class ProbeSettings(Frozen):
     """The probe of held-out samples, which writes the snapshots that pictures are drawn from."""
 
     batch: int = Field(
@@ -180,7 +169,7 @@ class ProbeSettings(Settings):
     enabled: bool = Field(True, description="whether the probe runs; pictures need it")
 
 
-class LinearProbeSettings(Settings):
+class LinearProbeSettings(Frozen):
     """Linear probes of the frozen features of teacher and students, fitted at the end of a run.
 
     The results are named linear_probe_accuracy (same) and linear_probe_accuracy_on_SOURCE.

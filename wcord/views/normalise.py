@@ -6,10 +6,11 @@ import json
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from wcord.data import Data
+from wcord.frozen import Frozen
 from wcord.views.view import View, statistics
 
 
@@ -20,13 +21,11 @@ def _listed(value: object) -> object:
 Positive = Annotated[float, Field(gt=0)]
 
 
-class ChannelStatistics(BaseModel):
+class ChannelStatistics(Frozen):
     """Mean and standard deviation of images in [0, 1], one number per channel or one for all.
 
     Of arrays that are no pictures they are those of the arrays, for each channel (axis 1).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: Annotated[tuple[float, ...], BeforeValidator(_listed)] = Field(
         min_length=1, description="mean of each channel of images in [0, 1], or one number for all"

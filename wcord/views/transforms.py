@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from wcord.compute.seeds import seed_of
 from wcord.data import Split
 from wcord.data.settings import Side
+from wcord.frozen import Frozen
 from wcord.views.functional import (
     add_noise,
     chrominance,
@@ -21,7 +22,7 @@ from wcord.views.functional import (
 )
 
 
-class Transform(BaseModel):
+class Transform(Frozen):
     """One transform of a view, with its settings as fields.
 
     Class attributes:
@@ -31,7 +32,6 @@ class Transform(BaseModel):
         any_shape: whether it takes arrays of any shape.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     needs: ClassVar[str | None] = None
     first: ClassVar[bool] = False
     moves: ClassVar[bool] = False
