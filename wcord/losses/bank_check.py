@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from wcord.losses.misuse import LossWarning
 
-ENOUGH = 256  # samples after which the check is over, or half of all: rows are written meanwhile
+ENOUGH = 256  # samples after which the check is over
 
 
 class BankCheck:
@@ -27,7 +27,8 @@ class BankCheck:
 
     Args:
         name: of the loss, for messages.
-        samples: number N of training samples.
+        samples: number N of training samples; 0 without a bank. At most half of them
+            are checked: in a second epoch the rows are those that the first has written.
     """
 
     def __init__(self, name: str, samples: int) -> None:
@@ -36,8 +37,8 @@ class BankCheck:
 
     def restart(self) -> None:
         """Begin again: the bank was filled or loaded."""
-        self.passed = False  # nothing is checked any more
-        self._count, self._sum, self._variance = 0, 0.0, 0.0
+        self.passed = not self.enough  # nothing is checked any more
+        self._count, self._own, self._different = 0, 0.0, 0.0
 
     @torch.no_grad()
     def check(self, embeddings: Tensor, rows: Tensor) -> None:
@@ -53,13 +54,13 @@ class BankCheck:
         own, total = cosines.diagonal().sum(), cosines.square().sum()
         different = total - cosines.diagonal().square().sum()
         self._count += count
-        self._sum += float(own)
-        self._variance += float(different) / max(count - 1, 1)  # count times the mean square
+        self._own += float(own)
+        self._different += float(different) / max(count - 1, 1)  # count times the mean square
         if self._count < self.enough:
             return
         self.passed = True
-        spread = self._variance**0.5 / self._count  # of the mean of unrelated cosines
-        if self._sum / self._count < 3 * spread < 0.5:  # few samples decide nothing
+        spread = self._different**0.5 / self._count  # of the mean of unrelated cosines
+        if self._own / self._count < 3 * spread < 0.5:  # few samples decide nothing
             warnings.warn(
                 f"{self.name}: the teacher features of the first {self._count} samples do not "
                 "resemble those that the bank has for the same index, so its rows belong to other "

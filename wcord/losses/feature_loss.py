@@ -117,7 +117,7 @@ class FeatureLoss(LossState):
                 "give their number, samples=len(dataset)"
             )
         self._index = IndexCheck(name, samples if self._banks else None)
-        self._bank_check = BankCheck(name, samples or 0)
+        self._bank_check = BankCheck(name, samples if self._banks and samples else 0)
         self._optimizer = OptimizerCheck(name)
 
     @property
@@ -280,7 +280,7 @@ class FeatureLoss(LossState):
                 self._bank_check.check(*embeddings)
                 return
 
-    def _loaded(self) -> None:
+    def _after_loading(self) -> None:
         self._bank_check.restart()
         if self.steps:
             self._index.end()

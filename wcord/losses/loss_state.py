@@ -81,7 +81,7 @@ class LossState(nn.Module):
         self.steps, self.primed = saved["steps"], saved["primed"]
         here = settings_of(self.objective, self.seed)
         warn_of_other_settings(here, saved["settings"], self._name)
-        self._loaded()
+        self._after_loading()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         buffers = dict(self.named_buffers(prefix.removesuffix(".")))
@@ -106,7 +106,7 @@ class LossState(nn.Module):
         self.flush()  # what is to be written has the present device
         return super()._apply(*args, **options)
 
-    def _loaded(self) -> None:
+    def _after_loading(self) -> None:
         """Called after a state was loaded."""
 
 

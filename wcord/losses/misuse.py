@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.objectives.term import TermSettings
+from wcord.settings.listing import suited_values
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -118,15 +119,10 @@ def check_features(
 
 
 def warn_of_unsuited(settings: Mapping[str, TermSettings], name: str) -> None:
-    """Warn where a setting has its default, and another value suits the settings that were given.
-
-    The field names such values: {"suited": {other setting: {its value: value that suits it}}}.
-    """
+    """Warn where a setting has its default, and another value suits the other settings."""
     for term, chosen in settings.items():
         for key, info in type(chosen).model_fields.items():
-            extra = info.json_schema_extra
-            cases: Any = extra.get("suited", {}) if isinstance(extra, dict) else {}
-            for other, suited in cases.items():
+            for other, suited in suited_values(info).items():
                 value = getattr(chosen, other)
                 suits = suited.get(str(value).lower(), info.default)
                 if key not in chosen.model_fields_set and suits != info.default:

@@ -54,9 +54,10 @@ class WCoRDLoss(FeatureLoss):
     >>> features_of_student = wcord.features(student)
     >>> loader = DataLoader(dataset, batch_size=100, shuffle=True)
 
-    >>> loss = wcord.WCoRDLoss(512, 128, samples=len(dataset))
-    >>> loss.prime(loader, progress=False,
-    ...            teacher=features_of_teacher, student=features_of_student)
+    >>> loss = wcord.WCoRDLoss(teacher_dim=512, student_dim=128,
+    ...                        samples=len(dataset), gckt=5.0, lckt=0.05)
+    >>> loss.prime(loader, teacher=features_of_teacher,
+    ...            student=features_of_student, progress=False)
     >>> parameters = [*student.parameters(), *loss.parameters()]
     >>> optimizer = torch.optim.SGD(parameters, lr=0.1)
     >>> for index, images, labels in loader:

@@ -32,7 +32,8 @@ def wrap_user_module(
         classes: number of logits that its label set needs.
         side: "teacher" or "student"; a student must have trainable weights.
         classifier: name of the final layer; None: found by `Network`.
-        targets: kind of the labels, as in `Data.targets`; only "regression" allows probabilities.
+        targets: kind of the labels, as in `Data.targets`; with "classes" outputs that are
+            probabilities are refused.
 
     Raises:
         ValueError: the module does not fit; one line that begins with the side.

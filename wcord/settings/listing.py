@@ -163,13 +163,14 @@ def _listed(
             default=defaults.get(name),
             value=None if table else values.get(name, defaults.get(name)),
             choices=_choices(own),
-            suited=_suited(info),
+            suited=suited_values(info),
             table=table,
             required=info.is_required(),
         )
 
 
-def _suited(info: FieldInfo) -> Mapping[str, Mapping[str, Any]]:
+def suited_values(info: FieldInfo) -> Mapping[str, Mapping[str, Any]]:
+    """Return the values that suit values of other settings, as in `Setting.suited`."""
     extra = info.json_schema_extra  # the schema itself sorts the entries
     suited = extra.get("suited", {}) if isinstance(extra, dict) else {}
     return cast("Mapping[str, Mapping[str, Any]]", suited)

@@ -130,17 +130,24 @@ def _check(callback: Any) -> None:
     if not any(callable(getattr(callback, method, None)) for method in METHODS):
         raise SettingsError(f"callbacks: {name} has none of the methods {', '.join(METHODS)}")
     for method in METHODS:
-        expected = list(inspect.signature(getattr(Callback, method)).parameters)[1:]
-        function = getattr(callback, method, None)
-        try:
-            _ = function and inspect.signature(function).bind(*expected)
-        except TypeError as error:
-            raise SettingsError(
-                f"callbacks: {name}.{method} must take ({', '.join(expected)})"
-            ) from error
-        except ValueError:  # no signature is known
-            continue
+        if function := getattr(callback, method, None):
+            _check_arguments(function, method, name)
     if isinstance(callback, Callback):
         for method in dir(callback):
             if method.startswith("on_") and method not in METHODS:
                 raise SettingsError(f"callbacks: {name}.{method}: {nearest(method, METHODS)}")
+
+
+def _check_arguments(function: Any, method: str, name: str) -> None:
+    """Raise SettingsError where a method does not take the arguments of that of `Callback`."""
+    _, *arguments = inspect.signature(getattr(Callback, method)).parameters  # without self
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some functions of C none is known
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise SettingsError(
+            f"callbacks: {name}.{method} must take ({', '.join(arguments)})"
+        ) from error
