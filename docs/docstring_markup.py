@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from pkgutil import resolve_name
 from typing import Any
 
 LITERAL = ("", ".. code-block:: text", "")
@@ -18,7 +17,6 @@ SECTIONS = ("Args", "Returns", "Raises", "Yields", "Attributes", "Class attribut
 ENTRY = re.compile(r" {4}(\S.*?): (.*)")  # of a list: "name: text"
 GROUP = re.compile(r" {4}(\w+(?:, \w+)+)((?: \([^)]*\))?:.*)")  # "a, b (type): text"
 EMPHASIS = r"(?<![\w*])\*\w(?:[^*`]*\w)?\*(?![\w*])"
-TEXT_OF = {"wcord.lab.page": "wcord.lab.viewer.in_page:page"}  # where another has the full text
 
 
 def prepare_docstring(
@@ -29,8 +27,6 @@ def prepare_docstring(
     A block that is indented after an empty line is an equation; so is a paragraph whose lines have
     columns. Sections such as Args stay for napoleon.
     """
-    if name in TEXT_OF:
-        lines[:] = inspect.getdoc(resolve_name(TEXT_OF[name])).splitlines()
     lines[:] = without_links(prepared(lines), arguments_of(obj))
     if what in ("property", "attribute"):  # napoleon reads a colon in their first line as a type
         lines[:0] = ["..", ""]
