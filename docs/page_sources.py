@@ -122,7 +122,9 @@ def adapted_links(text: str, folder: Path, page_folder: Path) -> str:
             path = DOCS / PAGES[str(path.relative_to(ROOT))]
         if not (path.is_relative_to(DOCS) or path.suffix in PICTURES):
             inside = path.relative_to(ROOT)
-            repeated = label == inside.stem or ("/" in label and str(inside).startswith(label))
+            repeated = label in (inside.stem, str(inside)) or (
+                "/" in label and str(inside).startswith(label)
+            )
             if repeated:
                 return f"`{inside}`"
             inner = match.string[: match.start()].endswith("(")
