@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from xml.etree import ElementTree
 
 import matplotlib._pylab_helpers as pylab
 import numpy as np
@@ -12,7 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from lab import figures, palette
-from lab.figures import illustrations
+from lab.figures import illustrations, small_svg
 from lab.palette import LIGHT
 from lab.reading.arrange import sorted_plan
 from lab.reading.layouts import Frame
@@ -143,3 +145,20 @@ def test_intervals_are_filled_by_verdict_and_drawn_where_they_are_known() -> Non
     ]
     faces = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"]
     assert [face == "#ffffff" for face in faces] == [True, True, False]
+
+
+def test_a_stored_figure_is_the_same_text_each_time_and_keeps_its_words() -> None:
+    def drawn_again() -> Figure:
+        cloud = np.random.default_rng(1).normal(size=(3000, 2))
+        curves = {"first": [0.005, 1.0, 2.0], "second": [3.0, 2.0, 0.12345]}
+        figure = illustrations.lines([1, 2, 4], curves, x="epoch", y="loss", levels={"at 1.5": 1.5})
+        figure.axes[0].scatter(*cloud.T, s=2, color="#0072b2")
+        figure.axes[0].set_yticks([0.00512], ["0.00512"])
+        return figure
+
+    texts = [small_svg.svg(drawn_again()) for _ in range(2)]
+    assert texts[0] == texts[1] and len(texts[0]) < 90_000
+    assert all(f">{words}</text>" in texts[0] for words in ("first", "at 1.5", "epoch", "0.00512"))
+    assert texts[0].count("<image") == 1  # the cloud; a few thousand marks are pixels
+    assert not re.search(r'd="[^"]*\.\d{3}', texts[0])
+    ElementTree.fromstring(texts[0])

@@ -28,7 +28,7 @@ def test_pictures_have_alternative_text_and_the_words_are_announced() -> None:
     panel = widgets.plan_explorer(COST)
     picture, line = shown(panel)
     assert picture.startswith('<img alt="⟨P, C⟩ = ')
-    assert 'src="data:image/png;base64,' in picture
+    assert 'src="data:image/svg+xml;base64,' in picture
     assert 'role="status"' in line and "aria-live" in line
     assert all(control.description for control in panel.children[0].children)
 

@@ -93,7 +93,7 @@ def _kept(output: Any) -> Any:
         output.text = _without_addresses(output.text)
         return output if output.text.strip() else None
     if output.output_type in ("display_data", "execute_result"):
-        if output.data.pop(WIDGET, None) is not None and "image/png" not in output.data:
+        if output.data.pop(WIDGET, None) is not None and "image/svg+xml" not in output.data:
             return None  # a widget without a picture of itself
         for kind, content in output.data.items():
             if kind.startswith("text/"):

@@ -1,4 +1,4 @@
-"""What every notebook begins with: a place for its runs, quick mode, and figures with words.
+"""What every notebook begins with: a place for its runs, quick mode, and figures with captions.
 
 from wcord.lab.course.notebook_setup import begin, pick, show
 begin()
@@ -7,7 +7,6 @@ begin()
 from __future__ import annotations
 
 import atexit
-import base64
 import os
 import tempfile
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from matplotlib.figure import Figure
 
-from ..figures.small_png import png
+from ..figures.small_svg import svg
 
 T = TypeVar("T")
 
@@ -47,24 +46,34 @@ def pick(full: T, quick: T) -> T:
 
 
 class Picture:
-    """A figure and what it says in words, for those who do not see it."""
+    """A figure as SVG, and what is to be seen in it, for those who do not see it."""
 
     def __init__(self, figure: Figure, words: str) -> None:
-        self.content, self.words = png(figure), words
+        self.content, self.words = svg(figure), words
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-        encoded = base64.b64encode(self.content).decode()
-        data = {"image/png": encoded, "text/plain": self.words}
-        return data, {"image/png": {"alt": self.words}}
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"image/svg+xml": self.content, "text/plain": self.words}
 
 
-def show(figure: Figure, words: str) -> None:
-    """Display a figure with its alternative text.
+class Caption:
+    """The line under a figure: its number, and what is to be seen."""
+
+    def __init__(self, number: str, words: str) -> None:
+        self.number, self.words = number, words
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        plain = f"Figure {self.number}. {self.words}"
+        return {"text/markdown": f"**Figure {self.number}.** {self.words}", "text/plain": plain}
+
+
+def show(number: str, figure: Figure, words: str) -> None:
+    """Display a figure over its caption.
 
     Args:
+        number: by which the text refers to it, such as "2.3".
         figure: as the functions of `lab.figures` return it.
-        words: one or two sentences that say what is to be seen.
+        words: one to three sentences that say what is to be seen.
     """
     from IPython.display import display
 
-    display(Picture(figure, words))
+    display(Picture(figure, words), Caption(number, words))

@@ -31,8 +31,8 @@ from wcord.transport import CONSTRAINTS, CloudCritic, euclidean, exact, sinkhorn
 
 from .. import figures
 from ..figures import illustrations
+from ..figures.small_svg import svg
 from ..words.vocabulary import MEASURES, RESULTS, held_out, metric
-from .notebook_setup import png
 
 Array = NDArray[Any]
 
@@ -70,10 +70,10 @@ class Panel(ipw.VBox):
     def update(self) -> None:
         """Draw again."""
         self.figure, self.words = self.draw()
-        content = base64.b64encode(png(self.figure)).decode()
+        content = base64.b64encode(svg(self.figure).encode()).decode()
         said = html.escape(self.words, quote=True)
         self._picture.value = (
-            f'<img alt="{said}" src="data:image/png;base64,{content}" style="max-width:100%">'
+            f'<img alt="{said}" src="data:image/svg+xml;base64,{content}" style="max-width:100%">'
         )
         self._line.value = f'<p role="status" aria-live="polite">{said}</p>'
 

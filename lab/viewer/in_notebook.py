@@ -7,7 +7,6 @@ lab.view(run, "wcord", panels=["plan"])
 from __future__ import annotations
 
 import asyncio
-import base64
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -264,18 +263,15 @@ class RunView(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the view, and figure and words for those who read without a kernel."""
-        from ..figures.small_png import png
+        from ..figures.small_svg import svg
 
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
         words = self.words
         data = {**data, "text/plain": words}
-        try:
-            content = png(self.figure())
-        except ValueError:
-            return data, metadata
-        data["image/png"] = base64.b64encode(content).decode()
-        return data, {**metadata, "image/png": {"alt": words}}
+        with suppress(ValueError):
+            data["image/svg+xml"] = svg(self.figure())
+        return data, metadata
 
 
 def checked(panels: Sequence[str]) -> list[str]:
