@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -355,5 +356,6 @@ def test_the_rubric_names_every_task_with_its_points() -> None:
 def test_students_get_no_solution() -> None:
     text = (FOLDER / "assignment.ipynb").read_text("utf-8")
     assert "checks" not in text and "solution" not in text
-    packed = (FOLDER.parents[1] / "pyproject.toml").read_text("utf-8")
-    assert '"course"' not in packed  # neither in the wheel nor in the archive
+    targets = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text("utf-8"))["tool"]
+    for target in targets["hatch"]["build"]["targets"].values():
+        assert "course" not in target["only-include"]  # neither in the wheel nor in the archive
