@@ -56,7 +56,9 @@ def slides() -> list[Slide]:
         title = block.partition("\n")[0].strip()
         notes = NOTES.findall(block)
         if len(notes) != 1:
-            raise ValueError(f"the slide {title!r} needs one block of notes that begins with minutes")
+            raise ValueError(
+                f"the slide {title!r} needs one block of notes that begins with minutes"
+            )
         found.append(Slide(title, int(notes[0][0]), " ".join(notes[0][1].split())))
     if sum(slide.minutes for slide in found) != MINUTES:
         total = sum(slide.minutes for slide in found)
@@ -76,7 +78,9 @@ def script() -> str:
 
 
 def _without_minutes(source: str) -> str:
-    return NOTES.sub(lambda notes: notes[0].replace(f"minutes: {notes[1]}", f"*{notes[1]} min*"), source)
+    return NOTES.sub(
+        lambda notes: notes[0].replace(f"minutes: {notes[1]}", f"*{notes[1]} min*"), source
+    )
 
 
 def _part(line: re.Match[str]) -> str:
@@ -103,7 +107,9 @@ def _moving(name: str) -> str:
         known = ", ".join(moving_figures.FIGURES)
         raise ValueError(f"no moving figure {name!r}; there are {known}")
     title = escape(moving_figures.FIGURES[name].title)
-    frame = f'<iframe class="moving" data-src="_static/moving/{name}.html" title="{title}"></iframe>'
+    frame = (
+        f'<iframe class="moving" data-src="_static/moving/{name}.html" title="{title}"></iframe>'
+    )
     return f"```{{raw}} html\n{frame}\n```"
 
 
