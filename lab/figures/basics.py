@@ -121,7 +121,7 @@ def double_cones(
         ylabel=r"$\psi(x)$",
         title=f"L = {constant:g}: the graph stays in every cone",
     )
-    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    ax.legend(fontsize=9, loc="upper left", framealpha=0.92)
     return figure
 
 
@@ -280,8 +280,8 @@ def _arrow(
     ax: Axes, start: Array, end: Array, colour: str, name: str, width: float, shift: Any
 ) -> None:
     line = {"arrowstyle": "-|>", "color": colour, "lw": width, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", end, xytext=start, arrowprops=line, zorder=6)
-    middle = (np.asarray(start) + end) / 2
+    ax.annotate("", tuple(end), xytext=tuple(start), arrowprops=line, zorder=6)
+    middle = tuple((start + end) / 2)
     ax.annotate(
         name, middle, xytext=shift, textcoords="offset points", fontsize=9, color=colour, zorder=6
     )
