@@ -227,7 +227,8 @@ def intervals(
     ax.set_yticks(range(len(rows)), [mathtext(arm) for arm in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlabel(
-        f"difference to {mathtext(against)}, {unit}\n(line: interval; filled: better or worse, Holm)"
+        f"difference to {mathtext(against)}, {unit}"
+        "\n(line: 95 % interval; filled: better or worse, Holm)"
     )
     ax.grid(alpha=0.25, axis="x")
     return figure
