@@ -193,7 +193,7 @@ def plan_view(
     if source is not None and target is not None:
         ax = figure.add_subplot(grid[:, 3])
         figures.transport_lines(source, target, plan, labels if n == m else None, ax=ax)
-        ax.set(xticks=[], yticks=[], title="the same plan as lines")
+        ax.set(xticks=[], yticks=[], title="as lines between the points")
         columns = 3 if len(ax.get_legend_handles_labels()[1]) == 3 else 2
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False)
     figure.suptitle(title, fontsize=12)

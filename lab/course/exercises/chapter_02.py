@@ -48,7 +48,7 @@ def _best_partner(function: Callable[[Tensor, Tensor], Tensor]) -> str:
 def _linear_is_blind(answer: tuple[Any, Any]) -> str:
     x, y = (tensor(cloud) for cloud in answer)
     if x.shape != (4, 2) or y.shape != (4, 2):
-        return "two clouds of shape (4, 2) are asked for"
+        return "both clouds should have shape (4, 2)"
     best = float(exact(euclidean(x, y)).value)
     apart = float((x.mean(0) - y.mean(0)).norm())
     if apart > min(ROUNDING * float(torch.cat((x, y)).abs().max()), 1e-3 * best):
@@ -87,7 +87,7 @@ def _on_the_line(function: Callable[..., Any]) -> str:
         found = tensor(function(x.clone(), a.clone(), y.clone(), b.clone())).reshape(-1)
         best = exact(euclidean(x[:, None], y[:, None]), source=a, target=b).value
         if found.shape != (1,):
-            return "one number is asked for"
+            return "the function should return one number"
         if far(found, best.reshape(1)):
             return f"at n = {n} and m = {m} that is {float(found):.4f}, not W1"
     return ""

@@ -111,7 +111,7 @@ def _slopes_in_epsilon(function: Callable[..., Any]) -> str:
         found = function(plan.clone(), a.clone(), b.clone())
         values = torch.stack([tensor(value).reshape(()) for value in found])
         if values.shape != (3,):
-            return "three numbers are asked for"
+            return "the function should return three numbers"
         first = (plan * plan.log()).sum()
         expected = torch.stack([first, first - 1, (plan * (plan / torch.outer(a, b)).log()).sum()])
         for place, (value, right) in enumerate(zip(values, expected, strict=True)):
@@ -123,7 +123,7 @@ def _slopes_in_epsilon(function: Callable[..., Any]) -> str:
 def _below_the_exact_cost(answer: tuple[Any, Any]) -> str:
     cost, epsilon = tensor(answer[0]), float(answer[1])
     if cost.ndim != 2 or max(cost.shape) > 10 or not 0.001 <= epsilon <= 0.1:
-        return "a cost of at most ten points a side and an ε from 0.001 to 0.1 are asked for"
+        return "the cost should have at most ten points a side, and ε should be from 0.001 to 0.1"
     if not (cost.min() >= 0 and cost.max() <= 1):
         return "the entries of the cost should lie in [0, 1]"
     best = float(exact(cost).value)
@@ -140,7 +140,7 @@ def _below_the_exact_cost(answer: tuple[Any, Any]) -> str:
 def _prefers_the_wrong(answer: tuple[Any, Any, Any]) -> str:
     x, y, epsilon = tensor(answer[0]), tensor(answer[1]), float(answer[2])
     if x.shape != (8, 2) or y.shape != (8, 2):
-        return "two clouds of shape (8, 2) are asked for"
+        return "both clouds should have shape (8, 2)"
     if not 0 < epsilon <= EPSILON:
         return f"ε should be above 0 and at most {EPSILON:g}"
     apart = torch.cdist(x, x) + torch.eye(8, dtype=torch.float64) * 9
@@ -155,7 +155,7 @@ def _prefers_the_wrong(answer: tuple[Any, Any, Any]) -> str:
         return f"the exact cost between the clouds is below {NEAR:g}"
     gain = objective(x, x) - objective(x, y)
     if not gain >= NEAR:
-        return f"OT_ε(x, x) − OT_ε(x, y) is {gain:.3f}, and at least {NEAR:g} is asked for"
+        return f"OT_ε(x, x) − OT_ε(x, y) is {gain:.3f}, and should be at least {NEAR:g}"
     return ""
 
 
