@@ -102,8 +102,12 @@ BOARDS = {
     "progress": Board(
         "Distance it has found",
         "The raw value is no bound: a critic that is too steep passes the exact distance. Divided "
-        "by its steepest slope between the clouds it is certified, and never passes it.",
-        {"": rf"{GAP}\;/\;{STEEPEST}={place('bound')}\;\le\;{under('W_1', place('distance'))}"},
+        "by its steepest slope between the clouds it is certified, and never passes it; where "
+        "that is below 0, the bound is 0.",
+        {
+            "": rf"\max(0,\;{GAP}\,/\,{STEEPEST})={place('bound')}\;\le\;"
+            + under("W_1", place("distance"))
+        },
     ),
 }
 
