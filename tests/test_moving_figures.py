@@ -123,7 +123,7 @@ def test_recorded_distances_are_exact_and_bounds_never_pass_them(critics: list[P
         assert np.all(bound <= distances[part.about["clouds"]] + 1e-5)
         steep = slope > 1e-3  # not the linear critic, whose raw value is that of rounding
         np.testing.assert_allclose(
-            bound[steep], np.maximum(raw / slope, 0)[steep], rtol=1e-4, atol=1e-6
+            bound[steep], np.maximum(raw[steep] / slope[steep], 0), rtol=1e-4, atol=1e-6
         )
         steps = part.arrays["steps"]
         history = {int(step): row for step, *row in part.arrays["history"]}

@@ -30,7 +30,7 @@ function showClouds(content, { scene, offers }) {
   const shapes = unpack(content).parts;
   const answers = new CloudAnswers(shapes);
   const send = (message) => answers.answer(message, figureView);
-  figureView = mountPlayground(figureRoot, { kind: "figure", offers, send }, { clouds: scene });
+  figureView = mountPlayground(figureRoot, { kind: "figure", answersAtOnce: true, offers, send }, { clouds: scene });
   figureView.takeParts([answers.shapesOf(scene)].map((part) => ({ ...part, kind: "shapes" })), true);
 }
 
