@@ -1,0 +1,171 @@
+"""What Sphinx reads: prepared copies of the notebooks, the front page, the moving figures.
+
+A copy differs from its notebook in what a page cannot show as Jupyter does: figures are inline
+HTML, links to files outside of the notebooks are their names, the set-up cell is folded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import book_svg
+from book_plan import KIT, SENTENCES, KitFile
+
+from lab.course import notebook_files
+
+HERE = Path(__file__).resolve().parent
+COURSE = HERE.parent
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(\.\./([^()\s]+)\)")
+FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
+STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)
+SETUP = re.compile(r"^begin\(", re.MULTILINE)
+
+
+class Chapter(NamedTuple):
+    """What the front page says of a notebook.
+
+    Attributes:
+        name: of its file, without the ending.
+        title: its first heading, with the number.
+        time: how long it takes, in the notebook's own words.
+    """
+
+    name: str
+    title: str
+    time: str
+
+
+def write(folder: Path, notebooks: list[Path] | None = None) -> None:
+    """Write the sources of all pages.
+
+    Args:
+        folder: an empty one.
+        notebooks: in reading order; by default those of the course.
+
+    Raises:
+        ValueError: a notebook lacks its title or a sentence for the front page; in one line.
+    """
+    notebooks = notebook_files.notebooks() if notebooks is None else notebooks
+    chapters = []
+    for path in notebooks:
+        notebook = json.loads(path.read_text("utf-8"))
+        chapters.append(chapter_of(path.stem, notebook))
+        prepare(notebook, path.stem)
+        (folder / path.name).write_text(json.dumps(notebook), "utf-8")
+    kit = [file for file in KIT if (COURSE / file.path).is_file()]
+    parts = {"chapters": chapter_list(chapters), "contents": contents(chapters), "kit": kit_list(kit)}
+    for page in ("index.md", "install.md"):
+        text = (HERE / page).read_text("utf-8")
+        for name, part in parts.items():
+            text = text.replace(f"% {name}\n", part)
+        (folder / page).write_text(text, "utf-8")
+
+
+# -- the front page ----------------------------------------------------------------------------
+
+
+def chapter_of(name: str, notebook: Any) -> Chapter:
+    """Return what the front page says of a notebook.
+
+    Raises:
+        ValueError: it has no title, or `SENTENCES` says nothing of it.
+    """
+    text = "".join(notebook["cells"][0]["source"]) if notebook["cells"] else ""
+    title = re.match(r"# (.+)", text)
+    if not title:
+        raise ValueError(f"notebooks/{name}.ipynb does not begin with a title, # N. Title")
+    if name not in SENTENCES:
+        raise ValueError(f"SENTENCES in book_plan.py says nothing of {name}.ipynb")
+    time = re.search(r"\*\*How long:\*\*\s*(.+)", text)
+    return Chapter(name, title[1].strip(), time[1].strip() if time else "")
+
+
+def chapter_list(chapters: list[Chapter]) -> str:
+    """Return the chapters with a sentence and the time of each, as a table in Markdown."""
+    lines = ["| chapter | what it is about | how long |", "|---|---|---|"]
+    for chapter in chapters:
+        link = f"[{chapter.title}]({chapter.name}.ipynb)"
+        time = chapter.time.replace("|", "\\|")
+        lines.append(f"| {link} | {SENTENCES[chapter.name]} | {time} |")
+    return "\n".join(lines) + "\n"
+
+
+def contents(chapters: list[Chapter]) -> str:
+    """Return the table of contents that the sidebar shows."""
+    names = [chapter.name for chapter in chapters]
+    start = ["```{toctree}", ":hidden:", "", "install", "```", ""]
+    return "\n".join(
+        [*start, "```{toctree}", ":caption: Chapters", ":hidden:", "", *names, "```", ""]
+    )
+
+
+def kit_list(kit: list[KitFile]) -> str:
+    """Return the lecturer's files that there are, each as a link with a sentence."""
+    if not kit:
+        return ""
+    lines = [f"- [{f.title}](kit/{Path(f.path).name}): {f.sentence}" for f in kit]
+    return "\n".join(["## For lecturers", "", *lines, ""])
+
+
+# -- notebooks ---------------------------------------------------------------------------------
+
+
+def prepare(notebook: Any, name: str) -> None:
+    """Make a notebook fit to be a page, in place.
+
+    Args:
+        notebook: as JSON.
+        name: of its file, without the ending; it makes the ids of its figures its own.
+    """
+    shown = 0
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            pieces = FENCE.split(source)  # code blocks are at the odd places
+            pieces[::2] = [LINK.sub(_named, piece) for piece in pieces[::2]]
+            cell["source"] = "".join(pieces)
+            continue
+        if cell["cell_type"] != "code":
+            continue
+        if SETUP.search(source):
+            cell["metadata"]["tags"] = [*cell["metadata"].get("tags", []), "hide-input"]
+        for output in cell["outputs"]:
+            if "data" in output:
+                shown += 1
+                output["data"] = page_data(output, f"{name[:2]}-{shown}")
+                output["metadata"] = {}
+
+
+def _named(link: re.Match[str]) -> str:
+    """Return a link to another file of the repository as the file's name."""
+    label, target = link[1], link[2].partition("#")[0]
+    if label.strip("`") in (target, Path(target).name, Path(target).stem):
+        return f"`{target}`"
+    return f"{label} (`{target}`)"
+
+
+def page_data(output: Any, prefix: str) -> dict[str, str]:
+    """Return the one form of an output that a page shows.
+
+    Args:
+        output: of a code cell, with the forms that Jupyter may choose from.
+        prefix: which no other output of the course has.
+    """
+    data = {kind: "".join(content) for kind, content in output["data"].items()}
+    if "image/svg+xml" in data:
+        drawing = book_svg.themed(data["image/svg+xml"], prefix, data.get("text/plain", ""))
+        return {"text/html": f'<div class="drawing">{drawing}</div>'}
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            words = output.get("metadata", {}).get(kind, {}).get("alt") or data.get("text/plain", "")
+            source = f"data:{kind};base64,{data[kind].strip()}"
+            picture = f'<img src="{source}" alt="{escape(words)}">'
+            return {"text/html": f'<div class="drawing pixels">{picture}</div>'}
+    if "text/html" in data:
+        table = STYLE.sub("", data["text/html"])
+        return {"text/html": f'<div class="table-wrapper" tabindex="0">{table}</div>'}
+    return data
