@@ -6,13 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import book_hooks  # noqa: E402
-import book_math  # noqa: E402
-
-import wcord  # noqa: E402
+import wcord
+from course.book import formulas, hooks
 
 project = "wcord course"
 version = release = wcord.__version__
@@ -27,7 +24,7 @@ nb_code_prompt_show = "Set-up: imports and settings"
 nb_code_prompt_hide = nb_code_prompt_show
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
-myst_heading_slug_func = "book_hooks.jupyter_slug"
+myst_heading_slug_func = "course.book.hooks.jupyter_slug"
 smartquotes = False  # they turn --epochs into a dash
 
 # pages
@@ -50,5 +47,5 @@ copybutton_selector = "div.cell_input pre, div.highlight-sh pre"
 
 def setup(app: Any) -> None:
     """Connect the functions that make and shape the pages."""
-    book_math.connect(app)
-    book_hooks.connect(app)
+    formulas.connect(app)
+    hooks.connect(app)

@@ -6,9 +6,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from book_plan import MOVING
 from docutils import nodes
 from sphinx.util import logging
+
+from .plan import MOVING
 
 try:
     from lab.course import moving_figures

@@ -73,10 +73,10 @@ def _display(writer: Any, node: nodes.math_block) -> None:
     if number:
         place = f"eq-{number.replace('.', '-')}"
         link = f'<a class="number" href="#{place}" title="Link to this equation">({number})</a>'
-        formula = f'<div class="formula" tabindex="0">{formula}</div>{link}'
+        formula = f'<div class="formula">{formula}</div>{link}'
         writer.body.append(f'<div class="equation" id="{place}">{formula}</div>\n')
     else:
-        formula = f'<div class="formula" tabindex="0">{formula}</div>'
+        formula = f'<div class="formula">{formula}</div>'
         writer.body.append(f'<div class="equation">{formula}</div>\n')
     raise nodes.SkipNode
 

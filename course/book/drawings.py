@@ -15,14 +15,17 @@ from lab.palette import LIGHT, ON_DARK
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
 INK = "var(--figure-ink)"
-VARIABLES = {
-    LIGHT.ink: INK,
-    "#000000": INK,
-    LIGHT.faint: "var(--figure-faint)",
-    "#b0b0b0": "var(--figure-faint)",  # matplotlib's grid
-    "#cccccc": "var(--figure-faint)",  # and the edge of its legends
-    LIGHT.paper: "var(--figure-paper)",
-} | {colour: f"var(--on-page-{colour[1:]})" for colour in ON_DARK}
+VARIABLES = (
+    {
+        LIGHT.ink: INK,
+        "#000000": INK,
+        LIGHT.faint: "var(--figure-faint)",
+        "#b0b0b0": "var(--figure-faint)",  # matplotlib's grid
+        "#cccccc": "var(--figure-faint)",  # and the edge of its legends
+        LIGHT.paper: "var(--figure-paper)",
+    }
+    | {colour: f"var(--on-page-{colour[1:]})" for colour in ON_DARK}
+)
 COLOUR = re.compile(r"#[0-9a-f]{6}\b", re.IGNORECASE)
 WITHIN = re.compile(r"url\(#([^)]+)\)")
 CORNER = re.compile(r"[ML] ([-\d.]+) ([-\d.]+)")
@@ -120,7 +123,7 @@ def _fit(root: ElementTree.Element) -> None:
     root.attrib.pop("height", None)
     points = re.fullmatch(r"([\d.]+)pt", width)
     pixels = float(points[1]) * 4 / 3 if points else float(width or 600)
-    root.set("style", f"width: {pixels:.0f}px")
+    root.set("style", f"--natural-width: {pixels:.0f}px")
 
 
 def picture(drawing: str, prefix: str, words: str) -> str:

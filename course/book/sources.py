@@ -12,10 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import book_svg
-from book_plan import KIT, SENTENCES, KitFile
-
-from lab.course import notebook_files
+from . import drawings
+from .plan import KIT, SENTENCES, KitFile
 
 HERE = Path(__file__).resolve().parent
 COURSE = HERE.parent
@@ -39,25 +37,28 @@ class Chapter(NamedTuple):
     time: str
 
 
-def write(folder: Path, notebooks: list[Path] | None = None) -> None:
+def write(folder: Path, notebooks: Path) -> None:
     """Write the sources of all pages.
 
     Args:
         folder: an empty one.
-        notebooks: in reading order; by default those of the course.
+        notebooks: the folder of the notebooks.
 
     Raises:
         ValueError: a notebook lacks its title or a sentence for the front page; in one line.
     """
-    notebooks = notebook_files.notebooks() if notebooks is None else notebooks
     chapters = []
-    for path in notebooks:
+    for path in sorted(notebooks.glob("[0-9]*.ipynb")):
         notebook = json.loads(path.read_text("utf-8"))
         chapters.append(chapter_of(path.stem, notebook))
         prepare(notebook, path.stem)
         (folder / path.name).write_text(json.dumps(notebook), "utf-8")
     kit = [file for file in KIT if (COURSE / file.path).is_file()]
-    parts = {"chapters": chapter_list(chapters), "contents": contents(chapters), "kit": kit_list(kit)}
+    parts = {
+        "chapters": chapter_list(chapters),
+        "contents": contents(chapters),
+        "kit": kit_list(kit),
+    }
     for page in ("index.md", "install.md"):
         text = (HERE / page).read_text("utf-8")
         for name, part in parts.items():
@@ -79,7 +80,7 @@ def chapter_of(name: str, notebook: Any) -> Chapter:
     if not title:
         raise ValueError(f"notebooks/{name}.ipynb does not begin with a title, # N. Title")
     if name not in SENTENCES:
-        raise ValueError(f"SENTENCES in book_plan.py says nothing of {name}.ipynb")
+        raise ValueError(f"SENTENCES in plan.py says nothing of {name}.ipynb")
     time = re.search(r"\*\*How long:\*\*\s*(.+)", text)
     return Chapter(name, title[1].strip(), time[1].strip() if time else "")
 
@@ -157,15 +158,17 @@ def page_data(output: Any, prefix: str) -> dict[str, str]:
     """
     data = {kind: "".join(content) for kind, content in output["data"].items()}
     if "image/svg+xml" in data:
-        drawing = book_svg.themed(data["image/svg+xml"], prefix, data.get("text/plain", ""))
+        drawing = drawings.themed(data["image/svg+xml"], prefix, data.get("text/plain", ""))
         return {"text/html": f'<div class="drawing">{drawing}</div>'}
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
-            words = output.get("metadata", {}).get(kind, {}).get("alt") or data.get("text/plain", "")
+            words = output.get("metadata", {}).get(kind, {}).get("alt") or data.get(
+                "text/plain", ""
+            )
             source = f"data:{kind};base64,{data[kind].strip()}"
             picture = f'<img src="{source}" alt="{escape(words)}">'
             return {"text/html": f'<div class="drawing pixels">{picture}</div>'}
     if "text/html" in data:
         table = STYLE.sub("", data["text/html"])
-        return {"text/html": f'<div class="table-wrapper" tabindex="0">{table}</div>'}
+        return {"text/html": f'<div class="table-wrapper">{table}</div>'}
     return data

@@ -9,15 +9,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import book_math
-import book_moving
-import book_svg
-from book_plan import NO_REFERENCES
-from book_sources import COURSE, HERE, KIT  # noqa: F401
 from docutils import nodes
 from sphinx.util import logging
 
-from lab.course.notebook_files import FOLDER
+from . import drawings, formulas, moving
+from .plan import KIT, NO_REFERENCES
+from .sources import COURSE
 
 GLOSSARY, SOLUTIONS = "00_what_you_need", "11_solutions"
 CAPTION = re.compile(r"Figure (\d+\.\d+)\.")
@@ -28,13 +25,22 @@ NAMED = re.compile(
     r"\d+(?:\.\d+)?(?:(?:,\s+|\s+and\s+|\s+to\s+|,\s+and\s+|–)\d+(?:\.\d+)?)*"
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-LEFT_ALONE = (nodes.literal, nodes.literal_block, nodes.reference, nodes.title, nodes.raw, nodes.math)
+LEFT_ALONE = (
+    nodes.literal,
+    nodes.literal_block,
+    nodes.reference,
+    nodes.title,
+    nodes.raw,
+    nodes.math,
+    nodes.math_block,
+)
 
 logger = logging.getLogger(__name__)
 
 
 def connect(app: Any) -> None:
     """Connect the functions of this module to Sphinx."""
+    app.add_config_value("book_notebooks", "", "")
     app.connect("builder-inited", forget)
     app.connect("doctree-read", shape_page, priority=400)  # before the contents are made
     app.connect("doctree-resolved", link_page)
@@ -77,7 +83,7 @@ def shape_page(app: Any, doctree: Any) -> None:
     for kind in ("notebook", "chapter"):
         env.places[kind, str(int(chapter[1]))] = page, ""
     for block in doctree.findall(nodes.math_block):
-        latex, number = book_math.number_of(block.astext())
+        latex, number = formulas.number_of(block.astext())
         if number:
             _note(env, "equation", number, page, f"eq-{number.replace('.', '-')}", block)
             env.formulas[number] = latex
@@ -85,9 +91,9 @@ def shape_page(app: Any, doctree: Any) -> None:
         _caption(env, page, drawing)
     for image in list(doctree.findall(nodes.image)):
         if image["uri"].endswith(".svg"):
-            _inline_picture(image)
+            _inline_picture(image, Path(app.config.book_notebooks))
     _anchor_exercises(env, page, doctree)
-    book_moving.embed(doctree, page)
+    moving.embed(doctree, page)
     _add_line_of_downloads(doctree, page)
 
 
@@ -122,14 +128,14 @@ def _caption(env: Any, page: str, drawing: Any) -> None:
     _note(env, "figure", number[1], page, anchor, figure)
 
 
-def _inline_picture(image: Any) -> None:
+def _inline_picture(image: Any, notebooks: Path) -> None:
     """Put a picture of the course, such as schematic/all.svg, into the page itself."""
-    file = FOLDER / image["uri"]
+    file = notebooks / image["uri"]
     if not file.is_file():
         logger.warning(f"no file {image['uri']}", location=image)
         return
     words = image.get("alt", "")
-    drawing = book_svg.picture(file.read_text("utf-8"), file.stem, words)
+    drawing = drawings.picture(file.read_text("utf-8"), file.stem, words)
     figure = nodes.raw("", f'<div class="picture">{drawing}</div>', format="html")
     if isinstance(image.parent, nodes.paragraph) and len(image.parent) == 1:
         image.parent.replace_self(figure)
@@ -164,7 +170,8 @@ def link_page(app: Any, doctree: Any, page: str) -> None:
     """Make numbers of equations, figures and exercises links, and give words their definitions."""
     previews: dict[str, str] = {}
     for text in list(doctree.findall(nodes.Text)):
-        if not any(isinstance(parent, LEFT_ALONE) for parent in _parents(text)):
+        named = isinstance(text.parent.parent, nodes.caption) and CAPTION.match(text)
+        if not named and not any(isinstance(parent, LEFT_ALONE) for parent in _parents(text)):
             parts = list(_linked(app, page, text, previews))
             if len(parts) > 1:
                 text.parent.replace(text, parts)
@@ -190,32 +197,36 @@ def _parents(node: Any) -> Iterator[Any]:
         yield node
 
 
-def _linked(app: Any, page: str, text: nodes.Text, previews: dict[str, str]) -> Iterator[nodes.Node]:
+def _linked(
+    app: Any, page: str, text: nodes.Text, previews: dict[str, str]
+) -> Iterator[nodes.Node]:
     """Yield a text in parts, of which the numbers are links."""
     content, end = text.astext(), 0
     found = [(m.span(1), "equation", m[1]) for m in EQUATIONS.finditer(content)]
     for named in NAMED.finditer(content):
         kind, start = named[1].lower(), named.start()
-        found += [
-            ((start + n.start(), start + n.end()), kind, n[0]) for n in NUMBER.finditer(named[0])
-        ]
+        numbers = list(NUMBER.finditer(named[0]))
+        places = [(start + n.start(), start + n.end()) for n in numbers]
+        if len(numbers) == 1:
+            places = [named.span()]  # the link has the word, too
+        found += [(place, kind, n[0]) for place, n in zip(places, numbers, strict=True)]
     for (first, last), kind, number in sorted(found):
         place = app.env.places.get((kind, number))
         if place is None:
             if _should_be_there(kind, number, page):
                 logger.warning(
                     f"there is no {kind} {number}; if this number is no reference, write it "
-                    "without parentheses or list it in NO_REFERENCES of book_plan.py",
+                    "without parentheses or list it in NO_REFERENCES of plan.py",
                     location=text.parent,
                 )
             continue
-        if first < end or place[0] == page and not place[1]:
+        if first < end or (place[0] == page and not place[1]):
             continue
         yield nodes.Text(content[end:first])
-        link = _reference(app, page, place, number, kind)
+        link = _reference(app, page, place, content[first:last], kind)
         if kind == "equation":
             link["classes"].append("to-equation")
-            previews[number] = book_math.mathml(app.env.formulas[number], display=True)
+            previews[number] = formulas.mathml(app.env.formulas[number], display=True)
         yield link
         end = last
     yield nodes.Text(content[end:])
@@ -263,13 +274,14 @@ def add_files(app: Any, failure: Exception | None) -> None:
     if failure is not None:
         return
     out = Path(app.outdir)
-    book_moving.write(out)
+    moving.write(out)
     shutil.rmtree(out / "notebooks", ignore_errors=True)
     (out / "notebooks").mkdir()
-    for notebook in FOLDER.glob("*.ipynb"):
+    folder = Path(app.config.book_notebooks)
+    for notebook in folder.glob("*.ipynb"):
         shutil.copyfile(notebook, out / "notebooks" / notebook.name)
-    if (FOLDER / "schematic").is_dir():
-        shutil.copytree(FOLDER / "schematic", out / "notebooks" / "schematic")
+    if (folder / "schematic").is_dir():
+        shutil.copytree(folder / "schematic", out / "notebooks" / "schematic")
     for file in KIT:
         if (COURSE / file.path).is_file():
             (out / "kit").mkdir(exist_ok=True)
