@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out, notebooks = given.folder, given.notebooks.resolve()
     with tempfile.TemporaryDirectory(prefix="wcord-book-") as read:
         try:
-            sources.write(Path(read), notebooks)
+            sources.write(Path(read), notebooks, lecturers=notebooks == notebook_files.FOLDER)
         except ValueError as error:
             print(f"course/book: {error}", file=sys.stderr)
             return 1

@@ -60,7 +60,7 @@ def themed(drawing: str, prefix: str, words: str) -> str:
 
 
 def own_ids(drawing: str, prefix: str) -> str:
-    """Return SVG whose ids begin with a prefix, and no blank line, which would end HTML in Markdown."""
+    """Return SVG whose ids begin with a prefix, without blank lines."""
     drawing = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', drawing)
     drawing = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', drawing)
     drawing = WITHIN.sub(rf"url(#{prefix}-\1)", drawing)
@@ -127,7 +127,7 @@ def _fit(root: ElementTree.Element) -> None:
 
 
 def picture(drawing: str, prefix: str, words: str) -> str:
-    """Return an SVG file of the course, which has its own variables of colours, as part of a page."""
+    """Return an SVG file of the course, which has variables of its own, as part of a page."""
     drawing = re.sub(r'aria-label="[^"]*"', f'aria-label="{escape(words)}"', drawing, count=1)
     drawing = re.sub(r"<title>.*?</title>", "", drawing, flags=re.DOTALL)
     return own_ids(drawing, prefix)

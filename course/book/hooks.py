@@ -1,4 +1,4 @@
-"""Functions that Sphinx calls: they give equations, figures and headings their anchors and links."""
+"""Functions that Sphinx calls: they give equations, figures and headings anchors and links."""
 
 from __future__ import annotations
 
@@ -115,7 +115,9 @@ def _caption(env: Any, page: str, drawing: Any) -> None:
         holder = holder.parent
     after = holder.next_node(descend=False, siblings=True)
     paragraph = next(after.findall(nodes.paragraph), None) if after is not None else None
-    number = CAPTION.match(paragraph.astext()) if paragraph is not None else None
+    if after is None or paragraph is None:
+        return
+    number = CAPTION.match(paragraph.astext())
     if number is None:
         return
     anchor = f"fig-{number[1].replace('.', '-')}"
@@ -159,7 +161,8 @@ def _anchor_exercises(env: Any, page: str, doctree: Any) -> None:
 
 def _add_line_of_downloads(doctree: Any, page: str) -> None:
     title = next(doctree.findall(nodes.title))
-    line = f'<p class="downloads"><a href="notebooks/{page}.ipynb" download>Download this notebook</a></p>'
+    link = f'<a href="notebooks/{page}.ipynb" download>Download this notebook</a>'
+    line = f'<p class="downloads">{link}</p>'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
 
 
@@ -282,7 +285,11 @@ def add_files(app: Any, failure: Exception | None) -> None:
         shutil.copyfile(notebook, out / "notebooks" / notebook.name)
     if (folder / "schematic").is_dir():
         shutil.copytree(folder / "schematic", out / "notebooks" / "schematic")
+    shutil.rmtree(out / "kit", ignore_errors=True)
     for file in KIT:
-        if (COURSE / file.path).is_file():
-            (out / "kit").mkdir(exist_ok=True)
-            shutil.copyfile(COURSE / file.path, out / "kit" / Path(file.path).name)
+        source, target = COURSE / file.path, out / "kit" / Path(file.opened)
+        if source.is_dir():
+            shutil.copytree(source, target.parent)
+        elif source.exists():
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, target)

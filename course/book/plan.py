@@ -1,4 +1,4 @@
-"""What is written by hand of the site: a sentence a chapter, where figures move, the lecturer's kit."""
+"""What is written by hand: a sentence a chapter, places of moving figures, the lecturer's kit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SENTENCES = {
     "worth.",
     "02_transport_and_its_dual": "From a linear programme over a dozen points to a critic that a "
     "network can be.",
-    "03_entropic_transport": "Sinkhorn's algorithm, what ε costs, and which gradient training uses.",
+    "03_entropic_transport": "Sinkhorn's algorithm, the price of ε, and which gradient is used.",
     "04_dependence_and_gckt": "Mutual information, its bounds, and the global term of WCoRD.",
     "05_lckt": "The local term, three ways in which it fails, and what helps against each.",
     "06_wcord": "Both terms together: one training step, written by hand.",
@@ -40,11 +40,38 @@ NO_REFERENCES: dict[str, set[str]] = {}
 
 
 class KitFile(NamedTuple):
-    """A file for lecturers: where it lies in course/, its name for people, and a sentence."""
+    """A file for lecturers that `make slides` builds.
+
+    Attributes:
+        path: in course/, of a file or a folder.
+        opened: what a link leads to, from the folder of the kit.
+        title: for people.
+        sentence: what it is.
+    """
 
     path: str
+    opened: str
     title: str
     sentence: str
 
 
-KIT: tuple[KitFile, ...] = ()
+KIT = (
+    KitFile(
+        "slides/_build/html",
+        "slides/index.html",
+        "Slides",
+        "for 90 minutes; S opens the speaker's view, O the overview.",
+    ),
+    KitFile(
+        "slides/_build/script.md",
+        "script.md",
+        "Script",
+        "what to say, to ask and to show in which minute.",
+    ),
+    KitFile(
+        "slides/_build/cheat-sheet.pdf",
+        "cheat-sheet.pdf",
+        "Cheat sheet",
+        "two pages to hand out.",
+    ),
+)

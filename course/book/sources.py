@@ -7,18 +7,26 @@ HTML, links to files outside of the notebooks are their names, the set-up cell i
 from __future__ import annotations
 
 import json
+import os
 import re
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import drawings
-from .plan import KIT, SENTENCES, KitFile
+from .plan import KIT, SENTENCES
 
 HERE = Path(__file__).resolve().parent
 COURSE = HERE.parent
-LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(\.\./([^()\s]+)\)")
+COURSE_PAGES = {"README.md": "lecturers.md", "concept_questions.md": "concept_questions.md"}
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
+LECTURERS = """## For lecturers
+
+- [What there is](lecturers.md), how long it takes, and how to build it.
+- [Concept questions](concept_questions.md): twenty for a show of hands, with the misunderstanding
+  behind each wrong answer.
+"""
 STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)
 SETUP = re.compile(r"^begin\(", re.MULTILINE)
 
@@ -37,12 +45,13 @@ class Chapter(NamedTuple):
     time: str
 
 
-def write(folder: Path, notebooks: Path) -> None:
+def write(folder: Path, notebooks: Path, *, lecturers: bool = True) -> None:
     """Write the sources of all pages.
 
     Args:
         folder: an empty one.
         notebooks: the folder of the notebooks.
+        lecturers: with the pages for lecturers, which refer to the course's own notebooks.
 
     Raises:
         ValueError: a notebook lacks its title or a sentence for the front page; in one line.
@@ -53,16 +62,18 @@ def write(folder: Path, notebooks: Path) -> None:
         chapters.append(chapter_of(path.stem, notebook))
         prepare(notebook, path.stem)
         (folder / path.name).write_text(json.dumps(notebook), "utf-8")
-    kit = [file for file in KIT if (COURSE / file.path).is_file()]
     parts = {
         "chapters": chapter_list(chapters),
-        "contents": contents(chapters),
-        "kit": kit_list(kit),
+        "contents": contents(chapters, lecturers=lecturers),
+        "kit": LECTURERS + kit_list() if lecturers else "",
     }
     for page in ("index.md", "install.md"):
         text = (HERE / page).read_text("utf-8")
         for name, part in parts.items():
             text = text.replace(f"% {name}\n", part)
+        (folder / page).write_text(text, "utf-8")
+    for source, page in COURSE_PAGES.items() if lecturers else ():
+        text = LINK.sub(_named_in_course, (COURSE / source).read_text("utf-8"))
         (folder / page).write_text(text, "utf-8")
 
 
@@ -95,21 +106,25 @@ def chapter_list(chapters: list[Chapter]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def contents(chapters: list[Chapter]) -> str:
+def contents(chapters: list[Chapter], *, lecturers: bool) -> str:
     """Return the table of contents that the sidebar shows."""
-    names = [chapter.name for chapter in chapters]
-    start = ["```{toctree}", ":hidden:", "", "install", "```", ""]
-    return "\n".join(
-        [*start, "```{toctree}", ":caption: Chapters", ":hidden:", "", *names, "```", ""]
+    groups = {"": ["install"], "Chapters": [chapter.name for chapter in chapters]}
+    if lecturers:
+        groups["For lecturers"] = [page.removesuffix(".md") for page in COURSE_PAGES.values()]
+    lines = []
+    for caption, names in groups.items():
+        title = [f":caption: {caption}"] if caption else []
+        lines += ["```{toctree}", *title, ":hidden:", "", *names, "```", ""]
+    return "\n".join(lines)
+
+
+def kit_list() -> str:
+    """Return the lecturer's files that are built already, each as a link with a sentence."""
+    return "".join(
+        f'- <a href="kit/{file.opened}">{file.title}</a>: {file.sentence}\n'
+        for file in KIT
+        if (COURSE / file.path).exists()
     )
-
-
-def kit_list(kit: list[KitFile]) -> str:
-    """Return the lecturer's files that there are, each as a link with a sentence."""
-    if not kit:
-        return ""
-    lines = [f"- [{f.title}](kit/{Path(f.path).name}): {f.sentence}" for f in kit]
-    return "\n".join(["## For lecturers", "", *lines, ""])
 
 
 # -- notebooks ---------------------------------------------------------------------------------
@@ -142,9 +157,21 @@ def prepare(notebook: Any, name: str) -> None:
 
 
 def _named(link: re.Match[str]) -> str:
-    """Return a link to another file of the repository as the file's name."""
-    label, target = link[1], link[2].partition("#")[0]
-    if label.strip("`") in (target, Path(target).name, Path(target).stem):
+    """Return a link of a notebook to another file of the repository as the file's name."""
+    return _name(link[1], link[2].removeprefix("../")) if link[2].startswith("../") else link[0]
+
+
+def _named_in_course(link: re.Match[str]) -> str:
+    """Return a link of a page of `course` as the file's name, where that file is no page."""
+    target = link[2]
+    if ":" in target or target.startswith("#") or target in COURSE_PAGES.values():
+        return link[0]
+    return _name(link[1], os.path.normpath(f"course/{target}"))
+
+
+def _name(label: str, target: str) -> str:
+    target = target.partition("#")[0]
+    if label.strip("`") in (target, Path(target).name, Path(target).stem) or target.endswith(label):
         return f"`{target}`"
     return f"{label} (`{target}`)"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from course import notebook_parts
+from course.book.drawings import themed
 from lab.course import moving_figures
 from lab.figures.schematic import WORDS, schematic
 
@@ -56,7 +57,9 @@ def slides() -> list[Slide]:
         title = block.partition("\n")[0].strip()
         notes = NOTES.findall(block)
         if len(notes) != 1:
-            raise ValueError(f"the slide {title!r} needs one block of notes that begins with minutes")
+            raise ValueError(
+                f"the slide {title!r} needs one block of notes that begins with minutes"
+            )
         found.append(Slide(title, int(notes[0][0]), " ".join(notes[0][1].split())))
     if sum(slide.minutes for slide in found) != MINUTES:
         total = sum(slide.minutes for slide in found)
@@ -76,7 +79,9 @@ def script() -> str:
 
 
 def _without_minutes(source: str) -> str:
-    return NOTES.sub(lambda notes: notes[0].replace(f"minutes: {notes[1]}", f"*{notes[1]} min*"), source)
+    return NOTES.sub(
+        lambda notes: notes[0].replace(f"minutes: {notes[1]}", f"*{notes[1]} min*"), source
+    )
 
 
 def _part(line: re.Match[str]) -> str:
@@ -92,8 +97,6 @@ def _equation(number: str) -> str:
 
 def _figure(number: str) -> str:
     found = notebook_parts.figure(number)
-    from book_svg import themed
-
     drawing = themed(found.drawing, f"fig-{number.replace('.', '-')}", found.words)
     return f'```{{raw}} html\n<div class="drawing">{drawing}</div>\n```'
 
@@ -103,7 +106,9 @@ def _moving(name: str) -> str:
         known = ", ".join(moving_figures.FIGURES)
         raise ValueError(f"no moving figure {name!r}; there are {known}")
     title = escape(moving_figures.FIGURES[name].title)
-    frame = f'<iframe class="moving" data-src="_static/moving/{name}.html" title="{title}"></iframe>'
+    frame = (
+        f'<iframe class="moving" data-src="_static/moving/{name}.html" title="{title}"></iframe>'
+    )
     return f"```{{raw}} html\n{frame}\n```"
 
 
