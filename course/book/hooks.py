@@ -148,7 +148,7 @@ def _inline_picture(image: Any, notebooks: Path) -> None:
 def _anchor_exercises(env: Any, page: str, doctree: Any) -> None:
     """Give each paragraph that begins with a bold number, such as **2.1**, an anchor."""
     for paragraph in doctree.findall(nodes.paragraph):
-        first = paragraph[0] if len(paragraph) else None
+        first = _first_of(paragraph)
         if not isinstance(first, nodes.strong) or not EXERCISE.fullmatch(first.astext()):
             continue
         number = first.astext()
@@ -157,6 +157,11 @@ def _anchor_exercises(env: Any, page: str, doctree: Any) -> None:
         if (kind, number) not in env.places:
             paragraph["ids"].append(anchor)
             env.places[kind, number] = page, anchor
+
+
+def _first_of(paragraph: Any) -> Any:
+    """Return the first part of a paragraph with a letter in it."""
+    return next((part for part in paragraph.children if part.astext().strip()), None)
 
 
 def _add_line_of_downloads(doctree: Any, page: str) -> None:
@@ -258,7 +263,7 @@ def _link_exercise_and_solution(app: Any, page: str, strong: Any) -> None:
     kind, other = ("exercise", "solution") if "exercise" in kinds else ("solution", "exercise")
     number = strong.astext()
     place = app.env.places.get((other, number))
-    if kind not in kinds or paragraph[0] is not strong or place is None:
+    if kind not in kinds or _first_of(paragraph) is not strong or place is None:
         return
     link = _reference(app, page, place, number if kind == "solution" else "solution", other)
     if kind == "solution":
