@@ -78,6 +78,9 @@ def shape_page(app: Any, doctree: Any) -> None:
             if definition is not None and definition.parent is section:
                 for anchor in section["ids"]:
                     env.definitions[anchor] = " ".join(definition.astext().split())
+    for image in list(doctree.findall(nodes.image)):
+        if image["uri"].endswith(".svg"):
+            _inline_picture(image, Path(app.config.book_notebooks))
     if not chapter:
         return
     for kind in ("notebook", "chapter"):
@@ -89,9 +92,6 @@ def shape_page(app: Any, doctree: Any) -> None:
             env.formulas[number] = latex
     for drawing in list(doctree.findall(_is_drawing)):
         _caption(env, page, drawing)
-    for image in list(doctree.findall(nodes.image)):
-        if image["uri"].endswith(".svg"):
-            _inline_picture(image, Path(app.config.book_notebooks))
     _anchor_exercises(env, page, doctree)
     moving.embed(doctree, page)
     _add_line_of_downloads(doctree, page)

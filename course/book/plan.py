@@ -27,12 +27,12 @@ MOVING = {
     ("01_start_here", "What the method looks at"): ("run",),
     ("02_transport_and_its_dual", "A dozen points"): ("clouds",),
     ("02_transport_and_its_dual", "Critics that are networks"): ("critic",),
-    ("03_entropic_transport", "Sinkhorn: alternating projections"): ("entropy",),
+    ("03_entropic_transport", "How many iterations?"): ("entropy",),
     ("05_lckt", "Same cost, different student"): ("same-cost",),
     ("05_lckt", "First failure: blind to the pairing"): ("unpaired",),
     ("05_lckt", "Second failure: collapse"): ("collapse",),
     ("05_lckt", "Third failure: shrinking"): ("shrunk",),
-    ("08_when_transport_helps", "Wrong pairs"): ("wrong-pairs",),
+    ("08_when_transport_helps", "A run with wrong pairs"): ("wrong-pairs",),
 }
 
 # numbers in parentheses that look like references to equations and are none, as they are written

@@ -21,6 +21,7 @@ COURSE = HERE.parent
 COURSE_PAGES = {"README.md": "lecturers.md", "concept_questions.md": "concept_questions.md"}
 LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
+PICTURE = ("schematic/all.svg", "Schematic of WCoRD, whose parts the chapters explain")
 LECTURERS = """## For lecturers
 
 - [What there is](lecturers.md), how long it takes, and how to build it.
@@ -63,6 +64,7 @@ def write(folder: Path, notebooks: Path, *, lecturers: bool = True) -> None:
         prepare(notebook, path.stem)
         (folder / path.name).write_text(json.dumps(notebook), "utf-8")
     parts = {
+        "picture": f"![{PICTURE[1]}]({PICTURE[0]})\n" if (notebooks / PICTURE[0]).is_file() else "",
         "chapters": chapter_list(chapters),
         "contents": contents(chapters, lecturers=lecturers),
         "kit": LECTURERS + kit_list() if lecturers else "",
@@ -110,7 +112,7 @@ def contents(chapters: list[Chapter], *, lecturers: bool) -> str:
     """Return the table of contents that the sidebar shows."""
     groups = {"": ["install"], "Chapters": [chapter.name for chapter in chapters]}
     if lecturers:
-        groups["For lecturers"] = [page.removesuffix(".md") for page in COURSE_PAGES.values()]
+        groups["Teaching"] = [page.removesuffix(".md") for page in COURSE_PAGES.values()]
     lines = []
     for caption, names in groups.items():
         title = [f":caption: {caption}"] if caption else []
