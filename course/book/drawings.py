@@ -27,7 +27,7 @@ VARIABLES = (
     | {colour: f"var(--on-page-{colour[1:]})" for colour in ON_DARK}
 )
 COLOUR = re.compile(r"#[0-9a-f]{6}\b", re.IGNORECASE)
-WITHIN = re.compile(r"url\(#([^)]+)\)")
+USE = re.compile(r'url\(#([^)]+)\)|href="#([^"]+)"')
 CORNER = re.compile(r"[ML] ([-\d.]+) ([-\d.]+)")
 
 ElementTree.register_namespace("", SVG[1:-1])
@@ -60,10 +60,15 @@ def themed(drawing: str, prefix: str, words: str) -> str:
 
 
 def own_ids(drawing: str, prefix: str) -> str:
-    """Return SVG whose ids begin with a prefix, without blank lines."""
-    drawing = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', drawing)
+    """Return SVG without blank lines, whose ids begin with a prefix; ids of no use are left out."""
+    used = {name for pair in USE.findall(drawing) for name in pair}
+
+    def renamed(found: re.Match[str]) -> str:
+        return f' id="{prefix}-{found[1]}"' if found[1] in used else ""
+
+    drawing = re.sub(r'\sid="([^"]+)"', renamed, drawing)
     drawing = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', drawing)
-    drawing = WITHIN.sub(rf"url(#{prefix}-\1)", drawing)
+    drawing = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", drawing)
     return re.sub(r"\n\s*\n", "\n", drawing).strip()
 
 
