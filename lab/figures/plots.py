@@ -394,6 +394,10 @@ def same_cost(
     for place, (title, frame, plan, labels) in enumerate(panels):
         ax = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
         transport_lines(frame.teacher, frame.student, plan, labels, title=title, ax=ax)
+        for marks in ax.collections:
+            marks.set_clip_on(False)  # nothing lies outside, and files of vectors are smaller
+            if isinstance(marks, LineCollection):
+                _join_lines_of_one_look(marks)
         same, _ = plan_masses(plan, labels)
         ax.set(xticks=[], yticks=[], xlabel=f"same-class mass {same:.2f}")
         ax.set(xlim=(-across, across), ylim=(-up, up))
@@ -409,6 +413,26 @@ def same_cost(
         ax = figure.add_subplot(grid[1, half])
         _curves_on(ax, curves[curves["name"] == metric], titles.get(metric, metric))
     return figure
+
+
+def _join_lines_of_one_look(lines: LineCollection, levels: int = 5) -> None:
+    """Make one path of all lines of one colour and strength: far smaller in a file of vectors.
+
+    Widths, and the opacity that goes with them, are rounded to `levels` values.
+    """
+    looks: dict[tuple[float, ...], list[Array]] = {}
+    segments, widths = lines.get_segments(), np.asarray(lines.get_linewidths())
+    steps = np.linspace(widths.min(initial=0), widths.max(initial=1), levels)
+    colours = np.asarray(lines.get_colors())
+    level = np.abs(widths[:, None] - steps).argmin(1)
+    gap = np.full((1, 2), np.nan)
+    for place, segment in enumerate(segments):
+        opacity = colours[level == level[place], 3].mean()
+        look = (*colours[place, :3], opacity, steps[level[place]])
+        looks.setdefault(look, []).extend([segment, gap])
+    lines.set_segments([np.concatenate(joined) for joined in looks.values()])
+    lines.set_color([look[:4] for look in looks])
+    lines.set_linewidth([look[4] for look in looks])
 
 
 def _curves_on(ax: Axes, frame: pd.DataFrame, name: str) -> None:
