@@ -420,15 +420,16 @@ def _join_lines_of_one_look(lines: LineCollection, levels: int = 5) -> None:
 
     Widths, and the opacity that goes with them, are rounded to `levels` values.
     """
-    looks: dict[tuple[float, ...], list[Array]] = {}
-    segments, widths = lines.get_segments(), np.asarray(lines.get_linewidths())
+    looks: dict[tuple[float, float, float, float, float], list[Array]] = {}
+    segments, widths = lines.get_segments(), np.asarray(lines.get_linewidth())
     steps = np.linspace(widths.min(initial=0), widths.max(initial=1), levels)
     colours = np.asarray(lines.get_colors())
     level = np.abs(widths[:, None] - steps).argmin(1)
     gap = np.full((1, 2), np.nan)
     for place, segment in enumerate(segments):
-        opacity = colours[level == level[place], 3].mean()
-        look = (*colours[place, :3], opacity, steps[level[place]])
+        red, green, blue = (float(part) for part in colours[place, :3])
+        opacity = float(colours[level == level[place], 3].mean())
+        look = (red, green, blue, opacity, float(steps[level[place]]))
         looks.setdefault(look, []).extend([segment, gap])
     lines.set_segments([np.concatenate(joined) for joined in looks.values()])
     lines.set_color([look[:4] for look in looks])
