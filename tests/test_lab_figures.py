@@ -112,7 +112,7 @@ def test_lines_of_one_look_are_one_path_with_all_lines() -> None:
     assert len(lines.get_paths()) == 4  # two colours, two widths
     ends = np.concatenate([path.vertices for path in lines.get_paths()])
     assert sorted(ends[~np.isnan(ends[:, 1]), 1]) == sorted([*range(9)] * 2)
-    assert set(lines.get_linewidth()) == pytest.approx({0.4, 2.0})
+    assert sorted({*lines.get_linewidth()}) == pytest.approx([0.4, 2.0])
 
 
 def test_a_name_keeps_its_look_where_a_panel_leaves_others_out() -> None:

@@ -422,7 +422,9 @@ def _join_lines_of_one_look(lines: LineCollection, levels: int = 5) -> None:
     """
     looks: dict[tuple[float, float, float, float, float], list[Array]] = {}
     segments, widths = lines.get_segments(), np.asarray(lines.get_linewidth())
-    steps = np.linspace(widths.min(initial=0), widths.max(initial=1), levels)
+    if not segments:
+        return
+    steps = np.linspace(widths.min(), widths.max(), levels)
     colours = np.asarray(lines.get_colors())
     level = np.abs(widths[:, None] - steps).argmin(1)
     gap = np.full((1, 2), np.nan)
