@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 LAB = Path(__file__).parents[1]
 INSTALLED = LAB / "notebooks"
 FOLDER = INSTALLED if INSTALLED.is_dir() else LAB.parent / "notebooks"
+SCHEMATICS = "schematic"  # a folder beside them
 
 
 def notebooks() -> list[Path]:
@@ -17,7 +19,7 @@ def notebooks() -> list[Path]:
 
 
 def copy_notebooks(folder: Path, *, force: bool = False) -> list[Path]:
-    """Copy all notebooks, and return the copies in reading order.
+    """Copy all notebooks with their schematics, and return the copies in reading order.
 
     Links to other files of the repository, such as tables of results, become plain text.
 
@@ -38,6 +40,7 @@ def copy_notebooks(folder: Path, *, force: bool = False) -> list[Path]:
             "--force"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(FOLDER / SCHEMATICS, folder / SCHEMATICS, dirs_exist_ok=True)
     copies = []
     for notebook in notebooks():
         copy = folder / notebook.name
