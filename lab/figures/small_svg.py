@@ -21,7 +21,12 @@ from matplotlib.lines import Line2D
 
 MOST_MARKS = 400  # of one artist that stays a vector
 DPI = 150  # of an artist that does not
-SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "wcord", "image.composite_image": False}
+SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wcord",
+    "image.composite_image": False,
+    "font.sans-serif": ["DejaVu Sans"],  # its substitutes would be listed with every text
+}
 TAG = re.compile(r"<(?!image)[^>]*>")  # outside of tags stand the texts of the figure
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
@@ -55,5 +60,6 @@ def _shortened(text: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", text)
     text = re.sub(r"\s*\n\s*", " ", text)  # a notebook stores every line in a row of its own
     return TAG.sub(lambda tag: NUMBER.sub(lambda found: f"{float(found[0]):.2f}", tag[0]), text)
