@@ -90,6 +90,7 @@ def means_with_intervals(
     named: Mapping[str, str] | None = None,
     even: bool = False,
     zero: bool = False,
+    beside: bool = False,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw measured means (k,) by name over k places, each with half the width of its interval.
@@ -103,14 +104,15 @@ def means_with_intervals(
         named: words for the legend by name; the name where there are none.
         even: places at equal distances, whatever their values.
         zero: whether a line is drawn at 0.
+        beside: whether the legend stands beside the picture.
         ax: where it is drawn.
     """
     if ax is None:
-        figure, (ax,) = panels(1, size=(7.2, 4.2))
+        figure, (ax,) = panels(1, size=(8.6 if beside else 6.4, 4.2))
     else:
-        figure = ax.figure  # type: ignore[assignment]
+        figure = ax.figure
     places = np.arange(len(across)) if even else np.asarray(across, dtype=float)
-    step = 0.012 * (places[-1] - places[0])  # so that intervals do not cover each other
+    step = 0.04 * (places[-1] - places[0]) / len(means)  # so that intervals do not cover each other
     colours = arm_colours(list(means))
     for place, (name, heights) in enumerate(means.items()):
         ax.errorbar(
@@ -131,5 +133,8 @@ def means_with_intervals(
     ax.set_xticks(places, [f"{value:g}" for value in across])
     ax.set(xlabel=x, ylabel=y, title=title)
     ax.grid(alpha=0.25)
-    ax.legend(frameon=False, fontsize=9)
+    if beside:
+        ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    else:
+        ax.legend(frameon=False, fontsize=9)
     return figure
