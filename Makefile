@@ -31,7 +31,7 @@ docs: .venv/ready ## guides and reference as pages: docs/_build/html/index.html
 	$(OFFLINE) $(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 
 book: .venv/ready ## the course as pages: course/book/_build/html/index.html
-	$(OFFLINE) $(BIN)/python course/book/build.py
+	$(OFFLINE) $(BIN)/python -m course.book.build
 
 slides: .venv/ready ## slides, script and cheat sheet of the lecture: course/slides/_build
 	$(OFFLINE) $(BIN)/python course/slides/build.py

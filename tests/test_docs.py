@@ -6,12 +6,11 @@ import importlib
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
+from site_pages import Page, broken_links, not_local, page_named, pages_of, text_of
 
 import wcord
 from wcord.cli.parser import build_parser
@@ -19,47 +18,12 @@ from wcord.objectives import TERMS
 from wcord.settings.listing import settings_of, settings_of_model
 
 ROOT = Path(__file__).parent.parent
-LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 
 pytest.importorskip("sphinx")
 
 
 sys.path.insert(0, str(ROOT / "docs"))
 docstring_markup, page_sources = map(importlib.import_module, ("docstring_markup", "page_sources"))
-
-
-class Page(HTMLParser):
-    """What a page links to, what it loads, and the names of its places and its code blocks."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.links: list[str] = []
-        self.loads: list[str] = []
-        self.places: set[str] = set()
-        self.text: list[str] = []
-        self.code: list[str] = []
-        self._in_code = 0
-        self.feed(path.read_text("utf-8"))
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = {name: value for name, value in attributes if value is not None}
-        self.places.add(given.get("id", ""))
-        if tag == "a" and "href" in given:
-            self.links.append(given["href"])
-        if tag in LOADS and LOADS[tag] in given and given.get("rel") not in ("search", "canonical"):
-            self.loads.append(given[LOADS[tag]])
-        if tag == "pre":
-            self._in_code += 1
-            self.code.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_code -= tag == "pre"
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-        if self._in_code:
-            self.code[-1] += data
 
 
 @pytest.fixture(scope="module")
@@ -78,40 +42,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Page]:
-    return {path: Page(path) for path in site.rglob("*.html")}
-
-
-def text_of(pages: dict[Path, Page], name: str) -> str:
-    page = next(page for path, page in pages.items() if path.match(name))
-    return " ".join("".join(page.text).split())
+    return pages_of(site)
 
 
 @pytest.mark.slow
 def test_links_lead_to_pages_and_places_that_exist(pages: dict[Path, Page]) -> None:
     assert len(pages) > 25
-    missing = []
-    for path, page in pages.items():
-        for link in page.links:
-            parts = urlsplit(link)
-            if parts.scheme or link == "#":
-                continue
-            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            place = unquote(parts.fragment)
-            if not target.exists() or (place and place not in pages[target].places):
-                missing.append(f"{path.name}: {link}")
-    assert not missing
+    assert broken_links(pages) == []
 
 
 @pytest.mark.slow
 def test_every_page_loads_local_files_only(site: Path, pages: dict[Path, Page]) -> None:
-    for path, page in pages.items():
-        assert page.loads
-        for load in page.loads:
-            parts = urlsplit(load)
-            assert not parts.scheme and not parts.netloc, f"{path.name} loads {load}"
-            assert (path.parent / unquote(parts.path)).exists(), f"{path.name} loads {load}"
-    for style in site.rglob("*.css"):
-        assert not re.search(r"url\(['\"]?(https?:)?//", style.read_text("utf-8")), style
+    assert all(page.loads for page in pages.values())
+    assert list(not_local(site, pages)) == []
 
 
 @pytest.mark.slow
@@ -134,18 +77,18 @@ def test_every_setting_term_and_option_is_on_its_page(pages: dict[Path, Page]) -
 
 @pytest.mark.slow
 def test_names_in_code_lead_to_the_reference(pages: dict[Path, Page]) -> None:
-    guide = next(page for path, page in pages.items() if path.match("use-the-loss.html"))
+    guide = page_named(pages, "use-the-loss.html")
     assert {"api/losses.html#wcord.losses.CRDLoss", "api/wcord.html#wcord.features"} <= {
         *guide.links
     }
-    arguments = next(page for path, page in pages.items() if path.match("api/wcord.html"))
+    arguments = page_named(pages, "api/wcord.html")
     assert "data.html#module-wcord.data" not in arguments.links  # `data` is an argument there
 
 
 @pytest.mark.slow
 def test_equations_are_blocks_of_code_line_by_line(pages: dict[Path, Page]) -> None:
     """Every indented line of a term's docstring stands in one line of a code block."""
-    page = next(page for path, page in pages.items() if path.match("reference/terms.html"))
+    page = page_named(pages, "reference/terms.html")
     lines = {line.strip() for code in page.code for line in code.splitlines()}
     for term in TERMS.values():
         equations = [
@@ -170,7 +113,7 @@ def test_the_public_names_have_an_entry(pages: dict[Path, Page]) -> None:
     } <= places
     for module in ("transport", "data", "views", "runs", "models"):
         names = getattr(wcord, module).__all__
-        listed = "".join(next(p for f, p in pages.items() if f.match(f"api/{module}.html")).places)
+        listed = "".join(page_named(pages, f"api/{module}.html").places)
         documented = [name for name in names if f"wcord.{module}.{name}" in listed]
         assert len(documented) > len(names) / 2
 

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.course.exercises.checking import draws, far, masses, normal, own, tensor, uniform
+from lab.course.exercises.checking import (
+    draws,
+    far,
+    masses,
+    normal,
+    own,
+    tensor,
+    uniform,
+)
 from wcord.transport import cosine_cost, dependency, euclidean, exact, sinkhorn
 
 Criterion = Callable[[Any], str]
@@ -51,11 +59,10 @@ def _dual_value(answer: Any, cases: tuple[tuple[int, int, bool], ...]) -> str:
         )
         partner = (cost - f[:, None]).amin(0)
         if far(
-            tensor(function(f.clone(), cost.clone(), a.clone(), b.clone())), a @ f + b @ partner
+            tensor(function(f.clone(), cost.clone(), a.clone(), b.clone())),
+            a @ f + b @ partner,
         ):
-            return (
-                f"wrong for {n} sources and {m} targets with {'equal' if even else 'other'} masses"
-            )
+            return f"wrong for {n} sources and {m} targets with {'equal' if even else 'other'} masses"
     return ""
 
 
@@ -76,7 +83,8 @@ def _plan(answer: Any, n: int, m: int, epsilon: float, even: bool, seed: int) ->
     draw = draws(seed)
     cost = uniform(n, m, draw=draw)
     a, b = (
-        torch.full((k,), 1 / k, dtype=torch.float64) if even else masses(k, draw) for k in (n, m)
+        torch.full((k,), 1 / k, dtype=torch.float64) if even else masses(k, draw)
+        for k in (n, m)
     )
     plan = tensor(own(answer)(cost.clone(), a.clone(), b.clone(), epsilon, 60))
     if plan.shape != (n, m):
@@ -141,7 +149,11 @@ def certificate_is_scale_free(answer: Any) -> str:
     if far(once, again):
         return "the bound changes when the critic is multiplied by 10 and moved by 3"
     worse = tensor(own(answer)(at_x, at_y, distance / 2))
-    return "" if far(once, worse) and not far(once, 2 * worse) else "distances do not enter rightly"
+    return (
+        ""
+        if far(once, worse) and not far(once, 2 * worse)
+        else "distances do not enter rightly"
+    )
 
 
 # ------------------------------------------------------------------------------ 4: gckt_loss
@@ -190,7 +202,8 @@ def gckt_loss_has_a_gradient(answer: Any) -> str:
         return "the loss carries no gradient"
     found = torch.autograd.grad(loss, leaves, allow_unused=True)
     expected = torch.autograd.grad(
-        _direction(leaves[1], bank_t, index) + _direction(leaves[0], bank_s, index), leaves
+        _direction(leaves[1], bank_t, index) + _direction(leaves[0], bank_s, index),
+        leaves,
     )
     wrong = any(
         one is None or far(tensor(one), tensor(other))
@@ -218,9 +231,10 @@ def _lckt_gradient(answer: Any, seed: int, n: int, epsilon: float, scale: float)
         move = torch.zeros(z_s.numel(), dtype=torch.float64)
         move[place] = step
         moved = move.view_as(z_s)
-        slope = (_objective(z_t, z_s + moved, epsilon) - _objective(z_t, z_s - moved, epsilon)) / (
-            2 * step
-        )
+        slope = (
+            _objective(z_t, z_s + moved, epsilon)
+            - _objective(z_t, z_s - moved, epsilon)
+        ) / (2 * step)
         if abs(slope - float(found.flatten()[place])) > 1e-4 * max(1.0, abs(slope)):
             return "it is not the derivative of the objective: compare with finite differences"
     return ""
@@ -228,12 +242,16 @@ def _lckt_gradient(answer: Any, seed: int, n: int, epsilon: float, scale: float)
 
 def lckt_gradient_of_unit_features(answer: Any) -> str:
     """Right at a moderate ε."""
-    return _lckt_gradient(answer, 51, 4, 0.3, 1.0) or _lckt_gradient(answer, 52, 6, 0.2, 1.0)
+    return _lckt_gradient(answer, 51, 4, 0.3, 1.0) or _lckt_gradient(
+        answer, 52, 6, 0.2, 1.0
+    )
 
 
 def lckt_gradient_of_any_length(answer: Any) -> str:
     """The cosine does not change with the length of z_S, its gradient does."""
-    return _lckt_gradient(answer, 53, 5, 0.25, 4.0) or _lckt_gradient(answer, 54, 3, 0.4, 0.3)
+    return _lckt_gradient(answer, 53, 5, 0.25, 4.0) or _lckt_gradient(
+        answer, 54, 3, 0.4, 0.3
+    )
 
 
 def lckt_gradient_points_sideways(answer: Any) -> str:
@@ -246,7 +264,11 @@ def lckt_gradient_points_sideways(answer: Any) -> str:
     if float(found.norm()) < 1e-6:
         return "the gradient is 0"
     along = (found * z_s).sum(1).abs().max()
-    return "" if float(along) < 1e-6 else "a part of the gradient changes the length of z_S only"
+    return (
+        ""
+        if float(along) < 1e-6
+        else "a part of the gradient changes the length of z_S only"
+    )
 
 
 # --------------------------------------------------------------------------- 6: infonce_bound
@@ -275,7 +297,11 @@ def infonce_bound_is_a_bound(answer: Any) -> str:
         return "large scores leave the range of numbers"
     if float(found) > math.log(n) + 1e-9:
         return "it exceeds log n, so it is no bound"
-    return "" if abs(float(found) - math.log(n)) < 1e-6 else "a perfect critic should reach log n"
+    return (
+        ""
+        if abs(float(found) - math.log(n)) < 1e-6
+        else "a perfect critic should reach log n"
+    )
 
 
 # ------------------------------------------------------------------------------ 7: blind_pair
@@ -296,7 +322,10 @@ def blind_pair_has_no_cross_covariance(answer: Any) -> str:
     for side in (t, s):
         if (side.norm(dim=1) - 1).abs().max() > 1e-4:
             return "every row should have length 1"
-    if t.shape[1] < 3 or float(torch.linalg.svdvals(t - t.mean(0))[2]) < 0.1 * len(t) ** 0.5:
+    if (
+        t.shape[1] < 3
+        or float(torch.linalg.svdvals(t - t.mean(0))[2]) < 0.1 * len(t) ** 0.5
+    ):
         return "the rows of t should spread over three dimensions at least"
     cross = (t - t.mean(0)).T @ (s - s.mean(0)) / len(t)
     if float(torch.linalg.matrix_norm(cross, "nuc")) > 1e-3:
@@ -315,7 +344,10 @@ def blind_pair_depends(answer: Any) -> str:
         return "equal rows of t have different rows of s: s is no function of t"
     found = float(dependency(t, s))
     draw = draws(71)
-    chance = max(float(dependency(t, s[torch.randperm(len(s), generator=draw)])) for _ in range(8))
+    chance = max(
+        float(dependency(t, s[torch.randperm(len(s), generator=draw)]))
+        for _ in range(8)
+    )
     if found < 0.3 or found < chance + 0.1:
         return f"I_W is {found:.2f}, and rows in another order reach {chance:.2f}"
     return ""
@@ -392,4 +424,6 @@ def wrong_with(criterion: Criterion, answer: Any) -> str:
     try:
         return criterion(answer)
     except Exception as error:
-        return f"it could not be used ({type(error).__name__}: {error})".replace("\n", " ")
+        return f"it could not be used ({type(error).__name__}: {error})".replace(
+            "\n", " "
+        )

@@ -61,13 +61,19 @@ def names_of(submission: Path) -> tuple[dict[str, Any], list[str]]:
         cells = [text]
         if submission.suffix == ".ipynb":
             parts = json.loads(text)["cells"]
-            cells = ["".join(part["source"]) for part in parts if part["cell_type"] == "code"]
+            cells = [
+                "".join(part["source"]) for part in parts if part["cell_type"] == "code"
+            ]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{submission} cannot be read: {error}") from error
     names: dict[str, Any] = {"__name__": "submission"}
     failed = []
     for place, cell in enumerate(cells, 1):
-        lines = [line for line in cell.splitlines() if not line.lstrip().startswith(("%", "!"))]
+        lines = [
+            line
+            for line in cell.splitlines()
+            if not line.lstrip().startswith(("%", "!"))
+        ]
         try:
             with _time_limit(), contextlib.redirect_stdout(io.StringIO()):
                 exec(compile("\n".join(lines), f"cell {place}", "exec"), names)
@@ -92,7 +98,9 @@ def _time_limit() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the points of a submission, task by task."""
-    parser = argparse.ArgumentParser("python -m course.assignment.grade", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m course.assignment.grade", description=__doc__
+    )
     parser.add_argument("submission", type=Path, help="a notebook or a file of Python")
     options = parser.parse_args(arguments)
     try:
@@ -107,9 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mine = [one for one in graded if one.task == task.name]
         print(f"{task.title}: {sum(one.given for one in mine)} of {task.points}")
         for one in mine:
-            print(f"    {one.given}  {one.criterion}{': ' * bool(one.missing)}{one.missing}")
+            print(
+                f"    {one.given}  {one.criterion}{': ' * bool(one.missing)}{one.missing}"
+            )
     total, most = sum(one.given for one in graded), sum(task.points for task in TASKS)
-    print(f"{total} of {most} points; {BY_HAND} more are given by hand, with the rubric")
+    print(
+        f"{total} of {most} points; {BY_HAND} more are given by hand, with the rubric"
+    )
     return 0
 
 

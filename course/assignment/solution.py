@@ -14,7 +14,9 @@ def dual_value(f: Tensor, C: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return a @ f + b @ (C - f[:, None]).amin(0)
 
 
-def sinkhorn_plan(C: Tensor, a: Tensor, b: Tensor, epsilon: float, iterations: int) -> Tensor:
+def sinkhorn_plan(
+    C: Tensor, a: Tensor, b: Tensor, epsilon: float, iterations: int
+) -> Tensor:
     """Return the plan (3.2) after some rounds of (3.5), rows first."""
     f, g = torch.zeros_like(a), torch.zeros_like(b)
     for _ in range(iterations):

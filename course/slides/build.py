@@ -17,7 +17,7 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "book"), str(HERE)]
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
 import slide_sources  # noqa: E402
 

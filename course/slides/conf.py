@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "book"), str(HERE)]
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
-import book_math  # noqa: E402
+from course.book import formulas  # noqa: E402
 
 project = "wcord slides"
 extensions = ["myst_parser", "sphinx_revealjs"]
@@ -37,4 +37,4 @@ revealjs_script_plugins = [
 
 def setup(app: Any) -> None:
     """Connect the renderer of formulas."""
-    book_math.connect(app)
+    formulas.connect(app)

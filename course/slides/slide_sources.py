@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from course import notebook_parts
+from course.book.drawings import themed
 from lab.course import moving_figures
 from lab.figures.schematic import WORDS, schematic
 
@@ -96,8 +97,6 @@ def _equation(number: str) -> str:
 
 def _figure(number: str) -> str:
     found = notebook_parts.figure(number)
-    from book_svg import themed
-
     drawing = themed(found.drawing, f"fig-{number.replace('.', '-')}", found.words)
     return f'```{{raw}} html\n<div class="drawing">{drawing}</div>\n```'
 

@@ -1,0 +1,1 @@
+"""The course as pages: notebooks as they are stored, with figures that move."""

@@ -1,0 +1,87 @@
+"""Formulas as MathML, which browsers draw by themselves, and the font that they are drawn with."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from math_core import LatexError, LatexToMathML
+from sphinx.util import logging
+
+FONT = "STIXTwoMath-Regular.ttf"  # of the package ziamath
+MACROS = {"substack": r"\begin{matrix}#1\end{matrix}", "dotsc": r"\ldots", "dotsb": r"\cdots"}
+TAG = re.compile(r"\\tag\{([^}]*)\}")
+
+logger = logging.getLogger(__name__)
+
+
+def connect(app: Any) -> None:
+    """Register the renderer, and the font among the files of the site."""
+    app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    app.connect("build-finished", _copy_font)
+
+
+@cache
+def _converter() -> LatexToMathML:
+    return LatexToMathML(macros=MACROS, fancy_error=False)
+
+
+def mathml(latex: str, *, display: bool) -> str:
+    """Return a formula as MathML.
+
+    Args:
+        latex: without dollar signs and without a number.
+        display: on a line of its own.
+
+    Raises:
+        ValueError: it has a command that is not known, or does not end.
+    """
+    try:
+        return _converter().convert_with_local_state(latex.strip(), displaystyle=display)
+    except LatexError as error:
+        reason = f"no MathML for {latex.strip()!r}: {' '.join(str(error).split())}"
+        raise ValueError(reason) from error
+
+
+def number_of(latex: str) -> tuple[str, str]:
+    r"""Return a formula without its number, and the number: that of `\tag{2.4}`, else nothing."""
+    tag = TAG.search(latex)
+    return TAG.sub("", latex), tag[1] if tag else ""
+
+
+def _formula(node: nodes.Element, latex: str, *, display: bool) -> str:
+    try:
+        return mathml(latex, display=display)
+    except ValueError as error:
+        logger.warning(str(error), location=node)
+        return ""
+
+
+def _inline(writer: Any, node: nodes.math) -> None:
+    writer.body.append(_formula(node, node.astext(), display=False))
+    raise nodes.SkipNode
+
+
+def _display(writer: Any, node: nodes.math_block) -> None:
+    latex, number = number_of(node.astext())
+    formula = _formula(node, latex, display=True)
+    if number:
+        place = f"eq-{number.replace('.', '-')}"
+        link = f'<a class="number" href="#{place}" title="Link to this equation">({number})</a>'
+        formula = f'<div class="formula">{formula}</div>{link}'
+        writer.body.append(f'<div class="equation" id="{place}">{formula}</div>\n')
+    else:
+        formula = f'<div class="formula">{formula}</div>'
+        writer.body.append(f'<div class="equation">{formula}</div>\n')
+    raise nodes.SkipNode
+
+
+def _copy_font(app: Any, failure: Exception | None) -> None:
+    if failure is None:
+        with as_file(files("ziamath.fonts") / FONT) as font:
+            shutil.copyfile(font, Path(app.outdir) / "_static" / FONT)
