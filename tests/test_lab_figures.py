@@ -10,11 +10,12 @@ import matplotlib._pylab_helpers as pylab
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from lab import figures, palette
-from lab.figures import illustrations, small_svg
+from lab.figures import illustrations, plots, small_svg
 from lab.palette import LIGHT
 from lab.reading.arrange import sorted_plan
 from lab.reading.layouts import Frame
@@ -99,6 +100,19 @@ def test_same_cost_has_a_panel_an_arm_and_two_curves() -> None:
     figure = drawn(figures.same_cost(panels, curves))
     assert len(figure.axes) == 4
     assert [axes.get_title() for axes in figure.axes[:2]] == ["unpaired", "with GCKT"]
+
+
+def test_lines_of_one_look_are_one_path_with_all_lines() -> None:
+    lines = LineCollection(
+        [[(0, i), (1, i)] for i in range(9)],
+        colors=[(1, 0, 0, 0.1 * i) if i % 2 else (0, 0, 1, 0.1 * i) for i in range(9)],
+        linewidths=[0.4 + 0.2 * i for i in range(9)],
+    )
+    plots._join_lines_of_one_look(lines, levels=2)
+    assert len(lines.get_paths()) == 4  # two colours, two widths
+    ends = np.concatenate([path.vertices for path in lines.get_paths()])
+    assert sorted(ends[~np.isnan(ends[:, 1]), 1]) == sorted([*range(9)] * 2)
+    assert sorted({*lines.get_linewidth()}) == pytest.approx([0.4, 2.0])
 
 
 def test_a_name_keeps_its_look_where_a_panel_leaves_others_out() -> None:

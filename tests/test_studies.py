@@ -111,9 +111,10 @@ def claims_about_wrong_pairs(place: str) -> list[str]:
     if place == "tour":
         return [next(stop.cure for stop in STOPS if stop.key == "wrong-pairs")]
     if place == "notebook":
-        notebook = nbformat.read(root / "notebooks" / "05_lckt.ipynb", as_version=4)
-        cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-        return [cell for cell in cells if "pairing-presets" in cell]
+        file = root / "notebooks" / "08_when_transport_helps.ipynb"
+        cells = nbformat.read(file, as_version=4).cells
+        texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        return [text for text in texts if numbers_of(text)]
     if place == "README":
         readme = (root / "README.md").read_text(encoding="utf-8")
         return [readme.split("### When transport helps")[1].split("\n#")[0]]

@@ -403,7 +403,11 @@ def same_cost(
     grid = figure.add_gridspec(2, 2 * len(panels), height_ratios=(height, 2.4))
     for place, (title, frame, plan, labels) in enumerate(panels):
         ax = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
-        transport_lines(frame.teacher, frame.student, plan, labels, title=title, ax=ax)
+        transport_lines(frame.teacher, frame.student, plan, labels, title=title, most=160, ax=ax)
+        for marks in ax.collections:
+            marks.set_clip_on(False)  # nothing lies outside, and files of vectors are smaller
+            if isinstance(marks, LineCollection):
+                _join_lines_of_one_look(marks)
         same, _ = plan_masses(plan, labels)
         ax.set(xticks=[], yticks=[], xlabel=f"same-class mass {same:.2f}")
         ax.set(xlim=(-across, across), ylim=(-up, up))
@@ -419,6 +423,29 @@ def same_cost(
         ax = figure.add_subplot(grid[1, half])
         _curves_on(ax, curves[curves["name"] == metric], titles.get(metric, metric))
     return figure
+
+
+def _join_lines_of_one_look(lines: LineCollection, levels: int = 5) -> None:
+    """Make one path of all lines of one colour and strength: far smaller in a file of vectors.
+
+    Widths, and the opacity that goes with them, are rounded to `levels` values.
+    """
+    looks: dict[tuple[float, float, float, float, float], list[Array]] = {}
+    segments, widths = lines.get_segments(), np.asarray(lines.get_linewidth())
+    if not segments:
+        return
+    steps = np.linspace(widths.min(), widths.max(), levels)
+    colours = np.asarray(lines.get_colors())
+    level = np.abs(widths[:, None] - steps).argmin(1)
+    gap = np.full((1, 2), np.nan)
+    for place, segment in enumerate(segments):
+        red, green, blue = (float(part) for part in colours[place, :3])
+        opacity = float(colours[level == level[place], 3].mean())
+        look = (red, green, blue, opacity, float(steps[level[place]]))
+        looks.setdefault(look, []).extend([segment, gap])
+    lines.set_segments([np.concatenate(joined) for joined in looks.values()])
+    lines.set_color([look[:4] for look in looks])
+    lines.set_linewidth([look[4] for look in looks])
 
 
 def _curves_on(ax: Axes, frame: pd.DataFrame, name: str) -> None:
