@@ -55,5 +55,5 @@ def _shortened(text: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"\n\s*", "\n", text)
+    text = re.sub(r"\s*\n\s*", " ", text)  # a notebook stores every line in a row of its own
     return TAG.sub(lambda tag: NUMBER.sub(lambda found: f"{float(found[0]):.2f}", tag[0]), text)
