@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := OMP_NUM_THREADS=1
 
-.PHONY: app lab test quick matrix docs lint bench results gpu gpu-table notebooks wheel lock
+.PHONY: app lab test quick matrix docs book slides lint bench results gpu gpu-table notebooks wheel lock
 
 app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
@@ -29,6 +29,12 @@ matrix: .venv/uv ## the suite on each of PYTHONS (versions or paths) and with th
 
 docs: .venv/ready ## guides and reference as pages: docs/_build/html/index.html
 	$(OFFLINE) $(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+
+book: .venv/ready ## the course as pages: course/book/_build/html/index.html
+	$(OFFLINE) $(BIN)/python course/book/build.py
+
+slides: .venv/ready ## slides, script and cheat sheet of the lecture: course/slides/_build
+	$(OFFLINE) $(BIN)/python course/slides/build.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

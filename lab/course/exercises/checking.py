@@ -96,7 +96,13 @@ def fingerprint(number: str, answer: Any, digits: int) -> str:
 
 
 def tensor(answer: Any) -> Tensor:
-    """Return an answer in float64 without gradient: a tensor, an array, lists, lists of tensors."""
+    """Return an answer in float64 without gradient: a tensor, an array, lists, lists of tensors.
+
+    Raises:
+        ValueError: the answer is None, as of a function without a `return`.
+    """
+    if answer is None or answer is ...:
+        raise ValueError("nothing is returned")
     if isinstance(answer, list | tuple) and all(isinstance(row, Tensor) for row in answer):
         answer = torch.stack(list(answer))
     return torch.as_tensor(answer, dtype=torch.float64).detach()

@@ -1,0 +1,1 @@
+"""The course beyond its notebooks: site, slides, cheat sheet, and what lecturers keep back."""

@@ -1,0 +1,52 @@
+"""The tool behind `make slides`: slides, script and cheat sheet, from the notebooks' own parts.
+
+    python course/slides/build.py [FOLDER]
+
+Written into FOLDER (by default course/slides/_build): html/index.html, the slides, which open from
+disk; script.md; cheat-sheet.pdf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sphinx.cmd.build import build_main
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "book"), str(HERE)]
+
+import slide_sources  # noqa: E402
+
+from course import cheat_sheet  # noqa: E402
+from lab.course import moving_figures  # noqa: E402
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build all; a warning is an error. Return 0, or else a number that is not 0."""
+    parser = argparse.ArgumentParser(prog="python course/slides/build.py", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE / "_build")
+    folder = parser.parse_args(arguments).folder
+    html = folder / "html"
+    with tempfile.TemporaryDirectory(prefix="wcord-slides-") as sources:
+        try:
+            slide_sources.write(Path(sources))
+            script = slide_sources.script()
+            sheet = cheat_sheet.pdf()
+        except ValueError as error:
+            print(f"course/slides: {error}", file=sys.stderr)
+            return 1
+        options = ["-E", "-W", "--keep-going", "-q", "-b", "revealjs", "-c", str(HERE)]
+        failed = build_main([*options, "-d", str(folder / "doctrees"), sources, str(html)])
+    if not failed:
+        moving_figures.write(html / "_static" / "moving")
+        (folder / "script.md").write_text(f"# Script of the lecture\n\n{script}", "utf-8")
+        (folder / "cheat-sheet.pdf").write_bytes(sheet)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
