@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from course import notebook_parts
-from course.book.drawings import themed
 from lab.course import moving_figures
 from lab.figures.schematic import WORDS, schematic
 
@@ -96,8 +95,7 @@ def _equation(number: str) -> str:
 
 
 def _figure(number: str) -> str:
-    found = notebook_parts.figure(number)
-    drawing = themed(found.drawing, f"fig-{number.replace('.', '-')}", found.words)
+    drawing = drawings.own_ids(notebook_parts.figure(number).drawing, f"fig-{number}")
     return f'```{{raw}} html\n<div class="drawing">{drawing}</div>\n```'
 
 
@@ -106,10 +104,8 @@ def _moving(name: str) -> str:
         known = ", ".join(moving_figures.FIGURES)
         raise ValueError(f"no moving figure {name!r}; there are {known}")
     title = escape(moving_figures.FIGURES[name].title)
-    frame = (
-        f'<iframe class="moving" data-src="_static/moving/{name}.html" title="{title}"></iframe>'
-    )
-    return f"```{{raw}} html\n{frame}\n```"
+    frame = f'<iframe data-src="_static/moving/{name}.html" title="{title}"></iframe>'
+    return f'```{{raw}} html\n<div class="moving">{frame}</div>\n```'
 
 
 def _schematic(name: str) -> str:
