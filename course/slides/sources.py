@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from course import notebook_parts
+from course.book import drawings
 from lab.course import moving_figures
 from lab.figures.schematic import WORDS, schematic
 
