@@ -19,9 +19,11 @@ SOURCE = Path(__file__).parent / "cheat_sheet.typ"
 PLAIN = {  # what ziamath draws without its style, as the letter itself
     r"\\mathbb ?\{?E\}?": "𝔼",
     r"\\mathbf ?\{?1\}?": "𝟏",
-    r"\\[bB]igg?[lr]\\(?=langle|rangle)": r"\\",
+    r"\\[bB]igg?[lrm]?(?=\\)": "",
 }
-APART = re.compile(r"\\qquad|\\\\(?=\s)|(?<=\])\s*(?=-\s*\\tau)")  # where a wide formula is broken
+APART = re.compile(
+    r"\\qquad|\\\\(?=\s)|(?<=\])\s*(?=-)|\\ \\ (?=\(\+)"
+)  # a wide formula is broken here
 USED = re.compile(r'#eq\("([\d.]+)"')
 
 
