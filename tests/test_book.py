@@ -25,7 +25,7 @@ from course.book import drawings, formulas, hooks, moving, plan, sources
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = notebooks()
 EQUATION = re.compile(r"\\tag\{([\d.]+)\}")
-NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$|`[^`\n]*`", re.DOTALL)
+NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$|`[^`\n]*`|\$[^$\n]*\$", re.DOTALL)
 FIGURE = re.compile(r"\*\*Figure ([\d.]+)\.\*\*")
 
 
@@ -107,10 +107,8 @@ def test_equations_and_figures_have_anchors_and_references_are_links(
     assert len(numbers) > 30
     for stem, texts in stored("cells").items():
         links = page_named(pages, f"html/{stem}.html").links
-        prose = "\n".join(
-            re.sub(r"```.*?```|\$\$.*?\$\$|`[^`\n]*`", "", t, flags=re.S) for t in texts
-        )
-        for number in set(re.findall(r"(?<=\()(\d+\.\d+)(?=\))", prose)) & numbers:
+        prose = "\n".join(NO_PROSE.sub("", text) for text in texts)
+        for number in set(re.findall(r"(?<!\w)\((\d+\.\d+)\)", prose)) & numbers:
             place = f"#eq-{number.replace('.', '-')}"
             assert any(link.endswith(place) for link in links), f"{stem}: ({number})"
 

@@ -31,6 +31,7 @@ smartquotes = False  # they turn --epochs into a dash
 html_theme = "furo"
 html_title = "The wcord course"
 html_static_path = ["_static"]
+templates_path = ["../../docs/_templates"]  # a heading for the page of the search
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]
 html_math_renderer = "mathml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from functools import cache
+from html import unescape
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sphinx.util import logging
 
 FONT = "STIXTwoMath-Regular.ttf"  # of the package ziamath
 MACROS = {"substack": r"\begin{matrix}#1\end{matrix}", "dotsc": r"\ldots", "dotsb": r"\cdots"}
+MARKUP = re.compile(r"<[^>]*>|&ApplyFunction;")
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,17 @@ def mathml(latex: str, *, display: bool) -> str:
     except LatexError as error:
         reason = f"no MathML for {latex.strip()!r}: {' '.join(str(error).split())}"
         raise ValueError(reason) from error
+
+
+def in_words(node: nodes.Node) -> str:
+    """Return the text of a node in one line, with formulas as letters in place of LaTeX."""
+    words = []
+    for part in node.findall():
+        if isinstance(part, nodes.math):
+            words.append(unescape(MARKUP.sub("", mathml(part.astext(), display=False))))
+        elif isinstance(part, nodes.Text) and not isinstance(part.parent, nodes.math):
+            words.append(part.astext())
+    return " ".join("".join(words).split())
 
 
 def number_of(latex: str) -> tuple[str, str]:

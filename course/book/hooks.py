@@ -19,7 +19,7 @@ from .sources import COURSE
 GLOSSARY, SOLUTIONS = "00_what_you_need", "11_solutions"
 CAPTION = re.compile(r"Figure (\d+\.\d+)\.")
 EXERCISE = re.compile(r"\d+\.\d+")
-EQUATIONS = re.compile(r"\((\d{1,2}\.[1-9]\d?)\)")
+EQUATIONS = re.compile(r"(?<!\w)\((\d{1,2}\.[1-9]\d?)\)")
 NAMED = re.compile(
     r"\b([Ff]igure|[Ee]xercise|[Nn]otebook|[Cc]hapter)s?\s+"
     r"\d+(?:\.\d+)?(?:(?:,\s+|\s+and\s+|\s+to\s+|,\s+and\s+|–)\d+(?:\.\d+)?)*"
@@ -77,7 +77,7 @@ def shape_page(app: Any, doctree: Any) -> None:
             definition = next(section.findall(nodes.paragraph), None)
             if definition is not None and definition.parent is section:
                 for anchor in section["ids"]:
-                    env.definitions[anchor] = " ".join(definition.astext().split())
+                    env.definitions[anchor] = formulas.in_words(definition)
     for image in list(doctree.findall(nodes.image)):
         if image["uri"].endswith(".svg"):
             _inline_picture(image, Path(app.config.book_notebooks))

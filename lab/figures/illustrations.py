@@ -250,7 +250,7 @@ def pictures(
         for place, ax in enumerate(row):
             ax.imshow(images[place], cmap="gray_r", interpolation="nearest")
             ax.set(xticks=[], yticks=[])
-            if captions and row is axes[-1]:
+            if captions and ax.get_subplotspec().is_last_row():
                 ax.set_xlabel(captions[place], fontsize=10)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=11)
     return figure

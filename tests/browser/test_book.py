@@ -87,8 +87,9 @@ def test_a_link_to_an_equation_shows_it_and_jumps(book: Path, tab: Any) -> None:
     anchor = str(link.get_attribute("href")).partition("#")[2]
     link.click()
     tab.wait_for_url(f"**/02_transport_and_its_dual.html#{anchor}")
-    place = tab.locator(f"#{anchor}").bounding_box()
-    assert -5 <= place["y"] <= 768
+    tab.wait_for_function(
+        f"Math.abs(document.getElementById('{anchor}').getBoundingClientRect().y) < 200"
+    )
 
 
 def test_search_finds_a_word(book: Path, tab: Any) -> None:
