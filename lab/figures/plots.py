@@ -403,7 +403,7 @@ def same_cost(
     grid = figure.add_gridspec(2, 2 * len(panels), height_ratios=(height, 2.4))
     for place, (title, frame, plan, labels) in enumerate(panels):
         ax = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
-        transport_lines(frame.teacher, frame.student, plan, labels, title=title, most=160, ax=ax)
+        transport_lines(frame.teacher, frame.student, plan, labels, title=title, most=140, ax=ax)
         for marks in ax.collections:
             marks.set_clip_on(False)  # nothing lies outside, and files of vectors are smaller
             if isinstance(marks, LineCollection):

@@ -68,7 +68,7 @@ def _shortened(text: str) -> str:
     text = re.sub(r"\s*<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
     text = MARKS.sub(lambda run: f"{run[1]}{''.join(re.findall(USE, run[0]))}</g>", text)
-    text = re.sub(r" ?\n(?=[LCQz\"])", " ", text)  # a path is one line
+    text = re.sub(r" ?\n(?=[LCMQz\"])", " ", text)  # a path is one line
     text = re.sub(r">\n<(?!g id)", "><", text)
     text = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", text)
     return TAG.sub(lambda tag: NUMBER.sub(lambda found: f"{float(found[0]):.2f}", tag[0]), text)
