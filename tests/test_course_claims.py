@@ -53,3 +53,26 @@ def test_the_table_of_ten_seeds_in_chapter_7_is_that_of_the_tasks() -> None:
         assert f"| {difference} | {interval} |" in known
     for mean in re.findall(r"\d\d\.\d\d ± \d\.\d\d", text):
         assert mean in known
+
+
+def test_the_figures_of_short_trainings_in_chapter_10_are_those_of_the_studies() -> None:
+    (start,) = [
+        place
+        for place, cell in enumerate(cells("10_what_to_use_when.ipynb"))
+        if cell.source.startswith("## Thirty epochs")
+    ]
+    section = ""
+    for cell in cells("10_what_to_use_when.ipynb")[start:]:
+        if section and cell.source.startswith("## "):
+            break
+        section += f"{cell.source}\n" if cell.cell_type == "markdown" else "\n"
+    pages = " ".join(page(f"epochs{part}") for part in ("", "-heads", "-cause", "-weights"))
+    pair = re.compile(r"([+-]?\d+\.\d+) ± (\d+\.\d+)")
+    known = [tuple(map(float, found)) for found in pair.findall(pages)]
+    found = pair.findall(section.replace("−", "-"))
+    assert len(found) > 40
+    for mean, spread in found:
+        digits = len(mean.split(".")[1])
+        near = 0.51 * 10**-digits
+        ok = (abs(m - float(mean)) < near and abs(s - float(spread)) < near for m, s in known)
+        assert any(ok), (mean, spread)
