@@ -22,7 +22,7 @@ PLAIN = {  # what ziamath draws without its style, as the letter itself
     r"\\[bB]igg?[lrm]?(?=\\)": "",
 }
 APART = re.compile(
-    r"\\qquad|\\\\(?=\s)|(?<=\])\s*(?=-)|\\ \\ (?=\(\+)"
+    r"\\qquad|\\\\(?=\s)|(?<=r\])\s*(?=-)|\\ \\ (?=\(\+)"
 )  # a wide formula is broken here
 USED = re.compile(r'#eq\("([\d.]+)"')
 
