@@ -18,6 +18,7 @@ from sphinx.util import logging
 FONT = "STIXTwoMath-Regular.ttf"  # of the package ziamath
 MACROS = {"substack": r"\begin{matrix}#1\end{matrix}", "dotsc": r"\ldots", "dotsb": r"\cdots"}
 OPENING, CLOSING = ({*"([{⟨⌊⌈"}, {*")]}⟩⌋⌉"})
+LONG = 16  # letters of a formula that may be broken
 RELATIONS = {*"=≤≥<>≈≔→⇒⇔∈∼≠"}
 NAMED = re.compile(r"&(?!(?:lt|gt|amp|quot);)\w+;")  # letters that XML has no names for
 MARKUP = re.compile(r"<[^>]*>|&ApplyFunction;")
@@ -58,9 +59,11 @@ def breakable(formula: str) -> str:
     """Return MathML as several formulas, between which a line of text may end: after = or ≤.
 
     Browsers do not break a formula, so that a long one would leave a narrow page. Only relations
-    outside of brackets and bars count.
+    outside of brackets and bars count; short formulas stay whole.
     """
     root = ElementTree.fromstring(NAMED.sub(lambda name: unescape(name[0]), formula))
+    if len("".join(root.itertext())) < LONG:
+        return formula
     parts, open_brackets, bars = [ElementTree.Element("math")], 0, {"|": 0, "‖": 0}
     for child in root:
         parts[-1].append(child)
