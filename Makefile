@@ -34,7 +34,7 @@ book: .venv/ready ## the course as pages: course/book/_build/html/index.html
 	$(OFFLINE) $(BIN)/python -m course.book.build
 
 slides: .venv/ready ## slides, script and cheat sheet of the lecture: course/slides/_build
-	$(OFFLINE) $(BIN)/python course/slides/build.py
+	$(OFFLINE) $(BIN)/python -m course.slides.build
 
 lint: .venv/ready
 	$(BIN)/ruff check .

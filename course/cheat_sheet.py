@@ -9,6 +9,9 @@ import json
 import re
 from pathlib import Path
 
+from lab.figures.schematic import schematic
+from lab.palette import LIGHT
+
 from . import notebook_parts
 
 SIZE = 12.5  # of a formula's letters, in pixels
@@ -16,8 +19,11 @@ SOURCE = Path(__file__).parent / "cheat_sheet.typ"
 PLAIN = {  # what ziamath draws without its style, as the letter itself
     r"\\mathbb ?\{?E\}?": "𝔼",
     r"\\mathbf ?\{?1\}?": "𝟏",
-    r"\\[bB]igg?[lr]\\(?=langle|rangle)": r"\\",
+    r"\\[bB]igg?[lrm]?(?=\\)": "",
 }
+APART = re.compile(
+    r"\\qquad|\\\\(?=\s)|(?<=r\])\s*(?=-)|\\ \\ (?=\(\+)"
+)  # a wide formula is broken here
 USED = re.compile(r'#eq\("([\d.]+)"')
 
 
@@ -30,9 +36,20 @@ def pdf() -> bytes:
     import typst
 
     numbers = sorted(set(USED.findall(SOURCE.read_text("utf-8"))))
-    drawings = {number: drawing(notebook_parts.equation(number)) for number in numbers}
+    drawings = {number: pieces(notebook_parts.equation(number)) for number in numbers}
+    drawings["schematic"] = [schematic("all", LIGHT)]
     inputs = {"drawings": json.dumps(drawings)}
     return bytes(typst.compile(str(SOURCE), format="pdf", sys_inputs=inputs))
+
+
+def pieces(latex: str) -> list[str]:
+    """Return a formula as drawings, one for each part that wide spaces set apart."""
+    return [drawing(piece) for piece in APART.split(_flat(latex)) if piece.strip()]
+
+
+def _flat(latex: str) -> str:
+    """Return LaTeX without the frame of an aligned formula."""
+    return re.sub(r"\\(?:begin|end)\{(?:aligned|split)\}|&", "", latex)
 
 
 def drawing(latex: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from studies.heads import trained_heads
 from studies.study import Study
 from wcord.analysis.sweep import sweep
 from wcord.analysis.sweep_cells import Cell
@@ -110,8 +111,21 @@ def _gradient_rows(study: Study, cell: Cell, path: Path) -> list[dict[str, Any]]
     return rows
 
 
+def heads(study: Study, preset: str) -> list[dict[str, Any]]:
+    """Return the values of `studies.heads` of every arm; training gives the same as a run."""
+    rows = []
+    for label, cell in study.cells(preset):
+        keys = {"preset": preset, "run": label, "seed": cell.experiment.seed}
+        for arm, values in trained_heads(cell, study.head_rates).items():
+            found = {metric: values.get(metric) for metric in study.metrics}
+            rows.append(keys | {"arm": arm, **found, **VERSIONS})
+        print(f"{label} {cell.name} done")
+    return rows
+
+
 MEASURES: dict[str, Callable[[Study, str], list[dict[str, Any]]]] = {
     "results": last_values,
     "weights": last_values,
     "gradients": gradients,
+    "heads": heads,
 }

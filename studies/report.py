@@ -193,7 +193,11 @@ def _trial_table(study: Study, table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-TABLES = {"results": _comparison_table, "gradients": _gradient_table}
+TABLES = {
+    "results": _comparison_table,
+    "gradients": _gradient_table,
+    "heads": _comparison_table,
+}
 
 
 def label(metric: str) -> str:

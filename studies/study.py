@@ -30,9 +30,11 @@ class Study(BaseModel):
         for every seed.
     differences: pairs of arms [a, b] whose difference a − b is reported for every entry of `runs`.
     measure: "results", values at the last step; "gradients", norms of the terms' gradients at
-        `epochs`; "weights", held-out accuracy of trials, from which each arm's weight is chosen.
+        `epochs`; "weights", held-out accuracy of trials, from which each arm's weight is chosen;
+        "heads", values of `studies.heads` at the last step.
     metrics: reported metrics; the first is compared with the arm `against`.
     incumbents: arm -> the trial that is kept unless another is better by a standard error.
+    head_rates: arm -> factor of the learning rate of the student's last layer, for "heads".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,11 +48,12 @@ class Study(BaseModel):
     over: dict[str, list[Any]] = {}
     runs: list[dict[str, Any]] = [{}]
     differences: list[tuple[str, str]] = []
-    measure: Literal["results", "gradients", "weights"] = "results"
+    measure: Literal["results", "gradients", "weights", "heads"] = "results"
     metrics: list[str] = ["test_accuracy"]
     against: str | None = None
     epochs: list[int] = []
     incumbents: dict[str, str] = {}
+    head_rates: dict[str, float] = {}
 
     @field_validator("presets", mode="before")
     @classmethod
@@ -61,6 +64,12 @@ class Study(BaseModel):
     def _differences_have_runs(self) -> Study:
         if self.differences and self.runs == [{}]:
             raise ValueError("`differences` are reported for every entry of `runs`: list the runs")
+        return self
+
+    @model_validator(mode="after")
+    def _head_rates_are_for_heads(self) -> Study:
+        if self.head_rates and self.measure != "heads":
+            raise ValueError("`head_rates` are used by the measure heads alone")
         return self
 
     def experiment(self, preset: str) -> Experiment:

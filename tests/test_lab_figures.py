@@ -10,11 +10,12 @@ import matplotlib._pylab_helpers as pylab
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from lab import figures, palette
-from lab.figures import illustrations, small_svg
+from lab.figures import illustrations, plots, small_svg
 from lab.palette import LIGHT
 from lab.reading.arrange import sorted_plan
 from lab.reading.layouts import Frame
@@ -77,7 +78,7 @@ def test_the_other_figures_print_their_numbers() -> None:
     x = np.sort(CLOUD[:, 0])
     assert drawn(figures.potentials(x, x, x, -x)).axes[0].lines[0].get_ydata() == pytest.approx(x)
     line = np.linspace(-2, 2, 9)
-    figure = drawn(figures.critic_1d(line, {"g": -line}, x, x, value=1.0, exact=1.1))
+    figure = drawn(figures.critic_1d(line, {"φ": -line}, x, x, value=1.0, exact=1.1))
     assert "1.100" in figure.axes[0].get_title()
     guide = figure.axes[0].lines[1]
     rise = np.diff(guide.get_ydata()) / np.diff(guide.get_xdata())
@@ -101,6 +102,19 @@ def test_same_cost_has_a_panel_an_arm_and_two_curves() -> None:
     assert [axes.get_title() for axes in figure.axes[:2]] == ["unpaired", "with GCKT"]
 
 
+def test_lines_of_one_look_are_one_path_with_all_lines() -> None:
+    lines = LineCollection(
+        [[(0, i), (1, i)] for i in range(9)],
+        colors=[(1, 0, 0, 0.1 * i) if i % 2 else (0, 0, 1, 0.1 * i) for i in range(9)],
+        linewidths=[0.4 + 0.2 * i for i in range(9)],
+    )
+    plots._join_lines_of_one_look(lines, levels=2)
+    assert len(lines.get_paths()) == 4  # two colours, two widths
+    ends = np.concatenate([path.vertices for path in lines.get_paths()])
+    assert sorted(ends[~np.isnan(ends[:, 1]), 1]) == sorted([*range(9)] * 2)
+    assert sorted({*lines.get_linewidth()}) == pytest.approx([0.4, 2.0])
+
+
 def test_a_name_keeps_its_look_where_a_panel_leaves_others_out() -> None:
     names = ["linear", "clipping", "orthogonal"]
     figure, axes = illustrations.panels(2)
@@ -114,6 +128,48 @@ def test_a_name_keeps_its_look_where_a_panel_leaves_others_out() -> None:
         if line.get_label() == "orthogonal"
     ]
     assert len(looks) == 2 and looks[0] == looks[1]
+
+
+def test_bars_of_a_plan_stand_beside_the_masses_that_are_wanted() -> None:
+    a, b = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.4])
+    figure = drawn(illustrations.plan_view(np.outer(a, b) * 0.9, wanted=(a, b)))
+    _, above, beside, corner = figure.axes
+    assert [bar.get_height() for bar in above.patches] == pytest.approx(0.9 * b)
+    assert [bar.get_width() for bar in beside.patches] == pytest.approx(0.9 * a)
+    marks = above.collections[0].get_segments(), beside.collections[0].get_segments()
+    assert [mark[0][1] for mark in marks[0]] == pytest.approx(b)
+    assert [mark[0][0] for mark in marks[1]] == pytest.approx(a)
+    assert [text.get_text() for text in corner.get_legend().get_texts()] == ["wanted\nsum"]
+
+
+def test_matrices_share_a_scale_or_have_their_own() -> None:
+    named = {"one": np.eye(3), "other": 5 * np.eye(3)}
+    tops = [
+        [ax.images[0].get_clim()[1] for ax in drawn(figure).axes if ax.images]
+        for figure in (
+            illustrations.matrices(named, bar="mass"),
+            illustrations.matrices(named, bar=("mass", "cost")),
+        )
+    ]
+    assert tops == [[5, 5], [1, 5]]
+
+
+def test_a_legend_names_every_kind_of_line() -> None:
+    line = np.linspace(-2, 2, 9)
+    repeated = pd.DataFrame({"epoch": [0, 0, 1, 1], "arm": "kd", "value": [1.0, 3.0, 2.0, 6.0]})
+    swapped = np.roll(LABELS, 4)
+    for figure, names in (
+        (figures.critic_1d(line, {"φ": line}, line, line), {"φ", "slopes +1 and −1"}),
+        (figures.scores(PLAN, LABELS), {"congruent", "mean of a group"}),
+        (figures.curves(repeated), {"kd", "± 1 std. deviation"}),
+        (figures.transport_lines(CLOUD, CLOUD, PLAN), {"source", "target", "mass"}),
+        (
+            figures.transport_lines(CLOUD, CLOUD, PLAN, LABELS, swapped),
+            {"mass, same class", "mass, other class"},
+        ),
+    ):
+        legend = drawn(figure).axes[0].get_legend()
+        assert names <= {text.get_text() for text in legend.get_texts()}
 
 
 def test_levels_look_like_no_curve() -> None:

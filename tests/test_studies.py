@@ -20,6 +20,7 @@ import wcord
 from lab.course.tour_stops import STOPS
 from studies import measure
 from studies.__main__ import main
+from studies.heads import head_of, head_values
 from studies.picture import PICTURES, SHOWN, draw_pictures, shares
 from studies.report import by_arm, chosen_trials, difference_text, differences, report
 from studies.study import Study, find_studies, load_studies, run_label
@@ -64,7 +65,9 @@ def test_a_table_has_every_seed_and_arm_and_gives_the_text(name: str) -> None:
     assert text == report(name, study, table)
 
 
-@pytest.mark.parametrize("name", [n for n, s in STUDIES.items() if s.measure == "results"])
+@pytest.mark.parametrize(
+    "name", [n for n, s in STUDIES.items() if s.measure in ("results", "heads")]
+)
 def test_means_in_the_text_are_means_of_the_values(name: str) -> None:
     """By plain arithmetic, without the code that wrote the text."""
     study, table = STUDIES[name], pd.read_csv(RESULTS / f"{name}.csv")
@@ -111,9 +114,10 @@ def claims_about_wrong_pairs(place: str) -> list[str]:
     if place == "tour":
         return [next(stop.cure for stop in STOPS if stop.key == "wrong-pairs")]
     if place == "notebook":
-        notebook = nbformat.read(root / "notebooks" / "05_lckt.ipynb", as_version=4)
-        cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-        return [cell for cell in cells if "pairing-presets" in cell]
+        file = root / "notebooks" / "08_when_transport_helps.ipynb"
+        cells = nbformat.read(file, as_version=4).cells
+        texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        return [text for text in texts if numbers_of(text)]
     if place == "README":
         readme = (root / "README.md").read_text(encoding="utf-8")
         return [readme.split("### When transport helps")[1].split("\n#")[0]]
@@ -399,6 +403,54 @@ def test_gradient_norms_are_those_of_the_closed_form_and_change_nothing(
     assert norms["hint"] == pytest.approx(gradient.norm().item(), rel=1e-5)
     assert norms["lckt"] == 0
     assert norms["total"] <= norms["ce"] + norms["hint"]
+
+
+def test_heads_are_those_of_a_run_and_only_the_head_learns_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WCORD_RUNS", str(tmp_path))
+    arms = {
+        "once": {"ce": 1, "hint": 1},
+        "thrice": {"ce": 1, "hint": 1},
+        "same": {"ce": 1, "hint": 1},
+    }
+    study = Study(
+        title="", question="", measure="heads", presets=["digits-compression"], seeds=[0],
+        change={"epochs": 2, "teacher.epochs": 2, "probe.enabled": False, "arms": arms},
+        head_rates={"once": 1, "thrice": 3}, metrics=["test_accuracy", "head_norm", "label_loss"],
+    )  # fmt: skip
+    table = measure.run_study(study).set_index("arm")
+    same, once, thrice = (table.loc[arm, study.metrics] for arm in ("same", "once", "thrice"))
+    assert (once == same).all()  # an optimizer of its own changes nothing at the same rate
+    assert thrice["label_loss"] < same["label_loss"]
+    (_, cell), *_ = study.cells("digits-compression")
+    run = wcord.distill(cell.experiment, progress=False)
+    assert run.summary is not None
+    assert run.summary["arms"]["same"]["test_accuracy"] == same["test_accuracy"]
+    matrix = run.student("same").get_parameter("classifier.weight")
+    assert matrix.norm().item() == pytest.approx(same["head_norm"])
+
+
+def test_the_fitted_head_uses_the_labels_and_features_of_the_student(
+    short: wcord.Experiment, tmp_path: Path
+) -> None:
+    writer = FileWriter(create(tmp_path / "run", short.yaml()))
+    prepared = prepare(short, writer, torch.device("cpu"), Overrides(), False)
+    arm, labelled = prepared.arms[0], prepared.task.data.labelled
+    with torch.no_grad():
+        head_of(arm.student).get_parameter("weight").zero_()
+        head_of(arm.student).get_parameter("bias").zero_()
+    values = head_values(prepared, arm)
+    writer.close()
+    classes = len(prepared.task.labels[labelled].unique())
+    assert values["label_loss"] == pytest.approx(np.log(classes))
+    assert values["head_norm"] == 0
+    assert values["fitted_accuracy"] > values["test_accuracy"] + 10  # without the student's head
+
+
+def test_rates_of_heads_are_for_the_measure_heads() -> None:
+    with pytest.raises(ValueError, match="the measure heads alone"):
+        Study.model_validate(SMALL.model_dump() | {"head_rates": {"plain": 3}})
 
 
 def test_unknown_studies_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

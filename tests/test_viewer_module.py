@@ -18,7 +18,7 @@ from lab.words import panels
 from lab.words.panels import PANELS
 from lab.words.vocabulary import METRICS
 
-HOSTS = ("streamlit", "page", "notebook")
+HOSTS = ("streamlit", "page", "notebook", "figure")
 FILES = {path.stem: path.read_text("utf-8") for path in sorted(module.FOLDER.glob("*.js"))}
 STYLES = {path.stem: path.read_text("utf-8") for path in sorted(module.FOLDER.glob("*.css"))}
 DECLARED = re.compile(

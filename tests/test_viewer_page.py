@@ -106,7 +106,7 @@ def test_the_view_of_every_host_sets_no_style_by_markup() -> None:
         assert not re.search(r"style=\"|setAttribute\(\"style\"|\bstyle: ", path.read_text()), path
 
 
-@pytest.mark.parametrize("host", ["page", "notebook"])
+@pytest.mark.parametrize("host", ["page", "notebook", "figure"])
 def test_names_of_the_joined_modules_are_unlike(host: str) -> None:
     names = DEFINED.findall(module.script(host))
     assert len(names) > 50 and sorted(names) == sorted(set(names))

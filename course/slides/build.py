@@ -1,6 +1,6 @@
 """The tool behind `make slides`: slides, script and cheat sheet, from the notebooks' own parts.
 
-    python course/slides/build.py [FOLDER]
+    python -m course.slides.build [FOLDER]
 
 Written into FOLDER (by default course/slides/_build): html/index.html, the slides, which open from
 disk; script.md; cheat-sheet.pdf.
@@ -16,31 +16,30 @@ from pathlib import Path
 
 from sphinx.cmd.build import build_main
 
+from course import cheat_sheet
+from lab.course import moving_figures
+
+from . import sources
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
-
-import slide_sources  # noqa: E402
-
-from course import cheat_sheet  # noqa: E402
-from lab.course import moving_figures  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build all; a warning is an error. Return 0, or else a number that is not 0."""
-    parser = argparse.ArgumentParser(prog="python course/slides/build.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m course.slides.build", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=HERE / "_build")
     folder = parser.parse_args(arguments).folder
     html = folder / "html"
-    with tempfile.TemporaryDirectory(prefix="wcord-slides-") as sources:
+    with tempfile.TemporaryDirectory(prefix="wcord-slides-") as read:
         try:
-            slide_sources.write(Path(sources))
-            script = slide_sources.script()
+            sources.write(Path(read))
+            script = sources.script()
             sheet = cheat_sheet.pdf()
         except ValueError as error:
             print(f"course/slides: {error}", file=sys.stderr)
             return 1
         options = ["-E", "-W", "--keep-going", "-q", "-b", "revealjs", "-c", str(HERE)]
-        failed = build_main([*options, "-d", str(folder / "doctrees"), sources, str(html)])
+        failed = build_main([*options, "-d", str(folder / "doctrees"), read, str(html)])
     if not failed:
         moving_figures.write(html / "_static" / "moving")
         (folder / "script.md").write_text(f"# Script of the lecture\n\n{script}", "utf-8")

@@ -20,10 +20,11 @@ html_show_copyright = html_show_sphinx = False
 revealjs_style_theme = "white"
 revealjs_static_path = ["_static"]
 revealjs_css_files = ["slides.css"]
+revealjs_script_files = ["slides.js"]
 revealjs_script_conf = {
     "width": 1280,
     "height": 720,
-    "margin": 0.03,
+    "margin": 0.05,
     "hash": True,
     "slideNumber": "c/t",
     "center": False,

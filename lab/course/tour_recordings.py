@@ -18,7 +18,8 @@ from ..reading.named_run import DEMO
 from ..reading.pairing import equal_cost_steps
 from ..reading.watch import Watch
 from ..viewer.frames import Part
-from .tour_stops import STOPS, Stop, experiment
+from ..viewer.scene import Scene, scene
+from .tour_stops import STOPS, Picture, Stop, experiment
 
 FOLDER = DEMO / "tour"
 STEPS = 25  # of a recording
@@ -28,6 +29,29 @@ SAMPLES = 64  # of plan and map
 def name_of(stop: Stop) -> str:
     """Return the name by which the view knows the recording of a stop."""
     return f"recording: {stop.preset}"
+
+
+def scene_of(
+    stop: Stop, run: str, arms: Sequence[str], pictures: Sequence[Picture] | None = None
+) -> Scene:
+    """Return the scene of a stop: its pictures of the arms, then its curves.
+
+    Args:
+        stop: a stop of the tour.
+        run: the name by which the view knows its run.
+        arms: those that are shown.
+        pictures: of every arm; where None, both of one arm, and the first of several.
+    """
+    kinds = pictures or (stop.pictures if len(arms) == 1 else stop.pictures[:1])
+    panels = [f"{kind}@{side}" for side in range(len(arms)) for kind in kinds]
+    panels += [f"curve:{metric}" for metric in stop.curves]
+    return scene(
+        [(run, arm) for arm in arms],
+        panels,
+        fixed=True,
+        beside=list(stop.beside),
+        behind=stop.curves[1 if stop.curves[1] == "same_class_mass" else 0],
+    )
 
 
 def parts(stop: Stop) -> list[Part]:

@@ -14,6 +14,7 @@ PHASES = ("Predict", "Watch", "Explain", "Cure")
 Values = Mapping[str, float]
 Picture = Literal["plan", "cosines", "map", "lines"]
 NOTEBOOK = "05_lckt.ipynb"
+WRONG_PAIRS = "08_when_transport_helps.ipynb"
 
 
 class Stop(NamedTuple):
@@ -259,7 +260,7 @@ average, a fifth of its gradient, which is enough to bring the embeddings togeth
         "samples, with 75 % wrong pairs and thirty other seeds, it is confirmed: +2.54 ± 0.73 and "
         "+1.69 ± 0.65 (table `pairing-confirm-batch`), but on no other task. KD, which needs equal "
         "label sets, is better than all of these.",
-        section=Section(NOTEBOOK, "When transport helps"),
+        section=Section(WRONG_PAIRS, "What each term learns from wrong pairs"),
     ),
 )
 

@@ -99,16 +99,26 @@ def lines(
 def matrices(
     named: Mapping[str, Array],
     *,
-    bar: str,
+    bar: str | Sequence[str],
     x: str = "target j",
     y: str = "source i",
     diverging: bool = False,
 ) -> Figure:
-    """Draw matrices side by side on one scale, beginning at 0 (or symmetric about it)."""
-    figure, axes = panels(len(named), size=(3.1, 3.0))
-    most = max(float(np.abs(matrix).max()) for matrix in named.values()) or 1.0
+    """Draw matrices side by side on one scale, beginning at 0 (or symmetric about it).
+
+    Args:
+        named: matrices by title.
+        bar: what the colours hold, with its unit. Several of them, one a matrix, give each
+            matrix a scale of its own.
+        x, y: what columns and rows are.
+        diverging: whether the scale is symmetric about 0.
+    """
+    alone = not isinstance(bar, str)
+    figure, axes = panels(len(named), size=(3.7 if alone else 3.1, 3.0))
+    common = max(float(np.abs(matrix).max()) for matrix in named.values()) or 1.0
     picture = None
-    for ax, (name, matrix) in zip(axes, named.items(), strict=True):
+    for place, (ax, (name, matrix)) in enumerate(zip(axes, named.items(), strict=True)):
+        most = float(np.abs(matrix).max()) or 1.0 if alone else common
         picture = ax.imshow(
             matrix,
             cmap="PuOr" if diverging else figures.RAMP,
@@ -117,10 +127,15 @@ def matrices(
             interpolation="nearest",
         )
         ax.set(title=name, xlabel=x)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
         ax.tick_params(length=0)
         ax.title.set_fontsize(11)
+        if alone:
+            figure.colorbar(picture, ax=ax, label=bar[place], shrink=0.8)
     axes[0].set_ylabel(y)
-    figure.colorbar(picture, ax=list(axes), label=bar, shrink=0.8)
+    if not alone:
+        figure.colorbar(picture, ax=list(axes), label=str(bar), shrink=0.8)
     return figure
 
 
@@ -130,41 +145,57 @@ def plan_view(
     target: Array | None = None,
     labels: Array | None = None,
     title: str = "",
+    *,
+    wanted: tuple[Array, Array] | None = None,
 ) -> Figure:
     """Draw a plan (n, m) as a picture with its row and column sums, and as lines where points are.
 
     Args:
-        plan: masses; rows are drawn as shares of the largest entry.
+        plan: masses; the darkest entry is the largest one.
         source, target: points in the plane (n, 2) and (m, 2), or None.
         labels: true classes (n,) of both sides, where n = m, for the colour of lines.
+        title: what the figure shows.
+        wanted: the masses a (n,) and b (m,) that rows and columns should sum to, drawn as marks
+            on the bars; uniform where None.
     """
     plane = source is not None and target is not None  # the plan is drawn as lines too
+    n, m = plan.shape
+    a, b = (np.full(n, 1 / n), np.full(m, 1 / m)) if wanted is None else wanted
     figure = Figure(figsize=(9.4 if plane else 4.8, 4.3), layout="constrained")
     grid = figure.add_gridspec(
-        2, 4 if plane else 2, width_ratios=(4, 1, 0.2, 5) if plane else (4, 1), height_ratios=(1, 4)
+        2,
+        4 if plane else 2,
+        width_ratios=(4, 1.3, 0.2, 5) if plane else (4, 1.3),
+        height_ratios=(1.2, 4),
     )
     picture = figure.add_subplot(grid[1, 0])
     picture.imshow(plan, cmap=figures.RAMP, vmin=0, interpolation="nearest", aspect="auto")
     picture.set(xlabel="target j", ylabel="source i")
     for axis in (picture.xaxis, picture.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
-    n, m = plan.shape
     above = figure.add_subplot(grid[0, 0], sharex=picture)
-    above.bar(np.arange(m), plan.sum(0) * m, color=palette.TARGET, width=0.8)
-    above.axhline(1, color=LIGHT.ink, lw=1)
-    above.set_title("column sums × m", fontsize=10)
+    above.bar(np.arange(m), plan.sum(0), color=palette.TARGET, width=0.8, label="column sums")
+    above.hlines(b, np.arange(m) - 0.5, np.arange(m) + 0.5, color=LIGHT.ink, lw=1.6)
+    above.set_title("column sums", fontsize=10)
     beside = figure.add_subplot(grid[1, 1], sharey=picture)
-    beside.barh(np.arange(n), plan.sum(1) * n, color=palette.SOURCE, height=0.8)
-    beside.axvline(1, color=LIGHT.ink, lw=1)
-    beside.set_title("row sums × n", fontsize=10)
+    beside.barh(np.arange(n), plan.sum(1), color=palette.SOURCE, height=0.8, label="row sums")
+    beside.vlines(a, np.arange(n) - 0.5, np.arange(n) + 0.5, color=LIGHT.ink, lw=1.6)
+    beside.set_title("row sums", fontsize=10)
     for ax in (above, beside):
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(labelleft=ax is above, labelbottom=ax is beside, length=0)
+    above.yaxis.set_major_locator(MaxNLocator(2))
+    beside.xaxis.set_major_locator(MaxNLocator(2))
+    corner = figure.add_subplot(grid[0, 1])
+    corner.set_axis_off()
+    corner.plot([], [], color=LIGHT.ink, lw=1.6, label="wanted\nsum")
+    corner.legend(loc="center", frameon=False, fontsize=8, handlelength=1.2)
     if source is not None and target is not None:
         ax = figure.add_subplot(grid[:, 3])
         figures.transport_lines(source, target, plan, labels if n == m else None, ax=ax)
-        ax.set(xticks=[], yticks=[], title="heaviest entries")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
+        ax.set(xticks=[], yticks=[], title="as lines between the points")
+        columns = 3 if len(ax.get_legend_handles_labels()[1]) == 3 else 2
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False)
     figure.suptitle(title, fontsize=12)
     return figure
 
@@ -195,7 +226,10 @@ def intervals(
     ax.axvline(0, color=LIGHT.ink, lw=1)
     ax.set_yticks(range(len(rows)), [mathtext(arm) for arm in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel(f"difference to {mathtext(against)}, {unit}\n(filled: better or worse, Holm)")
+    ax.set_xlabel(
+        f"difference to {mathtext(against)}, {unit}"
+        "\n(line: 95 % interval; filled: better or worse, Holm)"
+    )
     ax.grid(alpha=0.25, axis="x")
     return figure
 
@@ -216,7 +250,7 @@ def pictures(
         for place, ax in enumerate(row):
             ax.imshow(images[place], cmap="gray_r", interpolation="nearest")
             ax.set(xticks=[], yticks=[])
-            if captions and row is axes[-1]:
+            if captions and ax.get_subplotspec().is_last_row():
                 ax.set_xlabel(captions[place], fontsize=10)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=11)
     return figure
@@ -236,19 +270,19 @@ def critic_view(
         x, y: clouds (n, d) and (m, d).
         grid: where the critic was read off: (k,) for d = 1, (k, k, 2) for d = 2; else unused.
         values: its values there; for d > 2 its values at x, then at y.
-        history: (step, raw, bound) of every look.
+        history: (step, raw, bound) of every evaluation.
         exact: exact W1.
     """
     figure, (left, right) = panels(2, size=(4.8, 3.7))
     dim = x.shape[1]
     if dim == 1:
-        figures.critic_1d(grid, {"g": values}, x, y, ax=left)
+        figures.critic_1d(grid, {"φ": values}, x, y, ax=left)
     elif dim == 2:
         shades = left.contourf(grid[..., 0], grid[..., 1], values, levels=14, cmap=figures.RAMP)
-        figure.colorbar(shades, ax=left, label="critic g(x)")
+        figure.colorbar(shades, ax=left, label="critic φ(x)")
         for points, marker, colour, name in (
-            (x, "o", palette.SOURCE, "x: g high"),
-            (y, "D", palette.TARGET, "y: g low"),
+            (x, "o", palette.SOURCE, "x: φ high"),
+            (y, "D", palette.TARGET, "y: φ low"),
         ):
             left.scatter(points[:, 0], points[:, 1], s=13, c=colour, marker=marker, label=name)
         left.legend(fontsize=8, loc="upper right")
@@ -258,9 +292,12 @@ def critic_view(
             (values[len(x) :], palette.TARGET, "at y"),
         ):
             left.hist(part, bins=20, color=colour, alpha=0.5, label=name)
-        left.set(xlabel="critic g", ylabel="points")
+        left.set(xlabel="critic φ", ylabel="number of points")
         left.legend(frameon=False)
     steps = [step for step, _, _ in history]
-    found = {"raw": [raw for _, raw, _ in history], "certified bound": [b for _, _, b in history]}
+    found = {
+        "raw value": [raw for _, raw, _ in history],
+        "certified bound": [b for _, _, b in history],
+    }
     lines(steps, found, x="step", y="distance", levels={"exact $W_1$": exact}, ax=right)
     return figure

@@ -137,7 +137,7 @@ def transport_lines(
         target: points (m, 2), diamonds.
         plan: masses (n, m).
         source_labels: true classes; lines take the colour of their source's class, and a line
-            is dashed where it ends in another class.
+            is dashed where it ends in another class. Wider lines carry more mass.
         target_labels: true classes of the targets (m,); the sources' where None and n = m.
         title: what the panel shows.
         most: how many lines at most.
@@ -167,6 +167,9 @@ def transport_lines(
                 linestyles=style,
             )
         )
+    kinds: list[tuple[str, Any]] = [("mass", "solid")]
+    if wrong.any():
+        kinds = [("mass, same class", "solid"), ("mass, other class", (0, (3, 2)))]
     clouds = ((source, source_labels, "o", "source"), (target, target_labels, "D", "target"))
     for points, labels, marker, name in clouds:
         plain = palette.SOURCE if name == "source" else palette.TARGET
@@ -174,6 +177,8 @@ def transport_lines(
         axes.scatter(
             points[:, 0], points[:, 1], c=colour, marker=marker, s=34, label=name, zorder=3
         ).set_edgecolor(LIGHT.paper)
+    for name, style in kinds:
+        axes.plot([], [], color=LIGHT.ink, lw=1.6, ls=style, label=name)
     axes.set_title(title)
     axes.set_aspect("equal", adjustable="box")
     axes.legend(frameon=False, loc="best")
@@ -201,9 +206,10 @@ def scores(
         axes.stairs(100 * share, bins.edges, fill=True, color=colour, alpha=0.22)
         axes.stairs(100 * share, bins.edges, color=colour, lw=1.6, label=name)
         axes.axvline(bins.means[name], color=colour, ls="--", lw=1.4)
+    axes.plot([], [], color=LIGHT.ink, ls="--", lw=1.4, label="mean of a group")
     words = {"exact_iw": "exact $I_W$", "certified_iw": "certified ≥", "raw_iw": "raw"}
     axes.set_title(_titled(title, words, values), fontsize=11)
-    axes.set_xlabel("critic's score g(teacher, student)")
+    axes.set_xlabel("critic's score φ(teacher, student)")
     axes.set_ylabel("share of pairs, %")
     axes.legend(frameon=False)
     return figure
@@ -274,6 +280,7 @@ def curves(
     """
     figure, axes = _axes(ax)
     arms = [str(arm) for arm in pd.unique(frame[by])]
+    banded = False
     for arm, colour in palette.arm_colours(arms).items():
         grouped = frame[frame[by] == arm].groupby(across)[value]
         mean, spread = grouped.mean(), grouped.std(ddof=1)
@@ -281,6 +288,9 @@ def curves(
         if spread.notna().any():
             low, high = (mean - spread).to_numpy(), (mean + spread).to_numpy()
             axes.fill_between(mean.index.to_numpy(), low, high, color=colour, alpha=0.18, lw=0)
+            banded = True
+    if banded:
+        axes.fill_between([], [], color=LIGHT.ink, alpha=0.18, lw=0, label="± 1 std. deviation")
     axes.set(xlabel=across, ylabel=name or value, title=title)
     axes.grid(alpha=0.25)
     if arms:
@@ -331,8 +341,8 @@ def critic_1d(
     Args:
         across: places (k,), ascending.
         functions: critic values (k,) by name.
-        source: numbers (n,) on whose mean the critic is to be high.
-        target: numbers (m,) on whose mean it is to be low.
+        source: numbers (n,) at which the critic is to be high in the mean.
+        target: numbers (m,) at which it is to be low in the mean.
         value: difference of the critic's means, printed beside `exact`, the exact W1.
     """
     figure, axes = _axes(ax)
@@ -353,18 +363,18 @@ def critic_1d(
             ls="--",
             lw=1.4,
             color=palette.TARGET,
-            label="slope ±1" if slope == 1 else None,
+            label="slopes +1 and −1" if slope == 1 else None,
         )
     for name, points, marker, colour, down in (
-        ("source", source, "o", palette.SOURCE, 1),
-        ("target", target, "D", palette.TARGET, 2),
+        ("source points", source, "o", palette.SOURCE, 1),
+        ("target points", target, "D", palette.TARGET, 2),
     ):
         heights = np.full(np.size(points), low - down * room)
         axes.scatter(np.ravel(points), heights, s=22, c=colour, marker=marker, label=name)
     parts = [f"critic {value:.3f}"] if value is not None else []
     parts += [f"exact $W_1$ {exact:.3f}"] if exact is not None else []
     axes.set_title("\n".join(part for part in (title, ", ".join(parts)) if part), fontsize=11)
-    axes.set(xlabel="x", ylabel="critic g(x)")
+    axes.set(xlabel="x", ylabel="critic φ(x)")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     return figure
@@ -393,13 +403,17 @@ def same_cost(
     grid = figure.add_gridspec(2, 2 * len(panels), height_ratios=(height, 2.4))
     for place, (title, frame, plan, labels) in enumerate(panels):
         ax = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
-        transport_lines(frame.teacher, frame.student, plan, labels, title=title, ax=ax)
+        transport_lines(frame.teacher, frame.student, plan, labels, title=title, most=140, ax=ax)
+        for marks in ax.collections:
+            marks.set_clip_on(False)  # nothing lies outside, and files of vectors are smaller
+            if isinstance(marks, LineCollection):
+                _join_lines_of_one_look(marks)
         same, _ = plan_masses(plan, labels)
         ax.set(xticks=[], yticks=[], xlabel=f"same-class mass {same:.2f}")
         ax.set(xlim=(-across, across), ylim=(-up, up))
         legend = ax.get_legend()
         assert legend is not None
-        for text, name in zip(legend.get_texts(), ("teacher", "student"), strict=True):
+        for text, name in zip(legend.get_texts(), ("teacher", "student"), strict=False):
             text.set_text(name)
         if place:
             legend.remove()
@@ -409,6 +423,29 @@ def same_cost(
         ax = figure.add_subplot(grid[1, half])
         _curves_on(ax, curves[curves["name"] == metric], titles.get(metric, metric))
     return figure
+
+
+def _join_lines_of_one_look(lines: LineCollection, levels: int = 5) -> None:
+    """Make one path of all lines of one colour and strength: far smaller in a file of vectors.
+
+    Widths, and the opacity that goes with them, are rounded to `levels` values.
+    """
+    looks: dict[tuple[float, float, float, float, float], list[Array]] = {}
+    segments, widths = lines.get_segments(), np.asarray(lines.get_linewidth())
+    if not segments:
+        return
+    steps = np.linspace(widths.min(), widths.max(), levels)
+    colours = np.asarray(lines.get_colors())
+    level = np.abs(widths[:, None] - steps).argmin(1)
+    gap = np.full((1, 2), np.nan)
+    for place, segment in enumerate(segments):
+        red, green, blue = (float(part) for part in colours[place, :3])
+        opacity = float(colours[level == level[place], 3].mean())
+        look = (red, green, blue, opacity, float(steps[level[place]]))
+        looks.setdefault(look, []).extend([segment, gap])
+    lines.set_segments([np.concatenate(joined) for joined in looks.values()])
+    lines.set_color([look[:4] for look in looks])
+    lines.set_linewidth([look[4] for look in looks])
 
 
 def _curves_on(ax: Axes, frame: pd.DataFrame, name: str) -> None:

@@ -45,11 +45,12 @@ WORDS = {
 }
 
 
-def schematic(lit: str = "all") -> str:
+def schematic(lit: str = "all", theme: Theme | None = None) -> str:
     """Return the picture of the method as SVG.
 
     Args:
         lit: the part that is shown clearly, one of `LIT`.
+        theme: whose colours are written into the picture; None: it follows the page's theme.
 
     Raises:
         ValueError: there is no such part.
@@ -62,12 +63,16 @@ def schematic(lit: str = "all") -> str:
         for part, content in drawn.items()
     )
     label = f"Schematic of WCoRD; lit: {WORDS[lit]}."
-    return (
+    drawing = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wcord-schematic" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
         f'aria-label="{label}">\n<style>{_style()}</style>\n<title>{label}</title>\n{_arrowhead()}'
         f'\n<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>\n{groups}\n</svg>\n'
     )
+    if theme is None:
+        return drawing
+    colours = dict(pair.split(":") for pair in _colours(theme).split(";"))
+    return re.sub(r"var\((--\w+)\)", lambda name: colours[name[1]], drawing)
 
 
 def write(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ pixels inside the figure, as are pictures (`imshow`), whose every entry is one p
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from typing import Any
@@ -18,12 +19,22 @@ from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from PIL import Image
 
 MOST_MARKS = 400  # of one artist that stays a vector
 DPI = 150  # of an artist that does not
-SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "wcord", "image.composite_image": False}
+SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wcord",
+    "image.composite_image": False,
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # every text names them: a short list
+}
 TAG = re.compile(r"<(?!image)[^>]*>")  # outside of tags stand the texts of the figure
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
+USE = r"\s*<use [^>]*/>\s*"  # one mark
+PNG = re.compile(r"(?<=base64,)[A-Za-z0-9+/=\s]+")
+MOST_COLOURS = 256  # of a picture that is kept with a palette
+MARKS = re.compile(rf'(<g clip-path="[^"]*">){USE}</g>(?:\s*\1{USE}</g>)+')
 
 
 def svg(figure: Figure) -> str:
@@ -51,9 +62,26 @@ def _marks(artist: Artist) -> int:
 
 
 def _shortened(text: str) -> str:
-    """Return SVG without its head and its metadata, and with short numbers."""
-    text = text[text.index("<svg") :]
+    """Return SVG without head and metadata, with short numbers, and marks in one group."""
+    text = PNG.sub(lambda found: _with_palette(found[0]), text[text.index("<svg") :])
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
+    text = MARKS.sub(lambda run: f"{run[1]}{''.join(re.findall(USE, run[0]))}</g>", text)
+    text = re.sub(r" ?\n(?=[LCMQz\"])", " ", text)  # a path is one line
+    text = re.sub(r">\n<(?!g id)", "><", text)
+    text = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", text)
     return TAG.sub(lambda tag: NUMBER.sub(lambda found: f"{float(found[0]):.2f}", tag[0]), text)
+
+
+def _with_palette(content: str) -> str:
+    """Return a PNG in base64, with one byte for each pixel where few enough colours occur."""
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA"))
+    colours, place = np.unique(pixels.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colours) > MOST_COLOURS or (colours[:, 3] < 255).any():
+        return content
+    picture = Image.fromarray(place.reshape(pixels.shape[:2]).astype(np.uint8), mode="P")
+    picture.putpalette(colours[:, :3].astype(np.uint8).tobytes())
+    found = io.BytesIO()
+    picture.save(found, format="png", optimize=True)
+    return base64.b64encode(found.getvalue()).decode()

@@ -17,7 +17,7 @@ from ..course.tour_stops import PHASES, STOPS, Stop, experiment, place, run_name
 from ..reading import registry
 from ..viewer import in_streamlit
 from ..viewer.frames import Part
-from ..viewer.scene import Scene, scene
+from ..viewer.scene import Scene
 from ..words.literal import markdown
 from ..words.panels import PANELS
 
@@ -137,20 +137,9 @@ def answer(stop: Stop) -> str:
 
 def kept_scene(stop: Stop, name: str, arms: Sequence[str], key: str) -> Scene:
     """Return the scene of a stop: its pictures of the arms, then its curves."""
-    kinds = stop.pictures if len(arms) == 1 else stop.pictures[:1]
-    panels = [f"{kind}@{side}" for side in range(len(arms)) for kind in kinds]
-    panels += [f"curve:{metric}" for metric in stop.curves]
-    sides = [(name, arm) for arm in arms]
     return address.scene_of(
         f"tour {key} {name}",
-        lambda: scene(
-            sides,
-            panels,
-            fixed=True,
-            beside=list(stop.beside),
-            behind=stop.curves[1 if stop.curves[1] == "same_class_mass" else 0],
-            key=f"{key} {name}",
-        ),
+        lambda: tour_recordings.scene_of(stop, name, arms) | {"key": f"{key} {name}"},
     )
 
 

@@ -127,16 +127,16 @@ class ExactDistance:
     _target: torch.Tensor
 
     def critic(self, points: Array) -> Array:
-        """Return the best 1-Lipschitz critic g* (k,) at any points (k, d).
+        """Return the best 1-Lipschitz critic φ* (k,) at any points (k, d).
 
-        g*(x) = min over j of d(x, y_j) − g_j, the McShane extension of the dual solution.
+        φ*(x) = min over j of d(x, y_j) − g_j, the McShane extension of the dual solution.
         """
         between = distance_cost(self._target, torch.from_numpy(points).double())
         return c_transform(self._g, between).numpy()
 
 
 def exact_distance(source: Array, target: Array) -> ExactDistance:
-    """Return the exact W1 = min ⟨P, d⟩ = max E_x[g] − E_y[g] of two clouds (n, d), (m, d)."""
+    """Return the exact W1 = min ⟨P, d⟩ = max E_x[φ] − E_y[φ] of two clouds (n, d), (m, d)."""
     x, y = torch.from_numpy(source).double(), torch.from_numpy(target).double()
     dual = kantorovich(distance_cost(x, y))
     return ExactDistance(float(dual.value), dual.g, y)

@@ -92,7 +92,7 @@ export class Card {
     const mass = (other) => (frame.arrays.plan[sample * n + other] / 255) ** 2;
     const score = (other) => frame.low + (frame.arrays.scores[sample * n + other] / 255) * (frame.high - frame.low);
     bars("mass", mass, 4 * k, middle - 10 * k, 0, Math.max(0.05, ...order.map(mass)));
-    bars(frame.critic ? "score g" : "cosine", score, middle + 6 * k, surface.height - 20 * k, Math.min(0, frame.low), frame.high);
+    bars(frame.critic ? "score φ" : "cosine", score, middle + 6 * k, surface.height - 20 * k, Math.min(0, frame.low), frame.high);
     surface.words("student samples, by class", surface.width / 2, surface.height - 2, { align: "center", base: "bottom" });
     const inside = order.filter((other) => run.labels[other] === run.labels[sample]).reduce((sum, other) => sum + mass(other), 0);
     this.rows.setAttribute("aria-label", `Of the mass of teacher sample ${sample}, ${percent(inside)} goes to students of its class and ${percent(mass(sample))} to its own; its own score is ${shown(frame.arrays.own[sample])}.`);

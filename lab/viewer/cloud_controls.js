@@ -67,26 +67,29 @@ function same(names) {
 export class CloudControls {
   constructor(play) {
     this.play = play;
-    const { costs, solvers, epsilons, iterations, fewest, most, last_seed: last } = LAB.playground;
-    const counts = Array.from({ length: most - fewest + 1 }, (_, i) => fewest + i);
-    this.space = new Segments("Where the clouds come from", SPACE_NAMES, (space) => play.setSpace(space));
+    const { costs, epsilons, iterations, last_seed: last } = LAB.playground;
+    const { offers } = play;
+    const spaces = Object.fromEntries(offers.spaces.map((space) => [space, SPACE_NAMES[space]]));
+    this.space = new Segments("Where the clouds come from", spaces, (space) => play.setSpace(space));
     this.clouds = Object.fromEntries(CLOUD_NAMES.map((cloud) => [cloud, this.cloudChoice(cloud)]));
-    this.points = new ValueSlider("Points", counts, (points) => play.setClouds({ points }), "Points in each cloud that is a shape");
+    this.points = new ValueSlider("Points", offers.points, (points) => play.setClouds({ points }), "Points in each cloud that is a shape");
     this.seed = make("input", { type: "number", min: 0, max: last, step: 1, "aria-label": "Seed of the shapes", onchange: () => this.takeSeed() });
     this.run = new Choice("Run", (run) => play.setBatch({ run, step: null, epsilon: null }));
     this.arm = new Choice("Arm", (arm) => play.setBatch({ arm, epsilon: null }));
     this.step = new ValueSlider("Step", [], (step) => play.setBatch({ step }));
     this.cost = new Choice("Cost C", (cost) => play.setSolving({ cost }, "points"));
-    this.solver = new Segments("Solver", same(solvers), (solver) => play.setSolving({ solver }));
+    this.solver = new Segments("Solver", same(offers.solvers), (solver) => play.setSolving({ solver }));
     this.epsilon = new ValueSlider("ε", epsilons, (epsilon) => play.setSolving({ epsilon }));
     this.iterations = new ValueSlider("Iterations", iterations, (count) => play.setSolving({ iterations: count }));
     this.progress = make("output", { class: "progress", "aria-live": "polite" });
     const seed = make("label", { class: "field" }, make("span", { class: "name" }, "Seed"), this.seed);
-    this.drawn = make("div", { class: "controls" }, ...CLOUD_NAMES.map((cloud) => this.clouds[cloud].element), this.points.element, seed);
+    const offered = (elements) => Object.entries(elements).map(([name, element]) => (offers[name] === false || offers[name]?.length < 2 ? null : element));
+    const shapes = offers.shapes ? CLOUD_NAMES.map((cloud) => this.clouds[cloud].element) : [];
+    this.drawn = make("div", { class: "controls" }, ...shapes, ...offered({ points: this.points.element, seed }));
     this.batch = make("div", { class: "controls" }, this.run.element, this.arm.element, this.step.element);
-    this.element = make("div", { class: "playbar", role: "toolbar", "aria-label": "Clouds and solver" },
-      make("div", { class: "controls" }, this.space.element, this.drawn, this.batch),
-      make("div", { class: "controls" }, this.cost.element, this.solver.element, this.epsilon.element, this.iterations.element, this.progress));
+    const from = make("div", { class: "controls" }, ...offered({ spaces: this.space.element }), this.drawn, offers.spaces.includes("batch") ? this.batch : null);
+    const solve = make("div", { class: "controls" }, ...offered({ cost: this.cost.element, solvers: this.solver.element }), this.epsilon.element, this.iterations.element, this.progress);
+    this.element = make("div", { class: "playbar", role: "toolbar", "aria-label": "Clouds and solver" }, ...(from.querySelector(":is(button, select, input)") ? [from, solve] : [solve]));
   }
 
   cloudChoice(cloud) {

@@ -20,12 +20,13 @@ export class CloudScreen extends Screen {
     this.undoButton = button("↶", "Undo (Ctrl+Z)", () => this.goBack("undo"));
     this.redoButton = button("↷", "Redo (Ctrl+Shift+Z)", () => this.goBack("redo"));
     this.editing = make("span", { class: "editing" }, make("span", { class: "name" }, "click adds to"), this.addTo.element, make("span", { class: "tools" }, this.undoButton, this.redoButton));
-    this.boards = { clouds: new Board("clouds", this, [this.editing]), plan: new Board("plan", this), potentials: new Board("potentials", this) };
-    this.dual = new CriticSection(this);
+    this.boards = { clouds: new Board("clouds", this, [this.editing]), plan: new Board("plan", this) };
+    if (this.offers.potentials) this.boards.potentials = new Board("potentials", this);
+    this.dual = this.offers.critic ? new CriticSection(this) : null;
     this.grid = make("div", { class: "boards" }, ...Object.values(this.boards).map(({ element }) => element));
     this.tip = make("div", { class: "tip", role: "status" });
     this.bubble = make("div", { class: "bubble", role: "dialog", "aria-label": "Explanation" });
-    this.element = make("div", { class: `view playground ${this.host.kind}` }, this.alert, this.controls.element, this.numbers.element, this.grid, this.dual.element, this.live, this.toast, this.tip, this.bubble);
+    this.element = make("div", { class: `view playground ${this.host.kind}` }, this.alert, this.controls.element, this.numbers.element, this.grid, this.dual?.element ?? "", this.live, this.toast, this.tip, this.bubble);
     root.append(this.element);
     const { canvas } = this.boards.clouds;
     canvas.tabIndex = 0;
@@ -42,7 +43,7 @@ export class CloudScreen extends Screen {
     this.schemes = matchMedia("(prefers-color-scheme: dark)");
     this.refresh = () => this.redraw(false);
     this.schemes.addEventListener("change", this.refresh);
-    this.seen = () => { if (!document.hidden) this.dual.goOn(); };
+    this.seen = () => { if (!document.hidden) this.dual?.goOn(); };
     document.addEventListener("visibilitychange", this.seen);
     this.sized = new ResizeObserver(() => this.fit());
     this.sized.observe(this.element);
@@ -161,7 +162,7 @@ export class CloudScreen extends Screen {
     const values = this.valuesNow();
     this.numbers.show(values);
     this.drawBoards(theme, values);
-    this.dual.draw(theme);
+    this.dual?.draw(theme);
     if (this.job) this.redraw();
   }
 
@@ -208,6 +209,12 @@ export class CloudScreen extends Screen {
       boards.clouds.draw(theme, { ...shared, key: "clouds", picture: cloudsPicture, content: this.contents.clouds, ready: true, old: false, words: (content) => this.hintOf(content) });
       boards.plan.draw(theme, { ...shared, key: "plan", picture: cloudPlan, content: this.contents.plan, ready: Boolean(solved), words: () => this.spreadOf(solved) });
     } else for (const name of ["clouds", "plan"]) boards[name].draw(theme, { ...shared, key: name, ready: false });
+    if (boards.potentials) this.drawPotentials(theme, { points, solved, old, flat, shared });
+  }
+
+  drawPotentials(theme, { points, solved, old, flat, shared }) {
+    const { scene, boards } = this;
+    const [n, m] = CLOUD_NAMES.map((cloud) => points?.[cloud].length ?? 0);
     const kind = flat ? "line" : "plane";
     const exact = this.exact ?? (this.lastExact && this.lastExact.f.length === n && this.lastExact.g.length === m ? this.lastExact : null);
     if (this.exact) this.lastExact = this.exact;

@@ -1,5 +1,7 @@
 // Functions of the dual form: potentials, a critic that learns, and the distance it has found.
 
+const LEAST_HEIGHT = 1e-6; // between the lowest and the highest point of a critic that is drawn
+
 /** Return a span around numbers with some room on both sides. */
 function spanAround(values, room = 0.1) {
   let [low, high] = [Infinity, -Infinity];
@@ -16,13 +18,14 @@ function spanAround(values, room = 0.1) {
 /** Draw names with their colours in one line at the top; `dash` draws a dashed stroke. */
 function drawKey(surface, entries) {
   const { scale: k } = surface;
-  let x = 52 * k;
-  for (const { name, colour, dash, cloud } of entries) {
+  surface.type();
+  const widths = entries.map(({ name, cloud }) => (cloud ? 28 : 34) * k + surface.context.measureText(name).width);
+  let x = Math.max(4 * k, Math.min(52 * k, surface.width - widths.reduce((a, b) => a + b, -10 * k)));
+  for (const [place, { name, colour, dash, cloud }] of entries.entries()) {
     if (cloud) drawCloudPoint(surface, cloud, [x + 7 * k, 11 * k], 5 * k);
     else surface.line([[x, 11 * k], [x + 16 * k, 11 * k]], colour, 2.8 * k, dash ?? []);
-    surface.type();
     surface.words(name, x + (cloud ? 16 : 21) * k, 11 * k, { base: "middle" });
-    x += (cloud ? 28 : 34) * k + surface.context.measureText(name).width;
+    x += widths[place];
   }
 }
 
@@ -85,9 +88,9 @@ export const lineCritic = {
     const { line, guides } = critic.arrays;
     const column = (of) => Array.from({ length: line.length / 3 }, (_, i) => line[3 * i + of]);
     const [across, learnt, best] = [0, 1, 2].map(column);
-    const [low, high] = spanAround([...learnt, ...best], 0.1);
+    const [low, high] = spanAround([...(critic.heights ?? learnt), ...best], 0.1);
     const axes = new Axes(surface, { left: 52, top: 26, bottom: 40, x: [across[0], across.at(-1)], y: [low - 0.16 * (high - low), high] });
-    axes.draw({ x: "x", y: "g(x)" });
+    axes.draw({ x: "x", y: "φ(x)" });
     const trace = (values) => values.map((value, i) => [axes.x(across[i]), axes.y(value)]);
     surface.line(trace(best), LAB.palette.distances.exact, 2.4 * k);
     surface.line(trace(learnt), theme.ink, 2.8 * k);
@@ -100,7 +103,7 @@ export const lineCritic = {
       for (const [x] of clouds[cloud]) drawCloudPoint(surface, cloud, [axes.x(x), axes.bottom - (9 + 12 * (1 - row)) * k], 4 * k);
     });
     c.globalAlpha = 1;
-    drawKey(surface, [{ name: "critic g", colour: theme.ink }, { name: "best critic", colour: LAB.palette.distances.exact }, { name: "slope ±1", colour: theme.a, dash: [6, 4] }]);
+    drawKey(surface, [{ name: "critic φ", colour: theme.ink }, { name: "best critic", colour: LAB.palette.distances.exact }, { name: "slope ±1", colour: theme.a, dash: [6, 4] }]);
   },
 
   words: () => "The critic over the line beside the best critic, with guides of slope ±1.",
@@ -114,12 +117,13 @@ export const planeCritic = {
     const field = critic.arrays.landscape;
     const cells = field.shape[0];
     const [low, high] = spanAround(field, 0);
+    const span = high - low > LEAST_HEIGHT ? high - low : Infinity; // a flat critic has one shade
     const place = new CloudPlace({ width: surface.width - 50 * k, height: surface.height, scale: k }, critic.reach, false);
     content.cells ??= new Cells();
     const table = rampOf(theme.ramp);
     content.cells.paint(cells, cells, (i, data, at) => {
       const row = cells - 1 - Math.floor(i / cells); // the lowest row comes first
-      const shade = 3 * Math.round((255 * (field[row * cells + (i % cells)] - low)) / (high - low || 1));
+      const shade = 3 * Math.round((255 * (field[row * cells + (i % cells)] - low)) / span);
       [data[at], data[at + 1], data[at + 2]] = [table[shade], table[shade + 1], table[shade + 2]];
     });
     content.cells.draw(surface, place.x, place.y, place.side, place.side);
@@ -131,7 +135,7 @@ export const planeCritic = {
       surface.words(short(tick), place.x + (tick + critic.reach) * place.unit, place.y + place.side + 5 * k, { align: "center", base: "top" });
       surface.words(short(tick), place.x - 5 * k, place.y + (critic.reach - tick) * place.unit, { align: "right", base: "middle" });
     }
-    drawScale(surface, { x: place.x + place.side + 14 * k, y: place.y + 0.24 * place.side, height: 0.52 * place.side }, shown(high, "1f"), shown(low, "1f"));
+    drawScale(surface, { x: place.x + place.side + 14 * k, y: place.y + 0.24 * place.side, height: 0.52 * place.side }, figureOf(high, "1f"), figureOf(low, "1f"));
   },
 
   words({ critic }) {
@@ -146,9 +150,10 @@ export const criticProgress = {
     const { scale: k } = surface;
     const { history } = critic.arrays;
     const rows = Array.from({ length: history.length / 3 }, (_, i) => history.subarray(3 * i, 3 * i + 3));
-    const last = Math.max(10, ...rows.map(([step]) => step));
-    const [low, high] = spanAround([0, critic.distance, ...rows.flatMap(([, raw, bound]) => [raw, bound])], 0.06);
-    const axes = new Axes(surface, { left: 52, top: 26, bottom: 40, x: [0, last], y: [Math.min(...rows.map(([, raw]) => raw)) < 0 ? low : 0, high] });
+    const whole = critic.whole ?? rows; // of a recording all steps are known, and the axes stay
+    const last = Math.max(10, ...whole.map(([step]) => step));
+    const [low, high] = spanAround([0, critic.distance, ...whole.flatMap(([, raw, bound]) => [raw, bound])], 0.06);
+    const axes = new Axes(surface, { left: 52, right: 18, top: 26, bottom: 40, x: [0, last], y: [Math.min(...whole.map(([, raw]) => raw)) < 0 ? low : 0, high] });
     axes.draw({ x: "steps of the critic", y: "distance" });
     const colours = LAB.palette.distances;
     const bound = isDark(surface.theme) ? surface.theme.b : colours.bound;

@@ -54,7 +54,9 @@ export const curves = {
     const y = spanOf(content.metric, table, table.keys());
     const axes = new Axes(surface, { left: 50, bottom: 40, top, x: [0, content.last || 1], y });
     content.axes = axes;
-    axes.draw({ x: "epoch", y: content.metric.label });
+    surface.type();
+    const { label, short: brief = label } = content.metric;
+    axes.draw({ x: "epoch", y: surface.context.measureText(label).width > axes.bottom - axes.top + 20 * k ? brief : label });
     if (!shownLines.length) {
       surface.words("not measured in this run", surface.width / 2, surface.height / 2, { align: "center" });
       return;

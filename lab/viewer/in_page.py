@@ -11,10 +11,7 @@ and nothing else. Nothing of the machine is in it.
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
 import html
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -157,57 +154,17 @@ def _html(run: Run, about: Mapping[str, Any], recording: bytes) -> str:
         about: facts of the recording's parts, by their kind.
         recording: as `packed` returns it.
     """
-    from . import module, run_sheet
+    from . import run_sheet
     from .scene import scene
+    from .sealed_page import Place, sealed
 
-    script = module.script("page").replace("</script", r"<\/script").replace("<!--", r"<\!--")
-    style = "\n".join([_colours(), (module.FOLDER / "page.css").read_text("utf-8"), module.style()])
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
     arms = [arm["name"] for arm in about["run"]["arms"]]
     shown = scene([(_name(run), "wcord" if "wcord" in arms else arms[-1])])
-    title = html.escape(about["run"]["title"])
-    count = len(about["status"]["steps"])
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1 class="page-title">{title} <small>a recording of {html.escape(_name(run))}, \
-{count} snapshot{"s" * (count != 1)}</small></h1>
-<main id="view" aria-label="The recorded run" data-scene="{html.escape(json.dumps(shown))}">
-<p>The pictures need JavaScript, or the file is incomplete.</p>
-</main>
-<div class="about">
-{run_sheet.html_of(run, about)}
-</div>
-<script id="recording" type="application/octet-stream">{base64.b64encode(recording).decode()}\
-</script>
-<script type="module">{script}</script>
-</body>
-</html>
-"""
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _colours() -> str:
-    """Return the palette's ink and paper as properties, for light and for dark."""
-    from ..palette import DARK, LIGHT
-
-    light, dark = (
-        f":root {{ --page-ink: {theme.ink}; --page-paper: {theme.paper}; "
-        f"--page-faint: {theme.faint}; }}"
-        for theme in (LIGHT, DARK)
+    title, count = about["run"]["title"], len(about["status"]["steps"])
+    heading = (
+        f'<h1 class="page-title">{html.escape(title)} <small>a recording of '
+        f"{html.escape(_name(run))}, {count} snapshot{'s' * (count != 1)}</small></h1>"
     )
-    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
+    sheet = f'<div class="about">\n{run_sheet.html_of(run, about)}\n</div>'
+    place = Place("The recorded run", {"scene": shown})
+    return sealed("page", title, place, recording, before=heading, after=sheet)

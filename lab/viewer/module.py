@@ -18,11 +18,12 @@ from . import cloud_scene
 from .frames import VERSION
 
 FOLDER = Path(__file__).parent
-MODULES = (
+VIEW = (
     "bytes",
     "store",
     "paint",
     "screen",
+    "recording",
     "plan",
     "scores",
     "map",
@@ -34,7 +35,10 @@ MODULES = (
     "panel",
     "toolbar",
     "view",
+)
+PLAYGROUND = (
     "sinkhorn",
+    "exact_transport",
     "clouds",
     "cloud_questions",
     "cloud_pictures",
@@ -45,24 +49,27 @@ MODULES = (
     "critic_section",
     "cloud_screen",
     "playground",
+    "cloud_answers",
+    "recorded_critics",
 )
+MODULES = VIEW + PLAYGROUND
 
 
 @cache
-def script(host: str | None = None) -> str:
+def script(host: str | None = None, modules: tuple[str, ...] = MODULES) -> str:
     """Return the view as one ES module.
 
     Args:
         host: the file of a host's own code, without its ending, which exports what the host
             needs; None exports `mount` and `mountPlayground`.
+        modules: `VIEW` leaves out the playground, for a host that shows runs alone.
     """
     words = panels.plain() | {"palette": palette.plain(), "version": VERSION}
-    words["playground"] = playground.plain() | cloud_scene.plain()
+    if modules != VIEW:
+        words["playground"] = playground.plain() | cloud_scene.plain()
     content = [f"const LAB = {json.dumps(words, ensure_ascii=False)};"]
-    for name in MODULES:
-        path = FOLDER / f"{name}.js"
-        if path.exists():
-            content.append(plain_script(path.read_text("utf-8")))
+    for name in modules:
+        content.append(plain_script((FOLDER / f"{name}.js").read_text("utf-8")))
     if host is None:
         content.append("export { mount, mountPlayground };")
     else:

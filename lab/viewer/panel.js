@@ -41,7 +41,7 @@ export class Panel {
       button("?", "How to read this", (event) => view.explain(event.target, `${about.help} ${about.picks}`)),
       about.section && view.host.can.why ? button("why", `The section “${about.section.heading}” of ${about.section.notebook}`, () => view.host.send({ kind: "why", panel: name })) : null,
       name !== "card" ? button("↧", "Take this picture away", () => view.exportPanel(this)) : null,
-      name !== "card" ? button("⇲", "Show on the whole screen", () => view.present(view.scene.present ? null : this.id)) : null,
+      name !== "card" && view.host.can.present !== false ? button("⇲", "Show on the whole screen", () => view.present(view.scene.present ? null : this.id)) : null,
     ].filter(Boolean);
   }
 

@@ -46,7 +46,7 @@ function frameOf(surface, run, square, [top, below], stops) {
   const [rows, columns] = square.names ?? ["teacher samples", "student samples"];
   surface.words(rows, x - square.bottom + 12 * k, y + side / 2, { align: "center", base: "middle", turn: -Math.PI / 2 });
   surface.words(columns, x + side / 2, y + side + square.bottom - 3 * k, { align: "center", base: "bottom" });
-  const bar = { x: x + side + 10 * k, y: y + side * 0.22, width: 12 * k, height: side * 0.56 };
+  const bar = { x: x + side + 14 * k, y: y + side * 0.22, width: 12 * k, height: side * 0.56 };
   const ramp = rampFor(theme, stops);
   for (let i = 0; i < bar.height; i += 1) {
     const at = 3 * Math.round(255 * (1 - i / bar.height));

@@ -1,9 +1,17 @@
 // The playground: two clouds, the plan between them, a critic. Sinkhorn is solved here, at once;
-// the exact answer, IPOT and the critic come from the page that holds the view.
+// the exact answer, IPOT and the critic come from the page that holds the view. A host that cannot
+// answer some questions leaves out of `offers` what would need them.
 
 const ASK_AFTER = 150; // milliseconds without a change before questions are sent
 const REPORT_AFTER = 300; // the same before the scene is sent
 const MOST_ENTRIES = 256 * 256; // of a cost that is solved here
+
+/** Everything that can be chosen and seen. */
+function allOffers() {
+  const { solvers, fewest, most } = LAB.playground;
+  const points = Array.from({ length: most - fewest + 1 }, (_, i) => fewest + i);
+  return { spaces: Object.keys(SPACE_NAMES), shapes: true, points, seed: true, cost: true, solvers, potentials: true, critic: true };
+}
 
 /** Show the playground in `root`; `scene.clouds` is its scene (`cloud_scene.py`). */
 export function mountPlayground(root, host, scene) {
@@ -15,6 +23,7 @@ export class Playground extends CloudScreen {
     super();
     Object.assign(this, { root: root.getRootNode(), host, scene, adding: "source", version: 0, solving: 0 });
     Object.assign(this, { points: null, exact: null, solved: null, old: null, job: null, batch: null, matrix: null });
+    this.offers = { ...allOffers(), ...host.offers };
     this.clouds = new Clouds(scene);
     this.questions = Object.fromEntries(["shapes", "batch", "clouds", "critic"].map((kind) => [kind, new Question(kind, host.send)]));
     this.build(root);
@@ -82,7 +91,7 @@ export class Playground extends CloudScreen {
   }
 
   takeCritic(part) {
-    if (this.questions.critic.answered(part) && !part.trouble) this.dual.take(part);
+    if (this.questions.critic.answered(part) && !part.trouble) this.dual?.take(part);
   }
 
   // ------------------------------------------------------------------------------------ the problem
@@ -152,7 +161,8 @@ export class Playground extends CloudScreen {
 
   askSoon() {
     clearTimeout(this.askTimer);
-    this.askTimer = setTimeout(() => this.askNow(), ASK_AFTER);
+    if (this.host.answersAtOnce) this.askNow();
+    else this.askTimer = setTimeout(() => this.askNow(), ASK_AFTER);
   }
 
   askNow() {
@@ -163,7 +173,7 @@ export class Playground extends CloudScreen {
       const points = scene.space === "batch" ? { batch: scene.batch } : this.points;
       this.questions.clouds.ask({ version, solving, space: scene.space, ...points, ...this.solvingNow(), ...missing });
     }
-    if (this.dual.askedFor !== version) this.dual.ask();
+    if (this.dual && this.dual.askedFor !== version) this.dual.ask();
   }
 
   /** Tell the page of the scene, once it rests. */

@@ -59,7 +59,7 @@ export const scores = {
   draw(surface, content) {
     const { frame } = content;
     const { theme, scale: k } = surface;
-    const name = frame.critic ? "critic's score g(teacher, student)" : "cosine of the pair";
+    const name = frame.critic ? "critic's score φ(teacher, student)" : "cosine of the pair";
     drawHistograms(surface, content, frame.arrays.shares, frame.bins, frame.means, name);
     const { axes } = content;
     const c = surface.context;

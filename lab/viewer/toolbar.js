@@ -39,7 +39,7 @@ export class Toolbar {
       can.start && !view.choices.own ? sender("train", "Train this now", "Train this preset here, live: a minute on two cores", true) : null,
       can.data && view.main()?.status?.data ? sender("data", "Data", "What this run found in its data set") : null,
       can.start ? sender("new", "New run…", "Choose a preset, its arms and its weights", view.choices.own) : null,
-      make("button", { type: "button", title: "All panels on the whole screen (F)", "aria-label": "Whole screen", onclick: () => view.present(view.scene.present ? null : "scene") }, "⇲"),
+      can.present === false ? null : make("button", { type: "button", title: "All panels on the whole screen (F)", "aria-label": "Whole screen", onclick: () => view.present(view.scene.present ? null : "scene") }, "⇲"),
       make("button", { type: "button", title: "What the words and keys mean", "aria-label": "Help", onclick: (event) => view.help(event.target) }, "?"),
     ].filter(Boolean);
   }

@@ -426,8 +426,9 @@ export class View extends Screen {
   }
 
   help(near) {
+    const wholeScreen = [["F", "all panels on the whole screen"], ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"]];
     const keys = [["← →", "one step back or on (with Shift: ten)"], ["Home End", "the first step; the newest, and stay there"], ["Space", "play and stop"],
-      ["F", "all panels on the whole screen"], ["1 … 9", "one panel on the whole screen"], ["H", "there: hide it, and reveal it"], ["Esc", "back"]];
+      ...(this.host.can.present === false ? [] : wholeScreen), ["Esc", "back"]];
     const list = (entries) => make("dl", { class: "words" }, ...entries.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
     const column = (title, entries) => make("div", {}, make("h4", {}, title), list(entries));
     this.explain(near, make("div", { class: "columns" }, column("Keys", keys), column("Words", Object.entries(LAB.glossary))));
@@ -455,6 +456,7 @@ export class View extends Screen {
   // ------------------------------------------------------------------------- the whole screen, keys
 
   present(id) {
+    if (this.host.can.present === false) return;
     this.set({ present: id });
   }
 

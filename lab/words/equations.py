@@ -23,7 +23,7 @@ SYMBOLS = {
     "gckt": (r"\lambda_1", r"\mathrm{GCKT}"),
     "lckt": (r"\lambda_2", r"\mathrm{LCKT}"),
 }
-EXPECTED_GAP = r"\mathbb{E}_{\text{matching}}\,g-\mathbb{E}_{\text{all}}\,g"
+EXPECTED_GAP = r"\mathbb{E}_{\text{matching}}\,\varphi-\mathbb{E}_{\text{all}}\,\varphi"
 TERMS = {
     "ce": "CE: the student's own labels.",
     "mse": "MSE: the student's own regression targets.",
@@ -31,7 +31,7 @@ TERMS = {
     "kd": "KD: the teacher's softened answers.",
     "hint": "Hint: the teacher's features, sample by sample.",
     "crd": "CRD: tell matching pairs from others, as published.",
-    "gckt": "GCKT, the dual form: a critic g tells matching pairs from others, and the student "
+    "gckt": "GCKT, the dual form: a critic φ tells matching pairs from others, and the student "
     "helps it, so that dependence grows.",
     "lckt": "LCKT, the primal form: the cost of carrying a batch's teacher features onto the "
     "student's falls.",
@@ -109,10 +109,10 @@ def dependency(*, critic: bool) -> Equation:
             "The exact Wasserstein dependency of student and teacher on the probe batch. This arm "
             "has no critic that would bound it from below.",
         )
-    gap, slope = under(EXPECTED_GAP, place("raw_iw")), under("K", place("slope", "1f"))
+    gap, slope = under(EXPECTED_GAP, place("raw_iw")), under("L", place("slope", "1f"))
     return Equation(
         rf"{gap} \;/\; {slope} = {place('certified_iw')} \;\le\; {under('I_W', place('exact_iw'))}",
-        "The dual form on the probe batch: the critic's difference of means, divided by K, its "
+        "The dual form on the probe batch: the critic's difference of means, divided by L, its "
         "steepest slope on these pairs, is at most the exact Wasserstein dependency I_W.",
     )
 
@@ -131,7 +131,7 @@ def transport() -> Equation:
 
 def distance() -> Equation:
     """Return the mean distance of the two sides' features, in full dimension."""
-    mean = r"\frac{1}{m}\sum_i \| \hat z^T_i - \hat z^S_i \|"
+    mean = r"\frac{1}{n}\sum_i \| \hat z_{T,i} - \hat z_{S,i} \|"
     return Equation(
         rf"{mean} = {place('feature_distance')}",
         "The mean distance of a sample's two unit vectors, as teacher and student see it, in full "

@@ -27,13 +27,19 @@ COST = under(r"\langle P,C\rangle", place("value", "4f"))
 EPSILON, BETA = (under(symbol, place("epsilon", "g")) for symbol in (r"\varepsilon", r"\beta"))
 ENTROPY = under("H(P)", place("entropy", "2f"))
 SCALED = r"P_{ij}=\exp\!\left(\frac{f_i+g_j-C_{ij}}{\varepsilon}\right)"
-GAP, STEEPEST = under(r"\mathbb{E}g-\mathbb{E}g", place("raw")), under("K", place("slope", "2f"))
+GAP, STEEPEST = (
+    under(r"\mathbb{E}\varphi-\mathbb{E}\varphi", place("raw")),
+    under("L", place("slope", "2f")),
+)
+LARGEST_GAP = (
+    r"\max_\varphi\;\mathbb{E}_{\text{source}}\,\varphi-\mathbb{E}_{\text{target}}\,\varphi"
+)
 DUAL = rf"\langle a,f\rangle+\langle b,g\rangle={place('objective', '4f')}"
 
 PRIMAL = {
     "sinkhorn": rf"\min_P\;{COST}-{EPSILON}\,{ENTROPY}",
-    "ipot": rf"P_{{t+1}}=\underset{{P}}{{\mathrm{{arg\,min}}}}\;{COST}"
-    rf"+{BETA}\,\mathrm{{KL}}(P\,|\,P_t)",
+    "ipot": rf"P_{{k+1}}=\underset{{P}}{{\mathrm{{arg\,min}}}}\;{COST}"
+    rf"+{BETA}\,\mathrm{{KL}}(P\,|\,P_k)",
     "exact": rf"\min_P\;{COST}",
 }
 
@@ -62,7 +68,7 @@ BOARDS = {
         "are sorted from left to right.",
         {
             "sinkhorn": SCALED,
-            "ipot": SCALED + r",\;\varepsilon=\beta/T",
+            "ipot": SCALED + r",\;\varepsilon=\beta/R",
             "exact": r"P_{ij}>0\;\Rightarrow\;f_i+g_j=C_{ij}",
         },
     ),
@@ -85,25 +91,29 @@ BOARDS = {
         "Critic on the line",
         "The best critic rises and falls with slope ±1 wherever mass must cross. The dashed guides "
         "touch the critic and have slope exactly ±1. Both curves are centred.",
-        {"": r"\max_g\;\mathbb{E}_{\text{source}}\,g-\mathbb{E}_{\text{target}}\,g"},
+        {"": LARGEST_GAP},
     ),
     "critic plane": Board(
         "Critic over the plane",
-        "The colour is the height of the critic g, from its lowest to its highest value: high on "
+        "The colour is the height of the critic φ, from its lowest to its highest value: high on "
         "the source, low on the target.",
-        {"": r"\max_g\;\mathbb{E}_{\text{source}}\,g-\mathbb{E}_{\text{target}}\,g"},
+        {"": LARGEST_GAP},
     ),
     "progress": Board(
         "Distance it has found",
         "The raw value is no bound: a critic that is too steep passes the exact distance. Divided "
-        "by its steepest slope between the clouds it is certified, and never passes it.",
-        {"": rf"{GAP}\;/\;{STEEPEST}={place('bound')}\;\le\;{under('W_1', place('distance'))}"},
+        "by its steepest slope between the clouds it is certified, and never passes it; where "
+        "that is below 0, the bound is 0.",
+        {
+            "": rf"\max(0,\;{GAP}\,/\,{STEEPEST})={place('bound')}\;\le\;"
+            + under("W_1", place("distance"))
+        },
     ),
 }
 
 NUMBERS = {
     "value": Number("cost ⟨P, C⟩", "What it costs to move the mass by this plan."),
-    "exact": Number("exact cost", "The least possible cost, by network simplex."),
+    "exact": Number("exact cost", "The least possible cost of all plans with the right marginals."),
     "bias": Number(
         "bias",
         "The plan's cost less the exact one. It grows with ε. Below 0 the plan does not have the "

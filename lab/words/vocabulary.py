@@ -28,7 +28,7 @@ class Metric(NamedTuple):
 
 
 R_SQUARED = r"1-\frac{\sum_i (y_i-\hat y^S_i)^2}{\sum_i (y_i-\bar y)^2}"
-AVERAGE_PRECISION = r"\frac{100}{K}\sum_k \sum_n (R_{kn}-R_{k,n-1})\,P_{kn}"
+AVERAGE_PRECISION = r"\frac{100}{m}\sum_j \sum_k (R_{jk}-R_{j,k-1})\,P_{jk}"
 
 METRICS = {
     "test_accuracy": Metric(
@@ -188,7 +188,7 @@ METRICS = {
         "The critic's difference of means divided by its steepest slope on these pairs: a true "
         "lower bound of the dependence.",
         "3f",
-        rf"\frac{{1}}{{K}}\left({EXPECTED_GAP}\right)",
+        rf"\frac{{1}}{{L}}\left({EXPECTED_GAP}\right)",
         floor=False,
     ),
     "raw_iw": Metric(
@@ -206,14 +206,14 @@ METRICS = {
         "Mean distance of a sample's teacher and student features, in full dimension: 0 where they "
         "are equal, 1.41 where they have nothing in common. A flat map shows no gap long before "
         "this is small.",
-        latex=r"\frac{1}{m}\sum_i \| \hat z^T_i - \hat z^S_i \|",
+        latex=r"\frac{1}{n}\sum_i \| \hat z_{T,i} - \hat z_{S,i} \|",
     ),
     "neighbour_overlap": Metric(
         "shared neighbours",
         "shared neighbours",
         "Share of a sample's nearest neighbours that teacher and student agree on, in full "
         "dimension.",
-        latex=r"\frac{1}{m}\sum_i \frac{1}{k}\,| N^T_k(i) \cap N^S_k(i) |",
+        latex=r"\frac{1}{n}\sum_i \frac{1}{k}\,| N^T_k(i) \cap N^S_k(i) |",
         top=1.0,
     ),
     "cka": Metric(
@@ -251,7 +251,7 @@ GLOSSARY = {
     "arm": "A student and the losses that train it. All arms of a run see the same batches.",
     "plan": "The transport plan P: how much mass of each teacher sample goes to each student "
     "sample, at the least total cost.",
-    "critic": "A network g that scores pairs. It is kept from being steep (1-Lipschitz), so that "
+    "critic": "A network φ that scores pairs. It is kept from being steep (1-Lipschitz), so that "
     "its difference of means bounds a Wasserstein distance.",
     "matching pair": "Teacher and student features of the same sample. The paper calls these pairs "
     "congruent.",
@@ -262,7 +262,7 @@ GLOSSARY = {
     "dual form": "The same distance as the largest difference of means that a 1-Lipschitz critic "
     "can reach.",
     "ε": "Strength of the entropy in the plan: small gives sharp plans, large gives blurred ones.",
-    "K": "The critic's steepest slope on the pairs that are shown.",
+    "L": "The critic's steepest slope on the pairs that are shown.",
     "I_W": "Wasserstein dependency: the distance between matching pairs and all pairs. 0 where "
     "teacher and student have nothing to do with one another.",
     "KD, hint, CRD": "Losses of earlier methods: the teacher's softened answers; its features, "

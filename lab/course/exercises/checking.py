@@ -40,8 +40,12 @@ class NotOwn(Exception):
         super().__init__(f"it calls {package}: write the function yourself")
 
 
-def own(answer: Any) -> Callable[..., Any]:
+def own(answer: Any, also: tuple[str, ...] = ()) -> Callable[..., Any]:
     """Return an answer as a function that fails where `wcord` or POT does its work.
+
+    Args:
+        answer: the reader's function.
+        also: further packages that it must not call.
 
     Raises:
         TypeError: the answer is not a function.
@@ -54,7 +58,7 @@ def own(answer: Any) -> Callable[..., Any]:
 
         def note(frame: FrameType, event: str, _: Any) -> None:
             package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-            if event == "call" and package in SOLVED:
+            if event == "call" and package in (*SOLVED, *also):
                 used.append(package)
 
         before = sys.getprofile()
