@@ -9,7 +9,7 @@ app: .venv/ready ## open the dashboard
 	$(BIN)/streamlit run app.py
 
 lab: .venv/ready ## open JupyterLab on the first notebook
-	$(BIN)/jupyter lab notebooks/01_start_here.ipynb
+	$(BIN)/jupyter lab notebooks/00_what_you_need.ipynb
 
 test: .venv/ready lint ## lint, types, tests, notebooks
 	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
