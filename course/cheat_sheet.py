@@ -22,7 +22,7 @@ PLAIN = {  # what ziamath draws without its style, as the letter itself
     r"\\[bB]igg?[lrm]?(?=\\)": "",
 }
 APART = re.compile(
-    r"\\qquad|\\\\(?=\s)|(?<=\])\s*(?=-)|\\ \\ (?=\(\+)"
+    r"\\qquad|\\\\(?=\s)|(?<=r\])\s*(?=-)|\\ \\ (?=\(\+)"
 )  # a wide formula is broken here
 USED = re.compile(r'#eq\("([\d.]+)"')
 
@@ -36,13 +36,13 @@ def pdf() -> bytes:
     import typst
 
     numbers = sorted(set(USED.findall(SOURCE.read_text("utf-8"))))
-    drawings = {number: _pieces(notebook_parts.equation(number)) for number in numbers}
+    drawings = {number: pieces(notebook_parts.equation(number)) for number in numbers}
     drawings["schematic"] = [schematic("all", LIGHT)]
     inputs = {"drawings": json.dumps(drawings)}
     return bytes(typst.compile(str(SOURCE), format="pdf", sys_inputs=inputs))
 
 
-def _pieces(latex: str) -> list[str]:
+def pieces(latex: str) -> list[str]:
     """Return a formula as drawings, one for each part that wide spaces set apart."""
     return [drawing(piece) for piece in APART.split(_flat(latex)) if piece.strip()]
 

@@ -74,16 +74,30 @@ def even(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def noted(directions: str, sign: float = -1.0, own_positive: bool = True, **wrong: Any) -> Any:
     """Return the loss of GCKT with a mistake."""
 
-    def loss(z_t: Tensor, z_s: Tensor, b_t: Tensor, b_s: Tensor, index: Tensor, tau: float) -> Any:
+    def loss(
+        z_t: Tensor,
+        z_s: Tensor,
+        b_t: Tensor,
+        b_s: Tensor,
+        index: Tensor,
+        group: Tensor,
+        tau: float,
+    ) -> Any:
         total: Any = 0.0
+        other = (group[index][:, None] != group[None, :]).double()
+        if wrong.get("all"):
+            other = torch.ones_like(other)
+        if wrong.get("not_itself"):
+            other = 1 - F.one_hot(index, len(b_t)).double()
+        if wrong.get("own_group"):
+            other = 1 - other
         for letter in directions:
             anchors, bank, fresh = (z_s, b_t, z_t) if letter == "s" else (z_t, b_s, z_s)
             scores = anchors @ bank.T
             at = torch.arange(len(index))
             positive = scores[at, index] if own_positive else (anchors * fresh).sum(1)
-            count = len(bank) - (0 if wrong.get("all") else 1)
-            less = 0.0 if wrong.get("all") else scores[at, index]
-            gap = positive - wrong.get("share", 1.0) * (scores.sum(1) - less) / count
+            count = len(bank) - 1 if wrong.get("over_all") else other.sum(1)
+            gap = positive - wrong.get("share", 1.0) * (scores * other).sum(1) / count
             gap = gap.sum() if wrong.get("summed") else gap.mean()
             total = total + sign * gap * (1 / tau if wrong.get("tau") else 1.0)
         return total.detach() if wrong.get("detached") else total
@@ -95,36 +109,34 @@ def gradient_by(change: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[.
     return lambda z_t, z_s, epsilon: change(z_t, z_s, epsilon)
 
 
-def of_value(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
-    """Return the gradient of <P, C> through the iterations."""
-    leaf = z_s.clone().requires_grad_(True)
-    C = 1 - F.normalize(z_t, dim=1) @ F.normalize(leaf, dim=1).T
-    n = len(C)
-    f = g = torch.zeros(n, dtype=torch.float64)
-    for _ in range(200):
-        f = -epsilon * (math.log(n) + ((g - C) / epsilon).logsumexp(1))
-        g = -epsilon * (math.log(n) + ((f[:, None] - C) / epsilon).logsumexp(0))
-    return torch.autograd.grad((((f[:, None] + g - C) / epsilon).exp() * C).sum(), leaf)[0]
+def gradient_of(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[..., Tensor]:
+    """Return the gradient of a loss of unit features at z_S, by autograd."""
+
+    def gradient(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
+        leaf = z_s.clone().requires_grad_(True)
+        t, s = F.normalize(z_t, dim=1), F.normalize(leaf, dim=1)
+        return torch.autograd.grad(loss(t, s, epsilon), leaf)[0]
+
+    return gradient
 
 
-def without_length(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
-    """Return -P' t, as if the cosine were the inner product."""
-    P = plan_by()(
-        1 - F.normalize(z_t, dim=1) @ F.normalize(z_s, dim=1).T,
-        *even(torch.ones(len(z_t), dtype=torch.float64), torch.ones(len(z_s), dtype=torch.float64)),
-        epsilon,
-        3000,
-    )
-    return -P.T @ F.normalize(z_t, dim=1)
+def plan_of(C: Tensor, epsilon: float) -> Tensor:
+    even = torch.full((len(C),), 1 / len(C), dtype=torch.float64)
+    return solution.sinkhorn_plan(C, even, even, epsilon, 2000)
 
 
-def paired(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
-    leaf = z_s.clone().requires_grad_(True)
-    return torch.autograd.grad((1 - F.cosine_similarity(z_t, leaf)).mean(), leaf)[0]
+def cost(x: Tensor, y: Tensor) -> Tensor:
+    return 1 - x @ y.T
 
 
-def added(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
-    return solution.lckt_gradient(z_t, z_s, epsilon) + 0.1 * z_s
+def fixed(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    C = cost(x, y)
+    return (plan_of(C.detach(), epsilon) * C).sum()
+
+
+def unrolled(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    C = cost(x, y)
+    return (plan_of(C, epsilon) * C).sum()
 
 
 def infonce_by(
@@ -192,6 +204,7 @@ WRONG: dict[str, list[Any]] = {
         lambda x, y, d: (x.mean() - y.mean()) / ((x[:, None] - y).abs() / d).min(),
         lambda x, y, d: (x.mean() - y.mean()) * ((x[:, None] - y).abs() / d).max(),
         lambda x, y, d: (y.mean() - x.mean()) / ((x[:, None] - y).abs() / d).max(),
+        lambda x, y, d: ((x.mean() - y.mean()) / ((x[:, None] - y).abs() / d).max()).clamp_min(0),
         lambda x, y, d: (x.sum() - y.sum()) / ((x[:, None] - y).abs() / d).max(),
         lambda x, y, d: (x.max() - y.min()) * d.max(),
         lambda x, y, d: d.min(),
@@ -204,6 +217,9 @@ WRONG: dict[str, list[Any]] = {
         noted("st", sign=1.0),
         noted("st", own_positive=False),
         noted("st", all=True),
+        noted("st", not_itself=True),
+        noted("st", own_group=True),
+        noted("st", over_all=True),
         noted("st", summed=True),
         noted("st", tau=True),
         noted("st", share=0.0),
@@ -213,26 +229,27 @@ WRONG: dict[str, list[Any]] = {
         noted("ss"),
         noted("st", sign=-0.5),
         noted("st", all=True, detached=True),
-        lambda z_t, z_s, b_t, b_s, index, tau: F.cross_entropy(z_s @ b_t.T / tau, index),
-        lambda z_t, z_s, b_t, b_s, index, tau: cosine_cost(z_t, z_s).mean(),
-        constant(-3.0),
+        lambda z_t, z_s, b_t, b_s, index, group, tau: F.cross_entropy(z_s @ b_t.T / tau, index),
+        lambda z_t, z_s, b_t, b_s, index, group, tau: cosine_cost(z_t, z_s).mean(),
+        constant(-4.0),
     ],
-    "lckt_gradient": [
-        of_value,
-        without_length,
-        paired,
-        added,
-        gradient_by(lambda t, s, e: -solution.lckt_gradient(t, s, e) + 0.2 * s),
-        gradient_by(lambda t, s, e: len(s) * solution.lckt_gradient(t, s, e) + s),
+    "debiased_gradient": [
+        gradient_of(fixed),
+        gradient_of(unrolled),
+        gradient_of(lambda t, s, e: fixed(t, s, e) - fixed(s, s, e)),
+        gradient_of(lambda t, s, e: fixed(t, s, e) - 0.5 * fixed(s.detach(), s, e)),
+        gradient_of(lambda t, s, e: fixed(t, s, e) + 0.5 * fixed(s, s, e)),
+        gradient_of(lambda t, s, e: unrolled(t, s, e) - 0.5 * unrolled(s, s, e)),
+        gradient_of(lambda t, s, e: -fixed(t, s, e) + 0.5 * fixed(s, s, e)),
+        gradient_of(lambda t, s, e: (1 - (t * s).sum(1)).mean()),
+        gradient_of(lambda t, s, e: (t - s).square().sum()),
         gradient_by(lambda t, s, e: torch.zeros_like(s)),
         gradient_by(lambda t, s, e: s),
-        gradient_by(lambda t, s, e: solution.lckt_gradient(t, s, e).T),
-        gradient_by(lambda t, s, e: solution.lckt_gradient(t, s, e).sum(1)),
-        gradient_by(lambda t, s, e: s - F.normalize(t, dim=1)),
-        gradient_by(lambda t, s, e: solution.lckt_gradient(t, s, e) * math.nan),
-        gradient_by(lambda t, s, e: solution.lckt_gradient(t, s, e) - 1e-2 * t),
+        gradient_by(lambda t, s, e: len(s) * solution.debiased_gradient(t, s, e) + 0.1 * s),
+        gradient_by(lambda t, s, e: solution.debiased_gradient(t, s, e).T),
+        gradient_by(lambda t, s, e: solution.debiased_gradient(t, s, e) * math.nan),
+        gradient_by(lambda t, s, e: solution.debiased_gradient(t, s, e) - 1e-2 * t),
         gradient_by(lambda t, s, e: cosine_cost(t, s)),
-        gradient_by(lambda t, s, e: without_length(t, s, e) / s.norm(dim=1, keepdim=True)),
     ],
     "infonce_bound": [
         without_positive,
@@ -311,14 +328,12 @@ def test_right_answers_in_other_words_get_every_point() -> None:
         return math.log(len(scores)) - F.cross_entropy(scores, torch.arange(len(scores)))
 
     def by_formula(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
-        """-P' t, less its part along s, over the length of s."""
+        """-P' t + Q s, less its part along s, over the length of s; Q is symmetric."""
         t, s = F.normalize(z_t, dim=1), F.normalize(z_s, dim=1)
-        n = len(t)
-        even = torch.full((n,), 1 / n, dtype=torch.float64)
-        pull = -solution.sinkhorn_plan(1 - t @ s.T, even, even, epsilon, 4000).T @ t
+        pull = plan_of(cost(s, s), epsilon) @ s - plan_of(cost(t, s), epsilon).T @ t
         return (pull - (pull * s).sum(1, keepdim=True) * s) / z_s.norm(dim=1, keepdim=True)
 
-    others = {"dual_value": by_numpy, "infonce_bound": direct, "lckt_gradient": by_formula}
+    others = {"dual_value": by_numpy, "infonce_bound": direct, "debiased_gradient": by_formula}
     assert not [one for one in grade.grade(RIGHT | others) if one.missing]
 
 

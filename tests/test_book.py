@@ -291,5 +291,15 @@ def test_formulas_become_mathml() -> None:
         formulas.mathml(r"\frac{", display=True)
 
 
+def test_long_formulas_in_a_line_may_break_after_relations() -> None:
+    def parts(latex: str) -> list[str]:
+        broken = formulas.breakable(formulas.mathml(latex, display=False))
+        return ["".join(ElementTree.fromstring(p).itertext()) for p in broken.split("<wbr>")]
+
+    assert parts(r"|a| \le b + 2 c = (c = d + e)") == ["|a|≤", "b+2c=", "(c=d+e)"]
+    assert parts("I = 0") == ["I=0"]
+    assert parts(r"= a + b + c + d + e + f + g + h") == ["=a+b+c+d+e+f+g+h"]
+
+
 def test_anchors_are_those_of_jupyter() -> None:
     assert hooks.jupyter_slug("The price of ε: bias") == "The-price-of-ε:-bias"

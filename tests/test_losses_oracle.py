@@ -47,7 +47,7 @@ def orthogonal(v: Any, bound: float) -> Any:
     return x
 
 
-# -- losses of one anchor: score g of its positive, scores of its negatives, normaliser c ---------
+# -- losses of one anchor: score phi of its positive, scores of its negatives, zeta ---------------
 
 
 def wasserstein(g: float, negative: Any, c: float) -> float:

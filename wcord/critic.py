@@ -1,6 +1,6 @@
-"""The dual form of Kantorovich and Rubinstein: critics g of teacher and student features.
+"""The dual form of Kantorovich and Rubinstein: critics phi of teacher and student features.
 
-    W1(joint, product) = sup over 1-Lipschitz g of E_joint[g] - E_product[g]
+    W1(joint, product) = sup over 1-Lipschitz phi of E_joint[phi] - E_product[phi]
 
 A critic estimates W1 only while its Lipschitz bound holds. Here the bound holds by construction
 (`NonExpansive`), without a penalty and without a buffer that training must keep up to date.
@@ -157,7 +157,7 @@ class Critic(nn.Module):
         raise NotImplementedError
 
     def pair(self, z_t: Tensor, z_s: Tensor) -> Tensor:
-        """Return g of every pair: (n, m) from z_t (n, dim) and z_s (m, dim)."""
+        """Return phi of every pair: (n, m) from z_t (n, dim) and z_s (m, dim)."""
         raise NotImplementedError
 
     def pair_student(self, z_s: Tensor, z_t: Tensor) -> Tensor:
@@ -165,15 +165,15 @@ class Critic(nn.Module):
         return self.pair(z_t, z_s).T
 
     def aligned(self, z_t: Tensor, z_s: Tensor) -> Tensor:
-        """Return g of the pairs (z_t[i], z_s[i]): (n,)."""
+        """Return phi of the pairs (z_t[i], z_s[i]): (n,)."""
         raise NotImplementedError
 
     def scores(self, teacher: Tensor, student: Tensor) -> Tensor:
-        """Return g of every pair of raw features: (n, m), rows teacher, columns student."""
+        """Return phi of every pair of raw features: (n, m), rows teacher, columns student."""
         return self.pair(self.embed_teacher(teacher), self.embed_student(student))
 
     def lipschitz_bound(self, space: Literal["features", "sphere"] = "features") -> float:
-        """Return an upper bound of the slope of g, `inf` if there is none.
+        """Return an upper bound of the slope of phi, `inf` if there is none.
 
         Args:
             space: "features", raw features, or "sphere", centred unit features; both with
@@ -193,16 +193,17 @@ class Critic(nn.Module):
 class DotCritic(Critic):
     """The bilinear critic.
 
-        before:  g(t, s) = ⟨W_T t, W_S s⟩ / tau
+        before:  phi(t, s) = ⟨W_T t, W_S s⟩ / tau
                  t, s = centred unit features,   ||W||_2 <= 1
-        after:   g = ⟨u(W_T h_T + b_T), u(W_S h_S + b_S)⟩ / tau
+        after:   phi = ⟨u(W_T h_T + b_T), u(W_S h_S + b_S)⟩ / tau
                  u(x) = x / ||x||
 
     "before" is 1/tau-Lipschitz in d on the sphere; nothing is normalised after the projection.
-    Its E_joint[g] - E_product[g] depends only on the cross-covariance C of t and s, and is at most
-    1/tau times the sum of the `dim` largest singular values of C (Ky Fan; this is the nuclear norm
-    if `dim` is at least the rank). "after" is the critic of CRD: a common scale of W and b cancels,
-    so that a constraint on the norm of W has no effect, and no finite Lipschitz bound exists.
+    Its E_joint[phi] - E_product[phi] depends only on the cross-covariance of t and s, and is at
+    most 1/tau times the sum of the `dim` largest singular values of that (Ky Fan; this is the
+    nuclear norm if `dim` is at least the rank). "after" is the critic of CRD: a common scale of W
+    and b cancels, so that a constraint on the norm of W has no effect, and no finite Lipschitz
+    bound exists.
 
     Args:
         teacher_dim: length of teacher features.
@@ -283,7 +284,7 @@ def group_sort(x: Tensor) -> Tensor:
 class JointCritic(Critic):
     """A network on the concatenated pair, 1-Lipschitz in the pair and so in d, without temperature.
 
-        g(t, s) = w . sort(W_L ... sort(W_1 [t, s] + b_1) ... + b_L)
+        phi(t, s) = w . sort(W_L ... sort(W_1 [t, s] + b_1) ... + b_L)
         ||w|| <= 1,   ||W_l||_2 <= 1
 
     It approximates any 1-Lipschitz function, while the dot critic is bilinear. But every pair needs

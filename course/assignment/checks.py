@@ -24,7 +24,7 @@ from lab.course.exercises.checking import (
     tensor,
     uniform,
 )
-from wcord.transport import cosine_cost, dependency, euclidean, exact, sinkhorn
+from wcord.transport import dependency, euclidean, exact, sinkhorn, sinkhorn_divergence
 
 Criterion = Callable[[Any], str]
 
@@ -127,15 +127,16 @@ def _certificate_case(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def certificate_is_the_bound(answer: Any) -> str:
-    """The raw difference over the steepest slope between the samples."""
-    for seed in (31, 32, 33):
+    """The raw difference over the steepest slope; a critic may be turned round."""
+    for seed, sign in ((31, 1), (32, -1), (33, 1)):
         at_x, at_y, distance, best = _certificate_case(seed)
+        at_x, at_y = sign * at_x, sign * at_y
         slope = ((at_x[:, None] - at_y[None, :]).abs() / distance).max()
         found = tensor(own(answer)(at_x.clone(), at_y.clone(), distance.clone()))
         if found.numel() == 1 and float(found) > float(best) + 1e-9:
             return "the bound is larger than the exact distance"
-        if far(found, (at_x.mean() - at_y.mean()) / slope):
-            return "that is not the certified bound of these scores"
+        if far(found, (at_x.mean() - at_y.mean()).abs() / slope):
+            return "that is not the largest bound that these scores certify"
     return ""
 
 
@@ -159,52 +160,58 @@ def certificate_is_scale_free(answer: Any) -> str:
 # ------------------------------------------------------------------------------ 4: gckt_loss
 
 
-def _direction(anchors: Tensor, bank: Tensor, index: Tensor) -> Tensor:
+def _direction(anchors: Tensor, bank: Tensor, index: Tensor, group: Tensor) -> Tensor:
     scores = anchors @ bank.T
     positive = scores[torch.arange(len(index)), index]
-    return -(positive - (scores.sum(1) - positive) / (len(bank) - 1)).mean()
+    other = (group[index][:, None] != group[None, :]).double()
+    return -(positive - (scores * other).sum(1) / other.sum(1)).mean()
 
 
-def _gckt_inputs(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _gckt_inputs(
+    seed: int, groups: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     draw = draws(seed)
     z_t, z_s = 0.9 * _unit(6, 5, draw=draw), 0.8 * _unit(6, 5, draw=draw)
     bank_t, bank_s = 0.7 * _unit(11, 5, draw=draw), 0.6 * _unit(11, 5, draw=draw)
-    return z_t, z_s, bank_t, bank_s, torch.randperm(11, generator=draw)[:6]
+    index = torch.randperm(11, generator=draw)[:6]
+    return z_t, z_s, bank_t, bank_s, index, torch.arange(11) % groups
 
 
 def gckt_loss_of_student_anchors(answer: Any) -> str:
     """The direction whose anchors are the student's; the teacher's embeddings are 0."""
-    for seed in (41, 42):
-        z_t, z_s, bank_t, bank_s, index = _gckt_inputs(seed)
-        given = torch.zeros_like(z_t), z_s, bank_t, bank_s, index, 0.07
-        if far(tensor(own(answer)(*given)), _direction(z_s, bank_t, index)):
+    for seed, groups in ((41, 11), (42, 3)):
+        z_t, z_s, bank_t, bank_s, index, group = _gckt_inputs(seed, groups)
+        given = torch.zeros_like(z_t), z_s, bank_t, bank_s, index, group, 0.07
+        if far(tensor(own(answer)(*given)), _direction(z_s, bank_t, index, group)):
             return "with teacher embeddings of 0 the loss is not that of the student's anchors"
     return ""
 
 
 def gckt_loss_of_both_directions(answer: Any) -> str:
-    """Both directions, and no dependence on τ, which cancels."""
-    for seed, tau in ((43, 0.07), (44, 0.5), (45, 1.0)):
-        z_t, z_s, bank_t, bank_s, index = _gckt_inputs(seed)
-        expected = _direction(z_s, bank_t, index) + _direction(z_t, bank_s, index)
-        found = tensor(own(answer)(z_t, z_s, bank_t, bank_s, index, tau))
+    """Both directions, groups of unequal sizes, and no dependence on τ, which cancels."""
+    for seed, tau, groups in ((43, 0.07, 2), (44, 0.5, 4), (45, 1.0, 11)):
+        z_t, z_s, bank_t, bank_s, index, group = _gckt_inputs(seed, groups)
+        expected = _direction(z_s, bank_t, index, group) + _direction(
+            z_t, bank_s, index, group
+        )
+        found = tensor(own(answer)(z_t, z_s, bank_t, bank_s, index, group, tau))
         if far(found, expected):
-            return f"the sum of both directions is another one at τ = {tau:g}"
+            return f"the sum of both directions is another one for {groups} groups, τ = {tau:g}"
     return ""
 
 
 def gckt_loss_has_a_gradient(answer: Any) -> str:
     """The gradient reaches the embeddings, and none reaches the banks."""
-    z_t, z_s, bank_t, bank_s, index = _gckt_inputs(46)
+    z_t, z_s, bank_t, bank_s, index, group = _gckt_inputs(46, 3)
     leaves = [given.clone().requires_grad_(True) for given in (z_t, z_s)]
-    loss = own(answer)(*leaves, bank_t, bank_s, index, 0.07)
+    loss = own(answer)(*leaves, bank_t, bank_s, index, group, 0.07)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         return "the loss carries no gradient"
     found = torch.autograd.grad(loss, leaves, allow_unused=True)
-    expected = torch.autograd.grad(
-        _direction(leaves[1], bank_t, index) + _direction(leaves[0], bank_s, index),
-        leaves,
+    right = _direction(leaves[1], bank_t, index, group) + _direction(
+        leaves[0], bank_s, index, group
     )
+    expected = torch.autograd.grad(right, leaves)
     wrong = any(
         one is None or far(tensor(one), tensor(other))
         for one, other in zip(found, expected, strict=True)
@@ -212,17 +219,19 @@ def gckt_loss_has_a_gradient(answer: Any) -> str:
     return "the gradient at the embeddings is another one" if wrong else ""
 
 
-# --------------------------------------------------------------------------- 5: lckt_gradient
+# ------------------------------------------------------------------------ 5: debiased_gradient
 
 
-def _objective(z_t: Tensor, z_s: Tensor, epsilon: float) -> float:
-    cost = cosine_cost(z_t, z_s)
-    return float(sinkhorn(cost, epsilon, iterations=5000, tolerance=1e-13).objective)
+def _divergence(z_t: Tensor, z_s: Tensor, epsilon: float) -> float:
+    settings: Any = {"iterations": 5000, "tolerance": 1e-13}
+    return float(sinkhorn_divergence(z_t, z_s, epsilon, **settings).value)
 
 
-def _lckt_gradient(answer: Any, seed: int, n: int, epsilon: float, scale: float) -> str:
+def _debiased_gradient(
+    answer: Any, seed: int, n: int, epsilon: float, scale: float
+) -> str:
     draw = draws(seed)
-    z_t, z_s = normal(n, 3, draw=draw), scale * normal(n, 3, draw=draw)
+    z_t, z_s = 1.7 * normal(n, 3, draw=draw), scale * normal(n, 3, draw=draw)
     found = tensor(own(answer)(z_t.clone(), z_s.clone(), epsilon))
     if found.shape != z_s.shape:
         return f"the gradient should have the shape {tuple(z_s.shape)} of z_S"
@@ -231,44 +240,45 @@ def _lckt_gradient(answer: Any, seed: int, n: int, epsilon: float, scale: float)
         move = torch.zeros(z_s.numel(), dtype=torch.float64)
         move[place] = step
         moved = move.view_as(z_s)
-        slope = (
-            _objective(z_t, z_s + moved, epsilon)
-            - _objective(z_t, z_s - moved, epsilon)
-        ) / (2 * step)
-        if abs(slope - float(found.flatten()[place])) > 1e-4 * max(1.0, abs(slope)):
-            return "it is not the derivative of the objective: compare with finite differences"
+        above, below = (
+            _divergence(z_t, z_s + sign * moved, epsilon) for sign in (1, -1)
+        )
+        slope = (above - below) / (2 * step)
+        if not abs(slope - float(found.flatten()[place])) <= 1e-4 * max(
+            1.0, abs(slope)
+        ):
+            return "it is not the derivative of the divergence: compare with finite differences"
     return ""
 
 
-def lckt_gradient_of_unit_features(answer: Any) -> str:
+def debiased_gradient_of_unit_features(answer: Any) -> str:
     """Right at a moderate ε."""
-    return _lckt_gradient(answer, 51, 4, 0.3, 1.0) or _lckt_gradient(
-        answer, 52, 6, 0.2, 1.0
+    return _debiased_gradient(answer, 51, 4, 0.3, 1.0) or _debiased_gradient(
+        answer, 52, 6, 0.2, 1
     )
 
 
-def lckt_gradient_of_any_length(answer: Any) -> str:
+def debiased_gradient_of_any_length(answer: Any) -> str:
     """The cosine does not change with the length of z_S, its gradient does."""
-    return _lckt_gradient(answer, 53, 5, 0.25, 4.0) or _lckt_gradient(
+    return _debiased_gradient(answer, 53, 5, 0.25, 4) or _debiased_gradient(
         answer, 54, 3, 0.4, 0.3
     )
 
 
-def lckt_gradient_points_sideways(answer: Any) -> str:
-    """At every sample the gradient is orthogonal to z_S, because only the direction counts."""
+def debiased_gradient_rests_at_the_teacher(answer: Any) -> str:
+    """It is 0 at z_S = z_T, also if the student's features are longer, and nowhere near by."""
     draw = draws(55)
-    z_t, z_s = normal(7, 4, draw=draw), 2 * normal(7, 4, draw=draw)
-    found = tensor(own(answer)(z_t, z_s, 0.2))
-    if found.shape != z_s.shape:
-        return "the gradient should have the shape of z_S"
-    if float(found.norm()) < 1e-6:
-        return "the gradient is 0"
-    along = (found * z_s).sum(1).abs().max()
-    return (
-        ""
-        if float(along) < 1e-6
-        else "a part of the gradient changes the length of z_S only"
-    )
+    z_t = 2 * normal(7, 4, draw=draw)
+    near = z_t + 0.3 * normal(7, 4, draw=draw)
+    for z_s in (z_t, 3 * z_t):
+        found = tensor(own(answer)(z_t.clone(), z_s.clone(), 0.2))
+        if found.shape != z_s.shape:
+            return "the gradient should have the shape of z_S"
+        if not float(found.norm()) < 1e-6:
+            return "at z_S = z_T the gradient of the divergence should be 0"
+    if not float(tensor(own(answer)(z_t, near, 0.2)).norm()) > 1e-4:
+        return "the gradient is 0 where it should not be"
+    return ""
 
 
 # --------------------------------------------------------------------------- 6: infonce_bound
@@ -381,7 +391,7 @@ TASKS = (
     ),
     Task(
         "gckt_loss",
-        "GCKT with banks",
+        "GCKT with banks and groups",
         (
             (1, "student anchors", gckt_loss_of_student_anchors),
             (1, "both directions, any τ", gckt_loss_of_both_directions),
@@ -389,12 +399,16 @@ TASKS = (
         ),
     ),
     Task(
-        "lckt_gradient",
-        "The gradient that trains LCKT",
+        "debiased_gradient",
+        "The gradient of debiased LCKT",
         (
-            (1, "moderate ε", lckt_gradient_of_unit_features),
-            (1, "features of any length", lckt_gradient_of_any_length),
-            (1, "orthogonal to the features", lckt_gradient_points_sideways),
+            (1, "moderate ε", debiased_gradient_of_unit_features),
+            (1, "features of any length", debiased_gradient_of_any_length),
+            (
+                1,
+                "zero at the teacher, and only there",
+                debiased_gradient_rests_at_the_teacher,
+            ),
         ),
     ),
     Task(

@@ -26,32 +26,46 @@ def sinkhorn_plan(
 
 
 def certificate(at_x: Tensor, at_y: Tensor, distance: Tensor) -> Tensor:
-    """Return the certified bound (2.10)."""
+    """Return the certified bound (2.10) of the critic or of its negative, which is as steep."""
     slope = ((at_x[:, None] - at_y[None, :]).abs() / distance).max()
-    return (at_x.mean() - at_y.mean()) / slope
+    return (at_x.mean() - at_y.mean()).abs() / slope
 
 
 def gckt_loss(
-    z_t: Tensor, z_s: Tensor, bank_t: Tensor, bank_s: Tensor, index: Tensor, tau: float
+    z_t: Tensor,
+    z_s: Tensor,
+    bank_t: Tensor,
+    bank_s: Tensor,
+    index: Tensor,
+    group: Tensor,
+    tau: float,
 ) -> Tensor:
-    """Return (6.2)."""
+    """Return (6.2) with negatives of other groups only."""
+    other = group[index][:, None] != group[None, :]  # (n, N)
 
     def direction(anchors: Tensor, bank: Tensor) -> Tensor:
         scores = anchors @ bank.T / tau
         positive = scores[torch.arange(len(index)), index]
-        return -tau * (positive - (scores.sum(1) - positive) / (len(bank) - 1)).mean()
+        return -tau * (positive - (scores * other).sum(1) / other.sum(1)).mean()
 
     return direction(z_s, bank_t) + direction(z_t, bank_s)
 
 
-def lckt_gradient(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
-    """Return the gradient of the objective at z_S, with the plan held fixed (3.8)."""
+def debiased_gradient(z_t: Tensor, z_s: Tensor, epsilon: float) -> Tensor:
+    """Return the gradient of (3.10) at z_S, every plan held fixed (3.8).
+
+    The term of the teacher with itself does not depend on z_S; in that of the student with itself
+    both sides do.
+    """
     n = len(z_s)
     leaf = z_s.clone().requires_grad_(True)
-    C = 1 - F.normalize(z_t, dim=1) @ F.normalize(leaf, dim=1).T
+    t, s = F.normalize(z_t, dim=1), F.normalize(leaf, dim=1)
     uniform = torch.full((n,), 1 / n, dtype=z_s.dtype)
-    plan = sinkhorn_plan(C.detach(), uniform, uniform, epsilon, 5000)
-    return torch.autograd.grad((plan * C).sum(), leaf)[0]
+    loss = torch.zeros((), dtype=z_s.dtype)
+    for factor, C in ((1.0, 1 - t @ s.T), (-0.5, 1 - s @ s.T)):
+        plan = sinkhorn_plan(C.detach(), uniform, uniform, epsilon, 5000)
+        loss = loss + factor * (plan * C).sum()
+    return torch.autograd.grad(loss, leaf)[0]
 
 
 def infonce_bound(scores: Tensor) -> Tensor:

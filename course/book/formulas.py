@@ -9,6 +9,7 @@ from html import unescape
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
@@ -16,6 +17,10 @@ from sphinx.util import logging
 
 FONT = "STIXTwoMath-Regular.ttf"  # of the package ziamath
 MACROS = {"substack": r"\begin{matrix}#1\end{matrix}", "dotsc": r"\ldots", "dotsb": r"\cdots"}
+OPENING, CLOSING = ({*"([{⟨⌊⌈"}, {*")]}⟩⌋⌉"})
+LONG = 16  # letters of a formula that may be broken
+RELATIONS = {*"=≤≥<>≈≔→⇒⇔∈∼≠"}
+NAMED = re.compile(r"&(?!(?:lt|gt|amp|quot);)\w+;")  # letters that XML has no names for
 MARKUP = re.compile(r"<[^>]*>|&ApplyFunction;")
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 
@@ -50,6 +55,30 @@ def mathml(latex: str, *, display: bool) -> str:
         raise ValueError(reason) from error
 
 
+def breakable(formula: str) -> str:
+    """Return MathML as several formulas, between which a line of text may end: after = or ≤.
+
+    Browsers do not break a formula, so that a long one would leave a narrow page. Only relations
+    outside of brackets and bars count; short formulas stay whole.
+    """
+    root = ElementTree.fromstring(NAMED.sub(lambda name: unescape(name[0]), formula))
+    if len("".join(root.itertext())) < LONG:
+        return formula
+    parts, open_brackets, bars = [ElementTree.Element("math")], 0, {"|": 0, "‖": 0}
+    for child in root:
+        parts[-1].append(child)
+        sign = (child.text or "") if child.tag == "mo" else ""
+        open_brackets += (sign in OPENING) - (sign in CLOSING)
+        if sign in bars:
+            bars[sign] += 1
+        closed = open_brackets == 0 and all(count % 2 == 0 for count in bars.values())
+        if sign in RELATIONS and closed and len(parts[-1]) > 1:
+            child.set("form", "infix")  # keep the space on both sides at the end, too
+            parts.append(ElementTree.Element("math"))
+    texts = [ElementTree.tostring(part, encoding="unicode") for part in parts if len(part)]
+    return "<wbr>".join(texts)
+
+
 def in_words(node: nodes.Node) -> str:
     """Return the text of a node in one line, with formulas as letters in place of LaTeX."""
     words = []
@@ -76,7 +105,8 @@ def _formula(node: nodes.Element, latex: str, *, display: bool) -> str:
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(_formula(node, node.astext(), display=False))
+    formula = _formula(node, node.astext(), display=False)
+    writer.body.append(breakable(formula) if formula else "")
     raise nodes.SkipNode
 
 

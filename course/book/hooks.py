@@ -211,7 +211,7 @@ def _linked(
     """Yield a text in parts, of which the numbers are links."""
     content, end = text.astext(), 0
     found = [(m.span(1), "equation", m[1]) for m in EQUATIONS.finditer(content)]
-    for named in NAMED.finditer(content):
+    for named in () if _in_sources(text) else NAMED.finditer(content):
         kind, start = named[1].lower(), named.start()
         numbers = list(NUMBER.finditer(named[0]))
         places = [(start + n.start(), start + n.end()) for n in numbers]
@@ -238,6 +238,14 @@ def _linked(
         yield link
         end = last
     yield nodes.Text(content[end:])
+
+
+def _in_sources(text: nodes.Text) -> bool:
+    """Whether a text is in a section "Sources": chapters and figures there are those of books."""
+    return any(
+        isinstance(parent, nodes.section) and parent[0].astext() == "Sources"
+        for parent in _parents(text)
+    )
 
 
 def _should_be_there(kind: str, number: str, page: str) -> bool:

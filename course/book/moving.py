@@ -9,12 +9,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.util import logging
 
-from .plan import MOVING
+from lab.course import moving_figures
 
-try:
-    from lab.course import moving_figures
-except ImportError:
-    moving_figures = None
+from .plan import MOVING
 
 PLACE = "_static/moving"
 
@@ -23,8 +20,7 @@ logger = logging.getLogger(__name__)
 
 def write(site: Path) -> None:
     """Write the files into the folder of the site."""
-    if moving_figures is not None:
-        moving_figures.write(site / PLACE)
+    moving_figures.write(site / PLACE)
 
 
 def embed(doctree: Any, page: str) -> None:
@@ -34,8 +30,6 @@ def embed(doctree: Any, page: str) -> None:
         doctree: of the page.
         page: its name; a section that `MOVING` names and the page lacks is a warning.
     """
-    if moving_figures is None:
-        return
     sections = {section[0].astext(): section for section in doctree.findall(nodes.section)}
     for (chapter, heading), names in MOVING.items():
         if chapter != page:

@@ -40,7 +40,7 @@ class Contrastive(Term):
         critic: gives the score of a pair.
         embedding_dims: lengths of the critic's embeddings, teacher and student.
         form: a name in `FORMS`.
-        lipschitz: Lipschitz constant K of the scores, by which `wasserstein` divides.
+        lipschitz: Lipschitz constant of the scores, by which `wasserstein` divides.
         normaliser: "moving_average" or "first_batch".
         negatives: draws the negatives.
         normalise_bank: keep bank rows at unit length.
@@ -170,7 +170,7 @@ class Contrastive(Term):
 
     @property
     def mean_suffices(self) -> bool:
-        """Whether the mean of the negatives is enough: a mean of a bilinear g, shared negatives."""
+        """Whether the negatives' mean is enough: a mean of a bilinear phi, shared negatives."""
         linear = isinstance(self.critic, DotCritic) and self.form == "wasserstein"
         return linear and self.negatives.kind == "any" and not self.summed
 

@@ -27,14 +27,15 @@ class CRDSettings(TermSettings):
 class CRD(Contrastive):
     """Noise-contrastive estimation against a bank, negatives of other classes.
 
-        P = e^g / Z
-        Z = N mean(e^g) over the scores of the first batch, then fixed
+        P = e^phi / Z
+        Z = N mean(e^phi) over the scores of the first batch, then fixed
         L = -1/n sum over anchors of
             log(P+ / (P+ + M/N)) + sum over M of log((M/N) / (P- + M/N))
 
-    summed over both directions, g = ⟨u(W_T h_T + b_T), u(W_S h_S + b_S)⟩ / tau, u(x) = x / ||x||.
-    This is `gckt` with the form `nce`, the dot critic with `normalise` "after", and c = Z / N: the
-    same function, given the same negatives and normaliser.
+    summed over both directions, phi = ⟨u(W_T h_T + b_T), u(W_S h_S + b_S)⟩ / tau,
+    u(x) = x / ||x||.
+    This is `gckt` with the form `nce`, the dot critic with `normalise` "after", and zeta = Z / N:
+    the same function, given the same negatives and normaliser.
 
     Differences from the published code: the bank starts from real embeddings and not from noise
     and is written after the optimizer's step, M is at most the number of samples, no eps of 1e-7

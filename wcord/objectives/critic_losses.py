@@ -1,6 +1,6 @@
 """The losses of a critic, as functions of its scores: wasserstein, nce and infonce.
 
-Each row belongs to an anchor: the score g+ of its positive and the scores g- of its negatives.
+Each row belongs to an anchor: the score phi+ of its positive and the scores phi- of its negatives.
 `allowed` marks the negatives of a row that count (None: all), and M is their number. The bounds
 of mutual information hold for expectations, with negatives from the product of the marginals; the
 values returned are estimates from one batch.
@@ -57,7 +57,7 @@ class Form(NamedTuple):
 
 
 def difference(scores: Scores) -> Tensor:
-    """Return E_joint[g] - E_product[g] in units of g; negatives are averaged for each anchor."""
+    """Return E_joint[phi] - E_product[phi] in units of phi, negatives averaged for each anchor."""
     product = scores.masked(0.0).sum(1) / scores.count  # (n,)
     return (scores.positive - product).mean()
 
@@ -65,16 +65,18 @@ def difference(scores: Scores) -> Tensor:
 def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
     """Return minus the Kantorovich-Rubinstein value as the loss.
 
-        L = -(E_joint[g] - E_product[g]) / K,   K the Lipschitz constant of g
+        L = -(E_joint[phi] - E_product[phi]) / lipschitz
 
     in units of the ground distance d (0 to 4), so that temperature does not change it. With
     `summed` the negatives are added and not averaged: E_joint - M E_product. This is not the dual
-    of a distance, because it changes with g + const. It exists because the paper may use this sum.
+    of a distance, because it changes with phi + const. It exists because the paper may use this
+    sum.
 
-    The bound is 2 (value / D)^2, with D = 4 the diameter. It holds where g is K-Lipschitz: the
-    value is at most I_W, and I >= 2 (I_W / D)^2 (transport-entropy), both in expectation. For two
-    unit vectors s and s' drawn independently from one distribution, I_W <= E||s - s'|| <= sqrt(2).
-    So the bound is at most 1/4 nat in expectation; an estimate from a batch may exceed it.
+    The bound is 2 (value / D)^2, with D = 4 the diameter. It holds where `lipschitz` is a Lipschitz
+    constant of phi: the value is at most I_W, and I >= 2 (I_W / D)^2 (transport-entropy), both in
+    expectation. For two unit vectors s and s' drawn independently from one distribution,
+    I_W <= E||s - s'|| <= sqrt(2). So the bound is at most 1/4 nat in expectation; an estimate from
+    a batch may exceed it.
     """
     value = difference(scores) / lipschitz
     loss = -value
@@ -84,9 +86,9 @@ def wasserstein(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: 
 
 
 def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
-    """Return the loss of noise-contrastive estimation with the normaliser c.
+    """Return the loss of noise-contrastive estimation with the normaliser zeta.
 
-        q = e^g / (e^g + M c)
+        q = e^phi / (e^phi + M zeta)
         L = mean over anchors of  -log q+ - sum over M of log(1 - q-)
 
     The bound is I >= log M + E_joint log q + M E_product log(1 - q) = log M - L. It is often
@@ -98,7 +100,7 @@ def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) ->
     if log_c is None:
         raise ValueError("the form 'nce' needs its normaliser")
     log_mc = scores.count.log() + log_c  # (n,)
-    # -log q = softplus(log Mc - g),  -log(1 - q) = softplus(g - log Mc)
+    # -log q = softplus(log M zeta - phi),  -log(1 - q) = softplus(phi - log M zeta)
     negatives = F.softplus(scores.negative - log_mc[:, None])
     if scores.allowed is not None:
         negatives = negatives.masked_fill(~scores.allowed, 0.0)
@@ -109,7 +111,7 @@ def nce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) ->
 def infonce(scores: Scores, log_c: Tensor | None, lipschitz: float, summed: bool) -> Form:
     """Return the loss of InfoNCE, with the positive inside the mean.
 
-        L = -mean over anchors of  g+ - log mean of e^g over the M + 1 scores
+        L = -mean over anchors of  phi+ - log mean of e^phi over the M + 1 scores
 
     -L is a lower bound of mutual information, and at most log(M + 1). Without the positive in the
     mean it would not be a bound.

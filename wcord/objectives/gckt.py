@@ -45,7 +45,7 @@ class GCKTSettings(TermSettings):
         None, ge=1, description="M; null takes all (256 for the joint critic)"
     )
     normaliser: Literal["moving_average", "first_batch"] = Field(
-        "moving_average", description="how nce's normaliser c is measured"
+        "moving_average", description="how nce's normaliser zeta is measured"
     )
     scale: Literal["mean", "sum"] = Field(
         "mean", description="sum adds wasserstein's negatives up instead of averaging them"
@@ -68,23 +68,23 @@ class GCKTSettings(TermSettings):
 
 
 class GCKT(Contrastive):
-    """Maximise the dependence between teacher and student features, measured by a critic g.
+    """Maximise the dependence between teacher and student features, measured by a critic phi.
 
-        wasserstein:  L = -tau (E_joint[g] - E_product[g])
+        wasserstein:  L = -tau (E_joint[phi] - E_product[phi])
         nce:          L = -log q+ - sum over M of log(1 - q-)
-                      q = e^g / (e^g + M c)
-        infonce:      L = -(g+ - log mean of e^g over the M + 1 scores)
+                      q = e^phi / (e^phi + M zeta)
+        infonce:      L = -(phi+ - log mean of e^phi over the M + 1 scores)
 
     Each is a mean over anchors, summed over both directions: student anchors train the student's
-    side, teacher anchors the teacher's projection. g is `DotCritic`, or `JointCritic` over tau.
+    side, teacher anchors the teacher's projection. phi is `DotCritic`, or `JointCritic` over tau.
 
-    With `normalise` "before", g is (1/tau)-Lipschitz on pairs of unit features. So `wasserstein`
+    With `normalise` "before", phi is (1/tau)-Lipschitz on pairs of unit features. So `wasserstein`
     is a Kantorovich-Rubinstein value in units of d = ||t - t'|| + ||s - s'||, and does not change
-    with tau. With "after" (projections with biases, then unit length), g has no Lipschitz bound;
+    with tau. With "after" (projections with biases, then unit length), phi has no Lipschitz bound;
     `nce` with "after", `other_class` and `first_batch` is CRD.
 
-    Logged: `difference` = E_joint[g] - E_product[g] in units of g (times tau: in units of d);
-    `normaliser_student` and `normaliser_teacher` (c, of `nce`); `bound`, an estimate from batch
+    Logged: `difference` = E_joint[phi] - E_product[phi] in units of phi (times tau: in units of d);
+    `normaliser_student` and `normaliser_teacher` (zeta, of `nce`); `bound`, an estimate from batch
     and bank of the form's lower bound of mutual information, in nats. `bound` is absent for
     `wasserstein` with "after". With `other_class`, `bound` is not a valid bound, because the
     negatives are not drawn from the product.

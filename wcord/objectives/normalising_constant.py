@@ -1,6 +1,6 @@
-"""The normaliser c = E_product[e^g] of the form `nce`; each direction has one.
+"""The normaliser zeta = E_product[e^phi] of the form `nce`; each direction has one.
 
-Without c, the loss lowers all scores, those of positives too: at a temperature of 0.07 the mean
+Without zeta, the loss lowers all scores, those of positives too: at a temperature of 0.07 the mean
 q of random negatives is 0.5 for independent directions in 64 dimensions, and was 0.7 for
 trained features.
 """
@@ -16,14 +16,14 @@ from wcord.objectives.critic_losses import Scores
 
 
 class Normaliser(nn.Module):
-    """An estimate of log c from the scores of the batches, without gradients.
+    """An estimate of log zeta from the scores of the batches, without gradients.
 
-        moving_average:  c <- 0.9 c + 0.1 mean e^g over the batch's negatives
-        first_batch:     c = mean e^g over positives and negatives of the first
+        moving_average:  zeta <- 0.9 zeta + 0.1 mean e^phi over the batch's negatives
+        first_batch:     zeta = mean e^phi over positives and negatives of the first
                          batch, then fixed
 
-    The published code of CRD uses `first_batch`; its Z is N c. `forward` returns the value to use,
-    and `update` stores it, after the optimizer's step.
+    The published code of CRD uses `first_batch`; its Z is N zeta. `forward` returns the value to
+    use, and `update` stores it, after the optimizer's step.
 
     Args:
         kind: "moving_average" or "first_batch".
@@ -40,9 +40,9 @@ class Normaliser(nn.Module):
 
     @torch.no_grad()
     def forward(self, scores: Scores) -> Tensor:
-        """Return log c for this batch's scores, a detached scalar."""
+        """Return log zeta for this batch's scores, a detached scalar."""
         count = scores.count.sum()
-        log_sum = scores.masked(-math.inf).logsumexp((0, 1))  # of e^g-
+        log_sum = scores.masked(-math.inf).logsumexp((0, 1))  # of e^phi-
         if self.kind == "first_batch":
             log_sum = torch.logaddexp(log_sum, scores.positive.logsumexp(0))
             count = count + len(scores.positive)

@@ -1,6 +1,6 @@
 """Critics of two point clouds, one for each way to keep a network 1-Lipschitz.
 
-    W1(x, y) = sup over 1-Lipschitz g of E_x[g] - E_y[g]
+    W1(x, y) = sup over 1-Lipschitz phi of E_x[phi] - E_y[phi]
 
 The lab's playground and the second notebook compare them; training uses `wcord.critic`.
 """
@@ -138,10 +138,10 @@ class CriticFit:
 
     Attributes:
         steps: number of training steps so far.
-        scores_x: (n,), g at the points of x.
-        scores_y: (m,), g at the points of y.
-        raw: E_x[g] - E_y[g], the critic's estimate of W1.
-        slope: largest slope of g between a point of x and a point of y.
+        scores_x: (n,), phi at the points of x.
+        scores_y: (m,), phi at the points of y.
+        raw: E_x[phi] - E_y[phi], the critic's estimate of W1.
+        slope: largest slope of phi between a point of x and a point of y.
         bound: max(raw, 0) / slope, never above the exact W1.
         history: (step, `Certificate`) of every evaluation so far.
     """
@@ -158,11 +158,11 @@ class CriticFit:
 class CloudCritic:
     """A small critic of two clouds, trained by any number of steps at a time.
 
-        maximise over g   E_x[g] - E_y[g],   g kept 1-Lipschitz by `constraint`
+        maximise over phi   E_x[phi] - E_y[phi],   phi kept 1-Lipschitz by `constraint`
 
     - "linear": ⟨w, x⟩, |w| <= 1. Depends on the difference of the means only.
     - "clipping": ReLU network, weights within +-0.15: some Lipschitz bound, but not 1.
-    - "gradient_penalty": ReLU network, 10 E(|grad g| - 1)^2 between the clouds: slopes near 1,
+    - "gradient_penalty": ReLU network, 10 E(|grad phi| - 1)^2 between the clouds: slopes near 1,
       above and below; raw may be negative for the first hundreds of steps.
     - "spectral_relu": ReLU network, ||W||_2 = 1: slopes at most 1, mostly far less.
     - "spectral_groupsort": the same with `GroupSort`, which keeps the norm of gradients.
@@ -242,7 +242,7 @@ class CloudCritic:
         return self
 
     def scores(self, points: Tensor) -> Tensor:
-        """Return g (k,) at any points (k, d)."""
+        """Return phi (k,) at any points (k, d)."""
         self.network.eval()
         with torch.no_grad():
             return self.network(points.double().cpu()).squeeze(-1)
@@ -265,7 +265,7 @@ class CloudCritic:
         )
 
     def _penalty(self) -> Tensor:
-        """Return E (|grad g| - 1)^2 at random points between the clouds."""
+        """Return E (|grad phi| - 1)^2 at random points between the clouds."""
         rng = generator(self.seed, "cloud-penalty", self.steps)
         count = max(len(self.x), len(self.y))
         x = self.x[torch.randint(len(self.x), (count,), generator=rng)]
@@ -299,7 +299,7 @@ def fit_critic(
 ) -> CriticFit:
     """Train a `CloudCritic` and return its last evaluation.
 
-        raw   = E_x[g] - E_y[g]   over g that `constraint` allows
+        raw   = E_x[phi] - E_y[phi]   over phi that `constraint` allows
         bound = max(raw, 0) / slope <= W1
 
     Args:

@@ -1,7 +1,7 @@
 """The dual form on finite samples: linear programmes, certified bounds, the dependency I_W.
 
     W1(mu, nu) = max E_mu[f] + E_nu[g] over f_i + g_j <= d(x_i, y_j)
-               = sup E_mu[g] - E_nu[g] over 1-Lipschitz g
+               = sup E_mu[phi] - E_nu[phi] over 1-Lipschitz phi
 
 `kantorovich` solves the first problem exactly, a critic the second one approximately.
 
@@ -127,11 +127,11 @@ class Certificate:
 def certify(scores_x: np.ndarray, scores_y: np.ndarray, distances: np.ndarray) -> Certificate:
     """Return a lower bound of W1, proved by the scores of any critic in any unit.
 
-        raw   = E_x[g] - E_y[g]
-        slope = max over i, j of |g(x_i) - g(y_j)| / d(x_i, y_j)
+        raw   = E_x[phi] - E_y[phi]
+        slope = max over i, j of |phi(x_i) - phi(y_j)| / d(x_i, y_j)
         bound = max(raw, 0) / slope <= W1(x, y)
 
-    Proof. For any plan P between the two, raw = sum P_ij (g(x_i) - g(y_j)) <= slope * sum P_ij
+    Proof. For any plan P between the two, raw = sum P_ij (phi(x_i) - phi(y_j)) <= slope * sum P_ij
     d(x_i, y_j); take the optimal P. Only slopes between x and y matter. The norm of the gradient
     at some points would not prove a bound.
 
@@ -140,8 +140,8 @@ def certify(scores_x: np.ndarray, scores_y: np.ndarray, distances: np.ndarray) -
     infinite and the bound 0. Rounding is measured relative to the range of the scores.
 
     Args:
-        scores_x: g(x_i) (n,), float64.
-        scores_y: g(y_j) (m,), float64.
+        scores_x: phi(x_i) (n,), float64.
+        scores_y: phi(y_j) (m,), float64.
         distances: d(x_i, y_j) (n, m), a metric, exactly 0 for equal points.
 
     Raises:
@@ -247,9 +247,9 @@ def dependency(z_t: Tensor, z_s: Tensor) -> Dependency:
 def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
     """Return the lower bound of a sample's I_W that a critic's scores certify.
 
-        raw   = 1/n sum_i g(t_i, s_i) - 1/n^2 sum_kl g(t_k, s_l)
+        raw   = 1/n sum_i phi(t_i, s_i) - 1/n^2 sum_kl phi(t_k, s_l)
         slope = max over i, k, l of
-                |g(t_i, s_i) - g(t_k, s_l)| / d((t_i, s_i), (t_k, s_l))
+                |phi(t_i, s_i) - phi(t_k, s_l)| / d((t_i, s_i), (t_k, s_l))
         bound = max(raw, 0) / slope  <=  I_W
 
     The proof is that of `certify`: an optimal plan joins points of the joint sample with points
@@ -261,7 +261,7 @@ def certified_bound(scores: Tensor, z_t: Tensor, z_s: Tensor) -> Certificate:
     only if the critic was trained on other samples.
 
     Args:
-        scores: g (n, n), rows teacher, columns student, in any unit and of any critic.
+        scores: phi (n, n), rows teacher, columns student, in any unit and of any critic.
         z_t: teacher features (n, d_t) in the space of d.
         z_s: student features (n, d_s).
 
