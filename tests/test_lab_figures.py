@@ -130,16 +130,16 @@ def test_a_name_keeps_its_look_where_a_panel_leaves_others_out() -> None:
     assert len(looks) == 2 and looks[0] == looks[1]
 
 
-def test_bars_of_a_plan_stand_beside_the_masses_that_are_wanted() -> None:
+def test_bars_of_a_plan_stand_beside_the_masses_that_are_required() -> None:
     a, b = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.4])
-    figure = drawn(illustrations.plan_view(np.outer(a, b) * 0.9, wanted=(a, b)))
+    figure = drawn(illustrations.plan_view(np.outer(a, b) * 0.9, required=(a, b)))
     _, above, beside, corner = figure.axes
     assert [bar.get_height() for bar in above.patches] == pytest.approx(0.9 * b)
     assert [bar.get_width() for bar in beside.patches] == pytest.approx(0.9 * a)
     marks = above.collections[0].get_segments(), beside.collections[0].get_segments()
     assert [mark[0][1] for mark in marks[0]] == pytest.approx(b)
     assert [mark[0][0] for mark in marks[1]] == pytest.approx(a)
-    assert [text.get_text() for text in corner.get_legend().get_texts()] == ["wanted\nsum"]
+    assert [text.get_text() for text in corner.get_legend().get_texts()] == ["required\nsum"]
 
 
 def test_matrices_share_a_scale_or_have_their_own() -> None:

@@ -146,7 +146,7 @@ def plan_view(
     labels: Array | None = None,
     title: str = "",
     *,
-    wanted: tuple[Array, Array] | None = None,
+    required: tuple[Array, Array] | None = None,
 ) -> Figure:
     """Draw a plan (n, m) as a picture with its row and column sums, and as lines where points are.
 
@@ -155,12 +155,12 @@ def plan_view(
         source, target: points in the plane (n, 2) and (m, 2), or None.
         labels: true classes (n,) of both sides, where n = m, for the colour of lines.
         title: what the figure shows.
-        wanted: the masses a (n,) and b (m,) that rows and columns should sum to, drawn as marks
+        required: the masses a (n,) and b (m,) that rows and columns should sum to, drawn as marks
             on the bars; uniform where None.
     """
     plane = source is not None and target is not None  # the plan is drawn as lines too
     n, m = plan.shape
-    a, b = (np.full(n, 1 / n), np.full(m, 1 / m)) if wanted is None else wanted
+    a, b = (np.full(n, 1 / n), np.full(m, 1 / m)) if required is None else required
     figure = Figure(figsize=(9.4 if plane else 4.8, 4.3), layout="constrained")
     grid = figure.add_gridspec(
         2,
@@ -188,7 +188,7 @@ def plan_view(
     beside.xaxis.set_major_locator(MaxNLocator(2))
     corner = figure.add_subplot(grid[0, 1])
     corner.set_axis_off()
-    corner.plot([], [], color=LIGHT.ink, lw=1.6, label="wanted\nsum")
+    corner.plot([], [], color=LIGHT.ink, lw=1.6, label="required\nsum")
     corner.legend(loc="center", frameon=False, fontsize=8, handlelength=1.2)
     if source is not None and target is not None:
         ax = figure.add_subplot(grid[:, 3])
