@@ -151,7 +151,7 @@ EXERCISES = (
         "quick",
         numbers("2.1", 2, "9b086a8ce739"),
         (
-            "In (i), does any grain have to turn back on its way? In (ii), which way does each go?",
+            "In (i), is there mass that turns back on its way? In (ii), which way does each go?",
             "In (i) all sand moves to the right, so only the two mean places matter.",
             "In (ii) fill the hole on the left from the nearest sand first, or use (2.14).",
         ),
@@ -210,7 +210,7 @@ EXERCISES = (
         "derive",
         _capacities,
         (
-            "In line 1 the opponent must punish a column sum above b_j, and not one below it.",
+            "In line 1 the multiplier must raise the value for a column sum above b_j, not for one below.",
             "Which sign must g_j have, so that ⟨g, b − P'1⟩ never lowers the cost of a good plan?",
             "Lines 2 and 3 do not change. Give `linprog` one more bound, for g.",
         ),

@@ -201,7 +201,7 @@ EXERCISES = (
         "explore",
         _worlds,
         (
-            "I knows nothing of distances, and I_W of little else.",
+            "I does not depend on distances at all, and I_W depends on them above all.",
             "First world: strong dependence between features that are nearly the same vector.",
             "Second world: two opposite features a side, and a weak dependence between them.",
             "If both sides agree with probability (1 + x)/2, how do I and I_W grow with x?",

@@ -153,7 +153,7 @@ EXERCISES = (
         "derive",
         _lckt_gradients,
         (
-            "Build the cost from both embeddings. Which of the two is a mere number?",
+            "Build the cost from both embeddings. Which of the two carries no gradient?",
             "Detach the teacher's embeddings, and sum P times C.",
             "torch.autograd.grad needs `allow_unused=True` where a weight is not reached.",
         ),
