@@ -210,7 +210,7 @@ EXERCISES = (
         "derive",
         _capacities,
         (
-            "In line 1 the multiplier must raise the value for a column sum above b_j, not for one below.",
+            "In line 1 only a column sum above b_j, and not one below, may make the value larger.",
             "Which sign must g_j have, so that ⟨g, b − P'1⟩ never lowers the cost of a good plan?",
             "Lines 2 and 3 do not change. Give `linprog` one more bound, for g.",
         ),
