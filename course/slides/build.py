@@ -9,6 +9,7 @@ disk; script.md; cheat-sheet.pdf.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from lab.course import moving_figures
 from . import sources
 
 HERE = Path(__file__).resolve().parent
+THEME = "white"  # of reveal.js
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,10 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = ["-E", "-W", "--keep-going", "-q", "-b", "revealjs", "-c", str(HERE)]
         failed = build_main([*options, "-d", str(folder / "doctrees"), read, str(html)])
     if not failed:
+        _remove_unused(html / "_static" / "revealjs")
         moving_figures.write(html / "_static" / "moving")
         (folder / "script.md").write_text(f"# Script of the lecture\n\n{script}", "utf-8")
         (folder / "cheat-sheet.pdf").write_bytes(sheet)
     return failed
+
+
+def _remove_unused(reveal: Path) -> None:
+    """Leave out what the slides do not use of reveal.js: some themes fetch fonts."""
+    for theme in (reveal / "dist" / "theme").glob("*.css"):
+        if theme.stem != THEME:
+            theme.unlink()
+    for plugin in (reveal / "plugin").iterdir():
+        if plugin.name != "notes":
+            shutil.rmtree(plugin)
 
 
 if __name__ == "__main__":

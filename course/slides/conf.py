@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
 from course.book import formulas  # noqa: E402
+from course.slides.build import THEME  # noqa: E402
 
 project = "wcord slides"
 extensions = ["myst_parser", "sphinx_revealjs"]
@@ -17,7 +18,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 smartquotes = False
 html_math_renderer = "mathml"
 html_show_copyright = html_show_sphinx = False
-revealjs_style_theme = "white"
+revealjs_style_theme = THEME
 revealjs_static_path = ["_static"]
 revealjs_css_files = ["slides.css"]
 revealjs_script_files = ["slides.js"]
