@@ -33,8 +33,8 @@ def test_the_notebooks_are_copied_and_nothing_is_overwritten(
 ) -> None:
     folder = tmp_path / "new" / "course"
     assert main(["notebooks", str(folder)]) == 0
-    assert f"jupyter lab {folder / '01_start_here.ipynb'}" in capsys.readouterr().out
-    mine = folder / "01_start_here.ipynb"
+    assert f"jupyter lab {folder / '00_what_you_need.ipynb'}" in capsys.readouterr().out
+    mine = folder / "00_what_you_need.ipynb"
     mine.write_text("mine")
     assert main(["notebooks", str(folder)]) == 2
     assert "is not empty" in one_line(capsys) and mine.read_text() == "mine"
