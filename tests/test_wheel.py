@@ -202,7 +202,8 @@ print(notebook.cells[-1].outputs[0].text)
 def test_the_notebooks_run_where_they_were_copied(installed: Installed, tmp_path: Path) -> None:
     folder = tmp_path / "course"
     assert "12 notebooks" in installed.wcord("notebooks", str(folder))
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
+    assert (folder / "schematic" / "all.svg").exists()
+    assert sorted(path.name for path in folder.glob("*.*")) == sorted(
         path.name for path in (ROOT / "notebooks").glob("*.ipynb")
     )
     printed = installed.run("-c", EXECUTE, str(folder / "01_start_here.ipynb"))
