@@ -12,7 +12,7 @@ lab: .venv/ready ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab notebooks/00_what_you_need.ipynb
 
 test: .venv/ready lint ## lint, types, tests, notebooks
-	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
+	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # the tests that are done in seconds, without training, pages or browsers
 QUICK := tests/test_bank.py tests/test_cli.py tests/test_cli_show.py tests/test_contributing.py tests/test_data.py \
