@@ -129,6 +129,7 @@ def test_a_panel_names_what_there_is(name: str) -> None:
     assert panel.section is not None
     section = notebook_section.markdown_of(panel.section)
     assert len(section) > 200 and panel.section.heading not in section.splitlines()[0]
+    assert not re.search(r"\]\((?!http)", section)  # the page has no notebooks to link to
 
 
 def test_every_panel_of_the_cockpit_and_of_the_pictures_is_there() -> None:

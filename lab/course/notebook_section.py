@@ -47,9 +47,15 @@ def markdown_of(section: Section, folder: Path = FOLDER) -> str:
 
 
 def _displayed(lines: list[str]) -> str:
-    """Return lines as text, each display formula on lines of its own: Streamlit needs that."""
-    formula = re.compile(r"(?ms)^\$\$(.+?)\$\$$")
-    return formula.sub(r"$$\n\1\n$$", "\n".join(lines)).strip()
+    """Return lines as a page of Streamlit shows them.
+
+    Each display formula stands on lines of its own. A link to another file, such as a word of the
+    glossary, is its words alone: the page has no such address.
+    """
+    text = re.sub(r"(?ms)^\$\$(.+?)\$\$$", r"$$\n\1\n$$", "\n".join(lines))
+    return re.sub(
+        r"(?<!!)\[([^\]]*)\]\((?!https?:)[^()\s]*(?:\([^()]*\)[^()\s]*)*\)", r"\1", text
+    ).strip()
 
 
 def show(section: Section) -> None:

@@ -413,10 +413,16 @@ def same_cost(
         ax.set(xlim=(-across, across), ylim=(-up, up))
         legend = ax.get_legend()
         assert legend is not None
-        for text, name in zip(legend.get_texts(), ("teacher", "student"), strict=False):
-            text.set_text(name)
-        if place:
-            legend.remove()
+        legend.remove()
+        if not place:
+            names_of_marks = ("teacher", "student", *(t.get_text() for t in legend.get_texts()[2:]))
+            figure.legend(
+                legend.legend_handles,
+                names_of_marks,
+                loc="outside upper center",
+                ncols=len(names_of_marks),
+                frameon=False,
+            )
     titles = {"cost": "transport cost ⟨P, C⟩", "same_class_mass": "mass that stays in its class"}
     for place, metric in enumerate(names):
         half = slice(place * len(panels), (place + 1) * len(panels))
