@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -189,14 +188,6 @@ def page_data(output: Any, prefix: str) -> dict[str, str]:
     if "image/svg+xml" in data:
         drawing = drawings.themed(data["image/svg+xml"], prefix, data.get("text/plain", ""))
         return {"text/html": f'<div class="drawing">{drawing}</div>'}
-    for kind in ("image/png", "image/jpeg"):
-        if kind in data:
-            words = output.get("metadata", {}).get(kind, {}).get("alt") or data.get(
-                "text/plain", ""
-            )
-            source = f"data:{kind};base64,{data[kind].strip()}"
-            picture = f'<img src="{source}" alt="{escape(words)}">'
-            return {"text/html": f'<div class="drawing pixels">{picture}</div>'}
     if "text/html" in data:
         table = STYLE.sub("", data["text/html"])
         return {"text/html": f'<div class="table-wrapper">{table}</div>'}

@@ -415,9 +415,9 @@ def same_cost(
         assert legend is not None
         legend.remove()
         if not place:
-            names_of_marks = ("teacher", "student", *(t.get_text() for t in legend.get_texts()[2:]))
+            names_of_marks = ["teacher", "student", *(t.get_text() for t in legend.get_texts()[2:])]
             figure.legend(
-                legend.legend_handles,
+                [mark for mark in legend.legend_handles if mark is not None],
                 names_of_marks,
                 loc="outside upper center",
                 ncols=len(names_of_marks),
