@@ -28,6 +28,7 @@ revealjs_script_conf = {
     "margin": 0.05,
     "hash": True,
     "slideNumber": "c/t",
+    "controlsLayout": "edges",  # beside figures that reach the lower corner
     "center": False,
     "transition": "none",
     "preloadIframes": False,
